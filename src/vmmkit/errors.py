@@ -1,0 +1,188 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Every exception vmmkit raises, as one tree.
+
+::
+
+    VmmkitError
+    |-- RegionError                 the address map
+    |   |-- RegionRangeError        (ValueError)   zero, negative, wrapping or out-of-space range
+    |   |-- OverlapError            (ValueError)   two regions want the same addresses
+    |   |-- ImmutableRegionError    (PermissionError)  remove, move or disable of an IMMUTABLE region
+    |   |-- UnknownRegionError      (LookupError)  a handle that this map does not hold
+    |   |-- TransactionError        (RuntimeError) a transaction used where it cannot be
+    |   |-- AccessSizeError         (ValueError)   a size this region or this map does not take
+    |   |-- AccessAddressError      (ValueError)   an address outside the address space
+    |   |-- UnmappedError           (LookupError)  nothing answers at this address
+    |   |-- DeniedError             (PermissionError)  READ or WRITE missing, or misaligned
+    |   |-- StraddleError           (ValueError)   the access leaves the region it starts in
+    |   |-- BusError                (OSError)      raised by a device: it refuses the access
+    |   `-- HandlerError            (RuntimeError) the handler raised, or returned no integer
+    |-- InsnError                   the instruction decoder and emulator
+    |   |-- DecodeError             (ValueError)   these bytes are no instruction we know
+    |   |-- StepError               (RuntimeError) an instruction continued in a way it does not wait for
+    |   |-- GuestMemoryError        (ValueError)   RAM pieces that overlap, wrap or are no writable buffer
+    |   `-- EngineError             (ImportError)  the engine asked for is missing or stale
+    `-- DeviceError                 (ValueError)   a device model configured or driven wrongly by its owner
+
+The rule behind the tree: a *caller's* mistake is an exception and names address, size and
+object; what a *guest* does is never an exception out of this library but an answer (all ones,
+a fault record, an outcome). Each class also derives from the builtin that a caller who does
+not know vmmkit would try to catch.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+__all__ = [
+    "AccessAddressError",
+    "AccessSizeError",
+    "BusError",
+    "DecodeError",
+    "DecodeReason",
+    "DeniedError",
+    "DeviceError",
+    "EngineError",
+    "GuestMemoryError",
+    "HandlerError",
+    "ImmutableRegionError",
+    "InsnError",
+    "OverlapError",
+    "RegionError",
+    "RegionRangeError",
+    "StepError",
+    "StraddleError",
+    "TransactionError",
+    "UnknownRegionError",
+    "UnmappedError",
+    "VmmkitError",
+]
+
+
+class VmmkitError(Exception):
+    """Base of everything this library raises."""
+
+
+class RegionError(VmmkitError):
+    """Base of the address map's errors."""
+
+
+class RegionRangeError(RegionError, ValueError):
+    """A range that is empty, negative, wraps, or ends beyond the address space."""
+
+
+class OverlapError(RegionError, ValueError):
+    """Two regions claim the same addresses.
+
+    Attributes:
+        region: the region that was to be placed (any object with `name`, `base` and `last`).
+        other: the region that is already there.
+    """
+
+    def __init__(self, message: str, region: object, other: object) -> None:
+        """Keep both parties beside the text."""
+        super().__init__(message)
+        self.region = region
+        self.other = other
+
+
+class ImmutableRegionError(RegionError, PermissionError):
+    """An IMMUTABLE region was to be removed, moved or disabled."""
+
+
+class UnknownRegionError(RegionError, LookupError):
+    """A handle that is closed, or that another map made."""
+
+
+class TransactionError(RegionError, RuntimeError):
+    """A transaction was ended twice, nested or left to another thread."""
+
+
+class AccessError(RegionError):
+    """Base of the errors that one access can meet; not raised itself.
+
+    Attributes:
+        address: first address of the access.
+        size: bytes.
+        region: name of the region concerned, or `None`.
+    """
+
+    def __init__(self, message: str, address: int, size: int, region: str | None = None) -> None:
+        """Keep the access beside the text."""
+        super().__init__(message)
+        self.address = address
+        self.size = size
+        self.region = region
+
+
+class AccessSizeError(AccessError, ValueError):
+    """A size that is no access size, or that the region's policy refuses."""
+
+
+class AccessAddressError(AccessError, ValueError):
+    """An address that is negative, no integer, or beyond the address space."""
+
+
+class UnmappedError(AccessError, LookupError):
+    """No region and no fallback range answers at this address."""
+
+
+class DeniedError(AccessError, PermissionError):
+    """The region lacks READ or WRITE, or demands an alignment the access does not have."""
+
+
+class StraddleError(AccessError, ValueError):
+    """The access starts in one region and ends outside of it."""
+
+
+class BusError(AccessError, OSError):
+    """For devices to raise: the access is refused; passed on to the caller unchanged."""
+
+
+class HandlerError(AccessError, RuntimeError):
+    """A handler raised (see `__cause__`) or returned something that is no integer."""
+
+
+class InsnError(VmmkitError):
+    """Base of the decoder's and emulator's errors."""
+
+
+class DecodeReason(Enum):
+    """Why bytes did not decode."""
+
+    TRUNCATED = "truncated"  #: more bytes are needed
+    INVALID = "invalid"  #: the processor raises #UD here
+    TOO_LONG = "too long"  #: more than 15 bytes; the processor raises #GP(0)
+    UNKNOWN = "unknown"  #: perhaps an instruction, but not in the opcode table
+
+
+class DecodeError(InsnError, ValueError):
+    """Bytes that decode to no instruction.
+
+    Attributes:
+        reason: a `DecodeReason`.
+        code: the bytes looked at.
+    """
+
+    def __init__(self, message: str, reason: DecodeReason, code: bytes) -> None:
+        """Keep reason and bytes beside the text."""
+        super().__init__(message)
+        self.reason = reason
+        self.code = code
+
+
+class StepError(InsnError, RuntimeError):
+    """`step` was re-entered with an answer nobody asked for, or without the one awaited."""
+
+
+class GuestMemoryError(InsnError, ValueError):
+    """RAM pieces that overlap, wrap, are empty, or are not contiguous byte buffers."""
+
+
+class EngineError(InsnError, ImportError):
+    """The engine asked for is missing or was built from another opcode table."""
+
+
+class DeviceError(VmmkitError, ValueError):
+    """A device model was configured or driven wrongly by its owner (never by the guest)."""
