@@ -5,25 +5,26 @@
 ::
 
     VmmkitError
-    |-- RegionError                 the address map
-    |   |-- RegionRangeError        (ValueError)   zero, negative, wrapping or out-of-space range
-    |   |-- OverlapError            (ValueError)   two regions want the same addresses
-    |   |-- ImmutableRegionError    (PermissionError)  remove, move or disable of an IMMUTABLE region
-    |   |-- UnknownRegionError      (LookupError)  a handle that this map does not hold
-    |   |-- TransactionError        (RuntimeError) a transaction used where it cannot be
-    |   |-- AccessSizeError         (ValueError)   a size this region or this map does not take
-    |   |-- AccessAddressError      (ValueError)   an address outside the address space
-    |   |-- UnmappedError           (LookupError)  nothing answers at this address
-    |   |-- DeniedError             (PermissionError)  READ or WRITE missing, or misaligned
-    |   |-- StraddleError           (ValueError)   the access leaves the region it starts in
-    |   |-- BusError                (OSError)      raised by a device: it refuses the access
-    |   `-- HandlerError            (RuntimeError) the handler raised, or returned no integer
-    |-- InsnError                   the instruction decoder and emulator
-    |   |-- DecodeError             (ValueError)   these bytes are no instruction we know
-    |   |-- StepError               (RuntimeError) an instruction continued in a way it does not wait for
-    |   |-- GuestMemoryError        (ValueError)   RAM pieces that overlap, wrap or are no writable buffer
-    |   `-- EngineError             (ImportError)  the engine asked for is missing or stale
-    `-- DeviceError                 (ValueError)   a device model configured or driven wrongly by its owner
+    |-- RegionError              the address map
+    |   |-- RegionRangeError     (ValueError) zero, negative, wrapping or out-of-space range
+    |   |-- OverlapError         (ValueError) two regions want the same addresses
+    |   |-- ImmutableRegionError (PermissionError) remove, move or disable of an IMMUTABLE region
+    |   |-- UnknownRegionError   (LookupError) a handle that this map does not hold
+    |   |-- TransactionError     (RuntimeError) a transaction used where it cannot be
+    |   |-- AccessSizeError      (ValueError) a size this region or this map does not take
+    |   |-- AccessAddressError   (ValueError) an address outside the address space
+    |   |-- UnmappedError        (LookupError) nothing answers at this address
+    |   |-- DeniedError          (PermissionError) READ or WRITE missing, or misaligned
+    |   |-- StraddleError        (ValueError) the access leaves the region it starts in
+    |   |-- BusError             (OSError) raised by a device: it refuses the access
+    |   `-- HandlerError         (RuntimeError) the handler raised, or returned no integer
+    |-- InsnError                the instruction decoder and emulator
+    |   |-- DecodeError          (ValueError) these bytes are no instruction we know
+    |   |-- StateError           (ValueError) a register value that does not fit
+    |   |-- StepError            (RuntimeError) an answer nobody asked for, or none where one is due
+    |   |-- GuestMemoryError     (ValueError) RAM that overlaps, wraps or is no writable buffer
+    |   `-- EngineError          (ImportError) the engine asked for is missing or stale
+    `-- DeviceError              (ValueError) a device configured or driven wrongly by its owner
 
 The rule behind the tree: a *caller's* mistake is an exception and names address, size and
 object; what a *guest* does is never an exception out of this library but an answer (all ones,
@@ -37,7 +38,9 @@ from enum import Enum
 
 __all__ = [
     "AccessAddressError",
+    "AccessError",
     "AccessSizeError",
+    "AccessValueError",
     "BusError",
     "DecodeError",
     "DecodeReason",
@@ -49,8 +52,10 @@ __all__ = [
     "ImmutableRegionError",
     "InsnError",
     "OverlapError",
+    "RegionConfigError",
     "RegionError",
     "RegionRangeError",
+    "StateError",
     "StepError",
     "StraddleError",
     "TransactionError",
@@ -66,6 +71,10 @@ class VmmkitError(Exception):
 
 class RegionError(VmmkitError):
     """Base of the address map's errors."""
+
+
+class RegionConfigError(RegionError, ValueError):
+    """A region or policy described wrongly: no handler, a read-only RAM buffer, unknown words."""
 
 
 class RegionRangeError(RegionError, ValueError):
@@ -96,7 +105,7 @@ class UnknownRegionError(RegionError, LookupError):
 
 
 class TransactionError(RegionError, RuntimeError):
-    """A transaction was ended twice, nested or left to another thread."""
+    """A transaction begun twice, ended by another thread, or waited in for its own end."""
 
 
 class AccessError(RegionError):
@@ -122,6 +131,10 @@ class AccessSizeError(AccessError, ValueError):
 
 class AccessAddressError(AccessError, ValueError):
     """An address that is negative, no integer, or beyond the address space."""
+
+
+class AccessValueError(AccessError, TypeError):
+    """A value to be written that is no integer."""
 
 
 class UnmappedError(AccessError, LookupError):
@@ -170,6 +183,10 @@ class DecodeError(InsnError, ValueError):
         super().__init__(message)
         self.reason = reason
         self.code = code
+
+
+class StateError(InsnError, ValueError):
+    """A register was given something that is no integer from 0 to 2**64-1."""
 
 
 class StepError(InsnError, RuntimeError):

@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Write the benchmark page from the results: `render.py RESULTS_FOLDER PAGE`.
+
+The folder holds one pytest-benchmark JSON file per run (`native.json`, `pure.json`), trimmed by
+`conftest.py`, whose docstring says what a benchmark records for this program. Each group becomes
+one table: a row per benchmark, a time per operation for each engine, and beside each time its
+ratio to the floor of the same group, engine and run. Ratios carry over to other machines; times
+do not, and the page says so.
+"""
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ENGINES = ("native", "pure")
+ANY = "any"
+UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (0.0, "ns"))
+
+HEAD = """\
+<!--
+SPDX-FileCopyrightText: 2026 vmmkit contributors
+SPDX-License-Identifier: BSD-2-Clause
+-->
+# Benchmarks
+
+Written by `make bench`; do not edit. Each time is the median over the rounds of one run, per
+operation, with the measuring loop inside the measured function. *x floor* is the time divided
+by the floor of the same table, taken in the same run: this is the figure to compare between
+machines. *hold* is the largest ratio that the design allows, where it sets one.
+"""
+
+
+class Row(NamedTuple):
+    """One benchmark of one run."""
+
+    group: str
+    label: str
+    engine: str
+    nanoseconds: float
+    is_floor: bool
+    hold: float | None
+
+
+def read_rows(run: dict[str, Any]) -> list[Row]:
+    """Return the rows of one result file, in the order they ran."""
+    return [read_row(record) for record in run["benchmarks"]]
+
+
+def read_row(record: dict[str, Any]) -> Row:
+    """Return one row; what the benchmark did not tell gets its default."""
+    notes = record["extra_info"]
+    return Row(
+        group=record["group"] or "Other",
+        label=notes.get("label", record["name"]),
+        engine=notes.get("engine", ANY),
+        nanoseconds=record["stats"]["median"] * 1e9 / notes.get("operations", 1),
+        is_floor=bool(notes.get("floor")),
+        hold=notes.get("hold"),
+    )
+
+
+def duration(nanoseconds: float) -> str:
+    """Return a time with three digits and the unit that suits it."""
+    scale, unit = next(pair for pair in UNITS if nanoseconds >= pair[0])
+    value = nanoseconds / (scale or 1.0)
+    return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f} {unit}"
+
+
+def unique(values: Iterable[str]) -> list[str]:
+    """Return the values without repeats, in order of first appearance."""
+    return list(dict.fromkeys(values))
+
+
+def cells(row: Row | None, floor: float | None) -> list[str]:
+    """Return the time and ratio cells of one row under one engine."""
+    if row is None:
+        return ["", ""]
+    ratio = "" if floor is None else f"{row.nanoseconds / floor:.2f}"
+    return [duration(row.nanoseconds), ratio]
+
+
+def table(rows: list[Row]) -> list[str]:
+    """Return one group as the lines of a Markdown table."""
+    engines = [engine for engine in (ANY, *ENGINES) if any(r.engine == engine for r in rows)]
+    found = {(row.label, row.engine): row for row in rows}
+    common = next((r.nanoseconds for r in rows if r.is_floor and r.engine == ANY), None)
+    floors = {r.engine: r.nanoseconds for r in reversed(rows) if r.is_floor}
+    holds = {row.label: row.hold for row in rows if row.hold is not None}
+    titles = {ANY: "time"}
+    head = ["", *(cell for e in engines for cell in (titles.get(e, e), "x floor")), "hold"]
+    body = [
+        [
+            label,
+            *(c for e in engines for c in cells(found.get((label, e)), floors.get(e, common))),
+            f"<= {holds[label]:g}" if label in holds else "",
+        ]
+        for label in unique(row.label for row in rows)
+    ]
+    used = [i for i in range(len(head)) if i == 0 or any(line[i] for line in body)]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
+    return ["| " + " | ".join(line[i] for i in used) + " |" for line in lines]
+
+
+def machine(runs: list[dict[str, Any]]) -> str:
+    """Return the line that says where and when the figures were taken."""
+    facts = runs[0]["machine_info"]
+    cpu = facts["cpu"].get("brand_raw", "unknown processor")
+    day = runs[0]["datetime"].partition("T")[0]
+    return f"Taken {day} on {cpu}, {facts['cpus']} CPUs, {facts['system']}, {facts['python']}."
+
+
+def page(runs: list[dict[str, Any]]) -> str:
+    """Return the whole page."""
+    rows = [row for run in runs for row in read_rows(run)]
+    lines = [HEAD, machine(runs)]
+    for group in unique(row.group for row in rows):
+        lines += ["", f"## {group}", "", *table([row for row in rows if row.group == group])]
+    return "\n".join(lines) + "\n"
+
+
+def main(folder: str, target: str) -> int:
+    """Read all results, write the page, and print it."""
+    paths = [Path(folder, f"{engine}.json") for engine in ENGINES]
+    runs = [json.loads(path.read_text()) for path in paths if path.exists()]
+    if not runs:
+        print(f"no results in {folder}", file=sys.stderr)
+        return 1
+    text = page(runs)
+    Path(target).write_text(text)
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

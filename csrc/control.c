@@ -1,0 +1,256 @@
+/* SPDX-FileCopyrightText: 2026 vmmkit contributors */
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Mirrors src/vmmkit/insn/_control.py. */
+
+enum { TSS_IO_BASE = 102 };
+
+static inline int segment_number(const context *c)
+{
+    return c->insn.opcode >> 3 & 7;
+}
+
+static inline uint64_t move_stack(context *c, uint64_t change)
+{
+    uint64_t old = c->cpu->gpr[RSP], mask = stack_mask(c);
+    return (old & ~mask) | ((old + change) & mask);
+}
+
+static inline int push_span(context *c, unsigned reserved, unsigned written, span *where)
+{
+    uint64_t pointer = move_stack(c, 0 - (uint64_t)reserved) & stack_mask(c);
+    return locate(c, SS, pointer, written, 1, where);
+}
+
+static inline int push_value(context *c, uint64_t value, unsigned written)
+{
+    unsigned size = c->insn.operand_size;
+    span where;
+    TRY(push_span(c, size, written, &where));
+    TRY(store(c, &where, value & mask_of(written)));
+    c->cpu->gpr[RSP] = move_stack(c, 0 - (uint64_t)size);
+    return 0;
+}
+
+static inline int execute_push(context *c)
+{
+    unsigned size = c->insn.operand_size;
+    uint64_t value;
+    target where;
+    span stack;
+    if (c->row->kinds[0] == VMMKIT_KIND_F)
+        return push_value(c, segment_words(c, segment_number(c))[SELECTOR], size == 4 ? 2 : size);
+    if (c->row->kinds[0] == VMMKIT_KIND_I)
+        return push_value(c, (uint64_t)c->insn.immediate, size);
+    TRY(locate_target(c, 0, &where));
+    TRY(push_span(c, size, size, &stack));
+    TRY(read_target(c, &where, size, &value));
+    TRY(store(c, &stack, value));
+    c->cpu->gpr[RSP] = move_stack(c, 0 - (uint64_t)size);
+    return 0;
+}
+
+static inline int pop_span(context *c, span *where)
+{
+    uint64_t pointer = c->cpu->gpr[RSP] & stack_mask(c);
+    return locate(c, SS, pointer, c->insn.operand_size, 0, where);
+}
+
+static inline int pop_target(context *c, uint64_t pointer, target *where)
+{
+    if (c->insn.modrm >= 0 && c->insn.modrm < 0xC0) {
+        where->reg = -1;
+        return locate(c, c->insn.segment, effective_address(c, &pointer), c->insn.operand_size, 1,
+                      &where->memory);
+    }
+    return locate_target(c, 0, where);
+}
+
+static inline int execute_pop(context *c)
+{
+    unsigned size = c->insn.operand_size;
+    uint64_t pointer = move_stack(c, size), value;
+    target where;
+    span stack;
+    TRY(pop_span(c, &stack));
+    if (c->row->kinds[0] == VMMKIT_KIND_F) {
+        int segment = segment_number(c);
+        TRY(load(c, &stack, &value));
+        TRY(load_segment(c, segment, (unsigned)value & 0xFFFF));
+        c->cpu->gpr[RSP] = pointer;
+        if (segment == SS)
+            c->shadow = SHADOW_MOV_SS;
+        return 0;
+    }
+    TRY(pop_target(c, pointer, &where));
+    TRY(load(c, &stack, &value));
+    if (where.reg < 0)
+        TRY(store(c, &where.memory, value));
+    c->cpu->gpr[RSP] = pointer;
+    if (where.reg >= 0)
+        write_register(c, (unsigned)where.reg, size, value);
+    return 0;
+}
+
+static inline int branch(context *c, uint64_t destination)
+{
+    destination &= mask_of(c->insn.operand_size);
+    TRY(check_branch(c, destination));
+    c->next_rip = destination;
+    return 0;
+}
+
+static inline int jump_relative(context *c)
+{
+    return branch(c, c->next_rip + (uint64_t)c->insn.immediate);
+}
+
+static inline int execute_jcc(context *c)
+{
+    return condition(c->insn.opcode & 15, c->cpu->rflags) ? jump_relative(c) : 0;
+}
+
+static inline int destination(context *c, uint64_t *value)
+{
+    if (c->insn.modrm < 0) {
+        *value = c->next_rip + (uint64_t)c->insn.immediate;
+        return 0;
+    }
+    return value_of(c, 0, c->insn.operand_size, value);
+}
+
+static inline int execute_jmp(context *c)
+{
+    uint64_t value;
+    TRY(destination(c, &value));
+    return branch(c, value);
+}
+
+static inline int execute_call(context *c)
+{
+    unsigned size = c->insn.operand_size;
+    uint64_t value;
+    span stack;
+    TRY(destination(c, &value));
+    value &= mask_of(size);
+    TRY(check_branch(c, value));
+    TRY(push_span(c, size, size, &stack));
+    TRY(store(c, &stack, c->next_rip & mask_of(size)));
+    c->cpu->gpr[RSP] = move_stack(c, 0 - (uint64_t)size);
+    c->next_rip = value;
+    return 0;
+}
+
+static inline int execute_ret(context *c)
+{
+    uint64_t value;
+    span stack;
+    TRY(pop_span(c, &stack));
+    TRY(load(c, &stack, &value));
+    TRY(check_branch(c, value));
+    c->cpu->gpr[RSP] = move_stack(c, c->insn.operand_size + ((uint64_t)c->insn.immediate & 0xFFFF));
+    c->next_rip = value;
+    return 0;
+}
+
+static inline int execute_loop(context *c, unsigned op)
+{
+    unsigned size = c->insn.address_size;
+    uint64_t count = (read_register(c, RCX, size) - 1) & mask_of(size);
+    int zero = (c->cpu->rflags & ZF) != 0;
+    if (count && (op == VMMKIT_OP_LOOP || zero == (op == VMMKIT_OP_LOOPE)))
+        TRY(jump_relative(c));
+    write_register(c, RCX, size, count);
+    return 0;
+}
+
+static inline int execute_jcxz(context *c)
+{
+    return read_register(c, RCX, c->insn.address_size) ? 0 : jump_relative(c);
+}
+
+static inline unsigned iopl(const context *c)
+{
+    return (unsigned)(c->cpu->rflags >> 12) & 3;
+}
+
+static int system_load(context *c, uint64_t linear, unsigned size, uint64_t *value)
+{
+    span where;
+    TRY(locate_linear(c, linear, size, INTENT_SYSTEM, &where));
+    return load(c, &where, value);
+}
+
+static NOINLINE int check_bitmap(context *c, unsigned port, unsigned size)
+{
+    const uint64_t *words = segment_words(c, TR);
+    uint64_t type = words[ATTRIBUTES] & 15, map_base, offset, bits;
+    if ((type != 9 && type != 11) || words[LIMIT] < TSS_IO_BASE + 1)
+        return fault(c, GP, 0, 0);
+    TRY(system_load(c, words[BASE] + TSS_IO_BASE, 2, &map_base));
+    offset = map_base + port / 8;
+    if (offset + 1 > words[LIMIT])
+        return fault(c, GP, 0, 0);
+    TRY(system_load(c, words[BASE] + offset, 2, &bits));
+    return bits >> (port & 7) & ((1u << size) - 1) ? fault(c, GP, 0, 0) : 0;
+}
+
+static inline int check_port(context *c, unsigned port, unsigned size)
+{
+    if (!(c->cpu->cr0 & CR0_PE) || (c->cpl <= iopl(c) && !(c->cpu->rflags & RFLAGS_VM)))
+        return 0;
+    return check_bitmap(c, port, size);
+}
+
+static inline unsigned port_number(const context *c, int place)
+{
+    if (c->row->kinds[place] == VMMKIT_KIND_D)
+        return (unsigned)c->cpu->gpr[RDX] & 0xFFFF;
+    return (unsigned)c->insn.immediate & 0xFF;
+}
+
+static inline int execute_in(context *c)
+{
+    unsigned size = operand_bytes(c, 0), port = port_number(c, 1);
+    uint64_t value = 0;
+    TRY(check_port(c, port, size));
+    TRY(device(c, VMMKIT_EXIT_PORT_IN, port, size, &value));
+    write_register(c, RAX, size, value);
+    return 0;
+}
+
+static inline int execute_out(context *c)
+{
+    unsigned size = operand_bytes(c, 1), port = port_number(c, 0);
+    uint64_t value = read_register(c, RAX, size);
+    TRY(check_port(c, port, size));
+    return device(c, VMMKIT_EXIT_PORT_OUT, port, size, &value);
+}
+
+static inline int execute_hlt(context *c)
+{
+    return c->cpl ? fault(c, GP, 0, 0) : VMMKIT_EXIT_HALT;
+}
+
+static inline int execute_cli(context *c)
+{
+    if (c->cpl > iopl(c))
+        return fault(c, GP, 0, 0);
+    c->cpu->rflags &= ~(uint64_t)IF;
+    return 0;
+}
+
+static inline int execute_sti(context *c)
+{
+    if (c->cpl > iopl(c))
+        return fault(c, GP, 0, 0);
+    if (!(c->cpu->rflags & IF))
+        c->shadow = SHADOW_STI;
+    c->cpu->rflags |= IF;
+    return 0;
+}
+
+static inline int execute_flag(context *c, unsigned cleared, unsigned toggled)
+{
+    c->cpu->rflags = (c->cpu->rflags & ~(uint64_t)cleared) ^ toggled;
+    return 0;
+}

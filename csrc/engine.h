@@ -1,0 +1,118 @@
+/* SPDX-FileCopyrightText: 2026 vmmkit contributors */
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The native engine. Each C file mirrors one Python file of src/vmmkit/insn, with the same
+ * functions in the same order; the Python side carries the explanations and the citations.
+ *
+ *   decode.c    _decode.py      flags.c    _flags.py     memory.c   _memory.py
+ *   paging.c    _paging.py      segments.c _segments.py  execute.c  _execute.py
+ *   control.c   _control.py     string.c   _string.py    run.c      _pure.py
+ *
+ * Rules: everything works on buffers of the caller; no state between calls, no callback, no
+ * inline assembly; unsigned arithmetic. Where Python raises Stop, a function here returns the
+ * exit kind, and its callers return it at once (TRY); 0 means go on.
+ */
+#ifndef VMMKIT_ENGINE_H
+#define VMMKIT_ENGINE_H
+
+#define PAGE 4096u
+#define NOINLINE __attribute__((noinline))
+#define LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#define TRY(call)                                                                                  \
+    do {                                                                                           \
+        int stop_ = (call);                                                                        \
+        if (UNLIKELY(stop_))                                                                       \
+            return stop_;                                                                          \
+    } while (0)
+
+/* A batch of a repeated instruction is used up; differs from every exit kind. */
+#define BATCH_USED (-1)
+
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, RIP_BASE = 16 };
+enum { ES, CS, SS, DS, FS, GS, LDTR, TR };
+enum { SELECTOR, BASE, LIMIT, ATTRIBUTES };
+
+enum {
+    CF = 0x001,
+    PF = 0x004,
+    AF = 0x010,
+    ZF = 0x040,
+    SF = 0x080,
+    IF = 0x200,
+    DF = 0x400,
+    OF = 0x800,
+    STATUS = CF | PF | AF | ZF | SF | OF,
+    RFLAGS_VM = 1 << 17
+};
+
+enum { UD = 6, NP = 11, STACK_FAULT = 12, GP = 13, PAGE_FAULT = 14 };
+enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2 };
+enum { READABLE = 1, WRITTEN = 2 };
+
+#define CR0_PE 1u
+#define CR0_WP (1u << 16)
+#define CR0_PG (1u << 31)
+#define CR4_LA57 (1u << 12)
+#define EFER_LMA (1u << 10)
+#define EFER_NXE (1u << 11)
+
+enum {
+    TYPE_ACCESSED = 1,
+    TYPE_WRITABLE = 2,
+    TYPE_EXPAND_DOWN = 4,
+    TYPE_CODE = 8,
+    ATTR_S = 1 << 4,
+    ATTR_P = 1 << 7,
+    ATTR_L = 1 << 13,
+    ATTR_DB = 1 << 14,
+    ATTR_G = 1 << 15,
+    ATTR_UNUSABLE = 1 << 16
+};
+
+enum { INTENT_WRITE = 1, INTENT_FETCH = 2, INTENT_SYSTEM = 4 };
+
+/* A part of an access within one page; host is NULL for a device. */
+typedef struct {
+    uint64_t gpa;
+    uint8_t *host;
+    unsigned size;
+} fragment;
+
+typedef struct {
+    fragment part[2];
+    unsigned count;
+} span;
+
+/* One vCPU while instructions run. */
+typedef struct {
+    vmmkit_cpu *cpu;
+    const vmmkit_piece *ram;
+    size_t pieces;
+    vmmkit_insn insn;
+    const row *row;
+    uint64_t next_rip;
+    uint64_t ordinal;
+    uint64_t batch;
+    uint64_t elements;
+    uint8_t code[16];
+    unsigned code_length;
+    unsigned shadow;
+    unsigned cpl;
+    unsigned canonical_bits;
+    int mode;
+    int real;
+} context;
+
+/* A register number, or located memory. */
+typedef struct {
+    span memory;
+    int reg; /* -1 for memory */
+} target;
+
+static inline uint64_t mask_of(unsigned size)
+{
+    return size >= 8 ? UINT64_MAX : ((uint64_t)1 << (8 * size)) - 1;
+}
+
+#endif

@@ -1,0 +1,150 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Builds `vmmkit.insn._native`: the only place where Python tables become C.
+
+`optable.py` and `_record.py` are run by path, since the build is isolated and neither vmmkit nor
+its dependencies are importable. What they say becomes enumerations, structures and constant arrays
+in front of one translation unit that includes every C file. Nothing generated is kept.
+"""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import cffi
+
+HERE = Path(__file__).resolve().parent
+INSN = HERE.parent / "src" / "vmmkit" / "insn"
+SOURCES = (
+    "decode.c",
+    "flags.c",
+    "memory.c",
+    "paging.c",
+    "segments.c",
+    "execute.c",
+    "control.c",
+    "string.c",
+    "run.c",
+)
+
+TABLE: dict[str, Any] = runpy.run_path(str(INSN / "optable.py"))
+RECORD: dict[str, Any] = runpy.run_path(str(INSN / "_record.py"))
+
+
+def struct(name: str, fields: list[str]) -> str:
+    """A C structure."""
+    return f"typedef struct {{ {' '.join(fields)} }} {name};\n"
+
+
+def declarations() -> str:
+    """What both C and cffi see."""
+    cpu = [
+        f"uint64_t {name}{f'[{count}]' if count > 1 else ''};"
+        for name, count in RECORD["CPU_FIELDS"]
+    ]
+    insn = [f"{ctype} {name};" for name, ctype, _ in RECORD["INSN_FIELDS"]]
+    piece = ["uint64_t gpa;", "uint64_t last;", "uint8_t *host;", "uint64_t writable;"]
+    return (
+        struct("vmmkit_cpu", cpu)
+        + struct("vmmkit_insn", insn)
+        + struct("vmmkit_piece", piece)
+        + """
+int vmmkit_decode(const uint8_t *code, size_t length, int mode, vmmkit_insn *out);
+int vmmkit_run(vmmkit_cpu *cpu, const vmmkit_piece *ram, size_t pieces,
+               uint64_t budget, uint64_t batch, uint64_t answer);
+const char *vmmkit_digest(void);
+"""
+    )
+
+
+def enumeration(prefix: str, names: dict[str, int]) -> str:
+    """`VMMKIT_<prefix>_<name>` constants."""
+    members = ", ".join(f"VMMKIT_{prefix}_{name} = {value}" for name, value in names.items())
+    return f"enum {{ {members} }};\n"
+
+
+def enumerations() -> str:
+    """Every number that Python and C must agree on."""
+    numbered = {
+        **RECORD["reasons"](),
+        "OP": TABLE["OPS"],
+        "KIND": ("NONE", *TABLE["KINDS"][1:]),
+        "SELECT": [name.upper() for name, _ in TABLE["SELECTORS"]],
+    }
+    text = "".join(
+        enumeration(prefix, {name: number for number, name in enumerate(names)})
+        for prefix, names in numbered.items()
+    )
+    flags = {name.upper(): 1 << bit for bit, name in enumerate(TABLE["ATTRIBUTES"])}
+    cells = {name: TABLE[name] for name in ("UNKNOWN", "INVALID", "SPLIT")}
+    limits = {name: RECORD[name] for name in ("MAX_LENGTH", "LOG_CAPACITY")}
+    for prefix, names in (
+        ("PREFIX", RECORD["PREFIX_BITS"]),
+        ("FLAG", flags),
+        ("CELL", cells),
+        ("LIMIT", limits),
+    ):
+        text += enumeration(prefix, names)
+    return text
+
+
+def initializer(values: Any) -> str:
+    """A brace-enclosed list, nested like `values`."""
+    if isinstance(values, int):
+        return str(values)
+    return "{" + ", ".join(initializer(value) for value in values) + "}"
+
+
+def arrays() -> str:
+    """The opcode table as constant data."""
+    tables = TABLE["TABLES"]
+    rows = [(row.op, row.kinds, row.types, row.flags, row.access, row.modrm) for row in tables.rows]
+    row_fields = [
+        "uint16_t op;",
+        "uint8_t kinds[3];",
+        "uint8_t types[3];",
+        "uint8_t flags;",
+        "uint8_t access;",
+        "uint8_t modrm;",
+    ]
+    digest = TABLE["digest"](RECORD["CPU_FIELDS"], RECORD["INSN_FIELDS"], RECORD["reasons"]())
+    sizes = TABLE["TYPE_SIZES"]
+    return (
+        struct("row", row_fields)
+        + f"static const row rows[] = {initializer(rows)};\n"
+        + f"static const uint16_t cells[] = {initializer(tables.cells)};\n"
+        + f"static const uint16_t splits[][2] = {initializer(tables.splits)};\n"
+        + f"static const uint8_t type_sizes[9][{len(sizes[0])}] = {initializer(sizes)};\n"
+        + f'static const char digest_text[] = "{digest}";\n'
+    )
+
+
+def source() -> str:
+    """The whole translation unit."""
+    includes = "".join(f'#include "{name}"\n' for name in SOURCES)
+    return (
+        "#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n"
+        + enumerations()
+        + declarations()
+        + arrays()
+        + '#include "engine.h"\n'
+        + includes
+    )
+
+
+ffibuilder = cffi.FFI()
+ffibuilder.cdef(declarations())
+ffibuilder.set_source(
+    "vmmkit.insn._native",
+    source(),
+    include_dirs=[str(HERE)],
+    depends=[str(HERE / name) for name in (*SOURCES, "engine.h")]
+    + [str(INSN / "optable.py"), str(INSN / "_record.py")],
+    extra_compile_args=["-std=c11", "-O2"],
+    py_limited_api=True,
+)
+
+if __name__ == "__main__":
+    print(source())

@@ -1,0 +1,189 @@
+/* SPDX-FileCopyrightText: 2026 vmmkit contributors */
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Mirrors src/vmmkit/insn/_memory.py. */
+
+static NOINLINE void fill_exit(context *c, uint64_t address, uint64_t size, uint64_t value)
+{
+    c->cpu->exit_address = address;
+    c->cpu->exit_size = size;
+    c->cpu->exit_value = value;
+}
+
+static inline int fault(context *c, unsigned vector, unsigned error, uint64_t address)
+{
+    fill_exit(c, vector, error, address);
+    return VMMKIT_EXIT_FAULT;
+}
+
+static inline int unsupported(context *c, unsigned reason, uint64_t address)
+{
+    fill_exit(c, address, 0, reason);
+    return VMMKIT_EXIT_UNSUPPORTED;
+}
+
+static inline const vmmkit_piece *piece_at(const context *c, uint64_t gpa, unsigned size)
+{
+    for (size_t i = 0; i < c->pieces; i++) {
+        const vmmkit_piece *piece = &c->ram[i];
+        if (gpa >= piece->gpa && gpa <= piece->last && piece->last - gpa >= size - 1)
+            return piece;
+    }
+    return NULL;
+}
+
+static NOINLINE int device(context *c, int kind, uint64_t address, unsigned size, uint64_t *value)
+{
+    uint64_t ordinal = c->ordinal++;
+    if (ordinal < c->cpu->log_count) {
+        *value = c->cpu->log_value[ordinal % VMMKIT_LIMIT_LOG_CAPACITY];
+        return 0;
+    }
+    if (ordinal >= VMMKIT_LIMIT_LOG_CAPACITY)
+        return unsupported(c, VMMKIT_UNSUPPORTED_TOO_MANY_ACCESSES, address);
+    c->cpu->log_pending = (uint64_t)kind;
+    fill_exit(c, address, size, *value);
+    return kind;
+}
+
+static inline uint64_t load_host(const uint8_t *host, unsigned size)
+{
+    uint64_t value = 0;
+    switch (size) {
+    case 1:
+        return host[0];
+    case 2:
+        return (uint64_t)host[0] | (uint64_t)host[1] << 8;
+    case 4:
+        return (uint64_t)host[0] | (uint64_t)host[1] << 8 | (uint64_t)host[2] << 16 |
+               (uint64_t)host[3] << 24;
+    case 8:
+        for (unsigned i = 0; i < 8; i++)
+            value |= (uint64_t)host[i] << (8 * i);
+        return value;
+    default:
+        for (unsigned i = 0; i < size; i++)
+            value |= (uint64_t)host[i] << (8 * i);
+        return value;
+    }
+}
+
+static inline void store_host(uint8_t *host, unsigned size, uint64_t value)
+{
+    for (unsigned i = 0; i < size; i++)
+        host[i] = (uint8_t)(value >> (8 * i));
+}
+
+/* Size of the next piece of a device access; only a page crossing makes odd sizes to cut. */
+static inline unsigned piece_size(uint64_t gpa, unsigned size, unsigned whole)
+{
+    unsigned piece = 4;
+    if (whole == 1 || whole == 2 || whole == 4 || whole == 8)
+        return whole;
+    while (piece > size || gpa % piece)
+        piece /= 2;
+    return piece;
+}
+
+static NOINLINE int device_load(context *c, uint64_t gpa, unsigned size, uint64_t *value)
+{
+    unsigned done = 0;
+    *value = 0;
+    while (done < size) {
+        uint64_t part = 0;
+        unsigned piece = piece_size(gpa + done, size - done, size);
+        TRY(device(c, VMMKIT_EXIT_READ, gpa + done, piece, &part));
+        *value |= part << (8 * done);
+        done += piece;
+    }
+    return 0;
+}
+
+static NOINLINE int device_store(context *c, uint64_t gpa, unsigned size, uint64_t value)
+{
+    unsigned done = 0;
+    while (done < size) {
+        unsigned piece = piece_size(gpa + done, size - done, size);
+        uint64_t part = value >> (8 * done) & mask_of(piece);
+        TRY(device(c, VMMKIT_EXIT_WRITE, gpa + done, piece, &part));
+        done += piece;
+    }
+    return 0;
+}
+
+static inline int load_physical(context *c, uint64_t gpa, unsigned size, uint64_t *value)
+{
+    const vmmkit_piece *piece = piece_at(c, gpa, size);
+    if (UNLIKELY(!piece))
+        return device_load(c, gpa, size, value);
+    *value = load_host(piece->host + (gpa - piece->gpa), size);
+    return 0;
+}
+
+static inline int load_fragment(context *c, const fragment *part, uint64_t *value)
+{
+    if (UNLIKELY(!part->host))
+        return device_load(c, part->gpa, part->size, value);
+    *value = load_host(part->host, part->size);
+    return 0;
+}
+
+static inline int load(context *c, const span *where, uint64_t *value)
+{
+    uint64_t high;
+    TRY(load_fragment(c, &where->part[0], value));
+    if (LIKELY(where->count == 1))
+        return 0;
+    TRY(load_fragment(c, &where->part[1], &high));
+    *value |= high << (8 * where->part[0].size);
+    return 0;
+}
+
+static NOINLINE int store_parts(context *c, const span *where, uint64_t value)
+{
+    for (int in_ram = 0; in_ram < 2; in_ram++) {
+        unsigned shift = 0;
+        for (unsigned i = 0; i < where->count; i++) {
+            const fragment *part = &where->part[i];
+            uint64_t bytes = value >> shift & mask_of(part->size);
+            if (in_ram && part->host)
+                store_host(part->host, part->size, bytes);
+            else if (!in_ram && !part->host)
+                TRY(device_store(c, part->gpa, part->size, bytes));
+            shift += 8 * part->size;
+        }
+    }
+    return 0;
+}
+
+static inline int store(context *c, const span *where, uint64_t value)
+{
+    const fragment *part = &where->part[0];
+    if (UNLIKELY(where->count != 1 || !part->host))
+        return store_parts(c, where, value);
+    switch (part->size) {
+    case 1:
+        store_host(part->host, 1, value);
+        break;
+    case 2:
+        store_host(part->host, 2, value);
+        break;
+    case 4:
+        store_host(part->host, 4, value);
+        break;
+    case 8:
+        store_host(part->host, 8, value);
+        break;
+    default:
+        store_host(part->host, part->size, value);
+        break;
+    }
+    return 0;
+}
+
+static inline fragment fragment_at(const context *c, uint64_t gpa, unsigned size, int write)
+{
+    const vmmkit_piece *piece = piece_at(c, gpa, size);
+    if (!piece || (write && !piece->writable))
+        return (fragment){gpa, NULL, size};
+    return (fragment){gpa, piece->host + (gpa - piece->gpa), size};
+}

@@ -1,0 +1,235 @@
+/* SPDX-FileCopyrightText: 2026 vmmkit contributors */
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Mirrors src/vmmkit/insn/_pure.py. */
+
+static inline int execute(context *c)
+{
+    unsigned op = c->row->op;
+    switch (op) {
+    case VMMKIT_OP_ADD:
+    case VMMKIT_OP_OR:
+    case VMMKIT_OP_ADC:
+    case VMMKIT_OP_SBB:
+    case VMMKIT_OP_AND:
+    case VMMKIT_OP_SUB:
+    case VMMKIT_OP_XOR:
+    case VMMKIT_OP_CMP:
+    case VMMKIT_OP_TEST:
+        return execute_binary(c, op);
+    case VMMKIT_OP_INC:
+    case VMMKIT_OP_DEC:
+        return execute_unary(c, op, STATUS & ~CF);
+    case VMMKIT_OP_NEG:
+        return execute_unary(c, op, STATUS);
+    case VMMKIT_OP_NOT:
+        return execute_unary(c, op, 0);
+    case VMMKIT_OP_MOV:
+        return execute_mov(c);
+    case VMMKIT_OP_MOVZX:
+        return execute_movzx(c);
+    case VMMKIT_OP_MOVSX:
+    case VMMKIT_OP_MOVSXD:
+        return execute_movsx(c);
+    case VMMKIT_OP_MOVFROMSEG:
+        return execute_mov_from_segment(c);
+    case VMMKIT_OP_MOVTOSEG:
+        return execute_mov_to_segment(c);
+    case VMMKIT_OP_LEA:
+        return execute_lea(c);
+    case VMMKIT_OP_XCHG:
+        return execute_xchg(c);
+    case VMMKIT_OP_NOP:
+    case VMMKIT_OP_PAUSE:
+        return 0;
+    case VMMKIT_OP_PUSH:
+        return execute_push(c);
+    case VMMKIT_OP_POP:
+        return execute_pop(c);
+    case VMMKIT_OP_JCC:
+        return execute_jcc(c);
+    case VMMKIT_OP_JMP:
+        return execute_jmp(c);
+    case VMMKIT_OP_CALL:
+        return execute_call(c);
+    case VMMKIT_OP_RET:
+        return execute_ret(c);
+    case VMMKIT_OP_LOOP:
+    case VMMKIT_OP_LOOPE:
+    case VMMKIT_OP_LOOPNE:
+        return execute_loop(c, op);
+    case VMMKIT_OP_JCXZ:
+        return execute_jcxz(c);
+    case VMMKIT_OP_MOVS:
+    case VMMKIT_OP_STOS:
+        return execute_string(c);
+    case VMMKIT_OP_IN:
+        return execute_in(c);
+    case VMMKIT_OP_OUT:
+        return execute_out(c);
+    case VMMKIT_OP_HLT:
+        return execute_hlt(c);
+    case VMMKIT_OP_CLI:
+        return execute_cli(c);
+    case VMMKIT_OP_STI:
+        return execute_sti(c);
+    case VMMKIT_OP_CLC:
+        return execute_flag(c, CF, 0);
+    case VMMKIT_OP_STC:
+        return execute_flag(c, CF, CF);
+    case VMMKIT_OP_CMC:
+        return execute_flag(c, 0, CF);
+    case VMMKIT_OP_CLD:
+        return execute_flag(c, DF, 0);
+    case VMMKIT_OP_STD:
+        return execute_flag(c, DF, DF);
+    default:
+        return unsupported(c, VMMKIT_UNSUPPORTED_OPCODE, c->cpu->rip);
+    }
+}
+
+static inline void take_answer(vmmkit_cpu *cpu, uint64_t answer)
+{
+    uint64_t pending = cpu->log_pending;
+    int reads = pending == VMMKIT_EXIT_READ || pending == VMMKIT_EXIT_PORT_IN;
+    uint64_t slot = cpu->log_count % VMMKIT_LIMIT_LOG_CAPACITY;
+    if (!pending)
+        return;
+    cpu->log_value[slot] = reads ? answer & mask_of((unsigned)cpu->exit_size) : 0;
+    cpu->log_count++;
+    cpu->log_pending = 0;
+}
+
+static inline int fetch_page(context *c, uint64_t rip, unsigned wanted)
+{
+    uint64_t linear = rip, gpa;
+    unsigned room;
+    const vmmkit_piece *piece;
+    const uint8_t *host;
+    if (LIKELY(c->mode == 64)) {
+        if (UNLIKELY(!is_canonical(c, linear)))
+            return fault(c, GP, 0, 0);
+    } else {
+        const uint64_t *cs = segment_words(c, CS);
+        if (UNLIKELY(rip > cs[LIMIT]))
+            return fault(c, GP, 0, 0);
+        if (UNLIKELY(cs[LIMIT] - rip < wanted - 1))
+            wanted = (unsigned)(cs[LIMIT] - rip) + 1;
+        linear = (cs[BASE] + rip) & 0xFFFFFFFFu;
+    }
+    room = PAGE - (unsigned)(linear & (PAGE - 1));
+    if (wanted > room)
+        wanted = room;
+    TRY(translate(c, linear, INTENT_FETCH, &gpa));
+    piece = piece_at(c, gpa, wanted);
+    if (UNLIKELY(!piece))
+        return unsupported(c, VMMKIT_UNSUPPORTED_NO_CODE, gpa);
+    host = piece->host + (gpa - piece->gpa);
+    if (LIKELY(wanted == VMMKIT_LIMIT_MAX_LENGTH))
+        memcpy(c->code, host, VMMKIT_LIMIT_MAX_LENGTH);
+    else
+        memcpy(c->code + c->code_length, host, wanted);
+    c->code_length += wanted;
+    return 0;
+}
+
+static inline int decode_here(context *c)
+{
+    return vmmkit_decode(c->code, c->code_length, c->mode, &c->insn);
+}
+
+static NOINLINE int refusal(context *c, int failure)
+{
+    if (failure == VMMKIT_DECODE_UNKNOWN)
+        return unsupported(c, VMMKIT_UNSUPPORTED_OPCODE, c->cpu->rip);
+    return fault(c, failure == VMMKIT_DECODE_INVALID ? UD : GP, 0, 0);
+}
+
+/* Fills c->code and c->insn from what is latched or from memory. */
+static inline int fetch(context *c)
+{
+    vmmkit_cpu *cpu = c->cpu;
+    int failure;
+    c->code_length = (unsigned)cpu->code_length & VMMKIT_LIMIT_MAX_LENGTH;
+    if (UNLIKELY(c->code_length)) {
+        for (unsigned i = 0; i < c->code_length; i++)
+            c->code[i] = (uint8_t)(cpu->code[i / 8] >> (8 * (i % 8)));
+        failure = decode_here(c);
+        return failure ? refusal(c, failure) : 0;
+    }
+    TRY(fetch_page(c, cpu->rip, VMMKIT_LIMIT_MAX_LENGTH));
+    failure = decode_here(c);
+    if (UNLIKELY(failure == VMMKIT_DECODE_TRUNCATED &&
+                 c->code_length < VMMKIT_LIMIT_MAX_LENGTH)) {
+        uint64_t following = (cpu->rip + c->code_length) & mask_of(c->mode == 64 ? 8 : 4);
+        TRY(fetch_page(c, following, VMMKIT_LIMIT_MAX_LENGTH - c->code_length));
+        failure = decode_here(c);
+    }
+    cpu->log_count = c->ordinal = 0;
+    cpu->code_length = c->code_length;
+    return failure ? refusal(c, failure) : 0;
+}
+
+static NOINLINE int stopped(context *c, int kind)
+{
+    vmmkit_cpu *cpu = c->cpu;
+    cpu->code[0] = cpu->code[1] = 0;
+    for (unsigned i = 0; i < c->code_length; i++)
+        cpu->code[i / 8] |= (uint64_t)c->code[i] << (8 * (i % 8));
+    if (kind == VMMKIT_EXIT_UNSUPPORTED)
+        cpu->exit_size = c->code_length;
+    if (kind == VMMKIT_EXIT_FAULT || kind == VMMKIT_EXIT_UNSUPPORTED)
+        cpu->log_count = cpu->code_length = 0;
+    return kind;
+}
+
+/* One instruction, or one batch of a repeated one. */
+static inline int one(context *c, uint64_t batch)
+{
+    vmmkit_cpu *cpu = c->cpu;
+    int kind;
+    c->ordinal = 0;
+    c->elements = 1;
+    c->batch = batch;
+    c->shadow = 0;
+    begin_mode(c);
+    kind = fetch(c);
+    if (UNLIKELY(kind))
+        return stopped(c, kind);
+    c->row = &rows[c->insn.row];
+    c->next_rip = (cpu->rip + c->insn.length) & mask_of(c->mode == 64 ? 8 : 4);
+    kind = execute(c);
+    if (UNLIKELY(kind > 0 && kind != VMMKIT_EXIT_HALT))
+        return stopped(c, kind);
+    cpu->log_count = cpu->code_length = 0;
+    cpu->interrupt_shadow = c->shadow;
+    if (UNLIKELY(kind == BATCH_USED)) {
+        c->elements--;
+        return VMMKIT_EXIT_DONE;
+    }
+    cpu->rip = c->next_rip;
+    cpu->retired++;
+    return kind ? kind : VMMKIT_EXIT_DONE;
+}
+
+int vmmkit_run(vmmkit_cpu *cpu, const vmmkit_piece *ram, size_t pieces, uint64_t budget,
+               uint64_t batch, uint64_t answer)
+{
+    context c;
+    memset(&c, 0, sizeof c);
+    c.cpu = cpu;
+    c.ram = ram;
+    c.pieces = pieces;
+    take_answer(cpu, answer);
+    while (budget) {
+        int kind = one(&c, batch ? batch : budget);
+        if (kind != VMMKIT_EXIT_DONE)
+            return kind;
+        budget = budget > c.elements ? budget - c.elements : 0;
+    }
+    return VMMKIT_EXIT_BUDGET;
+}
+
+const char *vmmkit_digest(void)
+{
+    return digest_text;
+}

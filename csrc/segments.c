@@ -1,0 +1,183 @@
+/* SPDX-FileCopyrightText: 2026 vmmkit contributors */
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Mirrors src/vmmkit/insn/_segments.py. */
+
+static inline uint64_t *segment_words(context *c, int segment)
+{
+    return &c->cpu->segment[4 * segment];
+}
+
+static inline void begin_mode(context *c)
+{
+    uint64_t cs = segment_words(c, CS)[ATTRIBUTES];
+    int virtual_86 = (c->cpu->rflags & RFLAGS_VM) != 0;
+    int protected = (c->cpu->cr0 & CR0_PE) != 0;
+    c->real = !protected || virtual_86;
+    c->cpl = (unsigned)(segment_words(c, SS)[ATTRIBUTES] >> 5 & 3);
+    if (c->real)
+        c->cpl = protected ? 3 : 0;
+    c->canonical_bits = c->cpu->cr4 & CR4_LA57 ? 57 : 48;
+    if (c->cpu->efer & EFER_LMA && cs & ATTR_L && !c->real)
+        c->mode = 64;
+    else
+        c->mode = cs & ATTR_DB && !virtual_86 ? 32 : 16;
+}
+
+static inline int is_canonical(const context *c, uint64_t linear)
+{
+    uint64_t high = linear >> (c->canonical_bits - 1);
+    return high == 0 || high == ((uint64_t)1 << (65 - c->canonical_bits)) - 1;
+}
+
+static int segment_fault(context *c, int segment)
+{
+    return fault(c, segment == SS ? STACK_FAULT : GP, 0, 0);
+}
+
+static inline int in_limit(uint64_t attributes, uint64_t limit, uint64_t offset, uint64_t last)
+{
+    int expand_down = (attributes & (TYPE_CODE | TYPE_EXPAND_DOWN)) == TYPE_EXPAND_DOWN;
+    if (expand_down && attributes & ATTR_S)
+        return limit < offset && last <= (attributes & ATTR_DB ? 0xFFFFFFFFu : 0xFFFFu);
+    return last <= limit;
+}
+
+static inline int check_type(context *c, uint64_t attributes, int segment, int write)
+{
+    int code = (attributes & TYPE_CODE) != 0;
+    int writable = (attributes & TYPE_WRITABLE) != 0; /* of code: readable */
+    if (attributes & ATTR_UNUSABLE)
+        return segment_fault(c, segment);
+    if (write ? code || !writable : code && !writable)
+        return fault(c, GP, 0, 0);
+    return 0;
+}
+
+static inline int linear_address(context *c, int segment, uint64_t offset, unsigned size, int write,
+                                 uint64_t *linear)
+{
+    const uint64_t *words = segment_words(c, segment);
+    if (LIKELY(c->mode == 64)) {
+        uint64_t base = segment == FS || segment == GS ? words[BASE] : 0;
+        *linear = offset + base;
+        if (UNLIKELY(!is_canonical(c, *linear) || !is_canonical(c, *linear + size - 1)))
+            return segment_fault(c, segment);
+        return 0;
+    }
+    if (!c->real)
+        TRY(check_type(c, words[ATTRIBUTES], segment, write));
+    if (UNLIKELY(!in_limit(words[ATTRIBUTES], words[LIMIT], offset, offset + size - 1)))
+        return segment_fault(c, segment);
+    *linear = (words[BASE] + offset) & 0xFFFFFFFFu;
+    return 0;
+}
+
+static inline int locate(context *c, int segment, uint64_t offset, unsigned size, int write,
+                         span *where)
+{
+    uint64_t linear;
+    TRY(linear_address(c, segment, offset, size, write, &linear));
+    return locate_linear(c, linear, size, write ? INTENT_WRITE : 0, where);
+}
+
+static inline uint64_t stack_mask(context *c)
+{
+    if (c->mode == 64)
+        return UINT64_MAX;
+    return segment_words(c, SS)[ATTRIBUTES] & ATTR_DB ? 0xFFFFFFFFu : 0xFFFFu;
+}
+
+static inline int check_branch(context *c, uint64_t target)
+{
+    int bad = c->mode == 64 ? !is_canonical(c, target) : target > segment_words(c, CS)[LIMIT];
+    return UNLIKELY(bad) ? fault(c, GP, 0, 0) : 0;
+}
+
+static void set_segment(context *c, int segment, uint64_t selector, uint64_t base, uint64_t limit,
+                        uint64_t attributes)
+{
+    uint64_t *words = segment_words(c, segment);
+    words[SELECTOR] = selector;
+    words[BASE] = base;
+    words[LIMIT] = limit;
+    words[ATTRIBUTES] = attributes;
+}
+
+static int load_null(context *c, int segment, unsigned selector)
+{
+    if (segment == SS) {
+        if (c->mode != 64 || c->cpl == 3 || (selector & 3) != c->cpl)
+            return fault(c, GP, 0, 0);
+        set_segment(c, SS, selector, 0, 0, ATTR_UNUSABLE | c->cpl << 5);
+        return 0;
+    }
+    set_segment(c, segment, selector, 0, 0, ATTR_UNUSABLE);
+    return 0;
+}
+
+static int descriptor_address(context *c, unsigned selector, uint64_t *address)
+{
+    uint64_t base = c->cpu->gdtr_base, limit = c->cpu->gdtr_limit;
+    if (selector & 4) {
+        const uint64_t *words = segment_words(c, LDTR);
+        if (words[ATTRIBUTES] & ATTR_UNUSABLE)
+            return fault(c, GP, selector & 0xFFFC, 0);
+        base = words[BASE];
+        limit = words[LIMIT];
+    }
+    if ((selector & 0xFFF8) + 7 > limit)
+        return fault(c, GP, selector & 0xFFFC, 0);
+    *address = (base + (selector & 0xFFF8)) & mask_of(c->cpu->efer & EFER_LMA ? 8 : 4);
+    return 0;
+}
+
+static int check_descriptor(context *c, int segment, unsigned selector, uint64_t rights)
+{
+    unsigned error = selector & 0xFFFC, dpl = (unsigned)(rights >> 5) & 3, rpl = selector & 3;
+    int data = (rights & (ATTR_S | TYPE_CODE | TYPE_WRITABLE)) == (ATTR_S | TYPE_WRITABLE);
+    int readable = rights & ATTR_S && (!(rights & TYPE_CODE) || rights & TYPE_WRITABLE);
+    int conforming =
+        (rights & (TYPE_CODE | TYPE_EXPAND_DOWN)) == (TYPE_CODE | TYPE_EXPAND_DOWN);
+    if (segment == SS) {
+        if (!data || rpl != c->cpl || dpl != c->cpl)
+            return fault(c, GP, error, 0);
+        return rights & ATTR_P ? 0 : fault(c, STACK_FAULT, error, 0);
+    }
+    if (!readable || (!conforming && (rpl > dpl || c->cpl > dpl)))
+        return fault(c, GP, error, 0);
+    return rights & ATTR_P ? 0 : fault(c, NP, error, 0);
+}
+
+static int mark_accessed(context *c, uint64_t address, uint64_t attributes)
+{
+    span where;
+    if (attributes & TYPE_ACCESSED)
+        return 0;
+    TRY(locate_linear(c, address + 5, 1, INTENT_SYSTEM | INTENT_WRITE, &where));
+    return store(c, &where, (attributes & 0xFF) | TYPE_ACCESSED);
+}
+
+static NOINLINE int load_segment(context *c, int segment, unsigned selector)
+{
+    uint64_t address, descriptor, limit, attributes;
+    span where;
+    if (c->real) {
+        segment_words(c, segment)[SELECTOR] = selector;
+        segment_words(c, segment)[BASE] = (uint64_t)selector << 4;
+        return 0;
+    }
+    if (!(selector & 0xFFFC))
+        return load_null(c, segment, selector);
+    TRY(descriptor_address(c, selector, &address));
+    TRY(locate_linear(c, address, 8, INTENT_SYSTEM, &where));
+    TRY(load(c, &where, &descriptor));
+    attributes = descriptor >> 40 & 0xF0FF;
+    limit = (descriptor & 0xFFFF) | (descriptor >> 32 & 0xF0000);
+    if (attributes & ATTR_G)
+        limit = limit << 12 | 0xFFF;
+    TRY(check_descriptor(c, segment, selector, attributes));
+    TRY(mark_accessed(c, address, attributes));
+    set_segment(c, segment, selector, (descriptor >> 16 & 0xFFFFFF) | descriptor >> 56 << 24, limit,
+                attributes | TYPE_ACCESSED);
+    return 0;
+}

@@ -1,0 +1,159 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Ranges that never overlap, in address order.
+
+One `SortedDict` from base address to region. Since no two ranges overlap, the range that holds
+an address is the one with the greatest base not above it, and the ranges that touch an interval
+are neighbours: every question is one bisection plus the size of its answer.
+
+The tree is changed only by `exchange`, which takes some ranges out and puts others in, or
+raises and leaves everything as it was. It remembers the answer it gave last: a range or a hole
+with its two ends. Misses come in runs (a guest sweeps a window, or probes an empty bus), and
+comparing two integers is much cheaper than a bisection through two levels of lists.
+
+The caller holds the lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Generic, Protocol, TypeVar
+
+from sortedcontainers import SortedDict
+
+from vmmkit.errors import OverlapError
+
+__all__ = ["RangeTree"]
+
+
+class Range(Protocol):
+    """What the tree needs to know of its elements."""
+
+    @property
+    def base(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def last(self) -> int: ...
+    def describe(self, base: int | None = None, /) -> str: ...
+
+
+R = TypeVar("R", bound=Range)
+
+#: A range and the base it is to have, which need not be the one it has now.
+Placed = tuple[int, R]
+
+
+class RangeTree(Generic[R]):
+    """An ordered set of ranges; see the module's text.
+
+    Args:
+        limit: size of the address space in bytes.
+    """
+
+    __slots__ = ("_hit", "_hit_first", "_hit_last", "_limit", "_ranges")
+
+    def __init__(self, limit: int) -> None:
+        """Start empty."""
+        self._ranges: SortedDict[int, R] = SortedDict()
+        self._limit = limit
+        self._forget()
+
+    def __len__(self) -> int:
+        """Count the ranges."""
+        return len(self._ranges)
+
+    def __iter__(self) -> Iterator[R]:
+        """Yield the ranges in address order, as they are now."""
+        return iter(list(self._ranges.values()))
+
+    def span(self, address: int) -> tuple[R | None, int]:
+        """Find what lies at `address`, and the last address of which the same is true.
+
+        Returns:
+            The range that holds `address` and its last address, or `None` and the last address
+            of the hole.
+        """
+        if not self._hit_first <= address <= self._hit_last:
+            self._seek(address)
+        return self._hit, self._hit_last
+
+    def _seek(self, address: int) -> None:
+        after = self._ranges.bisect_right(address)
+        first = 0
+        if after:
+            base, found = self._ranges.peekitem(after - 1)
+            last = base + found.size - 1
+            if address <= last:
+                self._hit, self._hit_first, self._hit_last = found, base, last
+                return
+            first = last + 1
+        hole_last = self._limit - 1
+        if after < len(self._ranges):
+            hole_last = self._ranges.peekitem(after)[0] - 1
+        self._hit, self._hit_first, self._hit_last = None, first, hole_last
+
+    def _forget(self) -> None:
+        """Make `span` look for itself next time."""
+        self._hit: R | None = None
+        self._hit_first, self._hit_last = 0, -1
+
+    def touching(self, base: int, size: int) -> list[R]:
+        """List the ranges that share an address with `size` bytes at `base`, in order."""
+        found, _ = self.span(base)
+        lowest = base if found is None else found.base
+        return [self._ranges[key] for key in self._ranges.irange(lowest, base + size - 1)]
+
+    def exchange(self, leaving: Sequence[R], coming: Sequence[Placed[R]]) -> None:
+        """Take `leaving` out at their present bases and put `coming` in.
+
+        Raises:
+            OverlapError: two ranges would overlap; nothing has changed then.
+        """
+        for gone in leaving:
+            del self._ranges[gone.base]
+        self._forget()
+        try:
+            self._refuse_overlap(coming)
+        except OverlapError:
+            self._ranges.update({back.base: back for back in leaving})
+            raise
+        finally:
+            self._forget()
+        self._ranges.update(coming)
+
+    def _refuse_overlap(self, coming: Sequence[Placed[R]]) -> None:
+        """Judge few newcomers by their neighbours, many by one sweep over everything."""
+        if len(coming) < len(self._ranges):
+            for base, new in coming:
+                for old in self.touching(base, new.size):
+                    raise overlap(base, new, old.base, old)
+            row = sorted(coming, key=_base_of)
+        else:
+            row = sorted([*self._ranges.items(), *coming], key=_base_of)
+        for (base, lower), (next_base, upper) in pairwise(row):
+            if base + lower.size <= next_base:
+                continue
+            if any(upper is new for _, new in coming):
+                raise overlap(next_base, upper, base, lower)
+            raise overlap(base, lower, next_base, upper)
+
+    def check(self) -> None:
+        """Assert that the ranges are ordered, disjoint, inside the space, under their own base."""
+        previous_last = -1
+        for base, found in self._ranges.items():
+            assert base == found.base, (base, found)
+            assert previous_last < base <= found.last < self._limit, found
+            previous_last = found.last
+        if self._hit is not None:
+            assert self._ranges.get(self._hit_first) is self._hit, self._hit
+
+
+def _base_of(placed: Placed[R]) -> int:
+    return placed[0]
+
+
+def overlap(base: int, new: R, old_base: int, old: R) -> OverlapError:
+    """Build the error that names both parties and both ranges."""
+    return OverlapError(f"{new.describe(base)} overlaps {old.describe(old_base)}", new, old)

@@ -1,0 +1,27 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Device models, written against the library's public interfaces only.
+
+A device gets `(vcpu, offset, size)` from a region map's port, answers with an integer, and drives
+its pins through callables; it knows neither its address nor the processor.
+"""
+
+from vmmkit.devices.uart16550 import (
+    CharacterTimeout,
+    LineError,
+    LineFormat,
+    ModemInput,
+    OutputLine,
+    Uart16550,
+    UartSnapshot,
+)
+
+__all__ = [
+    "CharacterTimeout",
+    "LineError",
+    "LineFormat",
+    "ModemInput",
+    "OutputLine",
+    "Uart16550",
+    "UartSnapshot",
+]

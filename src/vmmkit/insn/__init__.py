@@ -1,0 +1,110 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""The x86 instruction decoder and emulator.
+
+`decode` turns bytes into an `Instruction` and knows nothing else. `Cpu` executes: it owns registers
+(`CpuState`), is handed guest RAM once, and returns whatever it cannot do itself, a device access or
+a fault, as an outcome; the caller does it and calls again. Two engines do the same: the native one
+in C, and the pure one in Python (`IMPLEMENTATION` tells which is live).
+
+>>> from vmmkit.insn import Cpu, Write, decode
+>>> str(decode(bytes.fromhex("8903"), 64).mnemonic)
+'MOV'
+>>> ram = bytearray(4096)
+>>> ram[:2] = bytes.fromhex("8907")  # mov [bx], ax
+>>> cpu = Cpu([(0, ram)])
+>>> cpu.state.enter_real_mode(ip=0)
+>>> cpu.state.rax, cpu.state.rbx = 0xBEEF, 0x9000
+>>> cpu.step()
+Write(gpa=36864, size=2, value=48879)
+>>> cpu.step()
+Done(rip=2, interrupt_shadow=0)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vmmkit.errors import DecodeError, DecodeReason
+from vmmkit.insn._cpu import STEP_BATCH, Cpu
+from vmmkit.insn._engine import IMPLEMENTATION, available_engines, engine_named
+from vmmkit.insn._instruction import RIP_BASE, Instruction, MemoryAccess, Prefixes
+from vmmkit.insn._outcomes import (
+    BudgetSpent,
+    Done,
+    Fault,
+    Halt,
+    Outcome,
+    PortIn,
+    PortOut,
+    Read,
+    Unsupported,
+    UnsupportedReason,
+    Write,
+)
+from vmmkit.insn._record import DECODE_FAILURES, MAX_LENGTH
+from vmmkit.insn._state import CpuState, Segment
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = [
+    "IMPLEMENTATION",
+    "MAX_LENGTH",
+    "RIP_BASE",
+    "STEP_BATCH",
+    "BudgetSpent",
+    "Cpu",
+    "CpuState",
+    "Done",
+    "Fault",
+    "Halt",
+    "Instruction",
+    "MemoryAccess",
+    "Outcome",
+    "PortIn",
+    "PortOut",
+    "Prefixes",
+    "Read",
+    "Segment",
+    "Unsupported",
+    "UnsupportedReason",
+    "Write",
+    "available_engines",
+    "decode",
+]
+
+_DECODE: Final = {name: engine_named(name).decode for name in available_engines()}
+_DEFAULT: Final = _DECODE[IMPLEMENTATION]
+_MODES: Final = (16, 32, 64)
+
+
+def decode(code: Buffer, mode: int, *, engine: str | None = None) -> Instruction:
+    """Decode the instruction at the start of `code`.
+
+    Args:
+        code: bytes; what follows the instruction does not matter, nor does anything past 15.
+        mode: 16, 32 or 64, the default operand width of the code segment.
+        engine: `"native"`, `"pure"`, or `None` for the preferred one.
+
+    Raises:
+        DecodeError: with `reason` TRUNCATED (more bytes are needed), INVALID (the processor raises
+            #UD), TOO_LONG (more than 15 bytes: #GP) or UNKNOWN (not in the opcode table).
+        ValueError: a mode that is none of the three.
+        EngineError: no such engine.
+    """
+    window = bytes(memoryview(code)[:MAX_LENGTH]) if type(code) is not bytes else code
+    if mode not in _MODES:
+        message = f"mode is 16, 32 or 64, not {mode!r}"
+        raise ValueError(message)
+    function = _DEFAULT if engine is None else engine_named(engine).decode
+    fields = function(window, mode)
+    if isinstance(fields, int):
+        raise _failure(fields, window[:MAX_LENGTH], mode)
+    return Instruction(*fields)
+
+
+def _failure(number: int, code: bytes, mode: int) -> DecodeError:
+    reason = DecodeReason[DECODE_FAILURES[number]]
+    text = code.hex(" ") or "nothing"
+    return DecodeError(f"{reason.value} in {mode}-bit mode: {text}", reason, code)

@@ -1,0 +1,89 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Which engine is live.
+
+`VMMKIT_NATIVE` decides at import: unset prefers the native engine and falls back to the pure
+one, `1` requires the native engine, `0` takes the pure one. A native engine that is there but
+stale is an `ImportWarning` when it was merely preferred, since two engines built from different
+tables would disagree without a word.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Final, Protocol
+
+from vmmkit.errors import EngineError
+from vmmkit.insn import _pure
+from vmmkit.insn._memory import RamPiece
+
+__all__ = ["IMPLEMENTATION", "Core", "Engine", "available_engines", "engine_named"]
+
+
+class Core(Protocol):
+    """What an engine makes of one vCPU record and its RAM."""
+
+    def run(self, budget: int, batch: int, answer: int) -> int:
+        """Execute; return a number of `EXIT_KINDS`."""
+        ...
+
+
+class Engine(Protocol):
+    """What `_pure` and `_native_engine` offer."""
+
+    NAME: str
+
+    def decode(self, code: bytes, mode: int) -> tuple[int, ...] | int:
+        """Return the values of `INSN_FIELDS` or a number of `DECODE_FAILURES`."""
+        ...
+
+    def Core(self, record: bytearray, ram: tuple[RamPiece, ...]) -> Core:  # noqa: N802 - a class
+        """Bind a record and RAM."""
+        ...
+
+
+def _load_native() -> Engine:
+    from vmmkit.insn import _native_engine  # noqa: PLC0415 - only when it is wanted
+
+    return _native_engine
+
+
+def _choose(wanted: str | None) -> dict[str, Engine]:
+    """Engines by name, the one to use first."""
+    pure: dict[str, Engine] = {_pure.NAME: _pure}
+    if wanted == "0":
+        return pure
+    try:
+        native = _load_native()
+    except EngineError as error:
+        if wanted == "1":
+            raise
+        if "rebuild" in str(error):
+            warnings.warn(str(error), ImportWarning, stacklevel=2)
+        return pure
+    return {native.NAME: native, **pure}
+
+
+_ENGINES: Final = _choose(os.environ.get("VMMKIT_NATIVE") or None)
+
+IMPLEMENTATION: Final = next(iter(_ENGINES))
+"""`"native"` or `"pure"`: the engine used where none is named."""
+
+
+def available_engines() -> tuple[str, ...]:
+    """Names of the engines that can be used, the preferred one first."""
+    return tuple(_ENGINES)
+
+
+def engine_named(name: str | None) -> Engine:
+    """Return an engine; `None` is the preferred one.
+
+    Raises:
+        EngineError: no such engine here.
+    """
+    try:
+        return _ENGINES[name or IMPLEMENTATION]
+    except KeyError:
+        message = f"no engine {name!r} here; there is {', '.join(_ENGINES)}"
+        raise EngineError(message) from None

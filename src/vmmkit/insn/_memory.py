@@ -1,0 +1,228 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""How the pure engine reaches memory and devices; `csrc/memory.c` is the same.
+
+An access goes in two halves. *Locating* it does every check (`_segments`, then `_paging`) and
+yields a span: one or two fragments, cut at a page boundary, each in RAM or at a device. *Loading*
+and *storing* then touch the span. An instruction locates all its spans before it touches any, so a
+fault never leaves half an instruction behind.
+
+A device access is an ordinal in the replay log. If the log already has it, its answer is used
+again; if not, the engine stops with a READ, WRITE, PORT_IN or PORT_OUT exit and will run the
+instruction from its start once the caller has answered. A store touches its device fragments before
+its RAM fragments, so that a replayed read-modify-write still finds the RAM as it was.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from vmmkit.insn._record import CPU_WORDS, EXIT_KINDS, LOG_CAPACITY, UNSUPPORTED, WORD
+from vmmkit.insn.optable import ROWS, Row
+
+__all__ = [
+    "BUDGET",
+    "DONE",
+    "FAULT",
+    "HALT",
+    "PAGE",
+    "PORT_IN",
+    "PORT_OUT",
+    "READ",
+    "WRITE",
+    "Context",
+    "Fragment",
+    "RamPiece",
+    "Span",
+    "Stop",
+]
+
+PAGE: Final = 4096
+
+BUDGET, DONE, READ, WRITE, PORT_IN, PORT_OUT, FAULT, HALT, STOP_UNSUPPORTED = range(len(EXIT_KINDS))
+
+EXIT_ADDRESS: Final = WORD["exit_address"]
+EXIT_SIZE: Final = WORD["exit_size"]
+EXIT_VALUE: Final = WORD["exit_value"]
+LOG_PENDING: Final = WORD["log_pending"]
+LOG_COUNT: Final = WORD["log_count"]
+LOG_VALUE: Final = WORD["log_value"]
+
+
+class Stop(Exception):  # noqa: N818 - control flow inside the engine, never seen outside
+    """Leaves the instruction with an exit kind; the exit record is already filled."""
+
+    def __init__(self, kind: int) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+class RamPiece(NamedTuple):
+    """Guest RAM: `last` is inclusive."""
+
+    gpa: int
+    last: int
+    view: memoryview
+    writable: bool
+
+
+class Fragment(NamedTuple):
+    """A part of an access within one page; `piece` is `None` for a device."""
+
+    gpa: int
+    size: int
+    piece: RamPiece | None
+
+
+Span = tuple[Fragment, ...]
+
+
+class Context:
+    """One vCPU as the pure engine sees it while instructions run."""
+
+    __slots__ = (
+        "address_size",
+        "batch",
+        "canonical_bits",
+        "code",
+        "cpl",
+        "displacement",
+        "elements",
+        "immediate",
+        "index",
+        "mode",
+        "modrm",
+        "next_rip",
+        "opcode",
+        "operand_size",
+        "ordinal",
+        "prefixes",
+        "ram",
+        "real",
+        "reg_base",
+        "rex",
+        "row",
+        "scale",
+        "segment",
+        "shadow",
+        "words",
+    )
+
+    def __init__(self, words: memoryview, ram: tuple[RamPiece, ...]) -> None:
+        assert len(words) == CPU_WORDS
+        self.words = words
+        self.ram = ram
+        self.code = b""
+        self.mode = 64
+        self.real = False
+        self.cpl = 0
+        self.canonical_bits = 48
+        self.ordinal = 0
+        self.batch = 1
+        self.elements = 1
+        self.shadow = 0
+        self.next_rip = 0
+        self.row: Row = ROWS[0]
+        self.displacement = self.immediate = self.prefixes = self.rex = self.opcode = 0
+        self.operand_size = self.address_size = self.scale = 0
+        self.modrm = self.segment = self.reg_base = self.index = -1
+
+    def stop(self, kind: int, address: int, size: int, value: int) -> Stop:
+        """Fill the exit record; the caller raises what this returns."""
+        words = self.words
+        words[EXIT_ADDRESS] = address
+        words[EXIT_SIZE] = size
+        words[EXIT_VALUE] = value
+        return Stop(kind)
+
+    def fault(self, vector: int, error: int = 0, address: int = 0) -> Stop:
+        """Stop with an exception for the guest."""
+        return self.stop(FAULT, vector, error, address)
+
+    def unsupported(self, reason: str, address: int = 0) -> Stop:
+        """Stop because this engine cannot go on; no guest state has changed."""
+        return self.stop(STOP_UNSUPPORTED, address, 0, UNSUPPORTED.index(reason))
+
+    def piece_at(self, gpa: int, size: int) -> RamPiece | None:
+        """RAM that holds all `size` bytes at `gpa`, else `None`."""
+        for piece in self.ram:
+            if piece.gpa <= gpa and gpa + size - 1 <= piece.last:
+                return piece
+        return None
+
+    def access(self, kind: int, address: int, size: int, value: int) -> int:
+        """Do the next device access: answered by the log, or by stopping."""
+        ordinal = self.ordinal
+        self.ordinal = ordinal + 1
+        words = self.words
+        if ordinal < words[LOG_COUNT]:
+            return words[LOG_VALUE + ordinal]
+        if ordinal >= LOG_CAPACITY:
+            raise self.unsupported("TOO_MANY_ACCESSES", address)
+        words[LOG_PENDING] = kind
+        raise self.stop(kind, address, size, value)
+
+    def load_physical(self, gpa: int, size: int) -> int:
+        """Load from a physical address that does not cross a page."""
+        piece = self.piece_at(gpa, size)
+        if piece is None:
+            return _device_load(self, gpa, size)
+        offset = gpa - piece.gpa
+        return int.from_bytes(piece.view[offset : offset + size], "little")
+
+    def load(self, span: Span) -> int:
+        """Load a located span, lowest address first."""
+        value = shift = 0
+        for fragment in span:
+            value |= self.load_physical(fragment.gpa, fragment.size) << shift
+            shift += 8 * fragment.size
+        return value
+
+    def store(self, span: Span, value: int) -> None:
+        """Store to a located span, device fragments first."""
+        shift, in_ram = 0, []
+        for fragment in span:
+            part = value >> shift & ((1 << 8 * fragment.size) - 1)
+            shift += 8 * fragment.size
+            if fragment.piece is None:
+                _device_store(self, fragment.gpa, fragment.size, part)
+            else:
+                in_ram.append((fragment, fragment.piece, part))
+        for fragment, piece, part in in_ram:
+            offset = fragment.gpa - piece.gpa
+            piece.view[offset : offset + fragment.size] = part.to_bytes(fragment.size, "little")
+
+    def fragment(self, gpa: int, size: int, *, write: bool) -> Fragment:
+        """Classify a range within one page; ROM is RAM for reads and a device for writes."""
+        piece = self.piece_at(gpa, size)
+        if piece is not None and write and not piece.writable:
+            piece = None
+        return Fragment(gpa, size, piece)
+
+
+def _pieces(gpa: int, size: int) -> list[tuple[int, int]]:
+    """Cut a device access into sizes of 1, 2, 4 or 8; only a page crossing makes odd ones."""
+    if size in {1, 2, 4, 8}:
+        return [(gpa, size)]
+    cut = []
+    while size:
+        piece = 4
+        while piece > size or gpa % piece:
+            piece //= 2
+        cut.append((gpa, piece))
+        gpa, size = gpa + piece, size - piece
+    return cut
+
+
+def _device_load(context: Context, gpa: int, size: int) -> int:
+    value = shift = 0
+    for address, piece in _pieces(gpa, size):
+        value |= context.access(READ, address, piece, 0) << shift
+        shift += 8 * piece
+    return value
+
+
+def _device_store(context: Context, gpa: int, size: int, value: int) -> None:
+    for address, piece in _pieces(gpa, size):
+        context.access(WRITE, address, piece, value & ((1 << 8 * piece) - 1))
+        value >>= 8 * piece

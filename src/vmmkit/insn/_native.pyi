@@ -1,0 +1,6 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+from typing import Any
+
+ffi: Any
+lib: Any

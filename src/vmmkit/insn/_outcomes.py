@@ -1,0 +1,106 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""What `step` and `run` return: one small tuple per kind of outcome."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+__all__ = [
+    "BudgetSpent",
+    "Done",
+    "Fault",
+    "Halt",
+    "Outcome",
+    "PortIn",
+    "PortOut",
+    "Read",
+    "Unsupported",
+    "UnsupportedReason",
+    "Write",
+]
+
+
+class Read(NamedTuple):
+    """The instruction needs `size` bytes (1, 2, 4 or 8) from a device at `gpa`."""
+
+    gpa: int
+    size: int
+
+
+class Write(NamedTuple):
+    """The instruction writes the low `size` bytes of `value` to a device at `gpa`."""
+
+    gpa: int
+    size: int
+    value: int
+
+
+class PortIn(NamedTuple):
+    """The instruction reads `size` bytes (1, 2 or 4) from I/O port `port`."""
+
+    port: int
+    size: int
+
+
+class PortOut(NamedTuple):
+    """The instruction writes the low `size` bytes of `value` to I/O port `port`."""
+
+    port: int
+    size: int
+    value: int
+
+
+class Done(NamedTuple):
+    """The instruction is complete; a repeated one may be at `rip` still, with rCX counted down."""
+
+    rip: int
+    interrupt_shadow: int
+    """0; 1 after an STI that set IF; 2 after a load of SS: no interrupt before the next one."""
+
+
+class Fault(NamedTuple):
+    """An exception the monitor must inject; no register has changed.
+
+    In real-address mode exceptions push no error code; `error` is 0 then.
+    """
+
+    vector: int
+    error: int
+    address: int
+    """For #PF (14) the linear address that goes to CR2, else 0."""
+
+
+class Halt(NamedTuple):
+    """HLT executed; RIP is past it."""
+
+    rip: int
+
+
+class UnsupportedReason(Enum):
+    """Why an instruction could not be executed here."""
+
+    OPCODE = 0  #: the bytes are in no row of the opcode table
+    NO_CODE = 1  #: RIP leads to a physical address outside of RAM
+    PAGING_MODE = 2  #: 32-bit or PAE paging
+    TOO_MANY_ACCESSES = 3  #: more device accesses in one instruction than the replay log holds
+
+
+class Unsupported(NamedTuple):
+    """This engine cannot execute what is at RIP; nothing has changed, never a skip or a guess."""
+
+    code: bytes
+    """Up to 15 bytes from RIP; fewer, or none, where they could not be fetched."""
+    reason: UnsupportedReason
+    address: int
+    """RIP for `OPCODE`; the gpa for `NO_CODE` and `TOO_MANY_ACCESSES`; else the linear address."""
+
+
+class BudgetSpent(NamedTuple):
+    """`run` completed as many instructions as it was allowed."""
+
+    rip: int
+
+
+Outcome = Read | Write | PortIn | PortOut | Done | Fault | Halt | Unsupported | BudgetSpent

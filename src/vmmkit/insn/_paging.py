@@ -1,0 +1,132 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Linear to guest-physical addresses; `csrc/paging.c` is the same.
+
+No paging, and 4- and 5-level paging with 4 KiB, 2 MiB and 1 GiB pages (SDM vol. 3A, "4-Level Paging
+and 5-Level Paging"): present, R/W with CR0.WP, U/S, execute-disable with EFER.NXE, PS where it is
+reserved. SMEP, SMAP, protection keys and the accessed and dirty bits are not modelled yet; 32-bit
+and PAE paging are answered as unsupported, never guessed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vmmkit.insn._memory import PAGE, Context, Span, Stop
+from vmmkit.insn._record import WORD
+
+__all__ = ["locate_linear", "translate"]
+
+PAGE_FAULT: Final = 14
+
+CR0_WP: Final = 1 << 16
+CR0_PG: Final = 1 << 31
+CR4_LA57: Final = 1 << 12
+EFER_LMA: Final = 1 << 10
+EFER_NXE: Final = 1 << 11
+
+ENTRY_P: Final = 1 << 0
+ENTRY_RW: Final = 1 << 1
+ENTRY_US: Final = 1 << 2
+ENTRY_PS: Final = 1 << 7
+ENTRY_XD: Final = 1 << 63
+ENTRY_ADDRESS: Final = 0x000F_FFFF_FFFF_F000
+
+# Page-fault error code (SDM vol. 3A, "Interrupt 14 - Page-Fault Exception (#PF)").
+ERROR_P: Final = 1
+ERROR_W: Final = 2
+ERROR_U: Final = 4
+ERROR_RSVD: Final = 8
+ERROR_I: Final = 16
+
+LAST_LARGE_LEVEL: Final = 3  # a PDPTE may map 1 GiB, a PDE 2 MiB; above that PS is reserved
+
+# The kinds of access, as bits.
+INTENT_WRITE: Final = 1
+INTENT_FETCH: Final = 2
+INTENT_SYSTEM: Final = 4  # descriptor tables and the like: supervisor whatever the CPL
+
+
+class _Walk:
+    """The intent of one walk and the fault it would raise."""
+
+    __slots__ = ("context", "error", "fetch", "linear", "nxe", "user", "write")
+
+    def __init__(self, context: Context, linear: int, intent: int) -> None:
+        self.context = context
+        self.linear = linear
+        self.write = bool(intent & INTENT_WRITE)
+        self.fetch = bool(intent & INTENT_FETCH)
+        self.user = context.cpl == 3 and not intent & INTENT_SYSTEM
+        self.nxe = bool(context.words[WORD["efer"]] & EFER_NXE)
+        self.error = (ERROR_W if self.write else 0) | (ERROR_U if self.user else 0)
+        if self.fetch and self.nxe:
+            self.error |= ERROR_I
+
+    def fault(self, error: int) -> Stop:
+        """The page fault with what this walk adds to its error code."""
+        return self.context.fault(PAGE_FAULT, self.error | error, self.linear)
+
+    def check(self, entry: int, level: int) -> None:
+        """Present and reserved bits of one entry."""
+        if not entry & ENTRY_P:
+            raise self.fault(0)
+        large_reserved = entry & ENTRY_PS and level > LAST_LARGE_LEVEL
+        if large_reserved or (entry & ENTRY_XD and not self.nxe):
+            raise self.fault(ERROR_P | ERROR_RSVD)
+
+    def check_rights(self, all_of: int, any_of: int) -> None:
+        """Rights are the AND of R/W and U/S and the OR of XD over all levels."""
+        wp = self.context.words[WORD["cr0"]] & CR0_WP
+        denied = (
+            (self.user and not all_of & ENTRY_US)
+            or (self.write and not all_of & ENTRY_RW and (self.user or wp))
+            or (self.fetch and any_of & ENTRY_XD)
+        )
+        if denied:
+            raise self.fault(ERROR_P)
+
+
+def _walk(context: Context, linear: int, intent: int) -> int:
+    walk = _Walk(context, linear, intent)
+    words = context.words
+    table = words[WORD["cr3"]] & ENTRY_ADDRESS
+    level = 5 if words[WORD["cr4"]] & CR4_LA57 else 4
+    all_of, any_of = ENTRY_RW | ENTRY_US, 0
+    while True:
+        shift = 12 + 9 * (level - 1)
+        entry = context.load_physical(table + (linear >> shift & 511) * 8, 8)
+        walk.check(entry, level)
+        all_of, any_of = all_of & entry, any_of | entry
+        table = entry & ENTRY_ADDRESS
+        if level == 1 or entry & ENTRY_PS:
+            break
+        level -= 1
+    walk.check_rights(all_of, any_of)
+    offset = (1 << shift) - 1
+    return table & ~offset | linear & offset
+
+
+def translate(context: Context, linear: int, intent: int) -> int:
+    """Return the guest-physical address of `linear`."""
+    words = context.words
+    if not words[WORD["cr0"]] & CR0_PG:
+        return linear
+    if not words[WORD["efer"]] & EFER_LMA:
+        raise context.unsupported("PAGING_MODE", linear)
+    return _walk(context, linear, intent)
+
+
+def locate_linear(context: Context, linear: int, size: int, intent: int) -> Span:
+    """Turn `size` bytes at `linear` into fragments; both pages are checked before either is used."""
+    write = bool(intent & INTENT_WRITE)
+    first = min(size, PAGE - (linear & PAGE - 1))
+    gpa = translate(context, linear, intent)
+    if first == size:
+        return (context.fragment(gpa, size, write=write),)
+    wrap = (1 << 64 if context.mode == 64 else 1 << 32) - 1
+    rest = translate(context, linear + first & wrap, intent)
+    return (
+        context.fragment(gpa, first, write=write),
+        context.fragment(rest, size - first, write=write),
+    )

@@ -1,0 +1,216 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""The pure-Python engine: fetch, decode, execute, commit; `csrc/run.c` is the same.
+
+It is the reference for the native engine: same record, same order of checks, same outcomes. The one
+thing it has of its own is a cache from code bytes to decoded instruction, since decoding in Python
+costs more than executing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vmmkit.insn._control import CONTROL
+from vmmkit.insn._decode import FAIL_INVALID, FAIL_UNKNOWN, TRUNCATED, decode_fields
+from vmmkit.insn._execute import MOVES, RIP, Handler
+from vmmkit.insn._memory import (
+    BUDGET,
+    DONE,
+    FAULT,
+    HALT,
+    LOG_COUNT,
+    LOG_PENDING,
+    LOG_VALUE,
+    PAGE,
+    PORT_IN,
+    READ,
+    STOP_UNSUPPORTED,
+    Context,
+    RamPiece,
+    Stop,
+)
+from vmmkit.insn._paging import INTENT_FETCH, translate
+from vmmkit.insn._record import MAX_LENGTH, WORD
+from vmmkit.insn._segments import BASE, CS, GP, LIMIT, SEGMENT, UD, begin_mode, is_canonical
+from vmmkit.insn._string import STRING
+from vmmkit.insn.optable import OPS, ROWS
+
+__all__ = ["NAME", "Core", "decode"]
+
+NAME: Final = "pure"
+
+SHADOW: Final = WORD["interrupt_shadow"]
+RETIRED: Final = WORD["retired"]
+CODE_LENGTH: Final = WORD["code_length"]
+CODE: Final = WORD["code"]
+EXIT_SIZE: Final = WORD["exit_size"]
+
+CACHE_CAPACITY: Final = 4096
+
+_HANDLERS: Final[dict[str, Handler]] = {**MOVES, **CONTROL, **STRING}
+EXECUTE: Final[tuple[Handler | None, ...]] = tuple(_HANDLERS.get(OPS[row.op]) for row in ROWS)
+
+decode = decode_fields
+
+
+class Core:
+    """One vCPU record and its RAM, bound to this engine."""
+
+    def __init__(self, record: bytearray, ram: tuple[RamPiece, ...]) -> None:
+        """Bind `record` (`CPU_FIELDS`, 8 bytes a word) and the RAM pieces."""
+        self._context = Context(memoryview(record).cast("Q"), ram)
+        self._cache: dict[tuple[int, bytes], tuple[int, ...] | int] = {}
+
+    def run(self, budget: int, batch: int, answer: int) -> int:
+        """Execute until something must be asked or `budget` instructions are done.
+
+        `batch` bounds the elements of one repeated instruction; 0 leaves that to the budget.
+        `answer` goes to the access that awaits one. Returns a number of `EXIT_KINDS`.
+        """
+        context = self._context
+        _take_answer(context, answer)
+        while budget > 0:
+            kind = self._one(batch or budget)
+            if kind != DONE:
+                return kind
+            budget -= context.elements
+        return BUDGET
+
+    def _one(self, batch: int) -> int:
+        """Execute one instruction, or one batch of a repeated one."""
+        context = self._context
+        words = context.words
+        context.ordinal = 0
+        context.elements = 1
+        context.batch = batch
+        context.shadow = 0
+        try:
+            begin_mode(context)
+            self._fetch()
+            handler = EXECUTE[self._load_fields()]
+            assert handler is not None
+            kind = handler(context)
+        except Stop as stop:
+            return _stopped(context, stop.kind)
+        words[LOG_COUNT] = words[CODE_LENGTH] = 0
+        words[SHADOW] = context.shadow
+        if kind == BUDGET:  # the batch is used up, the instruction is not
+            context.elements -= 1
+            return DONE
+        words[RIP] = context.next_rip
+        words[RETIRED] += 1
+        return DONE if kind is None else kind
+
+    def _fetch(self) -> None:
+        """Fill `context.code`: what was latched for the instruction in flight, or from memory."""
+        context = self._context
+        words = context.words
+        length = words[CODE_LENGTH] & MAX_LENGTH
+        if length:
+            latched = words[CODE] | words[CODE + 1] << 64
+            context.code = latched.to_bytes(16, "little")[:length]
+            return
+        context.code = b""
+        context.code = _fetch_page(context, words[RIP], MAX_LENGTH)
+        if len(context.code) < MAX_LENGTH and self._fields() == TRUNCATED:
+            wrap = (1 << 64 if context.mode == 64 else 1 << 32) - 1
+            following = words[RIP] + len(context.code) & wrap
+            context.code += _fetch_page(context, following, MAX_LENGTH - len(context.code))
+        # What the fetch itself asked of devices (page tables) is answered; the instruction's own
+        # accesses count from zero.
+        words[LOG_COUNT] = context.ordinal = 0
+        words[CODE_LENGTH] = len(context.code)
+
+    def _fields(self) -> tuple[int, ...] | int:
+        context = self._context
+        key = (context.mode, context.code)
+        fields = self._cache.get(key)
+        if fields is None:
+            if len(self._cache) >= CACHE_CAPACITY:
+                self._cache.clear()
+            fields = self._cache[key] = decode_fields(context.code, context.mode)
+        return fields
+
+    def _load_fields(self) -> int:
+        """Spread the decoded record over the context; return the row number."""
+        context = self._context
+        fields = self._fields()
+        if isinstance(fields, int):
+            raise _refusal(context, fields)
+        (
+            context.displacement,
+            context.immediate,
+            row,
+            context.modrm,
+            context.prefixes,
+            length,
+            _,
+            context.opcode,
+            context.rex,
+            context.operand_size,
+            context.address_size,
+            context.segment,
+            context.reg_base,
+            context.index,
+            context.scale,
+            _,
+            _,
+        ) = fields
+        context.row = ROWS[row]
+        wrap = (1 << 64 if context.mode == 64 else 1 << 32) - 1
+        context.next_rip = context.words[RIP] + length & wrap
+        return row
+
+
+def _take_answer(context: Context, answer: int) -> None:
+    """Append the answer to the access that awaits one; writes are answered by nothing."""
+    words = context.words
+    pending = words[LOG_PENDING]
+    if not pending:
+        return
+    mask = (1 << 8 * words[EXIT_SIZE]) - 1
+    words[LOG_VALUE + words[LOG_COUNT]] = answer & mask if pending in {READ, PORT_IN} else 0
+    words[LOG_COUNT] += 1
+    words[LOG_PENDING] = 0
+
+
+def _fetch_page(context: Context, rip: int, wanted: int) -> bytes:
+    """Fetch up to `wanted` bytes without leaving the page or the code segment."""
+    if context.mode == 64:
+        linear = rip
+        if not is_canonical(context, linear):
+            raise context.fault(GP)
+    else:
+        start = SEGMENT + 4 * CS
+        limit = context.words[start + LIMIT]
+        if rip > limit:
+            raise context.fault(GP)
+        wanted = min(wanted, limit - rip + 1)
+        linear = context.words[start + BASE] + rip & 0xFFFF_FFFF
+    wanted = min(wanted, PAGE - (linear & PAGE - 1))
+    gpa = translate(context, linear, INTENT_FETCH)
+    piece = context.piece_at(gpa, wanted)
+    if piece is None:
+        raise context.unsupported("NO_CODE", gpa)
+    return bytes(piece.view[gpa - piece.gpa : gpa - piece.gpa + wanted])
+
+
+def _refusal(context: Context, failure: int) -> Stop:
+    """What the processor does with bytes that are no instruction, or that we do not know."""
+    if failure == FAIL_UNKNOWN:
+        return context.unsupported("OPCODE", context.words[RIP])
+    return context.fault(UD if failure == FAIL_INVALID else GP)
+
+
+def _stopped(context: Context, kind: int) -> int:
+    """Keep the code of an instruction that waits for a device; forget any other."""
+    words = context.words
+    packed = int.from_bytes(context.code, "little")
+    words[CODE] = packed & (1 << 64) - 1
+    words[CODE + 1] = packed >> 64
+    if kind == STOP_UNSUPPORTED:
+        words[EXIT_SIZE] = len(context.code)
+    if kind in {FAULT, STOP_UNSUPPORTED}:
+        words[LOG_COUNT] = words[CODE_LENGTH] = 0
+    return kind

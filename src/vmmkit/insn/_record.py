@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""The records both engines share, each written down once.
+
+From the lists below come the C structures (`csrc/ffi_build.py`), the `struct` format that
+unpacks a decoded instruction, and the word numbers the Python engine indexes with. Only the
+standard library is imported: the build runs this file alone.
+
+`CPU_FIELDS` is the state of one vCPU, in 64-bit words: registers, the exit record that tells
+why an engine returned, and the replay log. The log is what makes `step` re-entrant: device
+reads of the instruction in flight are kept by ordinal, so that running it again from its start
+gives the same values without touching a device twice. Everything in flight is in the record;
+an engine keeps nothing between calls, and the other engine could go on from here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "CPU_FIELDS",
+    "CPU_WORDS",
+    "EXIT_KINDS",
+    "INSN_FIELDS",
+    "INSN_FORMAT",
+    "LOG_CAPACITY",
+    "MAX_LENGTH",
+    "SEGMENT_FIELDS",
+    "SEGMENT_NAMES",
+    "WORD",
+    "reasons",
+]
+
+MAX_LENGTH: Final = 15  # SDM vol. 2A, "Instruction Format": longer instructions are refused
+LOG_CAPACITY: Final = 64
+
+SEGMENT_NAMES: Final = ("es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr")
+SEGMENT_FIELDS: Final = ("selector", "base", "limit", "attributes")
+
+GPR_NAMES: Final = (
+    *("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"),
+    *(f"r{number}" for number in range(8, 16)),
+)
+
+# (name, number of 64-bit words)
+CPU_FIELDS: Final = (
+    ("gpr", 16),
+    ("rip", 1),
+    ("rflags", 1),
+    ("segment", len(SEGMENT_NAMES) * len(SEGMENT_FIELDS)),
+    ("gdtr_base", 1),
+    ("gdtr_limit", 1),
+    ("idtr_base", 1),
+    ("idtr_limit", 1),
+    ("cr0", 1),
+    ("cr2", 1),
+    ("cr3", 1),
+    ("cr4", 1),
+    ("efer", 1),
+    ("interrupt_shadow", 1),  # 1 while the next instruction runs after STI, 2 after MOV/POP SS
+    ("retired", 1),  # instructions completed, each REP element counted
+    ("exit_address", 1),  # gpa, port, or fault vector
+    ("exit_size", 1),  # bytes, or fault error code
+    ("exit_value", 1),  # value written, or fault address (CR2)
+    ("log_pending", 1),  # the exit kind that awaits its answer, else 0
+    ("log_count", 1),
+    ("log_value", LOG_CAPACITY),
+    ("code_length", 1),  # bytes latched for the instruction in flight
+    ("code", 2),
+)
+
+
+def _word_numbers() -> tuple[dict[str, int], int]:
+    numbers, position = {}, 0
+    for name, count in CPU_FIELDS:
+        numbers[name] = position
+        position += count
+    return numbers, position
+
+
+WORD, CPU_WORDS = _word_numbers()
+
+# (name, C type, struct code); widest first, so that no compiler inserts padding between.
+INSN_FIELDS: Final = (
+    ("displacement", "int64_t", "q"),
+    ("immediate", "int64_t", "q"),
+    ("row", "uint16_t", "H"),
+    ("modrm", "int16_t", "h"),  # -1 when there is none
+    ("prefixes", "uint16_t", "H"),
+    ("length", "uint8_t", "B"),
+    ("mode", "uint8_t", "B"),
+    ("opcode", "uint8_t", "B"),
+    ("rex", "uint8_t", "B"),
+    ("operand_size", "uint8_t", "B"),
+    ("address_size", "uint8_t", "B"),
+    ("segment", "int8_t", "b"),  # of the memory operand, -1 when there is none
+    ("base", "int8_t", "b"),  # register number, 16 for RIP, -1 none
+    ("index", "int8_t", "b"),  # register number, -1 none
+    ("scale", "uint8_t", "B"),
+    ("memory_access", "uint8_t", "B"),  # 0 none, 1 read, 2 written, 3 both
+    ("memory_size", "uint8_t", "B"),
+)
+INSN_FORMAT: Final = "=" + "".join(code for _, _, code in INSN_FIELDS)
+
+# Bits of the `prefixes` field: what takes effect, not what merely stands there.
+PREFIX_BITS: Final = {
+    "LOCK": 0x01,
+    "REPNE": 0x02,
+    "REP": 0x04,
+    "OPERAND_SIZE": 0x08,
+    "ADDRESS_SIZE": 0x10,
+    "SEGMENT": 0x20,
+    "REX": 0x40,
+}
+
+# What an engine returns from `step` and `run`; 0 and 1 are never seen by callers of `step`.
+EXIT_KINDS: Final = (
+    "BUDGET",
+    "DONE",
+    "READ",
+    "WRITE",
+    "PORT_IN",
+    "PORT_OUT",
+    "FAULT",
+    "HALT",
+    "UNSUPPORTED",
+)
+
+# Why an instruction is Unsupported: the number an engine reports in `exit_value`.
+UNSUPPORTED: Final = ("OPCODE", "NO_CODE", "PAGING_MODE", "TOO_MANY_ACCESSES")
+
+# What `decode` returns instead of a length.
+DECODE_FAILURES: Final = ("OK", "TRUNCATED", "INVALID", "TOO_LONG", "UNKNOWN")
+
+
+def reasons() -> dict[str, tuple[str, ...]]:
+    """Return every enumeration the C sources get as `VMMKIT_<PREFIX>_<NAME>`."""
+    return {"EXIT": EXIT_KINDS, "UNSUPPORTED": UNSUPPORTED, "DECODE": DECODE_FAILURES}

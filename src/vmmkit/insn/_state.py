@@ -1,0 +1,205 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Named access to the flat vCPU record."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, overload
+
+from vmmkit.errors import StateError
+from vmmkit.insn._record import CPU_WORDS, SEGMENT_NAMES, WORD
+
+__all__ = ["CpuState", "Segment"]
+
+RFLAGS_FIXED: Final = 0x2  # SDM vol. 1, "EFLAGS Register": bit 1 is always 1
+CR0_PE: Final = 1
+CR0_RESET: Final = 0x6000_0010  # SDM vol. 3A, "Processor State After Reset": CD, NW, ET
+CR0_PG: Final = 1 << 31
+CR4_PAE: Final = 1 << 5
+EFER_LME_LMA: Final = 1 << 8 | 1 << 10
+
+REAL_CODE: Final = 0x9B  # present, code, readable, accessed
+REAL_DATA: Final = 0x93  # present, data, writable, accessed
+FLAT_CODE: Final = 0xC09B  # the same with D and G
+FLAT_CODE_64: Final = 0xA09B  # the same with L and G
+FLAT_DATA: Final = 0xC093
+LDT: Final = 0x82
+TSS_BUSY: Final = 0x8B
+DATA_SEGMENTS: Final = ("es", "ss", "ds", "fs", "gs")
+
+
+class Segment(NamedTuple):
+    """A segment register with its hidden part."""
+
+    selector: int
+    base: int
+    limit: int
+    """Highest offset in bytes, whatever the granularity bit says."""
+    attributes: int
+    """SDM vol. 3C, "Guest Register State": type 3:0, S 4, DPL 6:5, P 7, L 13, D/B 14, G 15,
+    unusable 16."""
+
+
+class _Word:
+    """A 64-bit word of the record."""
+
+    __slots__ = ("name", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, state: None, owner: type) -> _Word: ...
+    @overload
+    def __get__(self, state: CpuState, owner: type) -> int: ...
+    def __get__(self, state: CpuState | None, owner: type) -> _Word | int:
+        if state is None:
+            return self
+        return state.words[self.number]
+
+    def __set__(self, state: CpuState, value: int) -> None:
+        _store(state, self.number, value, self.name)
+
+
+class _SegmentWords:
+    """Four words that are one segment register."""
+
+    __slots__ = ("name", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number = WORD["segment"] + 4 * number
+        self.name = SEGMENT_NAMES[number]
+
+    @overload
+    def __get__(self, state: None, owner: type) -> _SegmentWords: ...
+    @overload
+    def __get__(self, state: CpuState, owner: type) -> Segment: ...
+    def __get__(self, state: CpuState | None, owner: type) -> _SegmentWords | Segment:
+        if state is None:
+            return self
+        return Segment(*state.words[self.number : self.number + 4])
+
+    def __set__(self, state: CpuState, value: tuple[int, int, int, int]) -> None:
+        before = state.words[self.number : self.number + 4].tolist()
+        try:
+            for position, part in enumerate(Segment(*value)):
+                _store(state, self.number + position, part, self.name)
+        except StateError:
+            for position, part in enumerate(before):
+                state.words[self.number + position] = part
+            raise
+
+
+def _store(state: CpuState, number: int, value: int, name: str) -> None:
+    try:
+        state.words[number] = value
+    except (ValueError, TypeError) as error:
+        message = f"{name} takes an integer from 0 to 2**64-1, not {value!r}"
+        raise StateError(message) from error
+
+
+class CpuState:
+    """The registers of one vCPU, over a flat record that both engines work on.
+
+    Every register is an attribute of its usual name (`rax` to `r15`, `rip`, `rflags`, `cr0`,
+    `cr2`, `cr3`, `cr4`, `efer`, `gdtr_base`...), an integer from 0 to 2**64-1; segment
+    registers are `Segment` tuples. `gpr` is a view of the sixteen general registers by number.
+    Values out of range raise `StateError` and change nothing.
+    """
+
+    __slots__ = ("gpr", "record", "words")
+
+    rax = _Word(0)
+    rcx = _Word(1)
+    rdx = _Word(2)
+    rbx = _Word(3)
+    rsp = _Word(4)
+    rbp = _Word(5)
+    rsi = _Word(6)
+    rdi = _Word(7)
+    r8 = _Word(8)
+    r9 = _Word(9)
+    r10 = _Word(10)
+    r11 = _Word(11)
+    r12 = _Word(12)
+    r13 = _Word(13)
+    r14 = _Word(14)
+    r15 = _Word(15)
+    rip = _Word(WORD["rip"])
+    rflags = _Word(WORD["rflags"])
+    es = _SegmentWords(0)
+    cs = _SegmentWords(1)
+    ss = _SegmentWords(2)
+    ds = _SegmentWords(3)
+    fs = _SegmentWords(4)
+    gs = _SegmentWords(5)
+    ldtr = _SegmentWords(6)
+    tr = _SegmentWords(7)
+    gdtr_base = _Word(WORD["gdtr_base"])
+    gdtr_limit = _Word(WORD["gdtr_limit"])
+    idtr_base = _Word(WORD["idtr_base"])
+    idtr_limit = _Word(WORD["idtr_limit"])
+    cr0 = _Word(WORD["cr0"])
+    cr2 = _Word(WORD["cr2"])
+    cr3 = _Word(WORD["cr3"])
+    cr4 = _Word(WORD["cr4"])
+    efer = _Word(WORD["efer"])
+    interrupt_shadow = _Word(WORD["interrupt_shadow"])
+    retired = _Word(WORD["retired"])
+
+    def __init__(self) -> None:
+        """Allocate a record in the state after reset."""
+        self.record = bytearray(8 * CPU_WORDS)
+        self.words = memoryview(self.record).cast("Q")
+        self.gpr = self.words[:16]
+        self.reset()
+
+    def reset(self) -> None:
+        """Set every register to its value after RESET.
+
+        SDM vol. 3A, table "IA-32 and Intel 64 Processor States Following Power-up, Reset, or
+        INIT". RDX, the processor's signature, is left 0.
+        """
+        self.record[:] = bytes(len(self.record))
+        self.rip, self.rflags, self.cr0 = 0xFFF0, RFLAGS_FIXED, CR0_RESET
+        self.cs = Segment(0xF000, 0xFFFF_0000, 0xFFFF, REAL_CODE)
+        for name in DATA_SEGMENTS:
+            setattr(self, name, Segment(0, 0, 0xFFFF, REAL_DATA))
+        self.ldtr, self.tr = Segment(0, 0, 0xFFFF, LDT), Segment(0, 0, 0xFFFF, TSS_BUSY)
+        self.gdtr_limit = self.idtr_limit = 0xFFFF
+
+    def enter_real_mode(self, ip: int, selector: int = 0) -> None:
+        """Prepare 16-bit real-address mode at `selector`:`ip`, every segment at `selector`.
+
+        The other registers keep their values.
+        """
+        self.cr0, self.efer, self.rip = CR0_RESET, 0, ip
+        self.cs = Segment(selector, selector << 4, 0xFFFF, REAL_CODE)
+        for name in DATA_SEGMENTS:
+            setattr(self, name, Segment(selector, selector << 4, 0xFFFF, REAL_DATA))
+
+    def enter_protected_mode(self, eip: int) -> None:
+        """Prepare 32-bit protected mode without paging: flat 4 GiB segments, CPL 0."""
+        self.cr0, self.efer, self.rip = CR0_RESET | CR0_PE, 0, eip
+        self._flat(FLAT_CODE)
+
+    def enter_long_mode(self, rip: int, cr3: int) -> None:
+        """Prepare 64-bit mode with 4-level paging from the PML4 at gpa `cr3`, flat, CPL 0."""
+        self.cr0, self.cr3, self.rip = CR0_RESET | CR0_PG | CR0_PE, cr3, rip
+        self.cr4 |= CR4_PAE
+        self.efer |= EFER_LME_LMA
+        self._flat(FLAT_CODE_64)
+
+    def _flat(self, code_attributes: int) -> None:
+        self.cs = Segment(0x08, 0, 0xFFFF_FFFF, code_attributes)
+        for name in DATA_SEGMENTS:
+            setattr(self, name, Segment(0x10, 0, 0xFFFF_FFFF, FLAT_DATA))
+
+    def __repr__(self) -> str:
+        """Show the registers a person looks at first."""
+        shown = " ".join(f"{name}={getattr(self, name):#x}" for name in ("rax", "rsp", "rip"))
+        return f"<CpuState {shown} rflags={self.rflags:#x} cs={self.cs.selector:#x}>"
