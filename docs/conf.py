@@ -2,6 +2,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """How the manual is built: Markdown pages, and reference pages from the docstrings."""
 
+import re
+from typing import Any
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+
 import vmmkit
 
 project = "vmmkit"
@@ -30,9 +38,46 @@ napoleon_use_ivar = True
 # The manual is built without a network, so the standard library's index is not at hand: these
 # names are right and lead nowhere.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(abc|array|collections|contextlib|enum|fractions|pathlib|types|typing)\..*"),
+    (r"py:.*", r"(abc|array|collections|contextlib|enum|pathlib|types|typing)\..*"),
+    (r"py:.*", "Buffer"),
 ]
 
 html_theme = "furo"
 html_title = f"vmmkit {release}"
 html_copy_source = False
+
+
+def keep_prose(
+    _app: Sphinx, what: str, _name: str, _obj: object, _options: object, lines: list[str]
+) -> None:
+    """Let docstrings be plain prose: "`Name`s" is a word, a colon does not make a type.
+
+    napoleon reads the first line of an attribute's docstring, and the one after "Returns:", as
+    `type: text`. The types are in the signature, so an empty one goes in front.
+    """
+    lines[:] = [re.sub(r"(?<=\w`)(?=\w)", r"\\ ", line) for line in lines]
+    for number, line in enumerate(lines[:-1]):
+        if line.strip() in {"Returns:", "Yields:"}:
+            lines[number + 1] = re.sub(r"^(\s*)", r"\1: ", lines[number + 1])
+    if what in {"attribute", "data", "property"} and lines:
+        lines[0] = f": {lines[0]}"
+
+
+def link_public_name(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
+) -> Any:
+    """Link a class that lives in a private module to the public name it is documented under."""
+    target = node.get("reftarget", "")
+    if not re.match(r"vmmkit\.(.*\.)?_", target):
+        return None
+    public = re.sub(r"\._\w+", "", target.replace("vmmkit._region", "vmmkit.memregion._region"))
+    found = env.domains["py"].resolve_xref(
+        env, node["refdoc"], app.builder, node["reftype"], public, node, content
+    )
+    return found or content
+
+
+def setup(app: Sphinx) -> None:
+    """Hook both into the build, the first one ahead of napoleon."""
+    app.connect("autodoc-process-docstring", keep_prose, priority=400)
+    app.connect("missing-reference", link_public_name)

@@ -37,8 +37,9 @@ IMMUTABLE = RegionFlags.IMMUTABLE
 class _Home(Protocol):
     """The map, as its regions see it."""
 
-    def _move(self, region: Region, base: int) -> None: ...
-    def _set_enabled(self, region: Region, enabled: bool) -> None: ...
+    def move(self, region: Region, base: int, /) -> None: ...
+    def enable(self, region: Region, /) -> None: ...
+    def disable(self, region: Region, /) -> None: ...
     def _close(self, region: Region, wait: bool, timeout: float | None) -> bool: ...
 
 
@@ -93,15 +94,15 @@ class Region:
 
     def move(self, base: int) -> None:
         """Place it at `base`; see `RegionMap.move`."""
-        self._map._move(self, base)
+        self._map.move(self, base)
 
     def enable(self) -> None:
         """Let it answer; see `RegionMap.enable`."""
-        self._map._set_enabled(self, True)
+        self._map.enable(self)
 
     def disable(self) -> None:
         """Let it claim no address; see `RegionMap.disable`."""
-        self._map._set_enabled(self, False)
+        self._map.disable(self)
 
     def close(self, *, wait: bool = True, timeout: float | None = None) -> bool:
         """Take it out of the map, and wait until no handler of it runs or can start.
@@ -133,6 +134,6 @@ class Region:
     def __repr__(self) -> str:
         """Show what a debugger's user wants to know."""
         state = "" if self.enabled else " disabled" if self._held else " closed"
-        return f"<Region {self.describe()} {self.kind} {self.flags!s}{state}>"
+        return f"<Region {self.describe()} {self.kind} {self.flags.name or 0}{state}>"
 
 

@@ -8,32 +8,31 @@ decides: refuse it, answer it with ones, or cut it at the borders into naturally
 each an access of its own to its own owner. All parts are resolved before the first is made: an
 access of which a part must be refused has no effect at all.
 
-The caller holds the lookup lock.
+Resolving and keeping the result happen under one hold of the lookup lock, the same under which
+a commit changes the trees and has every table emptied. A stale entry can therefore not survive.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Literal
+from weakref import WeakSet
 
 import attrs
 
 from vmmkit._region import READ, WRITE, Region
-from vmmkit._region_policy import (
-    MASKS,
-    Piece,
-    Refusal,
-    ignore_write,
-    natural_parts,
-    read_ones,
-    read_pieces,
-    write_pieces,
+from vmmkit._region_commit import Ledger
+from vmmkit._region_handlers import ignore_write, read_ones, read_pieces, write_pieces
+from vmmkit._region_policy import MASKS, Piece, Refusal, natural_parts
+from vmmkit._region_port import TABLE_LIMIT, Entry, Table, bind_read, bind_write
+from vmmkit.errors import (
+    AccessAddressError,
+    AccessSizeError,
+    StraddleError,
+    UnmappedError,
 )
-from vmmkit._region_port import Entry
-from vmmkit._region_tree import RangeTree
-from vmmkit.errors import StraddleError, UnmappedError
 
-__all__ = ["Resolver", "Straddle"]
+__all__ = ["Port", "Resolver", "Straddle"]
 
 Straddle = Literal["raise", "ones", "split"]
 
@@ -55,13 +54,71 @@ READING = Direction("read", READ, read_ones, read_pieces)
 WRITING = Direction("write", WRITE, ignore_write, write_pieces)
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Resolver:
-    """Resolves accesses over a tree of regions with one of fallbacks behind it."""
+    """Resolves the accesses of one map's ports, and keeps what their tables may keep."""
 
-    regions: RangeTree[Region]
-    fallbacks: RangeTree[Region]
+    name: str
+    limit: int
+    sizes: dict[int, None]
     straddle: Straddle
+    ledger: Ledger
+    ports: WeakSet[Port] = attrs.field(factory=WeakSet, init=False)
+    warm: bool = attrs.field(default=False, init=False)
+
+    def fill(self, table: Table, address: Any, size: Any, way: Direction) -> Entry:
+        """Resolve an access that a port's table does not hold.
+
+        Raises:
+            AccessSizeError: no access size of this map, or one that the owner refuses.
+            AccessAddressError: not wholly inside the address space.
+            UnmappedError, StraddleError, DeniedError: as `resolve`.
+        """
+        size, address = self._checked(address, size)
+        with self.ledger.lookup:
+            entry, keep = self.resolve(address, size, way)
+            if keep:
+                cell = table[size]
+                if len(cell) >= TABLE_LIMIT:
+                    cell.clear()
+                cell[address] = entry
+                self.warm = True
+        return entry
+
+    def forget(self) -> None:
+        """Empty the tables of all ports, unless they are; the lookup lock is held."""
+        if self.warm:
+            for port in self.ports:
+                port.forget()
+            self.warm = False
+
+    def check(self) -> None:
+        """Assert that every table holds what resolving would give now; under the lookup lock."""
+        for way, table in [pair for port in self.ports for pair in port.tables()]:
+            for size, cell in table.items():
+                assert len(cell) <= TABLE_LIMIT, size
+                assert self.warm or not cell, size
+                for address, (_, where, mask, owner) in cell.items():
+                    fresh, keep = self.resolve(address, size, way)
+                    assert keep, (address, size)
+                    assert fresh[1:] == (where, mask, owner), (address, size)
+
+    def _checked(self, address: Any, size: Any) -> tuple[int, int]:
+        width, first = whole_number(size), whole_number(address)
+        if width is None or width not in self.sizes:
+            raise AccessSizeError(
+                f"access at {address!r} in map {self.name!r}: {size!r} is no access size here",
+                address,
+                size,
+            ) from None
+        if first is None or not 0 <= first <= self.limit - width:
+            raise AccessAddressError(
+                f"access of {size} bytes at {address!r}: outside of map {self.name!r}, "
+                f"whose last address is {self.limit - 1:#x}",
+                address,
+                size,
+            ) from None
+        return width, first
 
     def resolve(self, address: int, size: int, way: Direction) -> tuple[Entry, bool]:
         """Find out what an access calls.
@@ -93,10 +150,10 @@ class Resolver:
 
     def owner(self, address: int) -> tuple[Region | None, int]:
         """Find who owns the byte at `address`, and the last address of which this holds."""
-        region, last = self.regions.span(address)
-        if region is not None or not self.fallbacks:
+        region, last = self.ledger.regions.span(address)
+        if region is not None or not self.ledger.fallbacks:
             return region, last
-        fallback, fallback_last = self.fallbacks.span(address)
+        fallback, fallback_last = self.ledger.fallbacks.span(address)
         return fallback, min(last, fallback_last)
 
     def _straddling(self, address: int, size: int, way: Direction) -> tuple[Entry, bool]:
@@ -158,6 +215,77 @@ class Resolver:
         self, pieces: list[Piece], size: int, way: Direction, owners: tuple[Region, ...]
     ) -> Entry:
         return way.compile_pieces(pieces), 0, MASKS[size], owners
+
+
+class Port:
+    """One vCPU's way into a map; made by `RegionMap.port`.
+
+    `read` and `write` are functions, not methods: take them once, `read, write = port.read,
+    port.write`, and call them for every access. A port may be shared between threads.
+
+    Attributes:
+        vcpu: the object handlers are called with.
+        read: `read(address, size)` returns the `size` bytes at `address` as an integer, the
+            lowest address in its lowest bits.
+        write: `write(address, size, value)` writes the low `size` bytes of `value`; negative
+            values count as two's complement.
+
+    Both raise:
+        AccessSizeError: `size` is no access size of the map, or the region refuses it.
+        AccessAddressError: not wholly inside the address space.
+        AccessValueError: `value` is no integer.
+        UnmappedError: no region and no fallback answers.
+        StraddleError: the bytes have several owners, and the map refuses that.
+        DeniedError: READ or WRITE is missing, or the access is misaligned.
+        BusError: the device's own, unchanged.
+        HandlerError: the handler raised something else, or returned no integer.
+    """
+
+    __slots__ = ("__weakref__", "_reads", "_resolver", "_writes", "read", "write", "vcpu")
+
+    def __init__(self, resolver: Resolver, vcpu: object) -> None:
+        """Start with empty tables."""
+        self.vcpu = vcpu
+        self._resolver = resolver
+        self._reads: Table = {size: {} for size in resolver.sizes}
+        self._writes: Table = {size: {} for size in resolver.sizes}
+        self.read = bind_read(self._reads, vcpu, self._fill_read)
+        self.write = bind_write(self._writes, vcpu, self._fill_write)
+        with resolver.ledger.lookup:
+            resolver.ports.add(self)
+
+    # The functions hold the port through these two: it lives as long as one of them.
+
+    def _fill_read(self, address: Any, size: Any) -> Entry:
+        return self._resolver.fill(self._reads, address, size, READING)
+
+    def _fill_write(self, address: Any, size: Any) -> Entry:
+        return self._resolver.fill(self._writes, address, size, WRITING)
+
+    def tables(self) -> tuple[tuple[Direction, Table], ...]:
+        """Both tables with what they are for; for checks."""
+        return (READING, self._reads), (WRITING, self._writes)
+
+    def forget(self) -> None:
+        """Empty both tables; the map does this under its lock at every change."""
+        for _, table in self.tables():
+            for cell in table.values():
+                cell.clear()
+
+
+def whole_number(number: Any) -> int | None:
+    """Return the integer that `number` equals, or `None`.
+
+    A table finds 4.0 where it holds 4, so a miss must take it for 4 as well: whether an access
+    is legal may not depend on what a table holds.
+    """
+    if type(number) is int:
+        return number
+    try:
+        whole = int(number)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return whole if whole == number else None
 
 
 def describe_access(address: int, size: int, way: Direction) -> str:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a region does with an access: policies, and the handlers the library brings itself.
+"""What a region does with an access: policies.
 
 Everything here is a pure function of numbers. A port looks an access up by its exact address
 and size, so the whole policy is judged once, when that pair is first seen, and the result is
@@ -21,7 +21,6 @@ knowing where it will live.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, Literal
@@ -30,7 +29,7 @@ import attrs
 
 from vmmkit.errors import AccessSizeError, DeniedError, RegionConfigError
 
-__all__ = ["MASKS", "AccessPolicy", "AllOnes", "all_ones"]
+__all__ = ["MASKS", "AccessPolicy", "Piece", "Refusal", "natural_parts"]
 
 #: Low `size` bytes set, for every size an access can have.
 MASKS = {size: (1 << 8 * size) - 1 for size in (1, 2, 4, 8, 16, 32, 64)}
@@ -167,84 +166,3 @@ def natural_parts(offset: int, size: int, widest: int, slack: int = 1) -> list[P
         parts.append((offset, part))
         offset += part
     return parts
-
-
-# -- handlers for what no device answers --------------------------------------------------------
-
-
-def read_ones(_vcpu: object, _where: int, size: int, /) -> int:
-    """Answer as an open bus does: all bits set."""
-    return MASKS[size]
-
-
-def ignore_write(_vcpu: object, _where: int, _size: int, _value: int, /) -> None:
-    """Drop a write."""
-
-
-class AllOnes:
-    """A device that reads as all ones and drops writes: the PCI hole, an empty slot."""
-
-    __slots__ = ()
-
-    def read(self, _vcpu: object, _offset: int, size: int, /) -> int:
-        """Return `size` bytes of ones."""
-        return MASKS[size]
-
-    def write(self, _vcpu: object, _offset: int, _size: int, _value: int, /) -> None:
-        """Drop the value."""
-
-
-#: A ready `AllOnes`, for `RegionMap.add_fallback`.
-all_ones = AllOnes()
-
-
-# -- accesses made of several -------------------------------------------------------------------
-
-
-def read_pieces(pieces: Sequence[Piece]) -> Callable[[Any, int, int], int]:
-    """Compile pieces into one read handler; the lowest address gives the lowest bits."""
-
-    def read(vcpu: Any, _where: int, _size: int, /) -> int:
-        value = 0
-        for handler, where, size, mask, shift in pieces:
-            value |= (handler(vcpu, where, size) & mask) << shift
-        return value
-
-    return read
-
-
-def write_pieces(pieces: Sequence[Piece]) -> Callable[[Any, int, int, int], None]:
-    """Compile pieces into one write handler, which writes in ascending address order."""
-
-    def write(vcpu: Any, _where: int, _size: int, value: int, /) -> None:
-        for handler, where, size, mask, shift in pieces:
-            handler(vcpu, where, size, value >> shift & mask)
-
-    return write
-
-
-# -- RAM and ROM --------------------------------------------------------------------------------
-
-_SCALARS = {size: struct.Struct("<" + code) for size, code in zip((1, 2, 4, 8), "BHIQ", strict=True)}
-
-
-def read_buffer(view: memoryview) -> Callable[[Any, int, int], int]:
-    """Compile a read handler for a buffer of bytes; little-endian, any alignment."""
-    unpackers = {size: scalar.unpack_from for size, scalar in _SCALARS.items()}
-
-    def read(_vcpu: object, offset: int, size: int, /) -> int:
-        if size in unpackers:
-            value: int = unpackers[size](view, offset)[0]
-            return value
-        return int.from_bytes(view[offset : offset + size], "little")
-
-    return read
-
-
-def write_buffer(view: memoryview) -> Callable[[Any, int, int, int], None]:
-    """Compile a write handler for a writable buffer of bytes; little-endian, any alignment."""
-
-    def write(_vcpu: object, offset: int, size: int, value: int, /) -> None:
-        view[offset : offset + size] = value.to_bytes(size, "little")
-
-    return write

@@ -105,19 +105,19 @@ class RangeTree(Generic[R]):
         lowest = base if found is None else found.base
         return [self._ranges[key] for key in self._ranges.irange(lowest, base + size - 1)]
 
-    def exchange(self, leaving: Sequence[R], coming: Sequence[Placed[R]]) -> None:
-        """Take `leaving` out at their present bases and put `coming` in.
+    def exchange(self, leaving: Sequence[Placed[R]], coming: Sequence[Placed[R]]) -> None:
+        """Take `leaving` out and put `coming` in.
 
         Raises:
             OverlapError: two ranges would overlap; nothing has changed then.
         """
-        for gone in leaving:
-            del self._ranges[gone.base]
+        for base, _ in leaving:
+            del self._ranges[base]
         self._forget()
         try:
             self._refuse_overlap(coming)
         except OverlapError:
-            self._ranges.update({back.base: back for back in leaving})
+            self._ranges.update(leaving)
             raise
         finally:
             self._forget()

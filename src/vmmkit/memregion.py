@@ -44,46 +44,28 @@ serves, and handlers receive it as it was given to `port`.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from threading import RLock, get_ident
-from types import TracebackType
-from typing import Any, Self
-from weakref import WeakSet
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from vmmkit._region import IMMUTABLE, READ, WRITE, Kind, Region, RegionFlags
-from vmmkit._region_access import READING, WRITING, Direction, Resolver, Straddle
-from vmmkit._region_picture import draw_svg, draw_tree
-from vmmkit._region_policy import (
-    MASKS,
-    AccessPolicy,
+from vmmkit._region_access import Port, Resolver, Straddle
+from vmmkit._region_changes import Changeable
+from vmmkit._region_commit import Ledger, Transaction
+from vmmkit._region_handlers import (
     AllOnes,
+    Handlers,
     all_ones,
+    bytes_of,
+    handlers_of,
     ignore_write,
     read_buffer,
     write_buffer,
 )
-from vmmkit._region_port import TABLE_LIMIT, Entry, Table, bind_read, bind_write, quiesce
-from vmmkit._region_trace import (
-    AccessRecord,
-    BreakOn,
-    Counters,
-    Instrument,
-    TraceRing,
-    instrument_read,
-    instrument_write,
-)
-from vmmkit._region_tree import RangeTree
-from vmmkit.errors import (
-    AccessAddressError,
-    AccessSizeError,
-    ImmutableRegionError,
-    RegionConfigError,
-    RegionRangeError,
-    TransactionError,
-    UnknownRegionError,
-)
-from vmmkit.protocols import MapListener, ReadHandler, WriteHandler
+from vmmkit._region_picture import draw_svg, draw_tree
+from vmmkit._region_policy import MASKS, AccessPolicy
+from vmmkit._region_trace import AccessRecord, BreakOn, Counters, Instrument, TraceRing, instrument
+from vmmkit.errors import RegionConfigError
+from vmmkit.protocols import ReadHandler, WriteHandler
 
 __all__ = [
     "READ",
@@ -110,11 +92,8 @@ VECTOR_SIZES = (16, 32, 64)
 _DEFAULT_POLICY = AccessPolicy()
 _MEMORY_POLICY = AccessPolicy(max_size=64)
 
-#: What a change asks of a region: its base and whether it is to answer; `None`: to leave.
-Wish = tuple[int, bool] | None
 
-
-class RegionMap:
+class RegionMap(Changeable):
     """One address space.
 
     Iteration, `len` and `in` speak of the regions that answer: enabled ones, no fallbacks. They,
@@ -152,16 +131,269 @@ class RegionMap:
         self.name = name
         self.address_bits = address_bits
         self._limit = 1 << address_bits
-        self._sizes = dict.fromkeys(sorted({*sizes, *VECTOR_SIZES}))
-        self._regions: RangeTree[Region] = RangeTree(self._limit)
-        self._fallbacks: RangeTree[Region] = RangeTree(self._limit)
-        self._disabled: dict[Region, None] = {}
-        self._resolver = Resolver(self._regions, self._fallbacks, straddle)
-        self._ports: WeakSet[Port] = WeakSet()
-        self._warm = False  # whether a port's table holds anything
-        self._lookup = RLock()
-        self._writers = RLock()
-        self._wishes: dict[Region, Wish] | None = None  # of the open transaction
-        self._listeners: list[MapListener] = []
-        self._news: deque[_Event] = deque()
-        self._telling = False
+        self._ledger = Ledger(name, self._limit, self._forget)
+        known = dict.fromkeys(sorted({*sizes, *VECTOR_SIZES}))
+        self._resolver = Resolver(name, self._limit, known, straddle, self._ledger)
+
+    def _forget(self) -> None:
+        self._resolver.forget()
+
+    # -- placing ------------------------------------------------------------------------------
+
+    def add(
+        self,
+        base: int,
+        size: int,
+        handler: Any = None,
+        /,
+        *,
+        read: ReadHandler | None = None,
+        write: WriteHandler | None = None,
+        name: str = "",
+        flags: RegionFlags = RegionFlags(0),  # noqa: B008 - an enum member, immutable
+        policy: AccessPolicy = _DEFAULT_POLICY,
+        absolute: bool = False,
+        trusted: bool = False,
+        enabled: bool = True,
+    ) -> Region:
+        """Place a device.
+
+        Args:
+            base: first address.
+            size: length in bytes, at least 1.
+            handler: a device with `read(vcpu, offset, size)`, `write(vcpu, offset, size, value)`
+                or both. They are looked up now, once.
+            read: instead of a device, the callable for reads.
+            write: instead of a device, the callable for writes.
+            name: for errors, traces and pictures.
+            flags: READ and WRITE say what ports may do; where neither is given, what there are
+                handlers for. IMMUTABLE forbids to remove, move or disable the region.
+            policy: which accesses the region takes, and what becomes of the others.
+            absolute: tell handlers absolute addresses instead of offsets from `base`.
+            trusted: the read handler promises an integer that fits the access. It is passed on
+                as it is: no mask, and no `HandlerError` if it is something else.
+            enabled: whether it answers at once.
+
+        Returns:
+            The region's handle.
+
+        Raises:
+            RegionRangeError: an empty or negative range, or one beyond the address space.
+            OverlapError: another region claims one of these addresses. Outside of transactions
+                it is raised here, inside by their end.
+            RegionConfigError: no handler, both kinds of handlers, or WRITE without a handler.
+        """
+        handlers = handlers_of(handler, read, write)
+        region = self._make(base, size, name, "device", flags, policy, handlers)
+        region.absolute, region.trusted = absolute, trusted
+        return self._place(region, enabled)
+
+    def add_ram(
+        self,
+        base: int,
+        buffer: Any,
+        /,
+        *,
+        name: str = "",
+        flags: RegionFlags = READ | WRITE,
+        policy: AccessPolicy = _MEMORY_POLICY,
+        enabled: bool = True,
+    ) -> Region:
+        """Place RAM: a region as long as `buffer`, read and written there.
+
+        Args:
+            base: first address.
+            buffer: a writable contiguous buffer; it is not copied, and cannot be resized while
+                the region's handle lives.
+            name: for errors, traces and pictures.
+            flags: as for `add`.
+            policy: as for `add`; the default takes every size.
+            enabled: whether it answers at once.
+
+        Raises:
+            RegionConfigError: a read-only or non-contiguous buffer, or no buffer at all.
+            RegionRangeError, OverlapError: as `add`.
+        """
+        view = bytes_of(buffer, writable=True)
+        handlers = read_buffer(view), write_buffer(view)
+        region = self._make(base, len(view), name, "ram", flags, policy, handlers)
+        region.buffer = view
+        return self._place(region, enabled)
+
+    def add_rom(
+        self,
+        base: int,
+        buffer: Any,
+        /,
+        *,
+        on_write: WriteHandler | str = "ignore",
+        name: str = "",
+        policy: AccessPolicy = _MEMORY_POLICY,
+        immutable: bool = False,
+        enabled: bool = True,
+    ) -> Region:
+        """Place ROM: a region as long as `buffer`, read from there.
+
+        Args:
+            base: first address.
+            buffer: a contiguous buffer, not copied. Its owner may change it.
+            on_write: what writes do: `"ignore"` drops them, `"raise"` raises `DeniedError`, a
+                callable takes them, as the command register of a flash chip does.
+            name: for errors, traces and pictures.
+            policy: as for `add`; the default takes every size.
+            immutable: whether the region is IMMUTABLE.
+            enabled: whether it answers at once.
+
+        Raises:
+            RegionConfigError: no contiguous buffer, or another word for `on_write`.
+            RegionRangeError, OverlapError: as `add`.
+        """
+        view = bytes_of(buffer, writable=False)
+        write = {"ignore": ignore_write, "raise": None}.get(on_write, on_write)  # type: ignore[call-overload]
+        if write is not None and not callable(write):
+            raise RegionConfigError(f"on_write is 'ignore', 'raise' or callable, not {on_write!r}")
+        flags = (READ if write is None else READ | WRITE) | (IMMUTABLE if immutable else 0)
+        handlers = read_buffer(view), write
+        region = self._make(base, len(view), name, "rom", flags, policy, handlers)
+        region.buffer = view
+        return self._place(region, enabled)
+
+    def add_fallback(
+        self,
+        base: int,
+        size: int,
+        handler: Any = None,
+        /,
+        *,
+        read: ReadHandler | None = None,
+        write: WriteHandler | None = None,
+        name: str = "",
+        flags: RegionFlags = RegionFlags(0),  # noqa: B008 - an enum member, immutable
+        policy: AccessPolicy = _MEMORY_POLICY,
+        absolute: bool = False,
+        enabled: bool = True,
+    ) -> Region:
+        """Place a range that answers where no region does.
+
+        Fallbacks may overlap regions, which go first, but not each other. Nothing they answer
+        is kept in a port's table. Listeners do not hear of them.
+
+        Args:
+            base: first address.
+            size: length in bytes.
+            handler: as for `add`; where no handler of any kind is given, `all_ones`.
+            read: as for `add`.
+            write: as for `add`.
+            name: for errors, traces and pictures.
+            flags: as for `add`.
+            policy: as for `add`; the default takes every size.
+            absolute: as for `add`.
+            enabled: whether it answers at once.
+
+        Raises:
+            OverlapError: another fallback claims one of these addresses.
+            RegionRangeError, RegionConfigError: as `add`.
+        """
+        if handler is None and read is None and write is None:
+            handler = all_ones
+        handlers = handlers_of(handler, read, write)
+        region = self._make(base, size, name, "fallback", flags, policy, handlers)
+        region.absolute = absolute
+        return self._place(region, enabled)
+
+    def _make(
+        self,
+        base: int,
+        size: int,
+        name: str,
+        kind: Kind,
+        flags: RegionFlags,
+        policy: AccessPolicy,
+        handlers: Handlers,
+    ) -> Region:
+        read, write = handlers
+        if not flags & (READ | WRITE):
+            flags |= (READ if read else 0) | (WRITE if write else 0)
+        if (flags & READ and read is None) or (flags & WRITE and write is None):
+            raise RegionConfigError(f"{name!r} at {base:#x}: {flags.name} without such a handler")
+        self._check_range(base, size, name)
+        return Region(self, base, size, name, kind, flags, policy, read, write)
+
+    # -- looking ------------------------------------------------------------------------------
+
+    def find(self, address: int, /) -> Region | None:
+        """Return the region that answers at `address`; fallbacks do not count."""
+        if not 0 <= address < self._limit:
+            return None
+        with self._ledger.lookup:
+            return self._ledger.regions.span(address)[0]
+
+    def conflicts(self, base: int, size: int, /) -> list[Region]:
+        """List the regions that share an address with this range, in address order.
+
+        Raises:
+            RegionRangeError: no range of this space.
+        """
+        self._check_range(base, size, "conflicts")
+        with self._ledger.lookup:
+            return self._ledger.regions.touching(base, size)
+
+    def __iter__(self) -> Iterator[Region]:
+        """Yield the regions that answer, in address order, as they are now."""
+        with self._ledger.lookup:
+            return iter(self._ledger.regions)
+
+    def __len__(self) -> int:
+        """Count the regions that answer."""
+        return len(self._ledger.regions)
+
+    def __contains__(self, region: object) -> bool:
+        """Tell whether this is a region, no fallback, that answers in this map."""
+        return (
+            isinstance(region, Region)
+            and region._map is self
+            and region.enabled
+            and region.kind != "fallback"
+        )
+
+    @property
+    def fallbacks(self) -> tuple[Region, ...]:
+        """The fallbacks that answer, in address order."""
+        with self._ledger.lookup:
+            return tuple(self._ledger.fallbacks)
+
+    @property
+    def disabled(self) -> tuple[Region, ...]:
+        """The regions and fallbacks that are held but do not answer, in address order."""
+        with self._ledger.lookup:
+            return tuple(sorted(self._ledger.disabled, key=lambda region: region.base))
+
+    def tree(self) -> str:
+        """Draw the map as text, one line per range."""
+        return draw_tree(self)
+
+    def to_svg(self) -> str:
+        """Draw the map as an SVG picture."""
+        return draw_svg(self)
+
+    # -- accessing ----------------------------------------------------------------------------
+
+    def port(self, vcpu: object, /, *, instruments: Sequence[Instrument] = ()) -> Port:
+        """Make a port: the way in for one vCPU.
+
+        Args:
+            vcpu: any object; handlers receive it unchanged. Nothing is done with it.
+            instruments: what watches this port: trace rings, counters, break points, or any
+                callable that takes an `AccessRecord`. Without instruments none of their code
+                is on the way.
+        """
+        port = Port(self._resolver, vcpu)
+        if instruments:
+            instrument(port, self.find, instruments)
+        return port
+
+    def _check(self) -> None:
+        """Assert everything that always holds of a map between two changes."""
+        with self._ledger.lookup:
+            self._ledger.check()
+            self._resolver.check()

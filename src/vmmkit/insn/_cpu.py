@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from vmmkit.errors import GuestMemoryError, StepError
@@ -29,7 +30,7 @@ from vmmkit.insn._state import CpuState
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["STEP_BATCH", "Cpu"]
+__all__ = ["STEP_BATCH", "Cpu", "ExitKind"]
 
 STEP_BATCH: Final = 1024
 """Elements of a repeated string instruction that one `step` completes at most."""
@@ -44,23 +45,68 @@ VALUE: Final = WORD["exit_value"]
 PENDING: Final = WORD["log_pending"]
 CODE: Final = WORD["code"]
 
+_NEW: Final = tuple.__new__  # a third of the cost of calling a NamedTuple class
 
-def _unsupported(words: memoryview) -> Unsupported:
+
+class ExitKind(IntEnum):
+    """Why `Cpu.enter` returned."""
+
+    BUDGET = EXIT_KINDS.index("BUDGET")
+    DONE = EXIT_KINDS.index("DONE")  #: between instructions only; no caller sees it
+    READ = EXIT_KINDS.index("READ")
+    WRITE = EXIT_KINDS.index("WRITE")
+    PORT_IN = EXIT_KINDS.index("PORT_IN")
+    PORT_OUT = EXIT_KINDS.index("PORT_OUT")
+    FAULT = EXIT_KINDS.index("FAULT")
+    HALT = EXIT_KINDS.index("HALT")
+    UNSUPPORTED = EXIT_KINDS.index("UNSUPPORTED")
+
+
+def _done(words: memoryview) -> Outcome:
+    return Done(words[RIP], words[SHADOW])
+
+
+def _read(words: memoryview) -> Outcome:
+    return _NEW(Read, (words[ADDRESS], words[SIZE]))
+
+
+def _write(words: memoryview) -> Outcome:
+    return _NEW(Write, (words[ADDRESS], words[SIZE], words[VALUE]))
+
+
+def _port_in(words: memoryview) -> Outcome:
+    return _NEW(PortIn, (words[ADDRESS], words[SIZE]))
+
+
+def _port_out(words: memoryview) -> Outcome:
+    return _NEW(PortOut, (words[ADDRESS], words[SIZE], words[VALUE]))
+
+
+def _fault(words: memoryview) -> Outcome:
+    return Fault(words[ADDRESS], words[SIZE], words[VALUE])
+
+
+def _halt(words: memoryview) -> Outcome:
+    return Halt(words[RIP])
+
+
+def _unsupported(words: memoryview) -> Outcome:
     code = words[CODE : CODE + 2].tobytes()[: words[SIZE]]
     return Unsupported(code, UnsupportedReason(words[VALUE]), words[ADDRESS])
 
 
-_OUTCOMES: Final = {
-    "BUDGET": lambda words: Done(words[RIP], words[SHADOW]),
-    "READ": lambda words: Read(words[ADDRESS], words[SIZE]),
-    "WRITE": lambda words: Write(words[ADDRESS], words[SIZE], words[VALUE]),
-    "PORT_IN": lambda words: PortIn(words[ADDRESS], words[SIZE]),
-    "PORT_OUT": lambda words: PortOut(words[ADDRESS], words[SIZE], words[VALUE]),
-    "FAULT": lambda words: Fault(words[ADDRESS], words[SIZE], words[VALUE]),
-    "HALT": lambda words: Halt(words[RIP]),
-    "UNSUPPORTED": _unsupported,
-}
-_OUTCOME_BY_KIND: Final = tuple(_OUTCOMES.get(name) for name in EXIT_KINDS)
+# In the order of ExitKind; a step that used its budget of one instruction is done.
+_OUTCOME_BY_KIND: Final = (
+    _done,
+    _done,
+    _read,
+    _write,
+    _port_in,
+    _port_out,
+    _fault,
+    _halt,
+    _unsupported,
+)
 
 
 def _ram_pieces(ram: Iterable[tuple[int, Buffer]]) -> tuple[RamPiece, ...]:
@@ -112,7 +158,7 @@ class Cpu:
         EngineError: no such engine.
     """
 
-    __slots__ = ("_core", "_words", "engine", "state")
+    __slots__ = ("_enter", "_words", "engine", "state")
 
     def __init__(
         self,
@@ -126,7 +172,7 @@ class Cpu:
         self.engine = implementation.NAME
         self.state = CpuState() if state is None else state
         self._words = self.state.words
-        self._core = implementation.Core(self.state.record, _ram_pieces(ram))
+        self._enter = implementation.Core(self.state.record, _ram_pieces(ram)).run
 
     @property
     def awaits_answer(self) -> bool:
@@ -145,10 +191,9 @@ class Cpu:
         Raises:
             StepError: an answer where none is awaited, or none where one is.
         """
-        kind = self._core.run(1, STEP_BATCH, self._answer(answer))
-        outcome = _OUTCOME_BY_KIND[kind]
-        assert outcome is not None
-        return outcome(self._words)
+        words = self._words
+        known = 0 if answer is None and not words[PENDING] else self._answer(answer)
+        return _OUTCOME_BY_KIND[self._enter(1, STEP_BATCH, known)](words)
 
     def run(self, budget: int, answer: int | None = None) -> Outcome:
         """Execute up to `budget` instructions; each element of a repeated one counts.
@@ -166,12 +211,28 @@ class Cpu:
         if not 0 < budget < 1 << 63:
             message = f"a budget is from 1 to 2**63-1 instructions, not {budget!r}"
             raise StepError(message)
-        kind = self._core.run(budget, 0, self._answer(answer))
-        if not kind:
-            return BudgetSpent(self._words[RIP])
-        outcome = _OUTCOME_BY_KIND[kind]
-        assert outcome is not None
-        return outcome(self._words)
+        words = self._words
+        known = 0 if answer is None and not words[PENDING] else self._answer(answer)
+        kind = self._enter(budget, 0, known)
+        return _OUTCOME_BY_KIND[kind](words) if kind else BudgetSpent(words[RIP])
+
+    def enter(self, budget: int, answer: int) -> int:
+        """As `run`, without checks and without building a tuple, for hot loops.
+
+        Args:
+            budget: instructions, at least 1; counts as in `run`.
+            answer: the value read, or 0 where none is awaited.
+
+        Returns:
+            An `ExitKind`. What it is about stands in `state.words` at `WORD["exit_address"]`,
+            `WORD["exit_size"]` and `WORD["exit_value"]`, in the order of the outcome's fields.
+        """
+        return self._enter(budget, 0, answer)
+
+    def outcome(self, kind: int) -> Outcome:
+        """Build the outcome for an `ExitKind` that `enter` has just returned."""
+        words = self._words
+        return _OUTCOME_BY_KIND[kind](words) if kind else BudgetSpent(words[RIP])
 
     def abandon(self) -> None:
         """Forget the instruction in flight; the next one starts at RIP afresh."""

@@ -1,0 +1,169 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""A vCPU in software: guest code from RAM, exits like a hypervisor's.
+
+`SoftVcpu` is a loop over the instruction engine, in C when the native engine is live. Like a vCPU
+of a hypervisor it runs until it needs its owner, returns an exit, and is run again:
+
+>>> from vmmkit.backends import SoftVcpu
+>>> from vmmkit.insn import Halt, PortOut
+>>> ram = bytearray(4096)
+>>> ram[:5] = bytes.fromhex("b041 e680 f4")  # mov al, 'A'; out 80h, al; hlt
+>>> vcpu = SoftVcpu([(0, ram)])
+>>> vcpu.state.enter_real_mode(ip=0)
+>>> vcpu.run()
+PortOut(port=128, size=1, value=65)
+>>> vcpu.run()
+Halt(rip=5)
+
+What it is not: there is no exception delivery yet, so a guest's fault is an exit (`Fault`), and no
+model of time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from vmmkit.errors import StepError
+from vmmkit.insn import WORD, Cpu, CpuState, ExitKind, Outcome
+from vmmkit.protocols import AccessPort
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["DEFAULT_BUDGET", "SoftVcpu"]
+
+DEFAULT_BUDGET: Final = 1_000_000
+"""Instructions that one `run` executes at most, unless told otherwise."""
+
+RETIRED: Final = WORD["retired"]
+ADDRESS: Final = WORD["exit_address"]
+SIZE: Final = WORD["exit_size"]
+VALUE: Final = WORD["exit_value"]
+PENDING: Final = WORD["log_pending"]
+
+READ: Final = int(ExitKind.READ)
+WRITE: Final = int(ExitKind.WRITE)
+PORT_IN: Final = int(ExitKind.PORT_IN)
+PORT_OUT: Final = int(ExitKind.PORT_OUT)
+
+
+class SoftVcpu:
+    """One software vCPU.
+
+    Exits are the outcomes of `vmmkit.insn`: `Read`, `Write`, `PortIn`, `PortOut`, `Halt`, `Fault`,
+    `Unsupported` (with the bytes) and `BudgetSpent`. After `Read` and `PortIn` call `complete` with
+    the value before running on; `Write` and `PortOut` need no completion.
+
+    A vCPU belongs to one thread at a time. While the native engine runs, other Python threads do
+    too.
+
+    Args:
+        ram: `(gpa, buffer)` pieces, as for `vmmkit.insn.Cpu`.
+        engine: `"native"`, `"pure"`, or `None` for the preferred one.
+        state: registers to start from, the state after reset without it.
+
+    Raises:
+        GuestMemoryError: see `vmmkit.insn.Cpu`.
+        EngineError: no such engine.
+    """
+
+    __slots__ = ("_answer", "_cpu", "_words")
+
+    def __init__(
+        self,
+        ram: Iterable[tuple[int, Buffer]] = (),
+        *,
+        engine: str | None = None,
+        state: CpuState | None = None,
+    ) -> None:
+        """Bind registers and RAM to an engine."""
+        self._cpu = Cpu(ram, engine=engine, state=state)
+        self._words = self._cpu.state.words
+        self._answer: int | None = None
+
+    @property
+    def state(self) -> CpuState:
+        """The registers; change them only while no exit awaits completion."""
+        return self._cpu.state
+
+    @property
+    def engine(self) -> str:
+        """`"native"` or `"pure"`."""
+        return self._cpu.engine
+
+    def complete(self, value: int) -> None:
+        """Answer the `Read` or `PortIn` that the last run returned.
+
+        Args:
+            value: the value read; bits above the size asked for are dropped.
+
+        Raises:
+            StepError: no read awaits an answer, or `value` is no integer.
+        """
+        if self._words[PENDING] not in {READ, PORT_IN}:
+            message = f"no read awaits completion, yet {value!r} was given"
+            raise StepError(message)
+        if not isinstance(value, int):
+            message = f"a read is completed with an integer, not {value!r}"
+            raise StepError(message)
+        self._answer = value
+
+    def run(self, budget: int = DEFAULT_BUDGET) -> Outcome:
+        """Run until an exit.
+
+        Args:
+            budget: instructions, at least 1; each element of a repeated string instruction counts.
+
+        Raises:
+            StepError: the last exit was a read and nobody completed it; or a budget below 1.
+        """
+        outcome = self._cpu.run(budget, self._answer)
+        self._answer = None
+        return outcome
+
+    def run_through(
+        self, mmio: AccessPort, pio: AccessPort, budget: int = DEFAULT_BUDGET
+    ) -> Outcome:
+        """Run, doing device accesses through ports, until an exit that no port can serve.
+
+        Args:
+            mmio: port of the guest-physical address map.
+            pio: port of the I/O port map.
+            budget: instructions in total.
+
+        Returns:
+            `Halt`, `Fault`, `Unsupported` or `BudgetSpent`.
+
+        Raises:
+            StepError: as `run`.
+            RegionError: whatever a port raises. The access still awaits its answer then: `complete`
+                it and go on, or `abandon` it.
+        """
+        words, enter = self._words, self._cpu.enter
+        limit = words[RETIRED] + budget
+        outcome = self.run(budget)
+        kind = words[PENDING]
+        if not kind:
+            return outcome
+        while True:
+            if kind == READ:
+                answer = mmio.read(words[ADDRESS], words[SIZE])
+            elif kind == PORT_IN:
+                answer = pio.read(words[ADDRESS], words[SIZE])
+            elif kind == WRITE:
+                answer = 0
+                mmio.write(words[ADDRESS], words[SIZE], words[VALUE])
+            elif kind == PORT_OUT:
+                answer = 0
+                pio.write(words[ADDRESS], words[SIZE], words[VALUE])
+            else:
+                return self._cpu.outcome(kind)
+            # The instruction that exited is not retired yet, so something is always left.
+            kind = enter(limit - words[RETIRED], answer)
+
+    def abandon(self) -> None:
+        """Forget the instruction that awaits completion; the next run starts it afresh."""
+        self._answer = None
+        self._cpu.abandon()

@@ -1,0 +1,218 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""The machine that instruction tests run on, and the case runner over it.
+
+One memory map serves every mode, small enough for 16-bit addresses to reach a device::
+
+    00000-07FFF  RAM: code at 1000, data from 2000, GDT at 5000, TSS at 5800, stack top 7000
+    08000-0FFFF  devices: no RAM here
+    10000-4FFFF  RAM: page tables from 40000, code of the real-mode alias tests
+    50000-       devices
+
+In the long modes the first 2 MiB are identity-mapped by 4 KiB pages, so that a test can change
+one entry (`pte`), and the rest of the first GiB by 2 MiB pages.
+"""
+
+from vmmkit.insn import (
+    Cpu,
+    CpuState,
+    Done,
+    Fault,
+    PortIn,
+    PortOut,
+    Read,
+    Segment,
+    Write,
+)
+
+CODE, DATA, GDT, TSS, STACK, MMIO = 0x1000, 0x2000, 0x5000, 0x5800, 0x7000, 0x9000
+LOW, HIGH, HIGH_BASE = 0x8000, 0x40000, 0x10000
+PML4, PDPT, PD, PT, PML5 = 0x40000, 0x41000, 0x42000, 0x43000, 0x44000
+
+P, RW, US, PS, XD = 1, 2, 4, 0x80, 1 << 63
+
+CF, PF, AF, ZF, SF, IF, DF, OF = 1, 4, 0x10, 0x40, 0x80, 0x200, 0x400, 0x800
+VM = 1 << 17
+LETTERS = {"C": CF, "P": PF, "A": AF, "Z": ZF, "S": SF, "O": OF}
+STATUS = sum(LETTERS.values())
+
+UD, NP, SS_FAULT, GP, PAGE_FAULT = 6, 11, 12, 13, 14
+
+CODE16, CODE32, CODE64 = 0x809B, 0xC09B, 0xA09B
+DATA16, DATA32 = 0x8093, 0xC093
+UNUSABLE = 1 << 16
+CR0_PE, CR0_WP, CR0_PG = 1, 1 << 16, 1 << 31
+CR4_PAE, CR4_LA57 = 1 << 5, 1 << 12
+EFER_LME, EFER_LMA, EFER_NXE = 1 << 8, 1 << 10, 1 << 11
+
+MODES = ("real", "pm16", "pm32", "compat", "long")
+WIDTH = {"real": 16, "pm16": 16, "pm32": 32, "compat": 32, "long": 64}
+SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs")
+GPR = (
+    *("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"),
+    *(f"r{number}" for number in range(8, 16)),
+)
+
+
+def flags_of(letters):
+    """Bits of status flags written as letters, `"C"` to `"O"`."""
+    return sum(LETTERS[letter] for letter in letters)
+
+
+def build_page_tables(high):
+    """Write the identity map into the RAM at `HIGH_BASE`."""
+
+    def entry(table, index, value):
+        offset = table - HIGH_BASE + 8 * index
+        high[offset : offset + 8] = value.to_bytes(8, "little")
+
+    entry(PML5, 0, PML4 | P | RW | US)
+    entry(PML4, 0, PDPT | P | RW | US)
+    entry(PDPT, 0, PD | P | RW | US)
+    entry(PD, 0, PT | P | RW | US)
+    for number in range(1, 512):
+        entry(PD, number, number << 21 | PS | P | RW | US)
+    for number in range(512):
+        entry(PT, number, number << 12 | P | RW | US)
+
+
+_IDENTITY = bytearray(HIGH)
+build_page_tables(_IDENTITY)
+
+
+def enter(state, mode):
+    """Put a `CpuState` into one of `MODES` at `CODE`, CPL 0."""
+    if mode == "real":
+        state.enter_real_mode(CODE)
+    elif mode in {"pm16", "pm32"}:
+        state.enter_protected_mode(CODE)
+    else:
+        state.enter_long_mode(CODE, PML4)
+    if mode == "pm16":
+        state.cs = Segment(8, 0, 0xFFFF, CODE16)
+        for name in ("es", "ss", "ds", "fs", "gs"):
+            setattr(state, name, Segment(16, 0, 0xFFFF, DATA16))
+    if mode == "compat":
+        state.cs = Segment(8, 0, 0xFFFF_FFFF, CODE32)
+    state.rsp = STACK
+
+
+class Machine:
+    """A processor with the memory map above, code loaded, ready to step."""
+
+    def __init__(self, engine, mode, code="", registers=None):
+        self.engine = engine
+        self.low, self.high = bytearray(LOW), bytearray(_IDENTITY)
+        self.state = CpuState()
+        enter(self.state, mode)
+        self.cpu = self.cpu_on(engine)
+        self.code = bytes.fromhex(code)
+        self.poke(CODE, self.code)
+        for name, value in (registers or {}).items():
+            self.set(name, value)
+
+    def cpu_on(self, engine):
+        """Bind the state and RAM to an engine; several may be bound to one state."""
+        pieces = [(0, self.low), (HIGH_BASE, self.high)]
+        return Cpu(pieces, engine=engine, state=self.state)
+
+    def _place(self, gpa):
+        return (self.low, gpa) if gpa < LOW else (self.high, gpa - HIGH_BASE)
+
+    def poke(self, gpa, data, size=0):
+        """Write bytes, or an integer of `size` bytes, to RAM."""
+        raw = data.to_bytes(size, "little") if isinstance(data, int) else data
+        ram, offset = self._place(gpa)
+        ram[offset : offset + len(raw)] = raw
+
+    def peek(self, gpa, size):
+        """Read an integer of `size` bytes from RAM."""
+        ram, offset = self._place(gpa)
+        return int.from_bytes(ram[offset : offset + size], "little")
+
+    def set(self, name, value):
+        """Set a register by name, or RAM by an `(address, size)` pair."""
+        if isinstance(name, tuple):
+            self.poke(name[0], value, name[1])
+        else:
+            setattr(self.state, name, value)
+
+    def get(self, name):
+        """The counterpart of `set`."""
+        return self.peek(*name) if isinstance(name, tuple) else getattr(self.state, name)
+
+    def ring3(self):
+        """Move to CPL 3 with flat ring-3 segments of the same kind."""
+        state = self.state
+        for name in SEGMENTS:
+            selector, base, limit, attributes = getattr(state, name)
+            setattr(state, name, Segment(selector | 3, base, limit, attributes | 0x60))
+        return self
+
+    def step(self, answer=None):
+        """One engine call."""
+        return self.cpu.step(answer)
+
+    def finish(self, answers=()):
+        """Step until the instruction is over; return the device accesses and the outcome."""
+        answers, accesses = list(answers), []
+        outcome = self.cpu.step()
+        while isinstance(outcome, Read | Write | PortIn | PortOut):
+            accesses.append(outcome)
+            reads = isinstance(outcome, Read | PortIn)
+            outcome = self.cpu.step(answers.pop(0) if reads else None)
+        assert not answers, "the instruction asked for fewer device reads than scripted"
+        return accesses, outcome
+
+    def pte(self, linear, value):
+        """Replace the page-table entry of a linear address below 2 MiB."""
+        self.poke(PT + 8 * (linear >> 12), value, 8)
+
+    def descriptor(self, index, base, limit, attributes):
+        """Write a code or data descriptor; `limit` is the raw 20-bit field."""
+        raw = limit & 0xFFFF | (base & 0xFFFFFF) << 16 | (attributes & 0xF0FF) << 40
+        raw |= (limit >> 16 & 15) << 48 | base >> 24 << 56
+        self.poke(GDT + 8 * index, raw, 8)
+        self.state.gdtr_base, self.state.gdtr_limit = GDT, 0x7F
+
+    def registers(self):
+        """Every register the state names, for comparing before and after."""
+        state = self.state
+        names = (*GPR, "rip", "rflags", *SEGMENTS, "ldtr", "tr", "cr0", "cr2", "cr3", "cr4", "efer")
+        return {name: getattr(state, name) for name in names}
+
+
+def check_case(engine, mode, code, before, after, flags=None, answers=(), accesses=()):
+    """Run one instruction and compare all of the state.
+
+    `before` and `after` map register names, or `(gpa, size)` of RAM, to values; what `after` does
+    not name must not have changed, except RIP, which has moved past the instruction. `flags` are
+    the letters of the status flags that are set afterwards; `None` says that they keep their value.
+    """
+    machine = Machine(engine, mode, code, before)
+    expected = machine.registers()
+    expected["rip"] += len(machine.code)
+    low, high = bytes(machine.low), bytes(machine.high)
+    done, outcome = machine.finish(answers)
+    assert done == list(accesses)
+    if flags is not None:
+        expected["rflags"] = expected["rflags"] & ~STATUS | flags_of(flags)
+    memory = {key: value for key, value in after.items() if isinstance(key, tuple)}
+    expected |= {key: value for key, value in after.items() if isinstance(key, str)}
+    assert isinstance(outcome, Done), outcome
+    assert outcome.rip == expected["rip"]
+    assert machine.registers() == expected
+    changed = Machine(engine, mode)
+    changed.low[:], changed.high[:] = low, high
+    for key, value in memory.items():
+        changed.set(key, value)
+    assert (machine.low, machine.high) == (changed.low, changed.high)
+    return machine
+
+
+def check_fault(machine, vector, error=0, address=0):
+    """Step into a fault and see that nothing has changed: registers, RAM, nothing in flight."""
+    before = machine.registers(), bytes(machine.low), bytes(machine.high)
+    assert machine.step() == Fault(vector, error, address)
+    assert (machine.registers(), bytes(machine.low), bytes(machine.high)) == before
+    assert not machine.cpu.awaits_answer
