@@ -7,11 +7,11 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint c-warnings docs bench wheel asan clean distclean
+.PHONY: help demo test lint c-warnings docs bench wheel asan guests clean distclean
 
 PYTHON ?= python3
 # The pure engine gets an environment of its own, so that neither build disturbs the other.
-VENV ?= $(if $(filter 0,$(VMMKIT_NATIVE)),.venv-pure,.venv)
+VENV := $(if $(filter 0,$(VMMKIT_NATIVE)),.venv-pure,.venv)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 BUILT := $(VENV)/.built-$(or $(VMMKIT_NATIVE),auto)
@@ -86,6 +86,9 @@ asan: ## Run the instruction engine's tests under ASan and UBSan
 	VMMKIT_NATIVE=1 PYTHONMALLOC=malloc LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
 	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	    $(ASAN_VENV)/bin/python -m pytest --capture=sys $(ASAN_TESTS) $(TEST_ARGS)
+
+guests: ## Rebuild the demo's guest binaries (shipped; needs gcc and binutils)
+	$(MAKE) -C examples/guests all clean
 
 clean: ## Remove what was built
 	rm -rf build dist out src/*.egg-info src/vmmkit/insn/*.so .venv*/.built-*

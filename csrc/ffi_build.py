@@ -45,15 +45,18 @@ def declarations() -> str:
         for name, count in RECORD["CPU_FIELDS"]
     ]
     insn = [f"{ctype} {name};" for name, ctype, _ in RECORD["INSN_FIELDS"]]
+    vcpu = ["vmmkit_cpu *cpu;", "const vmmkit_piece *ram;", "size_t pieces;"]
     piece = ["uint64_t gpa;", "uint64_t last;", "uint8_t *host;", "uint64_t writable;"]
     return (
         struct("vmmkit_cpu", cpu)
         + struct("vmmkit_insn", insn)
         + struct("vmmkit_piece", piece)
+        + struct("vmmkit_vcpu", vcpu)
         + """
 int vmmkit_decode(const uint8_t *code, size_t length, int mode, vmmkit_insn *out);
-int vmmkit_run(vmmkit_cpu *cpu, const vmmkit_piece *ram, size_t pieces,
-               uint64_t budget, uint64_t batch, uint64_t answer);
+int vmmkit_step(const vmmkit_vcpu *vcpu, uint64_t answer);
+int vmmkit_run(const vmmkit_vcpu *vcpu, uint64_t budget, uint64_t answer);
+int vmmkit_resume(const vmmkit_vcpu *vcpu, uint64_t answer);
 const char *vmmkit_digest(void);
 """
     )
@@ -79,7 +82,7 @@ def enumerations() -> str:
     )
     flags = {name.upper(): 1 << bit for bit, name in enumerate(TABLE["ATTRIBUTES"])}
     cells = {name: TABLE[name] for name in ("UNKNOWN", "INVALID", "SPLIT")}
-    limits = {name: RECORD[name] for name in ("MAX_LENGTH", "LOG_CAPACITY")}
+    limits = {name: RECORD[name] for name in ("MAX_LENGTH", "LOG_CAPACITY", "STEP_BATCH")}
     for prefix, names in (
         ("PREFIX", RECORD["PREFIX_BITS"]),
         ("FLAG", flags),

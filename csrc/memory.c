@@ -121,8 +121,8 @@ static inline int load_physical(context *c, uint64_t gpa, unsigned size, uint64_
 
 static inline int load_fragment(context *c, const fragment *part, uint64_t *value)
 {
-    if (UNLIKELY(!part->host))
-        return device_load(c, part->gpa, part->size, value);
+    if (UNLIKELY(!part->host)) /* a device, or ROM that was located for writing */
+        return load_physical(c, part->gpa, part->size, value);
     *value = load_host(part->host, part->size);
     return 0;
 }

@@ -10,7 +10,7 @@
 #define ENTRY_ADDRESS 0x000FFFFFFFFFF000u
 
 enum { ERROR_P = 1, ERROR_W = 2, ERROR_U = 4, ERROR_RSVD = 8, ERROR_I = 16 };
-enum { LAST_LARGE_LEVEL = 3 };
+static const uint64_t large_reserved[6] = {0, 0, 0x1FE000, 0x3FFFE000, ENTRY_PS, ENTRY_PS};
 
 typedef struct {
     context *c;
@@ -39,9 +39,12 @@ static int walk_fault(const walk *w, unsigned error)
 
 static inline int check_entry(const walk *w, uint64_t entry, int level)
 {
+    uint64_t reserved = 0;
     if (!(entry & ENTRY_P))
         return walk_fault(w, 0);
-    if ((entry & ENTRY_PS && level > LAST_LARGE_LEVEL) || (entry & ENTRY_XD && !w->nxe))
+    if (entry & ENTRY_PS && level > 1)
+        reserved = large_reserved[level];
+    if (entry & (reserved | (w->nxe ? 0 : ENTRY_XD)))
         return walk_fault(w, ERROR_P | ERROR_RSVD);
     return 0;
 }
@@ -93,16 +96,18 @@ static inline int locate_linear(context *c, uint64_t linear, unsigned size, unsi
                                 span *where)
 {
     int write = (intent & INTENT_WRITE) != 0;
+    int wide = c->mode == 64 || (intent & INTENT_SYSTEM && c->cpu->efer & EFER_LMA);
+    uint64_t wrap = mask_of(wide ? 8 : 4), gpa, rest;
     unsigned room = PAGE - (unsigned)(linear & (PAGE - 1));
     unsigned first = size < room ? size : room;
-    uint64_t gpa, rest;
+    linear &= wrap;
     TRY(translate(c, linear, intent, &gpa));
     where->count = 1;
     if (LIKELY(first == size)) {
         where->part[0] = fragment_at(c, gpa, size, write);
         return 0;
     }
-    TRY(translate(c, (linear + first) & mask_of(c->mode == 64 ? 8 : 4), intent, &rest));
+    TRY(translate(c, (linear + first) & wrap, intent, &rest));
     where->count = 2;
     where->part[0] = fragment_at(c, gpa, first, write);
     where->part[1] = fragment_at(c, rest, size - first, write);

@@ -202,31 +202,47 @@ static inline int one(context *c, uint64_t batch)
         return stopped(c, kind);
     cpu->log_count = cpu->code_length = 0;
     cpu->interrupt_shadow = c->shadow;
-    if (UNLIKELY(kind == BATCH_USED)) {
-        c->elements--;
+    if (UNLIKELY(kind == BATCH_USED))
         return VMMKIT_EXIT_DONE;
-    }
     cpu->rip = c->next_rip;
     cpu->retired++;
     return kind ? kind : VMMKIT_EXIT_DONE;
 }
 
-int vmmkit_run(vmmkit_cpu *cpu, const vmmkit_piece *ram, size_t pieces, uint64_t budget,
-               uint64_t batch, uint64_t answer)
+static int run_to_limit(const vmmkit_vcpu *vcpu, uint64_t answer)
 {
+    vmmkit_cpu *cpu = vcpu->cpu;
     context c;
     memset(&c, 0, sizeof c);
     c.cpu = cpu;
-    c.ram = ram;
-    c.pieces = pieces;
+    c.ram = vcpu->ram;
+    c.pieces = vcpu->pieces;
     take_answer(cpu, answer);
-    while (budget) {
-        int kind = one(&c, batch ? batch : budget);
+    while (cpu->retired < cpu->limit) {
+        int kind = one(&c, cpu->batch ? cpu->batch : cpu->limit - cpu->retired);
         if (kind != VMMKIT_EXIT_DONE)
             return kind;
-        budget = budget > c.elements ? budget - c.elements : 0;
     }
     return VMMKIT_EXIT_BUDGET;
+}
+
+int vmmkit_step(const vmmkit_vcpu *vcpu, uint64_t answer)
+{
+    vcpu->cpu->limit = vcpu->cpu->retired + 1;
+    vcpu->cpu->batch = VMMKIT_LIMIT_STEP_BATCH;
+    return run_to_limit(vcpu, answer);
+}
+
+int vmmkit_run(const vmmkit_vcpu *vcpu, uint64_t budget, uint64_t answer)
+{
+    vcpu->cpu->limit = vcpu->cpu->retired + budget;
+    vcpu->cpu->batch = 0;
+    return run_to_limit(vcpu, answer);
+}
+
+int vmmkit_resume(const vmmkit_vcpu *vcpu, uint64_t answer)
+{
+    return run_to_limit(vcpu, answer);
 }
 
 const char *vmmkit_digest(void)

@@ -28,7 +28,12 @@ myst_heading_anchors = 3
 # Single backquotes in docstrings are code, as in every editor; a link is written as a role.
 default_role = "literal"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+# Several public classes are spread over private bases; their members belong to the class. The
+# names are where that ends: a subclass of int is not documented as an integer once more.
+autodoc_default_options = {
+    "members": True,
+    "inherited-members": "object, tuple, int, Enum, Flag, BaseException, Protocol",
+}
 autodoc_typehints = "signature"
 python_use_unqualified_type_names = True
 napoleon_google_docstring = True
@@ -59,7 +64,9 @@ def keep_prose(
     for number, line in enumerate(lines[:-1]):
         if line.strip() in {"Returns:", "Yields:"}:
             lines[number + 1] = re.sub(r"^(\s*)", r"\1: ", lines[number + 1])
-    if what in {"attribute", "data", "property"} and lines:
+    if lines and lines[0].startswith("Alias for field number"):
+        lines.clear()
+    if lines and what in {"attribute", "data", "property"}:
         lines[0] = f": {lines[0]}"
 
 

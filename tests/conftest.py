@@ -11,6 +11,8 @@ from types import ModuleType
 import pytest
 from hypothesis import HealthCheck, settings
 
+from vmmkit.insn import IMPLEMENTATION
+
 IN_CI = bool(os.environ.get("CI"))
 
 # No deadlines: a loaded machine is no failure. CI looks further than a developer's run, and at
@@ -27,19 +29,14 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if IN_CI else "dev"))
 
 
-def _implementation() -> str:
-    insn = importlib.import_module("vmmkit.insn")
-    return getattr(insn, "IMPLEMENTATION", "no")
-
-
 def pytest_report_header() -> str:
     wanted = os.environ.get("VMMKIT_NATIVE", "")
-    return f"vmmkit: {_implementation()} instruction engine (VMMKIT_NATIVE={wanted!r})"
+    return f"vmmkit: {IMPLEMENTATION} instruction engine (VMMKIT_NATIVE={wanted!r})"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of the native engine alone have nothing to run where it was not built."""
-    if _implementation() == "native":
+    if IMPLEMENTATION == "native":
         return
     skip = pytest.mark.skip(reason="the native engine is not live in this run")
     for item in items:
@@ -67,7 +64,7 @@ def import_module() -> Callable[[str], ModuleType]:
     """Return an importer of vmmkit's modules that skips the native half where it is not live."""
 
     def load(name: str) -> ModuleType:
-        if "._native" in name and _implementation() != "native":
+        if "._native" in name and IMPLEMENTATION != "native":
             pytest.skip("the native engine is not live in this run")
         return importlib.import_module(name)
 

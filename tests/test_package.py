@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import vmmkit
+from vmmkit.insn import IMPLEMENTATION
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "vmmkit"
@@ -87,8 +88,6 @@ def test_private_names_stay_in_their_block(path):
 
 
 def test_the_engine_is_the_one_asked_for():
-    from vmmkit.insn import IMPLEMENTATION  # noqa: PLC0415 (says so itself when it cannot)
-
     wanted = {"0": {"pure"}, "1": {"native"}}
     asked = os.environ.get("VMMKIT_NATIVE", "")
     assert IMPLEMENTATION in wanted.get(asked, {"native", "pure"})

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntFlag
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import attrs
 
@@ -50,7 +50,7 @@ class Region:
     Attributes:
         name: what errors, traces and pictures call it.
         kind: `"device"`, `"ram"`, `"rom"` or `"fallback"`.
-        flags: READ, WRITE and IMMUTABLE.
+        flags: READ, WRITE and IMMUTABLE. A handler without its flag is not kept.
         policy: which accesses it takes.
         buffer: the memory behind RAM and ROM as a flat view of bytes; `None` for the others.
         absolute: whether handlers are told absolute addresses instead of offsets.
@@ -64,8 +64,8 @@ class Region:
     kind: Kind
     flags: RegionFlags
     policy: AccessPolicy
-    _read: Callable[..., int] | None
-    _write: Callable[..., object] | None
+    _read: Callable[..., Any] | None
+    _write: Callable[..., Any] | None
     absolute: bool = False
     trusted: bool = False
     buffer: memoryview | None = None
@@ -135,5 +135,3 @@ class Region:
         """Show what a debugger's user wants to know."""
         state = "" if self.enabled else " disabled" if self._held else " closed"
         return f"<Region {self.describe()} {self.kind} {self.flags.name or 0}{state}>"
-
-

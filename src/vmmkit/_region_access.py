@@ -14,17 +14,18 @@ a commit changes the trees and has every table emptied. A stale entry can theref
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Literal
 from weakref import WeakSet
 
 import attrs
 
-from vmmkit._region import READ, WRITE, Region
+from vmmkit._region import Region
 from vmmkit._region_commit import Ledger
 from vmmkit._region_handlers import ignore_write, read_ones, read_pieces, write_pieces
 from vmmkit._region_policy import MASKS, Piece, Refusal, natural_parts
-from vmmkit._region_port import TABLE_LIMIT, Entry, Table, bind_read, bind_write
+from vmmkit._region_port import TABLE_LIMIT, Entry, Owner, Table, bind_read, bind_write
 from vmmkit.errors import (
     AccessAddressError,
     AccessSizeError,
@@ -45,80 +46,115 @@ class Direction:
     """What reading and writing do not have in common."""
 
     word: str
-    flag: int
     nobody: Callable[..., Any]
     compile_pieces: Callable[[list[Piece]], Callable[..., Any]]
 
 
-READING = Direction("read", READ, read_ones, read_pieces)
-WRITING = Direction("write", WRITE, ignore_write, write_pieces)
+READING = Direction("read", read_ones, read_pieces)
+WRITING = Direction("write", ignore_write, write_pieces)
 
 
-@attrs.define(eq=False)
 class Resolver:
-    """Resolves the accesses of one map's ports, and keeps what their tables may keep."""
+    """Resolves the accesses of one map's ports, and keeps what their tables may keep.
 
-    name: str
-    limit: int
-    sizes: dict[int, None]
-    straddle: Straddle
-    ledger: Ledger
-    ports: WeakSet[Port] = attrs.field(factory=WeakSet, init=False)
-    warm: bool = attrs.field(default=False, init=False)
+    Args:
+        name: the map's name, for errors.
+        limit: size of the address space.
+        sizes: every size an access can have in it.
+        straddle: the map's rule for accesses with several owners.
+        ledger: where the regions are.
+    """
 
-    def fill(self, table: Table, address: Any, size: Any, way: Direction) -> Entry:
+    def __init__(
+        self, name: str, limit: int, sizes: Iterable[int], straddle: Straddle, ledger: Ledger
+    ) -> None:
+        """Start without ports."""
+        self.sizes = frozenset(sizes)
+        self.ports: WeakSet[Port] = WeakSet()
+        self._name = name
+        self._limit = limit
+        self._straddle = straddle
+        self._span = ledger.regions.span
+        self._fallbacks = ledger.fallbacks
+        self._lookup = ledger.lookup
+        self._warm = False  # whether a table holds anything
+
+    def new_port(self, vcpu: object) -> Port:
+        """Make a port whose tables are emptied with those of the others."""
+        port = Port(self, vcpu)
+        with self._lookup:
+            self.ports.add(port)
+        return port
+
+    def fill(self, _port: Port, table: Table, way: Direction, address: Any, size: Any) -> Entry:
         """Resolve an access that a port's table does not hold.
+
+        `_port` is here to be kept alive by the port's functions, through which this is called.
 
         Raises:
             AccessSizeError: no access size of this map, or one that the owner refuses.
             AccessAddressError: not wholly inside the address space.
             UnmappedError, StraddleError, DeniedError: as `resolve`.
         """
-        size, address = self._checked(address, size)
-        with self.ledger.lookup:
-            entry, keep = self.resolve(address, size, way)
-            if keep:
-                cell = table[size]
-                if len(cell) >= TABLE_LIMIT:
-                    cell.clear()
-                cell[address] = entry
-                self.warm = True
+        if type(address) is not int or type(size) is not int or size not in self.sizes:
+            address, size = self._whole(address, size)
+        with self._lookup:
+            region, last = self._span(address)
+            if region is None:
+                region, last = self._behind(address, last)
+            if (
+                region is not None
+                and address + size - 1 <= last
+                and size in region.policy.free_sizes
+                and (handler := region._read if way is READING else region._write) is not None
+            ):
+                where = address if region.absolute else address - region._base
+                mask = None if region.trusted and way is READING else MASKS[size]
+                entry: Entry = handler, where, mask, region
+                keep = region.kind != "fallback"
+            else:
+                entry, keep = self.resolve(address, size, way)
+            if not keep:
+                return entry
+            cell = table[size]
+            if len(cell) >= TABLE_LIMIT:
+                cell.clear()
+            cell[address] = entry
+            self._warm = True
         return entry
 
     def forget(self) -> None:
         """Empty the tables of all ports, unless they are; the lookup lock is held."""
-        if self.warm:
+        if self._warm:
             for port in self.ports:
                 port.forget()
-            self.warm = False
+            self._warm = False
 
     def check(self) -> None:
         """Assert that every table holds what resolving would give now; under the lookup lock."""
         for way, table in [pair for port in self.ports for pair in port.tables()]:
             for size, cell in table.items():
                 assert len(cell) <= TABLE_LIMIT, size
-                assert self.warm or not cell, size
+                assert self._warm or not cell, size
                 for address, (_, where, mask, owner) in cell.items():
                     fresh, keep = self.resolve(address, size, way)
                     assert keep, (address, size)
                     assert fresh[1:] == (where, mask, owner), (address, size)
 
-    def _checked(self, address: Any, size: Any) -> tuple[int, int]:
-        width, first = whole_number(size), whole_number(address)
+    def _whole(self, address: Any, size: Any) -> tuple[int, int]:
+        """Take numbers that equal integers for these, and refuse all else."""
+        first, width = whole_number(address), whole_number(size)
+        if first is None:
+            raise AccessAddressError(
+                f"access in map {self._name!r}: {address!r} is no address", address, size
+            ) from None
         if width is None or width not in self.sizes:
             raise AccessSizeError(
-                f"access at {address!r} in map {self.name!r}: {size!r} is no access size here",
-                address,
+                f"access at {first:#x} in map {self._name!r}: {size!r} is no access size here",
+                first,
                 size,
             ) from None
-        if first is None or not 0 <= first <= self.limit - width:
-            raise AccessAddressError(
-                f"access of {size} bytes at {address!r}: outside of map {self.name!r}, "
-                f"whose last address is {self.limit - 1:#x}",
-                address,
-                size,
-            ) from None
-        return width, first
+        return first, width
 
     def resolve(self, address: int, size: int, way: Direction) -> tuple[Entry, bool]:
         """Find out what an access calls.
@@ -136,25 +172,31 @@ class Resolver:
             StraddleError: the bytes have several owners and the map refuses that.
             AccessSizeError, DeniedError: the owner's policy refuses.
         """
+        if not 0 <= address <= self._limit - size:
+            raise AccessAddressError(
+                f"{describe_access(address, size, way)}: outside of map {self._name!r}, "
+                f"whose last address is {self._limit - 1:#x}",
+                address,
+                size,
+            ) from None
         owner, last = self.owner(address)
         if address + size - 1 > last:
             return self._straddling(address, size, way)
         if owner is None:
             raise unmapped(address, size, way)
         pieces = self._pieces((owner, address, size), address, way)
-        if len(pieces) > 1:
-            return self._compiled(pieces, size, way, (owner,)), owner.kind != "fallback"
-        handler, where, _, mask, _ = pieces[0]
-        trust = owner.trusted and way is READING
-        return (handler, where, None if trust else mask, owner), owner.kind != "fallback"
+        entry = self._compiled(pieces, size, way, owner)
+        return entry, owner.kind != "fallback"
 
     def owner(self, address: int) -> tuple[Region | None, int]:
         """Find who owns the byte at `address`, and the last address of which this holds."""
-        region, last = self.ledger.regions.span(address)
-        if region is not None or not self.ledger.fallbacks:
-            return region, last
-        fallback, fallback_last = self.ledger.fallbacks.span(address)
-        return fallback, min(last, fallback_last)
+        region, last = self._span(address)
+        return (region, last) if region is not None else self._behind(address, last)
+
+    def _behind(self, address: int, hole_last: int) -> tuple[Region | None, int]:
+        """Find the fallback at an address in a hole that ends at `hole_last`."""
+        fallback, last = self._fallbacks.span(address)
+        return fallback, min(hole_last, last)
 
     def _straddling(self, address: int, size: int, way: Direction) -> tuple[Entry, bool]:
         stretches = self._stretches(address, size)
@@ -162,9 +204,9 @@ class Resolver:
         if not owners:
             raise unmapped(address, size, way)
         keep = all(owner.kind != "fallback" for owner in owners)
-        if self.straddle == "raise":
+        if self._straddle == "raise":
             raise straddling(stretches, size, way)
-        if self.straddle == "ones":
+        if self._straddle == "ones":
             return (way.nobody, address, MASKS[size], owners), keep
         pieces = [
             piece
@@ -197,13 +239,13 @@ class Resolver:
         if owner is None:
             raise unmapped(address, size, way)
         offset = address - owner.base
-        verdict = owner.policy.judge(offset, size, bool(owner.flags & way.flag))
+        handler = owner._read if way is READING else owner._write
+        verdict = owner.policy.judge(offset, size, handler is not None)
         if isinstance(verdict, Refusal):
             what = describe_access(address, size, way)
             raise verdict.error(what, owner.describe(), owner.name, address, size)
         if not verdict:
             return [(way.nobody, offset, size, MASKS[size], 8 * (address - origin))]
-        handler = owner._read if way is READING else owner._write  # noqa: SLF001
         assert handler is not None, owner
         shown = owner.base if owner.absolute else 0
         return [
@@ -211,10 +253,13 @@ class Resolver:
             for at, part in verdict
         ]
 
-    def _compiled(
-        self, pieces: list[Piece], size: int, way: Direction, owners: tuple[Region, ...]
-    ) -> Entry:
-        return way.compile_pieces(pieces), 0, MASKS[size], owners
+    def _compiled(self, pieces: list[Piece], size: int, way: Direction, owner: Owner) -> Entry:
+        """Make one entry of pieces; a single one needs no loop."""
+        if len(pieces) > 1:
+            return way.compile_pieces(pieces), 0, MASKS[size], owner
+        handler, where, _, mask, _ = pieces[0]
+        trusted = way is READING and isinstance(owner, Region) and owner.trusted
+        return handler, where, None if trusted else mask, owner
 
 
 class Port:
@@ -241,26 +286,18 @@ class Port:
         HandlerError: the handler raised something else, or returned no integer.
     """
 
-    __slots__ = ("__weakref__", "_reads", "_resolver", "_writes", "read", "write", "vcpu")
+    __slots__ = ("__weakref__", "_reads", "_writes", "read", "vcpu", "write")
 
     def __init__(self, resolver: Resolver, vcpu: object) -> None:
         """Start with empty tables."""
         self.vcpu = vcpu
-        self._resolver = resolver
         self._reads: Table = {size: {} for size in resolver.sizes}
         self._writes: Table = {size: {} for size in resolver.sizes}
-        self.read = bind_read(self._reads, vcpu, self._fill_read)
-        self.write = bind_write(self._writes, vcpu, self._fill_write)
-        with resolver.ledger.lookup:
-            resolver.ports.add(self)
-
-    # The functions hold the port through these two: it lives as long as one of them.
-
-    def _fill_read(self, address: Any, size: Any) -> Entry:
-        return self._resolver.fill(self._reads, address, size, READING)
-
-    def _fill_write(self, address: Any, size: Any) -> Entry:
-        return self._resolver.fill(self._writes, address, size, WRITING)
+        # The functions hold the port: a caller may keep them alone.
+        self.read = bind_read(self._reads, vcpu, partial(resolver.fill, self, self._reads, READING))
+        self.write = bind_write(
+            self._writes, vcpu, partial(resolver.fill, self, self._writes, WRITING)
+        )
 
     def tables(self) -> tuple[tuple[Direction, Table], ...]:
         """Both tables with what they are for; for checks."""

@@ -155,9 +155,8 @@ class Changeable:
         return region
 
     def _check_range(self, base: int, size: int, name: str) -> None:
-        for number in (base, size):
-            if not isinstance(number, int):
-                raise RegionRangeError(f"{name!r}: base and size are integers, not {number!r}")
+        if not (isinstance(base, int) and isinstance(size, int)):
+            raise RegionRangeError(f"{name!r}: no range of {size!r} bytes at {base!r}")
         if size <= 0 or base < 0 or base + size > 1 << self.address_bits:
             raise RegionRangeError(
                 f"{name!r}: {size:#x} bytes at {base:#x} are no range in {self.address_bits} bits"

@@ -95,7 +95,11 @@ def news_of(changes: Iterable[Change]) -> list[News]:
     moved: list[tuple[int, News]] = []
     come: list[tuple[int, News]] = []
     for region, before, after, _ in told:
-        if before is not None and after is not None and not _enters(leaving, vacated, region, after):
+        if (
+            before is not None
+            and after is not None
+            and not _enters(leaving, vacated, region, after)
+        ):
             moved.append((after, _moved(region, before)))
             continue
         if before is not None:

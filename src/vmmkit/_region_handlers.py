@@ -23,9 +23,7 @@ __all__ = ["AllOnes", "Handlers", "all_ones", "bytes_of", "handlers_of"]
 Handlers = tuple[ReadHandler | None, WriteHandler | None]
 
 
-def handlers_of(
-    device: Any, read: ReadHandler | None, write: WriteHandler | None
-) -> Handlers:
+def handlers_of(device: Any, read: ReadHandler | None, write: WriteHandler | None) -> Handlers:
     """Take the handlers of a device, or the two callables.
 
     Raises:
@@ -114,7 +112,9 @@ def write_pieces(pieces: Sequence[Piece]) -> Callable[[Any, int, int, int], None
 
 # -- RAM and ROM --------------------------------------------------------------------------------
 
-_SCALARS = {size: struct.Struct("<" + code) for size, code in zip((1, 2, 4, 8), "BHIQ", strict=True)}
+_SCALARS = {
+    size: struct.Struct("<" + code) for size, code in zip((1, 2, 4, 8), "BHIQ", strict=True)
+}
 
 
 def read_buffer(view: memoryview) -> Callable[[Any, int, int], int]:

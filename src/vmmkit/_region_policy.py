@@ -54,11 +54,9 @@ class Refusal(Enum):
     def error(
         self, what: str, region: str, name: str, address: int, size: int
     ) -> AccessSizeError | DeniedError:
-        """Build the exception for the access described as `what` to the one described as `region`."""
+        """Build the exception: `what` describes the access, `region` the region."""
         kind, words = self.value
-        error: AccessSizeError | DeniedError = kind(
-            f"{what} {words} {region}", address, size, name
-        )
+        error: AccessSizeError | DeniedError = kind(f"{what} {words} {region}", address, size, name)
         return error
 
 
@@ -109,12 +107,18 @@ class AccessPolicy:
         default="raise", validator=_one_of("raise", "ones", "split")
     )
 
+    #: Sizes that comply at any offset: for these there is nothing to judge.
+    free_sizes: frozenset[int] = attrs.field(init=False, eq=False, repr=False)
+
+    @free_sizes.default
+    def _find_free_sizes(self) -> frozenset[int]:
+        widest = 0 if self.aligned else self.max_size
+        return frozenset(size for size in MASKS if self.min_size <= size <= widest)
+
     def __attrs_post_init__(self) -> None:
         """Refuse limits that no access could meet."""
         if self.min_size > self.max_size:
-            raise RegionConfigError(
-                f"min_size {self.min_size} exceeds max_size {self.max_size}"
-            )
+            raise RegionConfigError(f"min_size {self.min_size} exceeds max_size {self.max_size}")
 
     def judge(self, offset: int, size: int, permitted: bool) -> Sequence[Part] | Refusal:
         """Say how an access is to be made.

@@ -77,7 +77,7 @@ def bind_read(table: Table, vcpu: object, fill: Fill) -> Callable[[int, int], in
         try:
             if mask is None:
                 return handler(vcpu, where, size)
-            return handler(vcpu, where, size) & mask
+            return handler(vcpu, where, size) & mask  # type: ignore[no-any-return]
         except BusError:
             raise
         except Exception as error:
@@ -186,7 +186,7 @@ def _is_running(frame: FrameType) -> bool:
 def _foreign_activations() -> list[FrameType]:
     """List the activations of `read` and `write` on the stacks of all other threads."""
     own = threading.get_ident()
-    others = [thread for thread in sys._current_frames() if thread != own]  # noqa: SLF001
+    others = [thread for thread in sys._current_frames() if thread != own]
     return [
         frame for thread in others for frame in _whole_stack(thread) if frame.f_code in _ACTIVATIONS
     ]
@@ -203,7 +203,7 @@ def _whole_stack(thread: int) -> list[FrameType]:
     """
     frames: list[FrameType] = []
     for _ in range(_ATTEMPTS):
-        frames = [*_callers(sys._current_frames().get(thread))]  # noqa: SLF001
+        frames = [*_callers(sys._current_frames().get(thread))]
         if not frames or not frames[-1].f_code.co_flags & _SUSPENDABLE:
             break
         sleep(0)

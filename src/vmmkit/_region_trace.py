@@ -107,7 +107,7 @@ def _watcher(
     vcpu: object, find: Finder, instruments: Sequence[Instrument]
 ) -> Callable[[bool, int, int, int | None, Callable[[], int | None]], int | None]:
     """Make the function that performs one access between `before` and the records."""
-    before = [getattr(watching, "before") for watching in instruments if hasattr(watching, "before")]
+    before = [watching.before for watching in instruments if hasattr(watching, "before")]
 
     def watch(
         is_write: bool, address: int, size: int, value: int | None, access: Callable[[], int | None]

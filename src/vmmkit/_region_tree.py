@@ -52,13 +52,16 @@ class RangeTree(Generic[R]):
         limit: size of the address space in bytes.
     """
 
-    __slots__ = ("_hit", "_hit_first", "_hit_last", "_limit", "_ranges")
+    __slots__ = ("_bisect", "_hit", "_hit_first", "_hit_last", "_item", "_limit", "_ranges")
 
     def __init__(self, limit: int) -> None:
         """Start empty."""
         self._ranges: SortedDict[int, R] = SortedDict()
+        self._bisect = self._ranges.bisect_right
+        self._item = self._ranges.peekitem
         self._limit = limit
-        self._forget()
+        self._hit: R | None = None
+        self._hit_first, self._hit_last = 0, -1
 
     def __len__(self) -> int:
         """Count the ranges."""
@@ -75,28 +78,25 @@ class RangeTree(Generic[R]):
             The range that holds `address` and its last address, or `None` and the last address
             of the hole.
         """
-        if not self._hit_first <= address <= self._hit_last:
-            self._seek(address)
-        return self._hit, self._hit_last
-
-    def _seek(self, address: int) -> None:
-        after = self._ranges.bisect_right(address)
-        first = 0
+        if self._hit_first <= address <= self._hit_last:
+            return self._hit, self._hit_last
+        after = self._bisect(address)
+        first, hole_last = 0, self._limit - 1
         if after:
-            base, found = self._ranges.peekitem(after - 1)
+            base, found = self._item(after - 1)
             last = base + found.size - 1
             if address <= last:
                 self._hit, self._hit_first, self._hit_last = found, base, last
-                return
+                return found, last
             first = last + 1
-        hole_last = self._limit - 1
         if after < len(self._ranges):
-            hole_last = self._ranges.peekitem(after)[0] - 1
+            hole_last = self._item(after)[0] - 1
         self._hit, self._hit_first, self._hit_last = None, first, hole_last
+        return None, hole_last
 
     def _forget(self) -> None:
         """Make `span` look for itself next time."""
-        self._hit: R | None = None
+        self._hit = None
         self._hit_first, self._hit_last = 0, -1
 
     def touching(self, base: int, size: int) -> list[R]:

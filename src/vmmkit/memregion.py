@@ -89,6 +89,17 @@ __all__ = [
 #: Sizes that only a region whose policy allows them takes.
 VECTOR_SIZES = (16, 32, 64)
 
+#: No flags given: those for which there are handlers.
+AS_HANDLED = RegionFlags(0)
+
+_FLAGS_OF = {
+    (reads, writes): (READ if reads else AS_HANDLED) | (WRITE if writes else AS_HANDLED)
+    for reads in (False, True)
+    for writes in (False, True)
+}
+
+_ROM_WRITES = {"ignore": ignore_write}
+
 _DEFAULT_POLICY = AccessPolicy()
 _MEMORY_POLICY = AccessPolicy(max_size=64)
 
@@ -132,7 +143,7 @@ class RegionMap(Changeable):
         self.address_bits = address_bits
         self._limit = 1 << address_bits
         self._ledger = Ledger(name, self._limit, self._forget)
-        known = dict.fromkeys(sorted({*sizes, *VECTOR_SIZES}))
+        known = {*sizes, *VECTOR_SIZES}
         self._resolver = Resolver(name, self._limit, known, straddle, self._ledger)
 
     def _forget(self) -> None:
@@ -150,7 +161,7 @@ class RegionMap(Changeable):
         read: ReadHandler | None = None,
         write: WriteHandler | None = None,
         name: str = "",
-        flags: RegionFlags = RegionFlags(0),  # noqa: B008 - an enum member, immutable
+        flags: RegionFlags = AS_HANDLED,
         policy: AccessPolicy = _DEFAULT_POLICY,
         absolute: bool = False,
         trusted: bool = False,
@@ -195,7 +206,7 @@ class RegionMap(Changeable):
         /,
         *,
         name: str = "",
-        flags: RegionFlags = READ | WRITE,
+        flags: RegionFlags = AS_HANDLED,
         policy: AccessPolicy = _MEMORY_POLICY,
         enabled: bool = True,
     ) -> Region:
@@ -229,7 +240,7 @@ class RegionMap(Changeable):
         on_write: WriteHandler | str = "ignore",
         name: str = "",
         policy: AccessPolicy = _MEMORY_POLICY,
-        immutable: bool = False,
+        flags: RegionFlags = AS_HANDLED,
         enabled: bool = True,
     ) -> Region:
         """Place ROM: a region as long as `buffer`, read from there.
@@ -241,7 +252,7 @@ class RegionMap(Changeable):
                 callable takes them, as the command register of a flash chip does.
             name: for errors, traces and pictures.
             policy: as for `add`; the default takes every size.
-            immutable: whether the region is IMMUTABLE.
+            flags: as for `add`.
             enabled: whether it answers at once.
 
         Raises:
@@ -249,10 +260,9 @@ class RegionMap(Changeable):
             RegionRangeError, OverlapError: as `add`.
         """
         view = bytes_of(buffer, writable=False)
-        write = {"ignore": ignore_write, "raise": None}.get(on_write, on_write)  # type: ignore[call-overload]
-        if write is not None and not callable(write):
+        write = _ROM_WRITES.get(on_write) if isinstance(on_write, str) else on_write
+        if write is None and on_write != "raise":
             raise RegionConfigError(f"on_write is 'ignore', 'raise' or callable, not {on_write!r}")
-        flags = (READ if write is None else READ | WRITE) | (IMMUTABLE if immutable else 0)
         handlers = read_buffer(view), write
         region = self._make(base, len(view), name, "rom", flags, policy, handlers)
         region.buffer = view
@@ -268,7 +278,7 @@ class RegionMap(Changeable):
         read: ReadHandler | None = None,
         write: WriteHandler | None = None,
         name: str = "",
-        flags: RegionFlags = RegionFlags(0),  # noqa: B008 - an enum member, immutable
+        flags: RegionFlags = AS_HANDLED,
         policy: AccessPolicy = _MEMORY_POLICY,
         absolute: bool = False,
         enabled: bool = True,
@@ -312,11 +322,11 @@ class RegionMap(Changeable):
         handlers: Handlers,
     ) -> Region:
         read, write = handlers
-        if not flags & (READ | WRITE):
-            flags |= (READ if read else 0) | (WRITE if write else 0)
-        if (flags & READ and read is None) or (flags & WRITE and write is None):
-            raise RegionConfigError(f"{name!r} at {base:#x}: {flags.name} without such a handler")
         self._check_range(base, size, name)
+        if flags is AS_HANDLED:
+            flags = _FLAGS_OF[read is not None, write is not None]
+        else:
+            flags, read, write = _permitted(flags, read, write)
         return Region(self, base, size, name, kind, flags, policy, read, write)
 
     # -- looking ------------------------------------------------------------------------------
@@ -387,7 +397,7 @@ class RegionMap(Changeable):
                 callable that takes an `AccessRecord`. Without instruments none of their code
                 is on the way.
         """
-        port = Port(self._resolver, vcpu)
+        port = self._resolver.new_port(vcpu)
         if instruments:
             instrument(port, self.find, instruments)
         return port
@@ -397,3 +407,14 @@ class RegionMap(Changeable):
         with self._ledger.lookup:
             self._ledger.check()
             self._resolver.check()
+
+
+def _permitted(
+    flags: RegionFlags, read: ReadHandler | None, write: WriteHandler | None
+) -> tuple[RegionFlags, ReadHandler | None, WriteHandler | None]:
+    """Match flags and handlers: what is not permitted needs no handler, what is needs one."""
+    if not flags & (READ | WRITE):
+        flags |= _FLAGS_OF[read is not None, write is not None]
+    if (flags & READ and read is None) or (flags & WRITE and write is None):
+        raise RegionConfigError(f"{flags.name} without a handler for it")
+    return flags, read if flags & READ else None, write if flags & WRITE else None

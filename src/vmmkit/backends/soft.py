@@ -37,7 +37,6 @@ __all__ = ["DEFAULT_BUDGET", "SoftVcpu"]
 DEFAULT_BUDGET: Final = 1_000_000
 """Instructions that one `run` executes at most, unless told otherwise."""
 
-RETIRED: Final = WORD["retired"]
 ADDRESS: Final = WORD["exit_address"]
 SIZE: Final = WORD["exit_size"]
 VALUE: Final = WORD["exit_value"]
@@ -141,8 +140,7 @@ class SoftVcpu:
             RegionError: whatever a port raises. The access still awaits its answer then: `complete`
                 it and go on, or `abandon` it.
         """
-        words, enter = self._words, self._cpu.enter
-        limit = words[RETIRED] + budget
+        words, resume = self._words, self._cpu.resume
         outcome = self.run(budget)
         kind = words[PENDING]
         if not kind:
@@ -160,8 +158,7 @@ class SoftVcpu:
                 pio.write(words[ADDRESS], words[SIZE], words[VALUE])
             else:
                 return self._cpu.outcome(kind)
-            # The instruction that exited is not retired yet, so something is always left.
-            kind = enter(limit - words[RETIRED], answer)
+            kind = resume(answer)
 
     def abandon(self) -> None:
         """Forget the instruction that awaits completion; the next run starts it afresh."""

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
@@ -24,16 +24,13 @@ from vmmkit.insn._outcomes import (
     UnsupportedReason,
     Write,
 )
-from vmmkit.insn._record import EXIT_KINDS, WORD
+from vmmkit.insn._record import EXIT_KINDS, STEP_BATCH, WORD
 from vmmkit.insn._state import CpuState
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 __all__ = ["STEP_BATCH", "Cpu", "ExitKind"]
-
-STEP_BATCH: Final = 1024
-"""Elements of a repeated string instruction that one `step` completes at most."""
 
 ADDRESS_SPACE: Final = 1 << 52  # SDM vol. 3A: physical addresses have at most 52 bits
 
@@ -147,6 +144,12 @@ class Cpu:
     instruction is visible in `state` before it completes, except the elements that a repeated
     string instruction has done.
 
+    Hot loops can do without outcomes, and without checks: `enter(budget, answer)` is `run` and
+    `resume(answer)` goes on with the step or run that stopped for an access; `answer` is the value
+    read, or 0. Both return an `ExitKind`; what it is about stands in `state.words` at
+    `WORD["exit_address"]`, `WORD["exit_size"]` and `WORD["exit_value"]`, in the order of the
+    outcome's fields. `outcome(kind)` makes a tuple of it after all.
+
     Args:
         ram: `(gpa, buffer)` pieces. Base and size are multiples of 4096 bytes; a read-only buffer
             is ROM, whose writes come out as `Write`. The buffers stay the caller's.
@@ -158,7 +161,7 @@ class Cpu:
         EngineError: no such engine.
     """
 
-    __slots__ = ("_enter", "_words", "engine", "state")
+    __slots__ = ("_step", "_words", "engine", "enter", "resume", "state")
 
     def __init__(
         self,
@@ -172,7 +175,10 @@ class Cpu:
         self.engine = implementation.NAME
         self.state = CpuState() if state is None else state
         self._words = self.state.words
-        self._enter = implementation.Core(self.state.record, _ram_pieces(ram)).run
+        core = implementation.Core(self.state.record, _ram_pieces(ram))
+        self._step = core.step
+        self.enter: Callable[[int, int], int] = core.run
+        self.resume: Callable[[int], int] = core.resume
 
     @property
     def awaits_answer(self) -> bool:
@@ -193,7 +199,7 @@ class Cpu:
         """
         words = self._words
         known = 0 if answer is None and not words[PENDING] else self._answer(answer)
-        return _OUTCOME_BY_KIND[self._enter(1, STEP_BATCH, known)](words)
+        return _OUTCOME_BY_KIND[self._step(known)](words)
 
     def run(self, budget: int, answer: int | None = None) -> Outcome:
         """Execute up to `budget` instructions; each element of a repeated one counts.
@@ -213,24 +219,11 @@ class Cpu:
             raise StepError(message)
         words = self._words
         known = 0 if answer is None and not words[PENDING] else self._answer(answer)
-        kind = self._enter(budget, 0, known)
+        kind = self.enter(budget, known)
         return _OUTCOME_BY_KIND[kind](words) if kind else BudgetSpent(words[RIP])
 
-    def enter(self, budget: int, answer: int) -> int:
-        """As `run`, without checks and without building a tuple, for hot loops.
-
-        Args:
-            budget: instructions, at least 1; counts as in `run`.
-            answer: the value read, or 0 where none is awaited.
-
-        Returns:
-            An `ExitKind`. What it is about stands in `state.words` at `WORD["exit_address"]`,
-            `WORD["exit_size"]` and `WORD["exit_value"]`, in the order of the outcome's fields.
-        """
-        return self._enter(budget, 0, answer)
-
     def outcome(self, kind: int) -> Outcome:
-        """Build the outcome for an `ExitKind` that `enter` has just returned."""
+        """Build the outcome for an `ExitKind` that `enter` or `resume` has just returned."""
         words = self._words
         return _OUTCOME_BY_KIND[kind](words) if kind else BudgetSpent(words[RIP])
 

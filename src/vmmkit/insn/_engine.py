@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from vmmkit.errors import EngineError
@@ -24,9 +25,9 @@ __all__ = ["IMPLEMENTATION", "Core", "Engine", "available_engines", "engine_name
 class Core(Protocol):
     """What an engine makes of one vCPU record and its RAM."""
 
-    def run(self, budget: int, batch: int, answer: int) -> int:
-        """Execute; return a number of `EXIT_KINDS`."""
-        ...
+    step: Callable[[int], int]
+    run: Callable[[int, int], int]
+    resume: Callable[[int], int]
 
 
 class Engine(Protocol):

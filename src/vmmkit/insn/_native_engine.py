@@ -9,7 +9,10 @@ from another opcode table or another record layout than the Python files at hand
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from vmmkit.errors import EngineError
 from vmmkit.insn import _record, optable
@@ -34,12 +37,15 @@ if ffi.string(lib.vmmkit_digest()).decode() != optable.digest(
     message = "the native engine was built from another opcode table; rebuild it (make build)"
     raise EngineError(message)
 
-_run: Final = lib.vmmkit_run
 _decode: Final = lib.vmmkit_decode
 
 # Decoded records are written to buffers of our own; each is used by one call at a time.
 _INSN: Final = struct.Struct(_record.INSN_FORMAT)
 _free: Final[list[tuple[Any, memoryview]]] = []
+
+# A C structure keeps nothing alive that it points at. This does, for as long as anyone holds the
+# structure, and the callables below do.
+_kept: Final[WeakKeyDictionary[Any, tuple[object, ...]]] = WeakKeyDictionary()
 
 
 def _new_buffer() -> tuple[Any, memoryview]:
@@ -60,24 +66,21 @@ def decode(code: bytes, mode: int) -> tuple[int, ...] | int:
 
 
 class Core:
-    """One vCPU record and its RAM, bound to this engine."""
+    """One vCPU record and its RAM, bound to this engine; the methods are those of `_pure.Core`."""
 
-    __slots__ = ("_count", "_cpu", "_kept", "_pieces")
+    __slots__ = ("resume", "run", "step")
 
     def __init__(self, record: bytearray, ram: tuple[RamPiece, ...]) -> None:
         """Bind `record` (`CPU_FIELDS`, 8 bytes a word) and the RAM pieces."""
+        pieces = ffi.new("vmmkit_piece[]", max(1, len(ram)))
         hosts = [ffi.from_buffer("uint8_t[]", piece.view) for piece in ram]
-        self._cpu = ffi.from_buffer("vmmkit_cpu *", record)
-        self._pieces = ffi.new("vmmkit_piece[]", max(1, len(ram)))
-        self._count = len(ram)
-        self._kept = (record, ram, hosts)
-        for place, (piece, host) in enumerate(zip(ram, hosts, strict=True)):
-            entry = self._pieces[place]
-            entry.gpa, entry.last = piece.gpa, piece.last
+        for entry, piece, host in zip(pieces, ram, hosts, strict=False):
+            entry.gpa, entry.last, entry.writable = piece.gpa, piece.last, piece.writable
             entry.host = ffi.cast("uint8_t *", host)
-            entry.writable = piece.writable
-
-    def run(self, budget: int, batch: int, answer: int) -> int:
-        """As `_pure.Core.run`."""
-        kind: int = _run(self._cpu, self._pieces, self._count, budget, batch, answer)
-        return kind
+        cpu = ffi.from_buffer("vmmkit_cpu *", record)
+        vcpu = ffi.new("vmmkit_vcpu *", (cpu, pieces, len(ram)))
+        _kept[vcpu] = (ram, hosts, pieces, cpu)
+        # Bound by partial, not by methods: a method of ours would cost as much as the crossing.
+        self.step: Callable[[int], int] = partial(lib.vmmkit_step, vcpu)
+        self.run: Callable[[int, int], int] = partial(lib.vmmkit_run, vcpu)
+        self.resume: Callable[[int], int] = partial(lib.vmmkit_resume, vcpu)

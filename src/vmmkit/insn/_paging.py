@@ -39,7 +39,10 @@ ERROR_U: Final = 4
 ERROR_RSVD: Final = 8
 ERROR_I: Final = 16
 
-LAST_LARGE_LEVEL: Final = 3  # a PDPTE may map 1 GiB, a PDE 2 MiB; above that PS is reserved
+# Bits that must be 0 in an entry with PS, by level: a PDE maps 2 MiB, a PDPTE 1 GiB, and their address
+# bits above PAT (bit 12) are reserved; higher up PS itself is (SDM vol. 3A, "4-Level Paging and 5-Level
+# Paging", the tables of entry formats).
+LARGE_RESERVED: Final = (0, 0, 0x1F_E000, 0x3FFF_E000, ENTRY_PS, ENTRY_PS)
 
 # The kinds of access, as bits.
 INTENT_WRITE: Final = 1
@@ -71,8 +74,9 @@ class _Walk:
         """Present and reserved bits of one entry."""
         if not entry & ENTRY_P:
             raise self.fault(0)
-        large_reserved = entry & ENTRY_PS and level > LAST_LARGE_LEVEL
-        if large_reserved or (entry & ENTRY_XD and not self.nxe):
+        large = entry & ENTRY_PS and level > 1
+        reserved = LARGE_RESERVED[level] if large else 0
+        if entry & (reserved | (0 if self.nxe else ENTRY_XD)):
             raise self.fault(ERROR_P | ERROR_RSVD)
 
     def check_rights(self, all_of: int, any_of: int) -> None:
@@ -120,11 +124,16 @@ def translate(context: Context, linear: int, intent: int) -> int:
 def locate_linear(context: Context, linear: int, size: int, intent: int) -> Span:
     """Turn `size` bytes at `linear` into fragments; both pages are checked before either is used."""
     write = bool(intent & INTENT_WRITE)
+    # The bases of system tables are 64 bits wide in compatibility mode too.
+    wide = context.mode == 64 or (
+        intent & INTENT_SYSTEM and context.words[WORD["efer"]] & EFER_LMA
+    )
+    wrap = (1 << 64 if wide else 1 << 32) - 1
+    linear &= wrap
     first = min(size, PAGE - (linear & PAGE - 1))
     gpa = translate(context, linear, intent)
     if first == size:
         return (context.fragment(gpa, size, write=write),)
-    wrap = (1 << 64 if context.mode == 64 else 1 << 32) - 1
     rest = translate(context, linear + first & wrap, intent)
     return (
         context.fragment(gpa, first, write=write),

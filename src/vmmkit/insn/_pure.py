@@ -31,8 +31,9 @@ from vmmkit.insn._memory import (
     Stop,
 )
 from vmmkit.insn._paging import INTENT_FETCH, translate
-from vmmkit.insn._record import MAX_LENGTH, WORD
-from vmmkit.insn._segments import BASE, CS, GP, LIMIT, SEGMENT, UD, begin_mode, is_canonical
+from vmmkit.insn._record import MAX_LENGTH, STEP_BATCH, WORD
+from vmmkit.insn._segments import BASE, CS, GP, SEGMENT, UD, begin_mode, is_canonical
+from vmmkit.insn._segments import LIMIT as SEGMENT_LIMIT
 from vmmkit.insn._string import STRING
 from vmmkit.insn.optable import OPS, ROWS
 
@@ -42,6 +43,8 @@ NAME: Final = "pure"
 
 SHADOW: Final = WORD["interrupt_shadow"]
 RETIRED: Final = WORD["retired"]
+LIMIT: Final = WORD["limit"]
+BATCH: Final = WORD["batch"]
 CODE_LENGTH: Final = WORD["code_length"]
 CODE: Final = WORD["code"]
 EXIT_SIZE: Final = WORD["exit_size"]
@@ -62,19 +65,29 @@ class Core:
         self._context = Context(memoryview(record).cast("Q"), ram)
         self._cache: dict[tuple[int, bytes], tuple[int, ...] | int] = {}
 
-    def run(self, budget: int, batch: int, answer: int) -> int:
-        """Execute until something must be asked or `budget` instructions are done.
+    def step(self, answer: int) -> int:
+        """Execute one instruction, or `STEP_BATCH` elements of a repeated one.
 
-        `batch` bounds the elements of one repeated instruction; 0 leaves that to the budget.
         `answer` goes to the access that awaits one. Returns a number of `EXIT_KINDS`.
         """
-        context = self._context
-        _take_answer(context, answer)
-        while budget > 0:
-            kind = self._one(batch or budget)
+        words = self._context.words
+        words[LIMIT], words[BATCH] = words[RETIRED] + 1, STEP_BATCH
+        return self.resume(answer)
+
+    def run(self, budget: int, answer: int) -> int:
+        """Execute up to `budget` instructions; else as `step`."""
+        words = self._context.words
+        words[LIMIT], words[BATCH] = words[RETIRED] + budget, 0
+        return self.resume(answer)
+
+    def resume(self, answer: int) -> int:
+        """Go on with the step or run that stopped for a device access."""
+        words = self._context.words
+        _take_answer(self._context, answer)
+        while words[RETIRED] < words[LIMIT]:
+            kind = self._one(words[BATCH] or words[LIMIT] - words[RETIRED])
             if kind != DONE:
                 return kind
-            budget -= context.elements
         return BUDGET
 
     def _one(self, batch: int) -> int:
@@ -96,7 +109,6 @@ class Core:
         words[LOG_COUNT] = words[CODE_LENGTH] = 0
         words[SHADOW] = context.shadow
         if kind == BUDGET:  # the batch is used up, the instruction is not
-            context.elements -= 1
             return DONE
         words[RIP] = context.next_rip
         words[RETIRED] += 1
@@ -183,7 +195,7 @@ def _fetch_page(context: Context, rip: int, wanted: int) -> bytes:
             raise context.fault(GP)
     else:
         start = SEGMENT + 4 * CS
-        limit = context.words[start + LIMIT]
+        limit = context.words[start + SEGMENT_LIMIT]
         if rip > limit:
             raise context.fault(GP)
         wanted = min(wanted, limit - rip + 1)

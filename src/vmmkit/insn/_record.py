@@ -27,6 +27,7 @@ __all__ = [
     "MAX_LENGTH",
     "SEGMENT_FIELDS",
     "SEGMENT_NAMES",
+    "STEP_BATCH",
     "WORD",
     "reasons",
 ]
@@ -58,7 +59,9 @@ CPU_FIELDS: Final = (
     ("cr4", 1),
     ("efer", 1),
     ("interrupt_shadow", 1),  # 1 while the next instruction runs after STI, 2 after MOV/POP SS
-    ("retired", 1),  # instructions completed, each REP element counted
+    ("retired", 1),  # instructions completed; each element of a repeated one counts
+    ("limit", 1),  # run ends when `retired` gets here
+    ("batch", 1),  # elements of one repeated instruction in one go; 0 leaves it to the limit
     ("exit_address", 1),  # gpa, port, or fault vector
     ("exit_size", 1),  # bytes, or fault error code
     ("exit_value", 1),  # value written, or fault address (CR2)
@@ -125,6 +128,8 @@ EXIT_KINDS: Final = (
     "HALT",
     "UNSUPPORTED",
 )
+
+STEP_BATCH: Final = 1024  # elements of a repeated instruction that one step does at most
 
 # Why an instruction is Unsupported: the number an engine reports in `exit_value`.
 UNSUPPORTED: Final = ("OPCODE", "NO_CODE", "PAGING_MODE", "TOO_MANY_ACCESSES")
