@@ -47,26 +47,26 @@ class Machine:
         self.sum += value
 
     def run(self) -> collections.Counter[str]:
-        mmio, pio, exits = self.mmio.port(self.vcpu), self.pio.port(self.vcpu), collections.Counter()
+        mmio, pio = self.mmio.port(self.vcpu), self.pio.port(self.vcpu)
+        exits = collections.Counter[str]()
         while True:
             match outcome := self.vcpu.run():
                 case Read(gpa, size):
                     self.vcpu.complete(mmio.read(gpa, size))
-                case Write(gpa, size, value):
-                    mmio.write(gpa, size, value)
+                case Write():
+                    mmio.write(*outcome)
                 case PortIn(port, size):
                     self.vcpu.complete(pio.read(port, size))
-                case PortOut(port, size, value):
-                    pio.write(port, size, value)
+                case PortOut():
+                    pio.write(*outcome)
+                case _:
+                    return exits
             exits[type(outcome).__name__] += 1
-            if not isinstance(outcome, Read | Write | PortIn | PortOut):
-                return exits
 
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--engine", choices=[*available_engines(), "both"], default="both")
-wanted = parser.parse_args().engine
-for engine in [name for name in available_engines() if wanted in (name, "both")]:
+parser.add_argument("--engine", choices=available_engines(), action="append")
+for engine in parser.parse_args().engine or available_engines():
     for guest in GUESTS:
         machine = Machine(guest, engine)
         begin, exits = time.perf_counter(), machine.run()

@@ -9,7 +9,6 @@ from typing import Final
 from vmmkit.insn._execute import (
     RFLAGS,
     SHADOW_MOV_SS,
-    A,
     D,
     F,
     Handler,

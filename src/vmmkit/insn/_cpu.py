@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import IntEnum
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from vmmkit.errors import GuestMemoryError, StepError
@@ -109,7 +110,7 @@ _OUTCOME_BY_KIND: Final = (
 def _ram_pieces(ram: Iterable[tuple[int, Buffer]]) -> tuple[RamPiece, ...]:
     """Check and order the RAM pieces."""
     pieces = sorted((_ram_piece(gpa, buffer) for gpa, buffer in ram), key=lambda piece: piece.gpa)
-    for below, above in zip(pieces, pieces[1:], strict=False):
+    for below, above in pairwise(pieces):
         if above.gpa <= below.last:
             message = (
                 f"RAM pieces overlap: {below.gpa:#x}-{below.last:#x} and "

@@ -19,28 +19,40 @@ from vmmkit.errors import EngineError
 from vmmkit.insn import _pure
 from vmmkit.insn._memory import RamPiece
 
-__all__ = ["IMPLEMENTATION", "Core", "Engine", "available_engines", "engine_named"]
+__all__ = ["IMPLEMENTATION", "BoundCore", "Engine", "available_engines", "engine_named"]
 
 
-class Core(Protocol):
-    """What an engine makes of one vCPU record and its RAM."""
+class BoundCore(Protocol):
+    """What an engine makes of one vCPU record and its RAM; each returns one of `EXIT_KINDS`."""
 
-    step: Callable[[int], int]
-    run: Callable[[int, int], int]
-    resume: Callable[[int], int]
+    def step(self, answer: int, /) -> int:
+        """Execute one instruction."""
+        ...
+
+    def run(self, budget: int, answer: int, /) -> int:
+        """Execute up to `budget` instructions."""
+        ...
+
+    def resume(self, answer: int, /) -> int:
+        """Go on after a device access."""
+        ...
 
 
 class Engine(Protocol):
     """What `_pure` and `_native_engine` offer."""
 
-    NAME: str
-
-    def decode(self, code: bytes, mode: int) -> tuple[int, ...] | int:
-        """Return the values of `INSN_FIELDS` or a number of `DECODE_FAILURES`."""
+    @property
+    def NAME(self) -> str:  # noqa: N802 - a module's constant
+        """Name to choose the engine by."""
         ...
 
-    def Core(self, record: bytearray, ram: tuple[RamPiece, ...]) -> Core:  # noqa: N802 - a class
-        """Bind a record and RAM."""
+    @property
+    def Core(self) -> Callable[[bytearray, tuple[RamPiece, ...]], BoundCore]:  # noqa: N802
+        """Binds a record and RAM."""
+        ...
+
+    def decode(self, code: bytes, mode: int, /) -> tuple[int, ...] | int:
+        """Return the values of `INSN_FIELDS` or a number of `DECODE_FAILURES`."""
         ...
 
 

@@ -15,7 +15,7 @@ from typing import Final
 from vmmkit.insn._flags import BINARY, CF, STATUS, decrement, increment, mask_of, negate
 from vmmkit.insn._memory import Context, Span
 from vmmkit.insn._record import PREFIX_BITS, WORD
-from vmmkit.insn._segments import DS, SELECTOR, SS, load_segment, locate
+from vmmkit.insn._segments import SELECTOR, SS, load_segment, locate
 from vmmkit.insn.optable import KINDS, TYPE_SIZES
 
 __all__ = [
@@ -155,6 +155,10 @@ def _binary(mnemonic: str) -> Handler:
     return execute
 
 
+def _invert(value: int, size: int) -> tuple[int, int]:
+    return value ^ mask_of(size), 0
+
+
 def _unary(operation: Callable[[int, int], tuple[int, int]], mask: int) -> Handler:
     def execute(context: Context) -> None:
         size = operand_bytes(context, 0)
@@ -221,7 +225,7 @@ MOVES: Final[dict[str, Handler]] = {
     "INC": _unary(increment, STATUS & ~CF),
     "DEC": _unary(decrement, STATUS & ~CF),
     "NEG": _unary(negate, STATUS),
-    "NOT": _unary(lambda value, size: (value ^ mask_of(size), 0), 0),
+    "NOT": _unary(_invert, 0),
     "MOV": _mov,
     "MOVZX": _movzx,
     "MOVSX": _movsx,

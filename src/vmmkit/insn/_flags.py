@@ -41,6 +41,9 @@ DF: Final = 0x400
 OF: Final = 0x800
 STATUS: Final = CF | PF | AF | ZF | SF | OF
 
+# (a, b, carry flag, size) to (result, flags)
+BinaryOperation = Callable[[int, int, int, int], tuple[int, int]]
+
 # PF is set for an even number of ones in the low byte.
 PARITY: Final = tuple(0 if value.bit_count() & 1 else PF for value in range(256))
 
@@ -74,7 +77,7 @@ def subtract(a: int, b: int, borrow: int, size: int) -> tuple[int, int]:
     return result, logic_flags(result, size) | carries | (a ^ b ^ result) & AF | overflow
 
 
-def _logic(operation: Callable[[int, int], int]) -> Callable[[int, int, int, int], tuple[int, int]]:
+def _logic(operation: Callable[[int, int], int]) -> BinaryOperation:
     def apply(a: int, b: int, _carry: int, size: int) -> tuple[int, int]:
         result = operation(a, b)
         return result, logic_flags(result, size)
@@ -82,8 +85,8 @@ def _logic(operation: Callable[[int, int], int]) -> Callable[[int, int, int, int
     return apply
 
 
-# mnemonic: (function of (a, b, carry flag, size), writes its result)
-BINARY: Final = {
+# mnemonic: (operation, whether it writes its result)
+BINARY: Final[dict[str, tuple[BinaryOperation, bool]]] = {
     "ADD": (lambda a, b, _carry, size: add(a, b, 0, size), True),
     "OR": (_logic(int.__or__), True),
     "ADC": (add, True),

@@ -70,7 +70,8 @@ class Instruction(NamedTuple):
     """0-5 for ES, CS, SS, DS, FS, GS: of the memory operand, or a string source's override; -1."""
     base: int
     """Base register, `RIP_BASE`, or -1."""
-    index: int
+    # The SDM's word outweighs tuple.index, which nobody calls on an instruction.
+    index: int  # type: ignore[assignment]
     """Index register or -1."""
     scale: int
     """1, 2, 4 or 8; 0 without an index."""

@@ -39,9 +39,9 @@ ERROR_U: Final = 4
 ERROR_RSVD: Final = 8
 ERROR_I: Final = 16
 
-# Bits that must be 0 in an entry with PS, by level: a PDE maps 2 MiB, a PDPTE 1 GiB, and their address
-# bits above PAT (bit 12) are reserved; higher up PS itself is (SDM vol. 3A, "4-Level Paging and 5-Level
-# Paging", the tables of entry formats).
+# Bits that must be 0 in an entry with PS, by level: a PDE maps 2 MiB, a PDPTE 1 GiB, and their
+# address bits above PAT (bit 12) are reserved; higher up PS itself is (SDM vol. 3A, "4-Level Paging
+# and 5-Level Paging", the tables of entry formats).
 LARGE_RESERVED: Final = (0, 0, 0x1F_E000, 0x3FFF_E000, ENTRY_PS, ENTRY_PS)
 
 # The kinds of access, as bits.
@@ -122,12 +122,10 @@ def translate(context: Context, linear: int, intent: int) -> int:
 
 
 def locate_linear(context: Context, linear: int, size: int, intent: int) -> Span:
-    """Turn `size` bytes at `linear` into fragments; both pages are checked before either is used."""
+    """Turn `size` bytes at `linear` into fragments; both pages are checked first."""
     write = bool(intent & INTENT_WRITE)
     # The bases of system tables are 64 bits wide in compatibility mode too.
-    wide = context.mode == 64 or (
-        intent & INTENT_SYSTEM and context.words[WORD["efer"]] & EFER_LMA
-    )
+    wide = context.mode == 64 or (intent & INTENT_SYSTEM and context.words[WORD["efer"]] & EFER_LMA)
     wrap = (1 << 64 if wide else 1 << 32) - 1
     linear &= wrap
     first = min(size, PAGE - (linear & PAGE - 1))

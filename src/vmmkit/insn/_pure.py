@@ -18,7 +18,6 @@ from vmmkit.insn._memory import (
     BUDGET,
     DONE,
     FAULT,
-    HALT,
     LOG_COUNT,
     LOG_PENDING,
     LOG_VALUE,

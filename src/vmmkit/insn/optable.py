@@ -10,11 +10,12 @@ escape `0F`, the opcode byte in hexadecimal, `+r` when the low three bits name a
 when the low four bits are a condition, and `/digit` when ModRM.reg extends the opcode.
 
 *Operands* use the letters of the SDM's opcode map (SDM vol. 2D, appendix "Opcode Map", "Codes for
-Addressing Method" and "Codes for Operand Type"): `E` ModRM.rm as register or memory, `G` ModRM.reg,
-`M` ModRM.rm as memory whose address alone matters, `S` segment register in ModRM.reg, `I`
-immediate, `J` relative offset, `O` absolute offset, `X` DS:rSI, `Y` ES:rDI; types `b` 1 byte, `w` 2,
-`d` 4, `q` 8, `v` operand size, `z` operand size but at most 4. Beside them stand `Z` (register in
-the opcode byte), `A` (accumulator), `D` (DX) and `F` (segment register fixed by the opcode).
+Addressing Method" and "Codes for Operand Type"): `E` ModRM.rm as register or memory, `G`
+ModRM.reg, `M` ModRM.rm as memory whose address alone matters, `S` segment register in ModRM.reg,
+`I` immediate, `J` relative offset, `O` absolute offset, `X` DS:rSI, `Y` ES:rDI; types `b` 1 byte,
+`w` 2, `d` 4, `q` 8, `v` operand size, `z` operand size but at most 4. Beside them stand `Z`
+(register in the opcode byte), `A` (accumulator), `D` (DX) and `F` (segment register fixed by the
+opcode).
 
 *Attributes*: `lock` LOCK is legal on a memory destination; `i64` invalid in 64-bit mode; `o64`
 valid only there; `d64` operand size defaults to 8 in 64-bit mode; `f64` it is always 8 there;
@@ -205,6 +206,15 @@ UNKNOWN: Final = 0  # cell values below len(ROWS) are rows; these two are not in
 INVALID: Final = 1
 SPLIT: Final = 0x8000  # a cell with this bit points at a further selection
 
+# Attributes that belong to a row's key: (name, selector, value).
+LIMITS: Final = (
+    ("i64", "mode64", 0),
+    ("o64", "mode64", 1),
+    ("b0", "rexb", 0),
+    ("mem", "mod3", 0),
+    ("reg", "mod3", 1),
+)
+
 # What a split selects by, in the order tried, and how many children it has.
 SELECTORS: Final = (("mode64", 2), ("rexb", 2), ("prefix", 4), ("reg", 8), ("mod3", 2))
 
@@ -277,16 +287,7 @@ def _key(encoding: list[str], attributes: list[str]) -> dict[str, int]:
         key["prefix"] = PREFIXES.index(encoding[0])
     if encoding[-1].startswith("/"):
         key["reg"] = int(encoding[-1][1:])
-    for name, selector, value in (
-        ("i64", "mode64", 0),
-        ("o64", "mode64", 1),
-        ("b0", "rexb", 0),
-        ("mem", "mod3", 0),
-        ("reg", "mod3", 1),
-    ):
-        if name in attributes:
-            key[selector] = value
-    return key
+    return key | {selector: value for name, selector, value in LIMITS if name in attributes}
 
 
 def _opcodes(encoding: list[str]) -> list[int]:
@@ -306,9 +307,7 @@ def _missing(forms: list[_Form], selector: str, value: int) -> int:
     return INVALID if refused else UNKNOWN
 
 
-def _select(
-    forms: list[_Form], depth: int, cells: list[int], splits: list[tuple[int, int]]
-) -> int:
+def _select(forms: list[_Form], depth: int, cells: list[int], splits: list[tuple[int, int]]) -> int:
     """Return the cell value for `forms`, adding splits for every selector they differ by."""
     while depth < len(SELECTORS) and not any(SELECTORS[depth][0] in form.key for form in forms):
         depth += 1
