@@ -45,7 +45,9 @@ serves, and handlers receive it as it was given to `port`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
+
+import attrs
 
 from vmmkit._region import IMMUTABLE, READ, WRITE, Kind, Region, RegionFlags
 from vmmkit._region_access import Port, Resolver, Straddle
@@ -57,12 +59,11 @@ from vmmkit._region_handlers import (
     all_ones,
     bytes_of,
     handlers_of,
-    ignore_write,
     read_buffer,
     write_buffer,
 )
 from vmmkit._region_picture import draw_svg, draw_tree
-from vmmkit._region_policy import MASKS, AccessPolicy
+from vmmkit._region_policy import MASKS, AccessPolicy, Verdict
 from vmmkit._region_trace import AccessRecord, BreakOn, Counters, Instrument, TraceRing, instrument
 from vmmkit.errors import RegionConfigError
 from vmmkit.protocols import ReadHandler, WriteHandler
@@ -98,7 +99,8 @@ _FLAGS_OF = {
     for writes in (False, True)
 }
 
-_ROM_WRITES = {"ignore": ignore_write}
+#: What `add_rom` calls the policy's verdict on writes.
+_ROM_WRITES: dict[str, Verdict] = {"ignore": "ones", "raise": "raise"}
 
 _DEFAULT_POLICY = AccessPolicy()
 _MEMORY_POLICY = AccessPolicy(max_size=64)
@@ -237,7 +239,7 @@ class RegionMap(Changeable):
         buffer: Any,
         /,
         *,
-        on_write: WriteHandler | str = "ignore",
+        on_write: WriteHandler | Literal["ignore", "raise"] = "ignore",
         name: str = "",
         policy: AccessPolicy = _MEMORY_POLICY,
         flags: RegionFlags = AS_HANDLED,
@@ -260,10 +262,12 @@ class RegionMap(Changeable):
             RegionRangeError, OverlapError: as `add`.
         """
         view = bytes_of(buffer, writable=False)
-        write = _ROM_WRITES.get(on_write) if isinstance(on_write, str) else on_write
-        if write is None and on_write != "raise":
-            raise RegionConfigError(f"on_write is 'ignore', 'raise' or callable, not {on_write!r}")
-        handlers = read_buffer(view), write
+        if isinstance(on_write, str):
+            if on_write not in _ROM_WRITES:
+                raise RegionConfigError(f"on_write is {[*_ROM_WRITES]} or callable: {on_write!r}")
+            policy = attrs.evolve(policy, denied=_ROM_WRITES[on_write])
+            on_write = None
+        handlers = handlers_of(None, read_buffer(view), on_write)
         region = self._make(base, len(view), name, "rom", flags, policy, handlers)
         region.buffer = view
         return self._place(region, enabled)

@@ -369,10 +369,13 @@ class UartMachine(RuleBasedStateMachine):
         self.naive.set_inputs(lines << 4)
 
     @precondition(lambda self: self.config["timeout"] is CharacterTimeout.OWNER)
-    @rule()
-    def silence_passes(self):
+    @rule(data=st.binary(max_size=3))
+    def silence_passes(self, data):
+        self.characters_arrive(data, 0, force=False)
         self.naive.silence = self.naive.fifo_on and bool(self.naive.rx)
         assert self.uart.character_timeout() == self.naive.silence
+        self.check_pins()
+        self.guest_reads(0)
 
     @precondition(lambda self: self.config["paced"])
     @rule()
