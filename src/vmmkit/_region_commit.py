@@ -52,9 +52,7 @@ def change_of(region: Region, wish: Wish) -> Change:
     return Change(region, before, after, wish)
 
 
-def apply_changes(
-    changes: Sequence[Change], regions: RangeTree[Region], fallbacks: RangeTree[Region]
-) -> None:
+def apply_changes(changes: Sequence[Change], regions: RangeTree, fallbacks: RangeTree) -> None:
     """Bring both trees and the regions themselves to their new state.
 
     Raises:
@@ -117,11 +115,11 @@ def _enters(
     The ranges left are disjoint and in order: those that touch the new range stand just before
     the first that starts behind it, and one of them may be the region's own.
     """
-    stop = bisect_right(vacated, base + region.size - 1)
+    stop = bisect_right(vacated, base + region._size - 1)
     while stop:
         stop -= 1
         old_base, other = leaving[stop]
-        if old_base + other.size <= base:
+        if old_base + other._size <= base:
             return False
         if other is not region:
             return True
@@ -216,8 +214,8 @@ class Ledger:
         """Start with nothing placed."""
         self.name = name
         self.committed = committed
-        self.regions: RangeTree[Region] = RangeTree(limit)
-        self.fallbacks: RangeTree[Region] = RangeTree(limit)
+        self.regions: RangeTree = RangeTree(limit)
+        self.fallbacks: RangeTree = RangeTree(limit)
         self.disabled: dict[Region, None] = {}
         self.announcer = Announcer()
         self.lookup = RLock()

@@ -57,10 +57,10 @@ class AccessRecord(NamedTuple):
     def __str__(self) -> str:
         """Format as one line of a log."""
         way = "write" if self.is_write else "read "
-        value = "-" if self.value is None else f"{self.value:#x}"
+        value = "-" if self.value is None else _hexadecimal(self.value)
         failure = "" if self.error is None else f" {type(self.error).__name__}"
         place = self.region or "-"
-        return f"{way} {self.size} @ {self.address:#x} {place} = {value}{failure}"
+        return f"{way} {self.size} @ {_hexadecimal(self.address)} {place} = {value}{failure}"
 
 
 class Instrument(Protocol):
@@ -190,13 +190,18 @@ def _track_name(track: int, vcpu: object) -> dict[str, Any]:
     return {"name": "thread_name", "ph": "M", "pid": 0, "tid": track, "args": name}
 
 
+def _hexadecimal(number: object) -> str:
+    """Write a number; what is none, an access that was refused for it, as Python shows it."""
+    return f"{number:#x}" if isinstance(number, int) else repr(number)
+
+
 def _event(record: AccessRecord, track: int) -> dict[str, Any]:
     """Make the event of one access."""
     way = "write" if record.is_write else "read"
     details = {
-        "address": hex(record.address),
-        "size": record.size,
-        "value": None if record.value is None else hex(record.value),
+        "address": _hexadecimal(record.address),
+        "size": record.size if isinstance(record.size, int) else repr(record.size),
+        "value": None if record.value is None else _hexadecimal(record.value),
         "error": None if record.error is None else str(record.error),
     }
     return {

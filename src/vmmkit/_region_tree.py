@@ -18,34 +18,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Generic, Protocol, TypeVar
 
 from sortedcontainers import SortedDict
 
+from vmmkit._region import Region
 from vmmkit.errors import OverlapError
 
 __all__ = ["RangeTree"]
 
 
-class Range(Protocol):
-    """What the tree needs to know of its elements."""
-
-    @property
-    def base(self) -> int: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def last(self) -> int: ...
-    def describe(self, base: int | None = None, /) -> str: ...
+#: A region and the base it is to have, which need not be the one it has now.
+Placed = tuple[int, Region]
 
 
-R = TypeVar("R", bound=Range)
-
-#: A range and the base it is to have, which need not be the one it has now.
-Placed = tuple[int, R]
-
-
-class RangeTree(Generic[R]):
+class RangeTree:
     """An ordered set of ranges; see the module's text.
 
     Args:
@@ -56,22 +42,22 @@ class RangeTree(Generic[R]):
 
     def __init__(self, limit: int) -> None:
         """Start empty."""
-        self._ranges: SortedDict[int, R] = SortedDict()
+        self._ranges: SortedDict[int, Region] = SortedDict()
         self._bisect = self._ranges.bisect_right
         self._item = self._ranges.peekitem
         self._limit = limit
-        self._hit: R | None = None
+        self._hit: Region | None = None
         self._hit_first, self._hit_last = 0, -1
 
     def __len__(self) -> int:
         """Count the ranges."""
         return len(self._ranges)
 
-    def __iter__(self) -> Iterator[R]:
+    def __iter__(self) -> Iterator[Region]:
         """Yield the ranges in address order, as they are now."""
         return iter(list(self._ranges.values()))
 
-    def span(self, address: int) -> tuple[R | None, int]:
+    def span(self, address: int) -> tuple[Region | None, int]:
         """Find what lies at `address`, and the last address of which the same is true.
 
         Returns:
@@ -84,7 +70,7 @@ class RangeTree(Generic[R]):
         first, hole_last = 0, self._limit - 1
         if after:
             base, found = self._item(after - 1)
-            last = base + found.size - 1
+            last = base + found._size - 1
             if address <= last:
                 self._hit, self._hit_first, self._hit_last = found, base, last
                 return found, last
@@ -99,13 +85,13 @@ class RangeTree(Generic[R]):
         self._hit = None
         self._hit_first, self._hit_last = 0, -1
 
-    def touching(self, base: int, size: int) -> list[R]:
+    def touching(self, base: int, size: int) -> list[Region]:
         """List the ranges that share an address with `size` bytes at `base`, in order."""
         found, _ = self.span(base)
         lowest = base if found is None else found.base
         return [self._ranges[key] for key in self._ranges.irange(lowest, base + size - 1)]
 
-    def exchange(self, leaving: Sequence[Placed[R]], coming: Sequence[Placed[R]]) -> None:
+    def exchange(self, leaving: Sequence[Placed], coming: Sequence[Placed]) -> None:
         """Take `leaving` out and put `coming` in.
 
         Raises:
@@ -123,17 +109,17 @@ class RangeTree(Generic[R]):
             self._forget()
         self._ranges.update(coming)
 
-    def _refuse_overlap(self, coming: Sequence[Placed[R]]) -> None:
+    def _refuse_overlap(self, coming: Sequence[Placed]) -> None:
         """Judge few newcomers by their neighbours, many by one sweep over everything."""
         if len(coming) < len(self._ranges):
             for base, new in coming:
-                for old in self.touching(base, new.size):
+                for old in self.touching(base, new._size):
                     raise overlap(base, new, old.base, old)
             row = sorted(coming, key=_base_of)
         else:
             row = sorted([*self._ranges.items(), *coming], key=_base_of)
         for (base, lower), (next_base, upper) in pairwise(row):
-            if base + lower.size <= next_base:
+            if base + lower._size <= next_base:
                 continue
             if any(upper is new for _, new in coming):
                 raise overlap(next_base, upper, base, lower)
@@ -150,10 +136,10 @@ class RangeTree(Generic[R]):
             assert self._ranges.get(self._hit_first) is self._hit, self._hit
 
 
-def _base_of(placed: Placed[R]) -> int:
+def _base_of(placed: Placed) -> int:
     return placed[0]
 
 
-def overlap(base: int, new: R, old_base: int, old: R) -> OverlapError:
+def overlap(base: int, new: Region, old_base: int, old: Region) -> OverlapError:
     """Build the error that names both parties and both ranges."""
     return OverlapError(f"{new.describe(base)} overlaps {old.describe(old_base)}", new, old)

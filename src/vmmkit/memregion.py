@@ -262,12 +262,13 @@ class RegionMap(Changeable):
             RegionRangeError, OverlapError: as `add`.
         """
         view = bytes_of(buffer, writable=False)
-        if isinstance(on_write, str):
-            if on_write not in _ROM_WRITES:
-                raise RegionConfigError(f"on_write is {[*_ROM_WRITES]} or callable: {on_write!r}")
+        handlers: Handlers = read_buffer(view), None
+        if callable(on_write):
+            handlers = handlers[0], on_write
+        elif on_write in _ROM_WRITES:
             policy = attrs.evolve(policy, denied=_ROM_WRITES[on_write])
-            on_write = None
-        handlers = handlers_of(None, read_buffer(view), on_write)
+        else:
+            raise RegionConfigError(f"on_write is {[*_ROM_WRITES]} or callable: {on_write!r}")
         region = self._make(base, len(view), name, "rom", flags, policy, handlers)
         region.buffer = view
         return self._place(region, enabled)

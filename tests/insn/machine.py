@@ -6,8 +6,9 @@ One memory map serves every mode, small enough for 16-bit addresses to reach a d
 
     00000-07FFF  RAM: code at 1000, data from 2000, GDT at 5000, TSS at 5800, stack top 7000
     08000-0FFFF  devices: no RAM here
-    10000-4FFFF  RAM: page tables from 40000, code of the real-mode alias tests
-    50000-       devices
+    10000-4FFFF  RAM: page tables from 40000
+    50000-50FFF  ROM, filled with 5A
+    51000-       devices
 
 In the long modes the first 2 MiB are identity-mapped by 4 KiB pages, so that a test can change
 one entry (`pte`), and the rest of the first GiB by 2 MiB pages.
@@ -26,7 +27,7 @@ from vmmkit.insn import (
 )
 
 CODE, DATA, GDT, TSS, STACK, MMIO = 0x1000, 0x2000, 0x5000, 0x5800, 0x7000, 0x9000
-LOW, HIGH, HIGH_BASE = 0x8000, 0x40000, 0x10000
+LOW, HIGH, HIGH_BASE, ROM = 0x8000, 0x40000, 0x10000, 0x50000
 PML4, PDPT, PD, PT, PML5 = 0x40000, 0x41000, 0x42000, 0x43000, 0x44000
 
 P, RW, US, PS, XD = 1, 2, 4, 0x80, 1 << 63
@@ -76,6 +77,7 @@ def build_page_tables(high):
         entry(PT, number, number << 12 | P | RW | US)
 
 
+ROM_BYTES = b"\x5a" * 4096
 _IDENTITY = bytearray(HIGH)
 build_page_tables(_IDENTITY)
 
@@ -113,7 +115,7 @@ class Machine:
 
     def cpu_on(self, engine):
         """Bind the state and RAM to an engine; several may be bound to one state."""
-        pieces = [(0, self.low), (HIGH_BASE, self.high)]
+        pieces = [(0, self.low), (HIGH_BASE, self.high), (ROM, ROM_BYTES)]
         return Cpu(pieces, engine=engine, state=self.state)
 
     def _place(self, gpa):

@@ -56,6 +56,9 @@ SIBS = (0x24, 0x25, 0x05, 0xE5, 0x2C, 0x6D, 0xB3, 0xFC, 0x00, 0x98)
 
 NULL_PREFIXES = {iced.Register.ES, iced.Register.CS, iced.Register.SS, iced.Register.DS}
 
+# Base registers that mean SS: rBP, and rSP where it can be one.
+STACK_BASES = {2: {5}, 4: {4, 5}, 8: {4, 5}}
+
 ACCESS = {
     iced.OpAccess.NONE: 0,
     iced.OpAccess.NO_MEM_ACCESS: 0,
@@ -134,12 +137,14 @@ def explicit_memory(instruction):
     return None
 
 
-def check_segment(ours, theirs):
+def check_segment(ours, theirs, default):
+    """Compare the segment; `default` is ours where no effective override stands."""
     null_prefix = ours.mode == 64 and theirs.segment_prefix in NULL_PREFIXES
-    if not null_prefix:
+    if ours.prefixes & Prefixes.SEGMENT and not null_prefix:
         assert ours.segment == register_number(theirs.memory_segment)
     elif not ours.prefixes & Prefixes.SEGMENT:
-        assert ours.segment == (2 if ours.base in {4, 5} else 3)
+        assert ours.segment == default
+        assert null_prefix or register_number(theirs.memory_segment) == (default if default >= 0 else 3)
 
 
 def check_memory(ours, theirs):
@@ -147,10 +152,8 @@ def check_memory(ours, theirs):
     row = ROWS[ours.row]
     if number is None:
         assert (ours.base, ours.index, ours.memory_access, ours.memory_size) == (-1, -1, 0, 0)
-        string = any(KINDS[kind] == "X" for kind in row.kinds)
-        if string:
-            segment = register_number(theirs.memory_segment)
-            assert ours.segment == segment or (ours.segment == -1 and segment == 3)
+        if any(KINDS[kind] == "X" for kind in row.kinds):
+            check_segment(ours, theirs, -1)
         else:
             assert ours.segment == -1
         return
@@ -164,7 +167,7 @@ def check_memory(ours, theirs):
     displacement = ours.displacement + (ours.length if rip_relative else 0)
     size = ours.address_size
     assert masked(displacement, size) == masked(theirs.memory_displacement, size)
-    check_segment(ours, theirs)
+    check_segment(ours, theirs, 2 if ours.base in STACK_BASES[ours.address_size] else 3)
     access = ACCESS[factory().info(theirs).op_access(number)]
     assert ours.memory_access == access
     if access:

@@ -5,8 +5,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memregion.recording import Recorder, Registers
 
+from memregion.recording import Recorder, Registers
 from vmmkit.errors import (
     AccessAddressError,
     AccessSizeError,
@@ -109,7 +109,9 @@ def test_an_answer_that_is_no_integer(mmio, answer):
     assert (caught.value.address, caught.value.size, caught.value.region) == (0x1008, 4, "garbage")
 
 
-@pytest.mark.parametrize("error", [KeyError(1), TypeError("x"), ValueError("x"), UnmappedError("", 0, 1)])
+@pytest.mark.parametrize(
+    "error", [KeyError(1), TypeError("x"), ValueError("x"), UnmappedError("", 0, 1)]
+)
 def test_what_a_handler_raises_is_wrapped(mmio, error):
     """In particular a KeyError or TypeError is no miss: the handler runs once."""
     calls = []

@@ -5,8 +5,8 @@
 import threading
 
 import pytest
-from memregion.recording import Recorder
 
+from memregion.recording import Recorder
 from vmmkit.errors import OverlapError, TransactionError, UnknownRegionError, UnmappedError
 from vmmkit.memregion import AccessPolicy, RegionMap
 

@@ -5,8 +5,8 @@
 import threading
 
 import pytest
-from memregion.recording import Recorder
 
+from memregion.recording import Recorder
 from vmmkit.errors import (
     DeniedError,
     ImmutableRegionError,
@@ -171,7 +171,8 @@ def test_m16_an_access_is_address_size_value_and_nothing_else(mmio):
 
 
 @pytest.mark.parametrize(
-    ("base", "size"), [(0, 0), (0, -1), (-1, 2), (1 << 64, 1), ((1 << 64) - 1, 2), (0, (1 << 64) + 1)]
+    ("base", "size"),
+    [(0, 0), (0, -1), (-1, 2), (1 << 64, 1), ((1 << 64) - 1, 2), (0, (1 << 64) + 1)],
 )
 def test_m17_mx3_empty_and_wrapping_ranges_are_refused(mmio, base, size):
     with pytest.raises(RegionRangeError, match="no range"):
@@ -184,7 +185,9 @@ def test_m17_the_whole_space_is_a_range(mmio):
     assert mmio.port(None).read((1 << 64) - 8, 8) == (1 << 64) - 8
 
 
-@pytest.mark.parametrize(("base", "size"), [(0x1000, 8), (0x1800, 8), (0x800, 0x1000), (0, 0x10000)])
+@pytest.mark.parametrize(
+    ("base", "size"), [(0x1000, 8), (0x1800, 8), (0x800, 0x1000), (0, 0x10000)]
+)
 def test_mx1_base_inside_existing_region_is_refused(mmio, base, size):
     old = mmio.add(0x1000, 0x1000, Recorder(), name="old")
     with pytest.raises(OverlapError) as caught:

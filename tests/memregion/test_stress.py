@@ -94,8 +94,10 @@ def test_no_handler_runs_after_close(eager_switching, straddle):
     width = 4 if straddle == "raise" else 16
 
     def read(rng):
-        shared.read(0x1000 + 4 * rng.randrange(width) + 0xFC0, rng.choice((4, 8))
-                    if straddle == "split" else 4)
+        shared.read(
+            0x1000 + 4 * rng.randrange(width) + 0xFC0,
+            rng.choice((4, 8)) if straddle == "split" else 4,
+        )
 
     def write(rng):
         own.write(0x1000 + 4 * rng.randrange(width), 4, 1)

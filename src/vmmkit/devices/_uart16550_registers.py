@@ -284,6 +284,8 @@ class RegisterFile:
 
     def _pending(self) -> int:
         """The enabled sources that ask for an interrupt, numbered as in IER."""
+        if not self._ier:  # a polled console, where each character asks this twice
+            return 0
         return self._ier & (
             (_ERBFI if self._receiver.pending else 0)
             | (_ETBEI if self._transmitter.thre_pending else 0)

@@ -1,0 +1,53 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""The vector files: both engines give every line, and every row of the opcode table is in them."""
+
+import pytest
+from insn.vectors import DECODE, EXECUTE, decode_line, execute_line, lines
+from vmmkit.insn import decode
+from vmmkit.insn.optable import OPS, ROWS
+
+WIDTH = {"real": 16, "pm32": 32, "long": 64}
+
+
+def executed(line):
+    """Machine, bytes and setting of a line of `execute.txt`."""
+    head, setting, *_ = (part.strip() for part in line.split("|"))
+    machine, code = head.split()
+    return machine, code, setting
+
+
+def test_decode_vectors(engine):
+    for line in lines(DECODE):
+        mode, code, _ = line.split(maxsplit=2)
+        assert decode_line(int(mode), code, engine) == line
+
+
+def test_execution_vectors(engine):
+    for line in lines(EXECUTE):
+        assert execute_line(*executed(line), engine) == line
+
+
+@pytest.mark.parametrize("mode", [16, 32, 64])
+def test_both_files_cover_the_modes(mode):
+    assert any(line.startswith(f"{mode} ") for line in lines(DECODE))
+    assert any(WIDTH[executed(line)[0]] == mode for line in lines(EXECUTE))
+
+
+def test_every_row_is_executed():
+    """A row without a line means that `record_vectors.py` was not run after adding it."""
+    seen = set()
+    for line in lines(EXECUTE):
+        machine, code, _ = executed(line)
+        seen.add(decode(bytes.fromhex(code), WIDTH[machine], engine="pure").row)
+    wanted = {number for number, row in enumerate(ROWS) if OPS[row.op] != "INVALID"}
+    assert {ROWS[number].text for number in wanted - seen} == set()
+
+
+def test_every_row_that_is_refused_has_a_decode_vector():
+    refused = {line.split()[1] for line in lines(DECODE) if line.endswith(": INVALID")}
+    for row in ROWS[2:]:
+        if OPS[row.op] == "INVALID":
+            opcode = "".join(word for word in row.text.split()[:-1] if len(word) == 2)[:4].lower()
+            opcode = opcode.split("/")[0]
+            assert any(opcode in code for code in refused), row.text

@@ -1,0 +1,429 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Random cases for every row of the opcode table.
+
+Bytes first: prefixes, the row's opcode, a random ModRM and what follows; `decode` then tells the
+length and where the memory operand is. Registers next: random and edge values, after which the
+operand's base register (or its displacement) is set so that the operand falls where it is
+interesting: within a page, across the end of one, on the read-only page, at the end of a segment, at
+a hole. If `decode` is wrong about the operand, the case merely lands elsewhere; it stays a case.
+"""
+
+import struct
+from collections.abc import Iterator
+from random import Random
+from typing import Final, NamedTuple
+
+from oracle.native import (
+    CODE,
+    DATA,
+    FIRST_SLOT,
+    MEMORY_SIZE,
+    PAGE,
+    READ_ONLY,
+    TOP,
+    USER_CODE32,
+    USER_CODE64,
+    USER_DATA,
+    WINDOWS,
+    Case,
+    Descriptor,
+)
+
+from vmmkit.errors import DecodeError, DecodeReason
+from vmmkit.insn import RIP_BASE, Instruction, Prefixes, decode
+from vmmkit.insn.optable import OPS, ROWS
+
+MODES: Final = (16, 32, 64)
+ES, CS, SS, DS, FS, GS = range(6)
+RCX, RSP, RSI, RDI = 1, 4, 6, 7
+
+FLAT: Final = 0xFFFF_FFFF
+CODE16, CODE16_LONG, CODE32, CODE32_BASED = range(4)
+DATA16, DATA32, FLAT_DATA, SHORT, DOWN32, DOWN16, READ, EXECUTE, EXECUTE_READ, ABSENT = range(4, 14)
+LDT: Final = (
+    Descriptor(CODE, 0xFFF, "code", wide=False),
+    Descriptor(CODE, 0xFFFF, "code", wide=False),
+    Descriptor(0, CODE + 0xFFF, "code"),
+    Descriptor(CODE, 0xFFF, "code"),
+    Descriptor(DATA, 0xFFFF, wide=False),
+    Descriptor(DATA, 0xFFFF),
+    Descriptor(0, FLAT),
+    Descriptor(DATA, 0x17FF),
+    Descriptor(DATA, 0xFFF, "expand-down"),
+    Descriptor(DATA, 0xFFF, "expand-down", wide=False),
+    Descriptor(DATA, 0xFFFF, access=False),
+    Descriptor(DATA, 0xFFFF, "code", access=False),
+    Descriptor(DATA, 0xFFFF, "code"),
+    Descriptor(DATA, 0xFFFF, present=False),
+)
+
+
+def ldt(number: int) -> int:
+    """Selector of an entry of `LDT`."""
+    return 8 * number | 7
+
+
+# What each segment register is drawn from; entries that stand twice are twice as likely.
+CODE_CHOICES: Final = {
+    16: (ldt(CODE16), ldt(CODE16_LONG)),
+    32: (USER_CODE32, ldt(CODE32), ldt(CODE32_BASED)),
+    64: (USER_CODE64,),
+}
+STACK_CHOICES: Final = {
+    16: (*(ldt(DATA16),) * 4, *(ldt(DATA32),) * 4, ldt(SHORT), ldt(DOWN16), ldt(DOWN32)),
+    32: (*(USER_DATA,) * 6, ldt(DATA32), ldt(SHORT), ldt(DOWN32), ldt(DATA16)),
+    64: (USER_DATA,),
+}
+DATA_CHOICES: Final = {
+    16: (*(ldt(DATA16),) * 8, ldt(DATA32), *map(ldt, range(SHORT, ABSENT)), 0),
+    32: (*(USER_DATA,) * 8, ldt(DATA16), *map(ldt, range(DATA32, ABSENT)), 0),
+    64: (0,),
+}
+SELECTORS: Final = (
+    *(0, 3, USER_CODE32, USER_DATA, USER_CODE64, 0x10, 0x18, 0x7B, 0x60, 0xFFFF),
+    *map(ldt, range(len(LDT) + 1)),
+    *(ldt(DATA32) & ~3, ldt(DATA16) & ~1, USER_DATA & ~3),
+)
+
+EDGES: Final = tuple(
+    value & (1 << 64) - 1
+    for bits in (8, 16, 32, 48, 64)
+    for value in ((1 << bits) - 1, 1 << bits - 1, (1 << bits - 1) - 1, -(1 << bits - 1))
+) + (0, 1, 2, 3, 0x10, 0x55, 0xAA)
+
+LEGACY: Final = {
+    "66": (b"\x66",),
+    "67": (b"\x67",),
+    "segment": (b"\x26", b"\x2e", b"\x36", b"\x3e", b"\x64", b"\x65"),
+    "repeat": (b"\xf2", b"\xf3"),
+    "lock": (b"\xf0",),
+}
+LIKELIHOOD: Final = {"66": 0.25, "67": 0.15, "segment": 0.2, "repeat": 0.06, "lock": 0.08}
+STRINGS: Final = frozenset({"MOVS", "STOS", "LODS", "CMPS", "SCAS", "INS", "OUTS"})
+# TF would be seen, or changed, by these: they run up to the jump behind them instead.
+FLAGS_ON_STACK: Final = ("PUSHF", "POPF", "IRET")
+
+STATUS, DF = 0x8D5, 0x400
+
+
+class Form(NamedTuple):
+    """A row of the opcode table, in bytes."""
+
+    row: int
+    mnemonic: str
+    prefix: bytes
+    opcode: bytes
+    spread: int
+    """How many opcodes from `opcode` on the row covers."""
+    digit: int | None
+    """ModRM.reg, when it is part of the opcode."""
+    modrm: bool
+
+
+class Trial(NamedTuple):
+    """A case and the form it was made for."""
+
+    form: Form
+    case: Case
+    insn: Instruction | None
+    """`None` when the bytes are no instruction."""
+
+
+def _form(number: int) -> Form:
+    row = ROWS[number]
+    tokens = row.text.split()
+    mnemonic = OPS[row.op]
+    encoding = tokens[: tokens.index(mnemonic)]
+    prefix, opcode, spread, digit = b"", b"", 1, None
+    if encoding[0] in {"NP", "66", "F3", "F2"} and len(encoding) > 1:
+        mandatory = encoding.pop(0)
+        prefix = b"" if mandatory == "NP" else bytes.fromhex(mandatory)
+    for token in encoding:
+        if token.startswith("/"):
+            digit = int(token[1:])
+            continue
+        text, _, low = token.partition("+")
+        opcode += bytes.fromhex(text)
+        spread = {"": 1, "r": 8, "cc": 16}[low]
+    return Form(number, mnemonic, prefix, opcode, spread, digit, bool(row.modrm))
+
+
+# The first two rows stand for bytes that are no instruction.
+FORMS: Final = tuple(_form(number) for number in range(2, len(ROWS)))
+
+
+def _prefixes(rng: Random, form: Form, mode: int) -> bytes:
+    chosen = [form.prefix]
+    for name, choices in LEGACY.items():
+        likelihood = 0.6 if name == "repeat" and form.mnemonic in STRINGS else LIKELIHOOD[name]
+        if rng.random() < likelihood:
+            chosen.append(rng.choice(choices))
+    rng.shuffle(chosen)
+    if rng.random() < 0.01:
+        chosen.insert(0, rng.choice((b"\x2e", b"\x66")) * rng.randrange(8, 14))
+    if mode == 64 and rng.random() < 0.5:
+        chosen.append(bytes([rng.randrange(0x40, 0x50)]))
+    return b"".join(chosen)
+
+
+def _tail(rng: Random) -> bytes:
+    if rng.random() < 0.6:
+        return rng.randbytes(14)
+    return bytes(rng.choice((0, 1, 0x7F, 0x80, 0xFF, 0xFE)) for _ in range(14))
+
+
+def _bytes(rng: Random, form: Form, mode: int) -> bytes:
+    opcode = form.opcode[:-1] + bytes([form.opcode[-1] + rng.randrange(form.spread)])
+    modrm = b""
+    if form.modrm:
+        reg = rng.randrange(8) if form.digit is None else form.digit
+        modrm = bytes([rng.randrange(256) & 0xC7 | reg << 3])
+    return (_prefixes(rng, form, mode) + opcode + modrm + _tail(rng))[:15]
+
+
+def _instruction(rng: Random, form: Form, mode: int) -> tuple[bytes, Instruction | None] | None:
+    """Bytes of the form, or bytes that decode to nothing; `None` where it was another row."""
+    code = _bytes(rng, form, mode)
+    try:
+        insn = decode(code, mode)
+    except DecodeError as error:
+        return None if error.reason is DecodeReason.UNKNOWN else (code, None)
+    return (code[: insn.length], insn) if insn.row == form.row else None
+
+
+def value(rng: Random) -> int:
+    """A 64-bit register or memory value."""
+    kind = rng.random()
+    if kind < 0.35:
+        return rng.getrandbits(64)
+    if kind < 0.6:
+        return rng.choice(EDGES)
+    if kind < 0.7:
+        return rng.randrange(0x20)
+    if kind < 0.8:
+        return DATA + rng.randrange(0x2000)
+    if kind < 0.88:
+        return CODE + rng.randrange(0x1000)
+    return rng.getrandbits(64) & ~0xFFFF | rng.choice(SELECTORS)
+
+
+# Where operands go: (weight, first address, number of addresses).
+PLACES: Final = (
+    (40, DATA, 2 * PAGE - 16),
+    (10, DATA + PAGE - 16, 17),
+    (10, DATA + 2 * PAGE - 16, 17),
+    (4, DATA + 2 * PAGE, PAGE),
+    (3, DATA + 0x17F0, 0x20),
+    (4, DATA - 16, 17),
+    (8, READ_ONLY, PAGE),
+    (3, READ_ONLY - 16, 17),
+    (3, READ_ONLY + PAGE - 16, 17),
+    (6, TOP + PAGE - 16, 17),
+    (3, TOP - 16, 17),
+)
+PLACES64: Final = (
+    (2, (1 << 47) - 16, 32),
+    (1, (1 << 64) - (1 << 47) - 16, 32),
+    (1, 1 << 63, 16),
+    (1, (1 << 64) - 16, 16),
+)
+
+
+def place(rng: Random, mode: int) -> int | None:
+    """A linear address for an operand; `None` leaves it to chance."""
+    if rng.random() < 0.04:
+        return None
+    places = PLACES + PLACES64 if mode == 64 else PLACES
+    (_, first, count), = rng.choices(places, [weight for weight, _, _ in places])
+    return first + rng.randrange(count)
+
+
+class _State:
+    """Registers and memory of a case while it is put together."""
+
+    def __init__(self, rng: Random, mode: int, image: bytes) -> None:
+        self.rng, self.mode = rng, mode
+        self.gpr = [value(rng) for _ in range(16)]
+        self.memory = bytearray(image)
+        self.selectors = (
+            *(rng.choice(choices[mode]) for choices in (DATA_CHOICES, CODE_CHOICES, STACK_CHOICES)),
+            *(rng.choice(DATA_CHOICES[mode]) for _ in range(3)),
+        )
+        self.bases = (value(rng), value(rng)) if rng.random() < 0.3 else (DATA, CODE)
+
+    def base(self, segment: int) -> int:
+        """Base of a segment register."""
+        if self.mode == 64:
+            return self.bases[segment - FS] if segment in {FS, GS} else 0
+        selector = self.selectors[segment]
+        return LDT[selector >> 3].base if selector & 4 else 0
+
+    def stack_width(self) -> int:
+        """Bytes of rSP in use."""
+        selector = self.selectors[SS]
+        if self.mode == 64:
+            return 8
+        return 4 if not selector & 4 or LDT[selector >> 3].wide else 2
+
+    def set(self, register: int, width: int, number: int) -> None:
+        """Set the low `width` bytes of a register."""
+        mask = (1 << 8 * width) - 1
+        self.gpr[register] = self.gpr[register] & ~mask | number & mask
+
+    def poke(self, linear: int, data: bytes) -> None:
+        """Put bytes into the memory image, where it has the address."""
+        offset = 0
+        for address, size, _ in WINDOWS:
+            if address <= linear <= address + size - len(data):
+                at = offset + linear - address
+                self.memory[at : at + len(data)] = data
+            offset += size
+
+    def point(self, register: int, width: int, segment: int) -> None:
+        """Point an implicit operand's register somewhere."""
+        where = place(self.rng, self.mode)
+        if where is not None:
+            self.set(register, width, where - self.base(segment))
+            self.poke(where, value(self.rng).to_bytes(8, "little"))
+
+
+def _displace(code: bytes, old: int, new: int, address_size: int) -> bytes:
+    """Replace the displacement, if it stands in the bytes as a whole and the new one fits."""
+    for width in (8, 4, 2):
+        if width > address_size:
+            continue
+        mask = (1 << 8 * width) - 1
+        packed = (old & mask).to_bytes(width, "little")
+        at = code.find(packed, 1)
+        if at > 0:
+            return code[:at] + (new & mask).to_bytes(width, "little") + code[at + width :]
+    return code
+
+
+def _aim(state: _State, code: bytes, insn: Instruction, rip: int, where: int) -> bytes:
+    """Make the explicit memory operand be at `where`; returns the code, perhaps changed."""
+    offset = where - state.base(insn.segment)
+    if insn.base == RIP_BASE:
+        return _displace(code, insn.displacement, offset - rip - insn.length, 4)
+    if insn.base < 0 and insn.index < 0:
+        return _displace(code, insn.displacement, offset, insn.address_size)
+    rest = insn.displacement
+    register = insn.base
+    if insn.base < 0:
+        register = insn.index
+        offset = (offset - rest) // insn.scale
+        rest = 0
+    elif insn.index >= 0:
+        rest += state.gpr[insn.index] * insn.scale
+        if insn.index == insn.base:  # (scale + 1) * register: solved where it divides
+            offset = (offset - insn.displacement) // (insn.scale + 1)
+            rest = 0
+    state.set(register, insn.address_size, offset - rest)
+    return code
+
+
+def _slot(rng: Random, code: bytes, single_step: bool) -> int:
+    """Linear address of the code; at times so that it reaches the page's end, or crosses it."""
+    if single_step and rng.random() < 0.04:
+        return CODE + PAGE - rng.randrange(1, len(code) + 1)
+    return FIRST_SLOT + rng.randrange(PAGE - 0x80)
+
+
+def _traps(form: Form, insn: Instruction | None) -> bool:
+    """Whether the case can be ended by TF."""
+    if insn is None:
+        return True
+    if insn.prefixes & (Prefixes.REP | Prefixes.REPNE) and form.mnemonic in STRINGS:
+        return False
+    loads_ss = form.opcode == b"\x17" or (form.opcode == b"\x8e" and insn.modrm >> 3 & 7 == SS)
+    return not loads_ss and not form.mnemonic.startswith(FLAGS_ON_STACK)
+
+
+def _point_registers(state: _State, form: Form, insn: Instruction | None) -> None:
+    """Aim stack and string registers; keep repeat counts small."""
+    state.point(RSP, state.stack_width(), SS)
+    if state.rng.random() < 0.3:
+        state.gpr[RSP] &= ~7
+    if insn is None:
+        return
+    width = insn.address_size
+    if form.mnemonic in STRINGS or state.rng.random() < 0.3:
+        state.point(RSI, width, insn.segment if insn.segment >= 0 else DS)
+        state.point(RDI, width, ES)
+    if form.mnemonic in STRINGS or form.mnemonic.startswith("LOOP") or state.rng.random() < 0.2:
+        state.set(RCX, width, state.rng.randrange(12))
+
+
+def _narrow(state: _State, insn: Instruction | None) -> bool:
+    """Fit the registers to the mode; `False` for what IRETQ to a 16-bit stack cannot set up."""
+    if state.mode == 64:
+        return True
+    state.gpr = [word & 0xFFFF_FFFF for word in state.gpr[:8]] + [0] * 8
+    if state.stack_width() == 2:
+        state.gpr[RSP] &= 0xFFFF  # the upper half is not what was asked for
+        return insn is None or not _names_esp(insn)
+    return True
+
+
+def _names_esp(insn: Instruction) -> bool:
+    """Whether ESP may be an explicit operand, or part of an address."""
+    row = ROWS[insn.row]
+    fields = {insn.base, insn.index, insn.opcode & 7}
+    if insn.modrm >= 0:
+        fields |= {insn.modrm >> 3 & 7, insn.modrm & 7 if insn.modrm >= 0xC0 else RSP + 1}
+        fields.discard(insn.opcode & 7 if insn.opcode & 7 == RSP else -1)
+        fields |= {RSP} if RSP in (insn.base, insn.modrm >> 3 & 7) else set()
+        fields |= {RSP} if insn.modrm >= 0xC0 and insn.modrm & 7 == RSP else set()
+    return RSP in fields and bool(row.text)
+
+
+def trial(rng: Random, form: Form, mode: int, image: bytes) -> Trial | None:
+    """One random case of a form, `None` when the bytes came out as something else."""
+    made = _instruction(rng, form, mode)
+    if made is None:
+        return None
+    code, insn = made
+    state = _State(rng, mode, image)
+    single_step = _traps(form, insn)
+    linear = _slot(rng, code, single_step)
+    rip = linear - state.base(CS)
+    _point_registers(state, form, insn)
+    if insn is not None and insn.segment >= 0 and insn.modrm >= 0 or insn is not None and insn.memory_size:
+        where = place(rng, mode)
+        if where is not None:
+            code = _aim(state, code, insn, rip, where)
+            state.poke(where, value(rng).to_bytes(8, "little"))
+    if not _narrow(state, insn):
+        return None
+    flags = rng.getrandbits(12) & STATUS | (DF if rng.random() < 0.3 else 0)
+    case = Case(
+        code, mode, tuple(state.gpr), flags, state.selectors, state.bases, bytes(state.memory),
+        rip, linear, single_step,
+    )
+    return Trial(form, case, insn)
+
+
+def image(rng: Random) -> bytes:
+    """Contents for the windows."""
+    lanes = [value(rng) for _ in range(64)]
+    return b"".join(
+        struct.pack("<8Q", *rng.choices(lanes, k=8)) if rng.random() < 0.5 else rng.randbytes(64)
+        for _ in range(MEMORY_SIZE // 64)
+    )
+
+
+def trials(seed: str, form: Form, mode: int, count: int) -> Iterator[Trial]:
+    """Up to `count` cases of a form, the same for the same seed; fewer where the form is rare."""
+    rng = Random(f"{seed} {form.row} {mode}")
+    contents = image(rng)
+    made = 0
+    for _ in range(4 * count + 16):
+        one = trial(rng, form, mode, contents)
+        if one is not None:
+            yield one
+            made += 1
+        if made == count:
+            return
+        if made % 256 == 255:
+            contents = image(rng)

@@ -1,0 +1,353 @@
+/* SPDX-FileCopyrightText: 2026 vmmkit contributors
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Runs single instructions on the processor this program runs on, in 64-bit, 32-bit and 16-bit
+ * protected mode, and tells what they did. A test tool: nothing of it is part of the library.
+ *
+ * A batch of cases is run by a forked child, so that whatever an instruction does to memory,
+ * segment registers or signal state ends with it. The child clears the first 4 GiB of its address
+ * space, maps one page for code and the windows for data there, and writes its own LDT. For each
+ * case it
+ *
+ *   1. copies the memory image into the windows, through a second mapping that is always writable,
+ *   2. places the code, followed by a jump to `oracle_exit` (for 32 and 16-bit code a far jump to
+ *      64-bit code at the start of the code page first),
+ *   3. loads segment registers and general registers and enters by IRETQ, which takes CS:RIP,
+ *      RFLAGS (TF too) and SS:RSP from the stack at once,
+ *   4. comes back at `oracle_exit`, or, after a fault or single step, in a signal handler on its
+ *      own stack that resumes at `oracle_leave`,
+ *   5. copies the windows back.
+ *
+ * While the instruction's registers are loaded, FS does not point to thread storage: the handler
+ * and everything it calls must do without, so this file is compiled without stack protectors. */
+
+#define _GNU_SOURCE
+#include <asm/ldt.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+enum { CS = 1, SS = 2, SEGMENTS = 6, PAGE = 4096, MEMORY = 4 * PAGE, NO_FAULT = 255 };
+enum { USER_CS = 0x33, USER_DS = 0x2B, RFLAGS_IF = 0x200, RFLAGS_FIXED = 2 };
+/* Exit status of a child that could not set itself up; native.py has the texts. */
+enum { OK, NO_MEMORY, NO_SIGNALS, NO_LDT };
+
+/* The instruction's registers, in the numbering of the instruction format: rAX, rCX, rDX, rBX,
+ * rSP...; ES, CS, SS, DS, FS, GS. Before the run what is loaded, afterwards what was found. */
+typedef struct {
+    uint64_t gpr[16];
+    uint64_t rip;
+    uint64_t rflags;
+    uint64_t selector[SEGMENTS];
+    uint64_t base[2]; /* of FS and GS, loaded when mode is 64 */
+} oracle_registers;
+
+typedef struct {
+    oracle_registers registers;
+    uint64_t mode;   /* 16, 32 or 64 */
+    uint64_t linear; /* where the code goes */
+    uint64_t length;
+    uint64_t vector; /* NO_FAULT when the jump behind the code was reached */
+    uint64_t error;
+    uint64_t cr2;
+    uint8_t code[16];
+    uint8_t memory[MEMORY]; /* the windows, one after the other */
+} oracle_case;
+
+typedef struct {
+    uint64_t address;
+    uint64_t size;
+    uint64_t writable;
+} oracle_window;
+
+typedef struct {
+    uint64_t base;
+    uint64_t limit; /* as in the descriptor: 20 bits */
+    uint64_t flags; /* from bit 0: seg_32bit, contents (2 bits), read_exec_only,
+                       limit_in_pages, seg_not_present, useable */
+} oracle_descriptor;
+
+typedef struct {
+    uint64_t done; /* cases finished; names the culprit when the child dies */
+    uint64_t code_page;
+    uint64_t windows;
+    uint64_t descriptors;
+    oracle_window window[8];
+    oracle_descriptor descriptor[64];
+    oracle_case cases[];
+} oracle_batch;
+
+/* What the assembly below works on, at the offsets it uses. */
+struct live {
+    oracle_registers registers;
+    uint64_t host_rsp;
+    uint64_t host_base[2];
+    uint64_t load_bases;
+};
+_Static_assert(offsetof(oracle_registers, rip) == 128, "offset used below");
+_Static_assert(offsetof(oracle_registers, selector) == 144, "offset used below");
+_Static_assert(offsetof(oracle_registers, base) == 192, "offset used below");
+_Static_assert(offsetof(struct live, host_rsp) == 208, "offset used below");
+_Static_assert(offsetof(struct live, load_bases) == 232, "offset used below");
+
+__attribute__((visibility("hidden"))) struct live oracle_live;
+static uint8_t signal_stack[1 << 16];
+static uint64_t vector, error, cr2;
+static int running;
+
+void oracle_enter(void);
+void oracle_exit(void);
+void oracle_leave(void);
+
+#define LIVE(offset) "oracle_live+" #offset "(%rip)"
+#define EACH_GPR(DO) \
+    DO(rax, 0) DO(rcx, 8) DO(rdx, 16) DO(rbx, 24) DO(rbp, 40) DO(rsi, 48) DO(rdi, 56) DO(r8, 64) \
+    DO(r9, 72) DO(r10, 80) DO(r11, 88) DO(r12, 96) DO(r13, 104) DO(r14, 112) DO(r15, 120)
+#define LOAD(name, offset) "mov " LIVE(offset) ", %" #name "\n"
+#define SAVE(name, offset) "mov %" #name ", " LIVE(offset) "\n"
+#define LOAD_SEGMENT(name, offset) "mov " LIVE(offset) ", %eax; mov %eax, %" #name "\n"
+#define SAVE_SEGMENT(name, offset) "mov %" #name ", %eax; mov %rax, " LIVE(offset) "\n"
+
+__asm__(".text\n"
+        ".globl oracle_enter, oracle_exit, oracle_leave\n"
+        ".hidden oracle_enter, oracle_exit, oracle_leave\n"
+        "oracle_enter:\n"
+        "push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15; pushfq\n"
+        SAVE(rsp, 208)
+        "rdfsbase %rax\n" SAVE(rax, 216)
+        "rdgsbase %rax\n" SAVE(rax, 224)
+        LOAD_SEGMENT(es, 144) LOAD_SEGMENT(ds, 168) LOAD_SEGMENT(fs, 176) LOAD_SEGMENT(gs, 184)
+        "cmpq $0, " LIVE(232) "; je 1f\n"
+        LOAD(rax, 192) "wrfsbase %rax\n"
+        LOAD(rax, 200) "wrgsbase %rax\n"
+        "1: pushq " LIVE(160) "; pushq " LIVE(32) "; pushq " LIVE(136) "; pushq " LIVE(152) "\n"
+        "pushq " LIVE(128) "\n"
+        EACH_GPR(LOAD)
+        "iretq\n"
+        /* The instruction fell through: its registers are all live. */
+        "oracle_exit:\n"
+        EACH_GPR(SAVE)
+        SAVE(rsp, 32)
+        LOAD(rsp, 208)
+        "pushfq; popq " LIVE(136) "\n"
+        SAVE_SEGMENT(ss, 160)
+        "mov $0x2B, %eax; mov %eax, %ss\n"
+        /* From here on only the data segment registers are still the instruction's. */
+        "oracle_leave:\n"
+        SAVE_SEGMENT(es, 144) SAVE_SEGMENT(ds, 168) SAVE_SEGMENT(fs, 176) SAVE_SEGMENT(gs, 184)
+        "xor %eax, %eax; mov %eax, %es; mov %eax, %ds; mov %eax, %fs; mov %eax, %gs\n"
+        LOAD(rax, 216) "wrfsbase %rax\n"
+        LOAD(rax, 224) "wrgsbase %rax\n"
+        "popfq; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
+        "ret\n");
+
+static const int gpr_places[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
+                                   REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
+                                   REG_R12, REG_R13, REG_R14, REG_R15};
+
+static void on_fault(int number, siginfo_t *unused, void *frame)
+{
+    greg_t *found = ((ucontext_t *)frame)->uc_mcontext.gregs;
+
+    (void)unused;
+    if (!running) { /* this program's own fault: let it kill us, under its true name */
+        signal(number, SIG_DFL);
+        return;
+    }
+    for (int i = 0; i < 16; i++)
+        oracle_live.registers.gpr[i] = (uint64_t)found[gpr_places[i]];
+    oracle_live.registers.rip = (uint64_t)found[REG_RIP];
+    oracle_live.registers.rflags = (uint64_t)found[REG_EFL];
+    oracle_live.registers.selector[CS] = (uint64_t)found[REG_CSGSFS] & 0xFFFF;
+    oracle_live.registers.selector[SS] = (uint64_t)found[REG_CSGSFS] >> 48;
+    vector = (uint64_t)found[REG_TRAPNO];
+    error = (uint64_t)found[REG_ERR];
+    cr2 = vector == 14 ? (uint64_t)found[REG_CR2] : 0;
+    found[REG_RIP] = (greg_t)(uintptr_t)oracle_leave;
+    found[REG_RSP] = (greg_t)oracle_live.host_rsp;
+    found[REG_EFL] = RFLAGS_IF | RFLAGS_FIXED;
+    found[REG_CSGSFS] = (greg_t)((uint64_t)USER_DS << 48 | USER_CS);
+}
+
+/* jmp *0(%rip), followed by where to. */
+static int put_jump64(uint8_t *at, void (*where)(void))
+{
+    static const uint8_t jump[6] = {0xFF, 0x25};
+
+    memcpy(at, jump, sizeof jump);
+    memcpy(at + sizeof jump, &where, sizeof where);
+    return sizeof jump + sizeof where;
+}
+
+/* A far jump with a 32-bit offset, to the 64-bit jump at the start of the code page. */
+static int put_far_jump(uint8_t *at, int bits, uint64_t code_page)
+{
+    uint32_t offset = (uint32_t)code_page;
+    uint16_t selector = USER_CS;
+    int length = 0;
+
+    if (bits == 16)
+        at[length++] = 0x66;
+    at[length++] = 0xEA;
+    memcpy(at + length, &offset, sizeof offset);
+    memcpy(at + length + sizeof offset, &selector, sizeof selector);
+    return length + (int)(sizeof offset + sizeof selector);
+}
+
+/* Code and the jump behind it, as far as the page has room: the next page is not there. */
+static void place_code(const oracle_batch *batch, const oracle_case *one)
+{
+    uint8_t bytes[32];
+    size_t length = one->length, room = PAGE - (one->linear & (PAGE - 1));
+
+    memcpy(bytes, one->code, length);
+    length += (size_t)(one->mode == 64 ? put_jump64(bytes + length, oracle_exit)
+                                       : put_far_jump(bytes + length, (int)one->mode,
+                                                      batch->code_page));
+    memcpy((void *)(uintptr_t)one->linear, bytes, length < room ? length : room);
+}
+
+static void run_case(const oracle_batch *batch, oracle_case *one, uint8_t *windows)
+{
+    memcpy(windows, one->memory, MEMORY);
+    place_code(batch, one);
+    oracle_live.registers = one->registers;
+    oracle_live.registers.rflags |= RFLAGS_IF | RFLAGS_FIXED;
+    oracle_live.load_bases = one->mode == 64;
+    vector = NO_FAULT;
+    error = cr2 = 0;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    running = 1;
+    oracle_enter();
+    running = 0;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (vector == NO_FAULT)
+        oracle_live.registers.rip = one->registers.rip + one->length;
+    one->registers = oracle_live.registers;
+    one->vector = vector;
+    one->error = error;
+    one->cr2 = cr2;
+    memcpy(one->memory, windows, MEMORY);
+}
+
+static int catch_signals(void)
+{
+    static const int caught[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
+    stack_t stack = {.ss_sp = signal_stack, .ss_size = sizeof signal_stack};
+    struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    sigset_t others;
+
+    sigfillset(&action.sa_mask);
+    sigfillset(&others);
+    sigdelset(&others, SIGALRM);
+    for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) {
+        sigdelset(&others, caught[i]);
+        if (sigaction(caught[i], &action, NULL))
+            return NO_SIGNALS;
+    }
+    signal(SIGALRM, SIG_DFL);
+    return sigaltstack(&stack, NULL) || sigprocmask(SIG_SETMASK, &others, NULL) ? NO_SIGNALS : OK;
+}
+
+/* The first 4 GiB hold nothing but the code page and the windows; returns the windows' alias. */
+static uint8_t *map_memory(const oracle_batch *batch)
+{
+    const int fixed = MAP_FIXED | MAP_POPULATE;
+    int file = memfd_create("windows", 0);
+    off_t offset = 0;
+    uint8_t *alias;
+
+    munmap((void *)0x10000, (1ul << 32) - 0x10000);
+    if (file < 0 || ftruncate(file, MEMORY))
+        return NULL;
+    alias = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (alias == MAP_FAILED ||
+        mmap((void *)(uintptr_t)batch->code_page, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+             MAP_PRIVATE | MAP_ANONYMOUS | fixed, -1, 0) == MAP_FAILED)
+        return NULL;
+    for (uint64_t i = 0; i < batch->windows; i++) {
+        const oracle_window *window = &batch->window[i];
+        int rights = PROT_READ | (window->writable ? PROT_WRITE : 0);
+
+        if (mmap((void *)(uintptr_t)window->address, window->size, rights, MAP_SHARED | fixed,
+                 file, offset) == MAP_FAILED)
+            return NULL;
+        offset += (off_t)window->size;
+    }
+    put_jump64((uint8_t *)(uintptr_t)batch->code_page, oracle_exit);
+    return alias;
+}
+
+static int write_ldt(const oracle_batch *batch)
+{
+    for (uint64_t i = 0; i < batch->descriptors; i++) {
+        const oracle_descriptor *from = &batch->descriptor[i];
+        struct user_desc to = {.entry_number = (unsigned)i,
+                               .base_addr = (unsigned)from->base,
+                               .limit = (unsigned)from->limit,
+                               .seg_32bit = from->flags & 1,
+                               .contents = from->flags >> 1 & 3,
+                               .read_exec_only = from->flags >> 3 & 1,
+                               .limit_in_pages = from->flags >> 4 & 1,
+                               .seg_not_present = from->flags >> 5 & 1,
+                               .useable = from->flags >> 6 & 1};
+
+        if (syscall(SYS_modify_ldt, 0x11, &to, sizeof to))
+            return NO_LDT;
+    }
+    return OK;
+}
+
+static int run_in_child(oracle_batch *batch, uint64_t count)
+{
+    uint8_t *windows = map_memory(batch);
+    int failure = windows ? catch_signals() : NO_MEMORY;
+
+    if (!failure)
+        failure = write_ldt(batch);
+    if (failure)
+        return failure;
+    alarm(30 + (unsigned)(count / 10000)); /* an instruction that jumps to itself */
+    for (uint64_t i = 0; i < count; i++) {
+        run_case(batch, &batch->cases[i], windows);
+        batch->done = i + 1;
+    }
+    return OK;
+}
+
+/* Room for `count` cases that a child shares; NULL without memory. */
+oracle_batch *oracle_allocate(uint64_t count)
+{
+    void *room = mmap(NULL, sizeof(oracle_batch) + count * sizeof(oracle_case),
+                      PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    return room == MAP_FAILED ? NULL : room;
+}
+
+void oracle_free(oracle_batch *batch, uint64_t count)
+{
+    munmap(batch, sizeof(oracle_batch) + count * sizeof(oracle_case));
+}
+
+/* Run the first `count` cases; 0, or the child's wait status, or -1 when there was no child. */
+int oracle_run(oracle_batch *batch, uint64_t count)
+{
+    int status;
+    pid_t child;
+
+    batch->done = 0;
+    child = fork();
+    if (!child)
+        _exit(run_in_child(batch, count));
+    if (child < 0)
+        return -1;
+    while (waitpid(child, &status, 0) != child)
+        continue;
+    return status;
+}
