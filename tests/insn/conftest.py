@@ -3,6 +3,7 @@
 """Every instruction test runs on every engine there is; none uses the preferred one silently."""
 
 import pytest
+
 from vmmkit.insn import available_engines
 
 

@@ -8,8 +8,27 @@ the canonical range, and encodings that are in the opcode table.
 """
 
 from insn.machine import (
-    CODE, DATA, DATA16, DATA32, EFER_NXE, GDT, GPR, HIGH_BASE, LOW, MMIO, PD, PDPT, PML4, PML5, PT,
-    ROM, STACK, TSS, UNUSABLE, VM, Machine,
+    CODE,
+    DATA,
+    DATA16,
+    DATA32,
+    EFER_NXE,
+    GDT,
+    GPR,
+    HIGH_BASE,
+    LOW,
+    MMIO,
+    PD,
+    PDPT,
+    PML4,
+    PML5,
+    PT,
+    ROM,
+    STACK,
+    TSS,
+    UNUSABLE,
+    VM,
+    Machine,
 )
 from vmmkit.insn import Segment
 from vmmkit.insn.optable import TABLES, UNKNOWN
@@ -18,7 +37,20 @@ KNOWN = [number for number in range(512) if TABLES.cells[number] != UNKNOWN]
 LEGACY = (0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65)
 PLACES = (
     *(DATA, DATA + 1, DATA + 0xFFC, DATA + 0xFFF, STACK, MMIO, MMIO + 0xFFD, LOW - 4, LOW - 1),
-    *(HIGH_BASE - 2, HIGH_BASE, 0x4FFFC, ROM, ROM + 0xFFE, CODE, CODE + 0xFFE, GDT, 0, 1, 0xFFFE, 0xFFFF),
+    *(
+        HIGH_BASE - 2,
+        HIGH_BASE,
+        0x4FFFC,
+        ROM,
+        ROM + 0xFFE,
+        CODE,
+        CODE + 0xFFE,
+        GDT,
+        0,
+        1,
+        0xFFFE,
+        0xFFFF,
+    ),
     *(0x1_0000, 0x3FFF_FFFC, 0x4000_0000, 0xFFFF_FFFC, 0xFFFF_FFFF, 1 << 32, (1 << 47) - 4),
     *(1 << 47, (1 << 64) - (1 << 47), (1 << 64) - (1 << 47) - 4, (1 << 64) - 4, (1 << 64) - 1),
     *(1 << 56, (1 << 56) - 2, 1 << 63),
@@ -48,7 +80,7 @@ def instruction(rng, mode):
     if rng.randrange(16) == 0:
         return bytes(rng.randrange(256) for _ in range(6))
     prefixes = [rng.choice(LEGACY) for _ in range(rng.choice((0, 0, 0, 1, 1, 2, 3)))]
-    if mode in {"long"} and rng.randrange(2):
+    if mode == "long" and rng.randrange(2):
         prefixes.append(0x40 | rng.randrange(16))
     root = rng.choice(KNOWN)
     opcode = [root] if root < 256 else [0x0F, root & 0xFF]

@@ -15,7 +15,7 @@ TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent / "src")]
 
 from insn.vectors import DECODE, EXECUTE, FOLDER, decode_line, execute_line  # noqa: E402
-from vmmkit.errors import DecodeError  # noqa: E402
+from vmmkit.errors import DecodeError, DecodeReason  # noqa: E402
 from vmmkit.insn import decode  # noqa: E402
 from vmmkit.insn.optable import PREFIXES, ROWS  # noqa: E402
 
@@ -32,11 +32,11 @@ MEMORY_FORMS = {
     64: ((0, 3, ""), (1, 5, ""), (0, 4, "b3"), (2, 6, ""), (0, 5, ""), (1, 4, "24")),
 }
 TAIL = "1020000000000000"
-SETTINGS = (
-    "rax=8000000180000081 rcx=2 rdx=60 rbx=2010 rbp=2020 rsi=20 rdi=2040 r9=55 rflags=8d7",
-    "rax=7f rcx=1 rdx=3f8 rbx=2011 rbp=2fff rsi=ffe0 rdi=2044 r8=77 rflags=2",
-    "rax=ff00ff rcx=3 rdx=ffff rbx=9000 rbp=8ffe rsi=9020 rdi=9100 rflags=402",
-)
+SETTINGS = {
+    "A": "rax=8000000180000081 rcx=2 rdx=60 rbx=2010 rbp=2020 rsi=20 rdi=2040 r9=55 rflags=8d7",
+    "B": "rax=7f rcx=1 rdx=3f8 rbx=2011 rbp=2fff rsi=ffe0 rdi=2044 r8=77 rflags=2",
+    "C": "rax=ff00ff rcx=3 rdx=ffff rbx=9000 rbp=8ffe rsi=9020 rdi=9100 rflags=402",
+}
 HEADER = """\
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
@@ -86,12 +86,16 @@ def encodings(row, mode):
 
 
 def cut(code, mode):
-    """`code` without what follows the instruction."""
+    """`code` without what the decoder does not look at."""
     raw = bytes.fromhex(code)
-    try:
-        return raw[: decode(raw, mode, engine="pure").length].hex()
-    except DecodeError:
-        return code[: -len(TAIL)]
+    for length in range(1, len(raw) + 1):
+        try:
+            decode(raw[:length], mode, engine="pure")
+        except DecodeError as error:
+            if error.reason is DecodeReason.TRUNCATED:
+                continue
+        return raw[:length].hex()
+    raise AssertionError(code)
 
 
 def all_encodings():
@@ -109,8 +113,9 @@ def main():
     FOLDER.mkdir(parents=True, exist_ok=True)
     encoded = all_encodings()
     decoded = [decode_line(mode, code, "pure") for mode, code in encoded]
-    executed = [
-        execute_line(MODES[mode], code, SETTINGS[number % 3], "pure")
+    executed = [f"setting {name} : {text}" for name, text in SETTINGS.items()]
+    executed += [
+        execute_line(MODES[mode], code, "ABC"[number % 3], SETTINGS, "pure")
         for number, (mode, code) in enumerate(encoded)
         if not decoded[number].endswith(("INVALID", "UNKNOWN"))
     ]

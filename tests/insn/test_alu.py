@@ -9,7 +9,8 @@ logical operation is undefined there; both engines clear it.
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from insn.machine import DATA, GP, MMIO, check_case, check_fault, Machine
+
+from insn.machine import DATA, GP, MMIO, Machine, check_case, check_fault
 from vmmkit.insn import Done, Read, Write
 
 OPS = ("ADD", "OR", "ADC", "SBB", "AND", "SUB", "XOR", "CMP")
@@ -202,17 +203,13 @@ def test_like_a_chain_of_full_adders(engine, data, name, size):
     result, flags = expected(name, left, right, carry, 8 * size)
     code = PREFIX[size] + f"{OPS.index(name) * 8 + int(size > 1):02x}c8"
     after = {} if name == "CMP" else {"rax": merged(left, result, size)}
-    check_case(
-        engine, "long", code, {"rax": left, "rcx": right, "rflags": 2 | carry}, after, flags
-    )
+    check_case(engine, "long", code, {"rax": left, "rcx": right, "rflags": 2 | carry}, after, flags)
 
 
 def test_device_operands(engine):
     """A destination at a device is read once and written once; CMP and a source only read."""
     read, registers = Read(MMIO, 4), {"rbx": MMIO, "rax": 2}
-    check_case(
-        engine, "long", "0103", registers, {}, "P", [1], [read, Write(MMIO, 4, 3)]
-    )
+    check_case(engine, "long", "0103", registers, {}, "P", [1], [read, Write(MMIO, 4, 3)])
     check_case(engine, "long", "3903", registers, {}, "CPAS", [1], [read])
     check_case(engine, "long", "0303", registers, {"rax": 3}, "P", [1], [read])
 
@@ -228,6 +225,4 @@ def test_memory_destination_needs_a_writable_segment(engine):
 
 
 def test_lock_prefix_executes(engine):
-    check_case(
-        engine, "long", "f00103", {"rbx": DATA, "rax": 2, (DATA, 4): 1}, {(DATA, 4): 3}, "P"
-    )
+    check_case(engine, "long", "f00103", {"rbx": DATA, "rax": 2, (DATA, 4): 1}, {(DATA, 4): 3}, "P")

@@ -3,9 +3,24 @@
 """Jcc, JMP, CALL, RET (SDM vol. 2A and 2B)."""
 
 import pytest
+
 from insn.machine import (
-    AF, CF, CODE, DATA, GP, MMIO, OF, PAGE_FAULT, PF, SF, SS_FAULT, STACK, ZF,
-    Machine, check_case, check_fault,
+    AF,
+    CF,
+    CODE,
+    DATA,
+    GP,
+    MMIO,
+    OF,
+    PAGE_FAULT,
+    PF,
+    SF,
+    SS_FAULT,
+    STACK,
+    ZF,
+    Machine,
+    check_case,
+    check_fault,
 )
 from vmmkit.insn import Done, Read, Segment
 

@@ -11,6 +11,7 @@ import pickle
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from vmmkit.errors import DecodeError, DecodeReason
 from vmmkit.insn import MAX_LENGTH, RIP_BASE, Instruction, MemoryAccess, Prefixes, decode
 

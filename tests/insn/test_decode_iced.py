@@ -10,6 +10,7 @@ same and say it differently stand in `NORMALISED` and `ONLY_ICED_NAMES`.
 from functools import cache
 
 import pytest
+
 from vmmkit.errors import DecodeError, DecodeReason
 from vmmkit.insn import RIP_BASE, Prefixes, decode
 from vmmkit.insn.optable import INVALID, KINDS, ROWS, SPLIT, TABLES, UNKNOWN
@@ -33,7 +34,7 @@ ICED_IS_WRONG = {
 # What is compared after a transformation, and why.
 NORMALISED = {
     "scale": "iced says scale 1 where there is no index; we say 0",
-    "segment": "iced names DS for a string source without override; we leave the default open (-1); "
+    "segment": "iced names DS for a string source without override where we say -1; "
     "in 64-bit mode iced reports null prefixes (ES, CS, SS, DS), we the segment that is checked",
     "displacement": "iced gives RIP-relative operands their target, we the displacement; iced cuts "
     "displacements to the address size, ours keep their sign",
@@ -75,9 +76,7 @@ NAMES = {
     "JCC": {"JO", "JNO", "JB", "JAE", "JE", "JNE", "JBE", "JA", "JS", "JNS", "JP", "JNP"}
     | {"JL", "JGE", "JLE", "JG"},
 }
-MNEMONICS = {
-    value: name for name, value in vars(iced.Mnemonic).items() if isinstance(value, int)
-}
+MNEMONICS = {value: name for name, value in vars(iced.Mnemonic).items() if isinstance(value, int)}
 
 
 def is_known(opcode):
@@ -144,7 +143,9 @@ def check_segment(ours, theirs, default):
         assert ours.segment == register_number(theirs.memory_segment)
     elif not ours.prefixes & Prefixes.SEGMENT:
         assert ours.segment == default
-        assert null_prefix or register_number(theirs.memory_segment) == (default if default >= 0 else 3)
+        assert null_prefix or register_number(theirs.memory_segment) == (
+            default if default >= 0 else 3
+        )
 
 
 def check_memory(ours, theirs):

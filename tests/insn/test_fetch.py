@@ -3,8 +3,17 @@
 """Where instruction bytes come from, and what happens when they cannot be had."""
 
 import pytest
+
 from insn.machine import (
-    CODE, CODE32, GP, HIGH_BASE, LOW, PAGE_FAULT, UD, Machine, check_fault,
+    CODE,
+    CODE32,
+    GP,
+    HIGH_BASE,
+    LOW,
+    PAGE_FAULT,
+    UD,
+    Machine,
+    check_fault,
 )
 from vmmkit.insn import Cpu, Done, Fault, Segment, Unsupported, UnsupportedReason
 
@@ -96,7 +105,9 @@ def test_a_rip_that_is_not_canonical(engine, rip):
 def test_running_into_the_canonical_hole(engine):
     machine = Machine(engine, "long", "")
     for table, index, value in (
-        (0x40000, 255, 0x45007), (0x45000, 511, 0x46007), (0x46000, 511, 0x47007),
+        (0x40000, 255, 0x45007),
+        (0x45000, 511, 0x46007),
+        (0x46000, 511, 0x47007),
         (0x47000, 511, 0x3007),
     ):
         machine.poke(table + 8 * index, value, 8)
@@ -112,7 +123,9 @@ def test_running_into_the_canonical_hole(engine):
 def test_rip_wraps_at_64_bits(engine):
     machine = Machine(engine, "long", "")
     for table, index, value in (
-        (0x40000, 511, 0x45007), (0x45000, 511, 0x46007), (0x46000, 511, 0x47007),
+        (0x40000, 511, 0x45007),
+        (0x45000, 511, 0x46007),
+        (0x46000, 511, 0x47007),
         (0x47000, 511, 0x3007),
     ):
         machine.poke(table + 8 * index, value, 8)

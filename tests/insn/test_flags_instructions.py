@@ -3,6 +3,7 @@
 """CLC STC CMC CLD STD CLI STI: one flag each, and the privilege of IF (SDM vol. 2A and 2B)."""
 
 import pytest
+
 from insn.machine import CF, CODE, CODE64, DF, GP, IF, STATUS, VM, Machine, check_case, check_fault
 from vmmkit.insn import Done, Fault
 

@@ -3,6 +3,7 @@
 """HLT (SDM vol. 2A)."""
 
 import pytest
+
 from insn.machine import CODE, GP, VM, Machine, check_fault
 from vmmkit.insn import Done, Halt
 

@@ -3,7 +3,8 @@
 """INC, DEC, NEG, NOT (SDM vol. 2A and 2B)."""
 
 import pytest
-from insn.machine import CF, DATA, MMIO, STATUS, check_case
+
+from insn.machine import CF, DATA, MMIO, STATUS, Machine, check_case
 from vmmkit.insn import Read, Write
 
 # INC and DEC keep CF: each is tried with CF clear and set.
@@ -83,8 +84,6 @@ def test_lock_is_legal_on_memory(engine, code):
     machine_code = code[2:]
     results = []
     for form in (code, machine_code):
-        from insn.machine import Machine
-
         machine = Machine(engine, "long", form, {"rbx": DATA, (DATA, 4): 0x55})
         machine.finish()
         results.append((machine.peek(DATA, 4), machine.state.rflags))

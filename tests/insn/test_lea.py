@@ -3,6 +3,7 @@
 """LEA (SDM vol. 2A): an address that nothing checks, cut to address size, then operand size."""
 
 import pytest
+
 from insn.machine import CODE, UD, Machine, check_case, check_fault
 
 BIG = 0x1234_5678_9ABC_DEF0

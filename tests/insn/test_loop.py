@@ -3,6 +3,7 @@
 """LOOP, LOOPE, LOOPNE, JCXZ (SDM vol. 2A): the count has the address size."""
 
 import pytest
+
 from insn.machine import CODE, GP, ZF, Machine, check_case, check_fault
 
 ONES = (1 << 64) - 1

@@ -3,8 +3,9 @@
 """MOV in all its forms but segment registers, which have a file of their own."""
 
 import pytest
+
 from insn.machine import CODE, DATA, GP, MMIO, SS_FAULT, Machine, check_case, check_fault
-from vmmkit.insn import Read, Segment, Write
+from vmmkit.insn import Cpu, Done, Read, Segment, Write
 
 ONES = (1 << 64) - 1
 VALUE = 0x8877_6655_4433_2211
@@ -84,7 +85,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("mode", "code", "before", "after"), CASES, ids=lambda value: str(value))
+@pytest.mark.parametrize(("mode", "code", "before", "after"), CASES, ids=str)
 def test_moves(engine, mode, code, before, after):
     check_case(engine, mode, code, {"rflags": 0xAD7, **before}, after)
 
@@ -221,19 +222,21 @@ def test_device_accesses(engine):
         engine, "long", "488b03", {"rbx": MMIO}, {"rax": VALUE}, None, [VALUE], [Read(MMIO, 8)]
     )
     check_case(
-        engine, "long", "8903", {"rbx": MMIO, "rax": VALUE}, {}, None, [],
+        engine,
+        "long",
+        "8903",
+        {"rbx": MMIO, "rax": VALUE},
+        {},
+        None,
+        [],
         [Write(MMIO, 4, 0x4433_2211)],
     )
-    check_case(
-        engine, "real", "a20090", {"rax": 0x1234}, {}, None, [], [Write(MMIO, 1, 0x34)]
-    )
+    check_case(engine, "real", "a20090", {"rax": 0x1234}, {}, None, [], [Write(MMIO, 1, 0x34)])
 
 
 def test_rom_is_read_and_its_writes_come_out(engine):
     """Also a read-modify-write: it reads the ROM itself, and only its write comes out."""
-    from vmmkit.insn import Cpu, Done
-
-    rom = bytes.fromhex("8903" "8b0b" "0103") + bytes(4090)
+    rom = bytes.fromhex("89038b0b0103") + bytes(4090)
     cpu = Cpu([(0, rom)], engine=engine)
     cpu.state.enter_protected_mode(0)
     cpu.state.rax, cpu.state.rbx = 5, 0x800

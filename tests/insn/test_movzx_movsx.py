@@ -3,6 +3,7 @@
 """MOVZX, MOVSX and MOVSXD (SDM vol. 2B)."""
 
 import pytest
+
 from insn.machine import DATA, MMIO, check_case
 from vmmkit.insn import Read
 

@@ -6,9 +6,28 @@ SDM vol. 3A, "4-Level Paging and 5-Level Paging" and "Interrupt 14 - Page-Fault 
 """
 
 import pytest
+
 from insn.machine import (
-    CODE, CR0_WP, CR4_LA57, DATA, EFER_NXE, MMIO, P, PAGE_FAULT, PD, PDPT, PML4, PML5, PS, PT, RW,
-    US, XD, Machine, check_case, check_fault,
+    CODE,
+    CR0_WP,
+    CR4_LA57,
+    DATA,
+    EFER_NXE,
+    MMIO,
+    PAGE_FAULT,
+    PD,
+    PDPT,
+    PML4,
+    PML5,
+    PS,
+    PT,
+    RW,
+    US,
+    XD,
+    Machine,
+    P,
+    check_case,
+    check_fault,
 )
 from vmmkit.insn import Cpu, Done, Fault, Read, Unsupported, UnsupportedReason, Write
 

@@ -3,6 +3,7 @@
 """IN and OUT: widths, IOPL, and the permission bit map (SDM vol. 1, "I/O Port Addressing")."""
 
 import pytest
+
 from insn.machine import GP, PAGE_FAULT, TSS, VM, Machine, check_case, check_fault
 from vmmkit.insn import Fault, PortIn, PortOut, Read, Segment
 

@@ -3,6 +3,7 @@
 """PUSH and POP (SDM vol. 2B): widths, the stack pointer as operand, order of faults."""
 
 import pytest
+
 from insn.machine import (
     DATA,
     GP,
@@ -60,9 +61,7 @@ def test_push(engine, mode, code, before, size, value):
 def test_push_of_a_segment_with_32_bit_operands_writes_two_bytes(engine):
     """SDM vol. 2B, PUSH: recent processors leave the upper half of the slot as it was."""
     before = {(TOP - 4, 4): 0xAAAA_AAAA, "ds": (0x10, 0, 0xFFFF_FFFF, 0xC093)}
-    check_case(
-        engine, "pm32", "1e", before, {"rsp": TOP - 4, (TOP - 4, 4): 0xAAAA_0010}
-    )
+    check_case(engine, "pm32", "1e", before, {"rsp": TOP - 4, (TOP - 4, 4): 0xAAAA_0010})
 
 
 POPS = [
@@ -81,9 +80,7 @@ POPS = [
 
 @pytest.mark.parametrize(("mode", "code", "size", "after"), POPS)
 def test_pop(engine, mode, code, size, after):
-    check_case(
-        engine, mode, code, {(TOP, 8): VALUE, "rflags": 0xAD7}, {"rsp": TOP + size, **after}
-    )
+    check_case(engine, mode, code, {(TOP, 8): VALUE, "rflags": 0xAD7}, {"rsp": TOP + size, **after})
 
 
 def test_pop_to_memory(engine):
@@ -150,14 +147,32 @@ def test_faults(engine, mode, code, registers, fault):
 
 def test_devices(engine):
     check_case(
-        engine, "long", "ff33", {"rbx": MMIO}, {"rsp": TOP - 8, (TOP - 8, 8): VALUE}, None,
-        [VALUE], [Read(MMIO, 8)],
+        engine,
+        "long",
+        "ff33",
+        {"rbx": MMIO},
+        {"rsp": TOP - 8, (TOP - 8, 8): VALUE},
+        None,
+        [VALUE],
+        [Read(MMIO, 8)],
     )
     check_case(
-        engine, "long", "8f03", {"rbx": MMIO, (TOP, 8): VALUE}, {"rsp": TOP + 8}, None,
-        [], [Write(MMIO, 8, VALUE)],
+        engine,
+        "long",
+        "8f03",
+        {"rbx": MMIO, (TOP, 8): VALUE},
+        {"rsp": TOP + 8},
+        None,
+        [],
+        [Write(MMIO, 8, VALUE)],
     )
     check_case(
-        engine, "long", "8f03", {"rbx": MMIO + 8, "rsp": MMIO}, {"rsp": MMIO + 8}, None,
-        [VALUE], [Read(MMIO, 8), Write(MMIO + 8, 8, VALUE)],
+        engine,
+        "long",
+        "8f03",
+        {"rbx": MMIO + 8, "rsp": MMIO},
+        {"rsp": MMIO + 8},
+        None,
+        [VALUE],
+        [Read(MMIO, 8), Write(MMIO + 8, 8, VALUE)],
     )

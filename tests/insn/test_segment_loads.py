@@ -6,9 +6,22 @@ SDM vol. 2B, MOV, "Protected Mode Exceptions"; vol. 3A, "Segment Descriptors".
 """
 
 import pytest
+
 from insn.machine import (
-    DATA, GDT, GP, MMIO, NP, PAGE_FAULT, SS_FAULT, STACK, UD, UNUSABLE, VM, Machine,
-    check_case, check_fault,
+    DATA,
+    GDT,
+    GP,
+    MMIO,
+    NP,
+    PAGE_FAULT,
+    SS_FAULT,
+    STACK,
+    UD,
+    UNUSABLE,
+    VM,
+    Machine,
+    check_case,
+    check_fault,
 )
 from vmmkit.insn import Cpu, Done, Read, Segment, Write
 
@@ -203,11 +216,15 @@ def test_mov_from_segment(engine):
         ("long", "488cd8", 0x23),
         ("pm32", "8cd8", 0x23),
     ):
-        check_case(engine, mode, code, {"rax": ones if mode == "long" else 1, "ds": ds}, {"rax": rax})
+        check_case(
+            engine, mode, code, {"rax": ones if mode == "long" else 1, "ds": ds}, {"rax": rax}
+        )
     for code in ("8c1b", "488c1b", "668c1b"):  # always two bytes to memory
         before = {"rbx": DATA, (DATA, 8): ones, "ds": ds}
         check_case(engine, "long", code, before, {(DATA, 2): 0x23})
-    check_case(engine, "long", "8c1b", {"rbx": MMIO, "ds": ds}, {}, None, [], [Write(MMIO, 2, 0x23)])
+    check_case(
+        engine, "long", "8c1b", {"rbx": MMIO, "ds": ds}, {}, None, [], [Write(MMIO, 2, 0x23)]
+    )
 
 
 def test_descriptor_reads_are_supervisor_reads(engine):

@@ -7,6 +7,7 @@ import array
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from insn.machine import GPR
 from vmmkit.errors import EngineError, GuestMemoryError, StateError
 from vmmkit.insn import Cpu, CpuState, Done, Fault, Segment, decode
@@ -197,7 +198,9 @@ def test_ram_stays_pinned_while_the_cpu_lives(engine):
     del cpu
 
 
-@pytest.mark.parametrize("call", [lambda: Cpu(engine="fast"), lambda: decode(b"\x90", 64, engine="x")])
+@pytest.mark.parametrize(
+    "call", [lambda: Cpu(engine="fast"), lambda: decode(b"\x90", 64, engine="x")]
+)
 def test_unknown_engines(call):
     with pytest.raises(EngineError, match="no engine"):
         call()

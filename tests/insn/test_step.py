@@ -1,14 +1,23 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""The protocol of `Cpu.step`: outcomes, answers, replay, and changing engines in mid-instruction."""
+"""The protocol of `Cpu.step`: outcomes, answers, replay, and a change of engine on the way."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from insn.machine import CODE, DATA, LOW, MMIO, PAGE_FAULT, STACK, Machine, check_fault
 from vmmkit.errors import StepError
 from vmmkit.insn import (
-    BudgetSpent, Done, Fault, Halt, PortIn, PortOut, Read, Unsupported, Write, available_engines,
+    BudgetSpent,
+    Done,
+    Fault,
+    Halt,
+    PortIn,
+    PortOut,
+    Read,
+    Unsupported,
+    Write,
 )
 
 ONES = (1 << 64) - 1
@@ -26,7 +35,9 @@ PROTOCOLS = [
     # equal accesses are not folded into one: MOVS from and to the same place
     ("a5", {"rsi": MMIO, "rdi": MMIO}, [5], [Read(MMIO, 4), Write(MMIO, 4, 5)]),
     (
-        "f3a5", {"rsi": MMIO, "rdi": MMIO + 64, "rcx": 2}, [5, 6],
+        "f3a5",
+        {"rsi": MMIO, "rdi": MMIO + 64, "rcx": 2},
+        [5, 6],
         [Read(MMIO, 4), Write(MMIO + 64, 4, 5), Read(MMIO + 4, 4), Write(MMIO + 68, 4, 6)],
     ),
     ("ff33", {"rbx": MMIO}, [5], [Read(MMIO, 8)]),
@@ -36,20 +47,34 @@ PROTOCOLS = [
     ("488b03", {"rbx": MMIO + 3}, [7], [Read(MMIO + 3, 8)]),
     # across a page: each side in naturally aligned pieces of at most 4 bytes, but whole sizes whole
     (
-        "488b03", {"rbx": 0xAFFD}, [0x11, 0x3322, 0x7766_5544, 0x88],
+        "488b03",
+        {"rbx": 0xAFFD},
+        [0x11, 0x3322, 0x7766_5544, 0x88],
         [Read(0xAFFD, 1), Read(0xAFFE, 2), Read(0xB000, 4), Read(0xB004, 1)],
     ),
     ("488b03", {"rbx": 0xAFFC}, [1, 2], [Read(0xAFFC, 4), Read(0xB000, 4)]),
-    ("488b03", {"rbx": 0xAFFF}, [1, 2, 3, 4],
-     [Read(0xAFFF, 1), Read(0xB000, 4), Read(0xB004, 2), Read(0xB006, 1)]),
+    (
+        "488b03",
+        {"rbx": 0xAFFF},
+        [1, 2, 3, 4],
+        [Read(0xAFFF, 1), Read(0xB000, 4), Read(0xB004, 2), Read(0xB006, 1)],
+    ),
     ("668b03", {"rbx": 0xAFFF}, [1, 2], [Read(0xAFFF, 1), Read(0xB000, 1)]),
     (
-        "488903", {"rbx": 0xAFFD, "rax": VALUE}, [],
-        [Write(0xAFFD, 1, 0x11), Write(0xAFFE, 2, 0x3322), Write(0xB000, 4, 0x7766_5544),
-         Write(0xB004, 1, 0x88)],
+        "488903",
+        {"rbx": 0xAFFD, "rax": VALUE},
+        [],
+        [
+            Write(0xAFFD, 1, 0x11),
+            Write(0xAFFE, 2, 0x3322),
+            Write(0xB000, 4, 0x7766_5544),
+            Write(0xB004, 1, 0x88),
+        ],
     ),
     (
-        "0103", {"rbx": 0xAFFE, "rax": 1}, [0xFFFF, 0],
+        "0103",
+        {"rbx": 0xAFFE, "rax": 1},
+        [0xFFFF, 0],
         [Read(0xAFFE, 2), Read(0xB000, 2), Write(0xAFFE, 2, 0), Write(0xB000, 2, 1)],
     ),
     # half in RAM, half at a device
@@ -91,12 +116,12 @@ def test_nothing_is_visible_before_done(engine, code, registers, answers, access
 @pytest.mark.parametrize(("code", "registers", "answers", "accesses"), PROTOCOLS)
 def test_the_other_engine_can_go_on(two_engines, code, registers, answers, accesses):
     """All that is in flight is in the record: here every call is another engine's."""
-    for turn in (0, 1):
+    for start in (0, 1):
         alone = Machine(two_engines[0], "long", code, registers)
         alone.finish(answers)
         machine = Machine(two_engines[0], "long", code, registers)
         cpus = [machine.cpu_on(name) for name in two_engines]
-        left, done = list(answers), []
+        turn, left, done = start, list(answers), []
         outcome = cpus[turn].step()
         while not isinstance(outcome, Done):
             turn = 1 - turn
@@ -247,7 +272,7 @@ def test_outcomes_are_tuples_and_tell_apart(engine):
 
 
 def test_retired_counts_completed_instructions(engine):
-    machine = Machine(engine, "long", "908b0390" "06", {"rbx": MMIO})
+    machine = Machine(engine, "long", "908b039006", {"rbx": MMIO})
     machine.step()
     assert machine.state.retired == 1
     machine.step()
@@ -261,7 +286,7 @@ def test_retired_counts_completed_instructions(engine):
 
 def test_two_processors_share_ram(engine):
     """Nothing but the record belongs to a processor."""
-    machine = Machine(engine, "long", "0103" "8b0b", {"rbx": DATA, "rax": 1})
+    machine = Machine(engine, "long", "01038b0b", {"rbx": DATA, "rax": 1})
     other = Machine(engine, "long", "", {"rbx": DATA, "rax": 2})
     other.low, other.high = machine.low, machine.high
     other.cpu = other.cpu_on(engine)
@@ -287,7 +312,8 @@ def test_a_device_access_covers_exactly_the_bytes(engine, offset, size, value):
         device[place : place + access.size] = access.value.to_bytes(access.size, "little")
     low = value & ((1 << 8 * size) - 1)
     assert int.from_bytes(device[offset : offset + size], "little") == low
-    assert not any(device[:offset]) and not any(device[offset + size :])
+    assert not any(device[:offset])
+    assert not any(device[offset + size :])
     outcome = machine.step()
     while isinstance(outcome, Read):
         place = outcome.gpa - 0x8000

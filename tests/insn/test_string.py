@@ -3,8 +3,19 @@
 """MOVS and STOS, with and without REP (SDM vol. 2B, MOVS, STOS, REP)."""
 
 import pytest
+
 from insn.machine import (
-    CODE, DATA, DF, GP, LOW, MMIO, PAGE_FAULT, PT, Machine, check_case, check_fault,
+    CODE,
+    DATA,
+    DF,
+    GP,
+    LOW,
+    MMIO,
+    PAGE_FAULT,
+    PT,
+    Machine,
+    check_case,
+    check_fault,
 )
 from vmmkit.insn import STEP_BATCH, BudgetSpent, Done, Fault, Read, Segment, Write
 
@@ -35,8 +46,10 @@ def test_movs(engine, mode, code, size, value, direction):
 @pytest.mark.parametrize("direction", [0, DF], ids=["up", "down"])
 @pytest.mark.parametrize(
     ("mode", "code", "size", "value"),
-    [(mode, code.replace("a5", "ab").replace("a4", "aa"), size, value)
-     for mode, code, size, value in SINGLE],
+    [
+        (mode, code.replace("a5", "ab").replace("a4", "aa"), size, value)
+        for mode, code, size, value in SINGLE
+    ],
 )
 def test_stos(engine, mode, code, size, value, direction):
     change = -size if direction else size
@@ -89,11 +102,19 @@ def test_zero_count_touches_nothing(engine, code):
         # ECX counts and ESI/EDI move, zero-extended
         ("long", "67f3aa", {"rcx": 1 << 32 | 2, "rdi": 1 << 40 | TO}, {"rcx": 0, "rdi": TO + 2}),
         # CX, SI and DI move within 16 bits
-        ("pm32", "67f3aa", {"rcx": 0x1_0002, "rdi": 0x5_0000 | TO},
-         {"rcx": 0x1_0000, "rdi": 0x5_0000 | TO + 2}),
+        (
+            "pm32",
+            "67f3aa",
+            {"rcx": 0x1_0002, "rdi": 0x5_0000 | TO},
+            {"rcx": 0x1_0000, "rdi": 0x5_0000 | TO + 2},
+        ),
         ("real", "67f3aa", {"rcx": 2, "rdi": TO}, {"rcx": 0, "rdi": TO + 2}),
-        ("real", "f3aa", {"rcx": 0x7_0002, "rdi": 0x7_0000 | TO},
-         {"rcx": 0x7_0000, "rdi": 0x7_0000 | TO + 2}),
+        (
+            "real",
+            "f3aa",
+            {"rcx": 0x7_0002, "rdi": 0x7_0000 | TO},
+            {"rcx": 0x7_0000, "rdi": 0x7_0000 | TO + 2},
+        ),
     ],
 )
 def test_address_size(engine, mode, code, before, after):
@@ -198,7 +219,10 @@ def test_rep_from_device_to_device(engine):
     machine = Machine(engine, "long", "f3a5", registers)
     accesses, _ = machine.finish([7, 8])
     assert accesses == [
-        Read(MMIO, 4), Write(MMIO + 0x100, 4, 7), Read(MMIO + 4, 4), Write(MMIO + 0x104, 4, 8),
+        Read(MMIO, 4),
+        Write(MMIO + 0x100, 4, 7),
+        Read(MMIO + 4, 4),
+        Write(MMIO + 0x104, 4, 8),
     ]
 
 

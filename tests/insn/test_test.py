@@ -3,6 +3,7 @@
 """TEST (SDM vol. 2B): AND without a result."""
 
 import pytest
+
 from insn.machine import DATA, MMIO, check_case
 from vmmkit.insn import Read
 

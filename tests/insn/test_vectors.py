@@ -3,18 +3,19 @@
 """The vector files: both engines give every line, and every row of the opcode table is in them."""
 
 import pytest
-from insn.vectors import DECODE, EXECUTE, decode_line, execute_line, lines
+
+from insn.vectors import DECODE, EXECUTE, decode_line, execute_line, lines, settings
 from vmmkit.insn import decode
 from vmmkit.insn.optable import OPS, ROWS
 
 WIDTH = {"real": 16, "pm32": 32, "long": 64}
 
 
-def executed(line):
-    """Machine, bytes and setting of a line of `execute.txt`."""
-    head, setting, *_ = (part.strip() for part in line.split("|"))
-    machine, code = head.split()
-    return machine, code, setting
+def executed():
+    """Machine, bytes, setting and the whole line of every vector of `execute.txt`."""
+    for line in lines(EXECUTE):
+        if not line.startswith("setting "):
+            yield *line.split("|")[0].split(), line
 
 
 def test_decode_vectors(engine):
@@ -24,21 +25,21 @@ def test_decode_vectors(engine):
 
 
 def test_execution_vectors(engine):
-    for line in lines(EXECUTE):
-        assert execute_line(*executed(line), engine) == line
+    named = settings(EXECUTE)
+    for machine, code, setting, line in executed():
+        assert execute_line(machine, code, setting, named, engine) == line
 
 
 @pytest.mark.parametrize("mode", [16, 32, 64])
 def test_both_files_cover_the_modes(mode):
     assert any(line.startswith(f"{mode} ") for line in lines(DECODE))
-    assert any(WIDTH[executed(line)[0]] == mode for line in lines(EXECUTE))
+    assert any(WIDTH[machine] == mode for machine, *_ in executed())
 
 
 def test_every_row_is_executed():
     """A row without a line means that `record_vectors.py` was not run after adding it."""
     seen = set()
-    for line in lines(EXECUTE):
-        machine, code, _ = executed(line)
+    for machine, code, *_ in executed():
         seen.add(decode(bytes.fromhex(code), WIDTH[machine], engine="pure").row)
     wanted = {number for number, row in enumerate(ROWS) if OPS[row.op] != "INVALID"}
     assert {ROWS[number].text for number in wanted - seen} == set()

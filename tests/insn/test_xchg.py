@@ -3,6 +3,7 @@
 """XCHG and the encodings of NOP it lends (SDM vol. 2B, NOP, PAUSE, XCHG)."""
 
 import pytest
+
 from insn.machine import DATA, MMIO, UD, Machine, check_case, check_fault
 from vmmkit.insn import Read, Write
 

@@ -7,12 +7,13 @@ A line is plain text, so that any other implementation can be held against it.
 `decode.txt`: `mode bytes : MNEMONIC field=value ...`, or `mode bytes : REASON`. Numbers are decimal
 and signed; a field left out has its default (see `DEFAULTS`).
 
-`execute.txt`: `machine bytes | register=value ... | events | changes`. The machine is described in
-`machine.py` (memory map and modes); numbers are hexadecimal. The first list sets registers before;
-every register that it does not name is 0, but rSP, which is 7000, and RFLAGS, which is 2. RAM holds
-the bytes of `pattern()` at 2000. Events are what the instruction asks for, in order (`R`ead,
-`W`rite, port `I`n and `O`ut, each `address/size=value`), and how it ends. Changes are registers,
-and RAM as `@address=bytes`; RIP is always among them, unless the instruction faulted.
+`execute.txt`: `setting name : register=value ...` names a state; `machine bytes setting | events |
+changes` is a vector. The machine is described in `machine.py` (memory map and modes); numbers are
+hexadecimal. Registers that the setting does not name are 0, but rSP, which is 7000, and RFLAGS,
+which is 2. RAM holds the bytes of `pattern()` at 2000. Events are what the instruction asks for, in
+order (`R`ead, `W`rite, port `I`n and `O`ut, each `address/size=value`), and how it ends. Changes
+are registers, and RAM as `@address=bytes`, each run of bytes that differ; RIP is always among them,
+unless the instruction faulted.
 """
 
 from pathlib import Path
@@ -114,11 +115,17 @@ def answer_to(ordinal, size):
     return int.from_bytes(bytes([0x81 + ordinal] * size), "little")
 
 
-def execute_line(mode, code, setting, engine):
-    """The line that executing gives; `setting` is the text of the registers set before."""
+def settings(path):
+    """The named states of a vector file."""
+    named = [line.split(maxsplit=3) for line in lines(path) if line.startswith("setting ")]
+    return {name: text for _, name, _, text in named}
+
+
+def execute_line(mode, code, setting, named, engine):
+    """The line that executing gives; `named` maps names of settings to their text."""
     machine = Machine(engine, mode, code)
     machine.poke(DATA, pattern())
-    for word in setting.split():
+    for word in named[setting].split():
         name, value = word.split("=")
         machine.set(name, int(value, 16))
     before, ram = machine.registers(), _ram(machine)
@@ -132,4 +139,4 @@ def execute_line(mode, code, setting, engine):
         outcome = machine.step(answer)
     events.append(_ending(outcome))
     changes = _changes(before, machine.registers(), ram, _ram(machine))
-    return f"{mode} {code} | {setting} | {' '.join(events)} | {changes}".rstrip()
+    return f"{mode} {code} {setting} | {' '.join(events)} | {changes}".rstrip()

@@ -17,7 +17,6 @@ from typing import Final, NamedTuple
 from oracle.native import (
     CODE,
     DATA,
-    FIRST_SLOT,
     MEMORY_SIZE,
     PAGE,
     READ_ONLY,
@@ -32,7 +31,7 @@ from oracle.native import (
 
 from vmmkit.errors import DecodeError, DecodeReason
 from vmmkit.insn import RIP_BASE, Instruction, Prefixes, decode
-from vmmkit.insn.optable import OPS, ROWS
+from vmmkit.insn.optable import KINDS, OPS, ROWS
 
 MODES: Final = (16, 32, 64)
 ES, CS, SS, DS, FS, GS = range(6)
@@ -53,10 +52,12 @@ LDT: Final = (
     Descriptor(DATA, 0xFFF, "expand-down"),
     Descriptor(DATA, 0xFFF, "expand-down", wide=False),
     Descriptor(DATA, 0xFFFF, access=False),
-    Descriptor(DATA, 0xFFFF, "code", access=False),
+    Descriptor(CODE, 0xFFF, "code", access=False),
     Descriptor(DATA, 0xFFFF, "code"),
     Descriptor(DATA, 0xFFFF, present=False),
 )
+# Data segments that can be loaded and are of some interest.
+LOADABLE: Final = (FLAT_DATA, SHORT, DOWN32, DOWN16, READ, EXECUTE_READ)
 
 
 def ldt(number: int) -> int:
@@ -67,7 +68,7 @@ def ldt(number: int) -> int:
 # What each segment register is drawn from; entries that stand twice are twice as likely.
 CODE_CHOICES: Final = {
     16: (ldt(CODE16), ldt(CODE16_LONG)),
-    32: (USER_CODE32, ldt(CODE32), ldt(CODE32_BASED)),
+    32: (USER_CODE32, ldt(CODE32), ldt(CODE32_BASED), ldt(EXECUTE)),
     64: (USER_CODE64,),
 }
 STACK_CHOICES: Final = {
@@ -76,8 +77,8 @@ STACK_CHOICES: Final = {
     64: (USER_DATA,),
 }
 DATA_CHOICES: Final = {
-    16: (*(ldt(DATA16),) * 8, ldt(DATA32), *map(ldt, range(SHORT, ABSENT)), 0),
-    32: (*(USER_DATA,) * 8, ldt(DATA16), *map(ldt, range(DATA32, ABSENT)), 0),
+    16: (*(ldt(DATA16),) * 8, ldt(DATA32), *map(ldt, LOADABLE), 0),
+    32: (*(USER_DATA,) * 8, ldt(DATA16), ldt(DATA32), *map(ldt, LOADABLE), 0),
     64: (0,),
 }
 SELECTORS: Final = (
@@ -111,6 +112,8 @@ class Form(NamedTuple):
     """A row of the opcode table, in bytes."""
 
     row: int
+    text: str
+    """The row's own text: encoding, mnemonic, operands."""
     mnemonic: str
     prefix: bytes
     opcode: bytes
@@ -146,7 +149,7 @@ def _form(number: int) -> Form:
         text, _, low = token.partition("+")
         opcode += bytes.fromhex(text)
         spread = {"": 1, "r": 8, "cc": 16}[low]
-    return Form(number, mnemonic, prefix, opcode, spread, digit, bool(row.modrm))
+    return Form(number, row.text, mnemonic, prefix, opcode, spread, digit, bool(row.modrm))
 
 
 # The first two rows stand for bytes that are no instruction.
@@ -173,22 +176,25 @@ def _tail(rng: Random) -> bytes:
     return bytes(rng.choice((0, 1, 0x7F, 0x80, 0xFF, 0xFE)) for _ in range(14))
 
 
-def _bytes(rng: Random, form: Form, mode: int) -> bytes:
+def _opcode(rng: Random, form: Form) -> bytes:
     opcode = form.opcode[:-1] + bytes([form.opcode[-1] + rng.randrange(form.spread)])
     modrm = b""
     if form.modrm:
         reg = rng.randrange(8) if form.digit is None else form.digit
         modrm = bytes([rng.randrange(256) & 0xC7 | reg << 3])
-    return (_prefixes(rng, form, mode) + opcode + modrm + _tail(rng))[:15]
+    return opcode + modrm + _tail(rng)
 
 
 def _instruction(rng: Random, form: Form, mode: int) -> tuple[bytes, Instruction | None] | None:
     """Bytes of the form, or bytes that decode to nothing; `None` where it was another row."""
-    code = _bytes(rng, form, mode)
+    prefixes, rest = _prefixes(rng, form, mode), _opcode(rng, form)
+    code = (prefixes + rest)[:15]
     try:
         insn = decode(code, mode)
     except DecodeError as error:
-        return None if error.reason is DecodeReason.UNKNOWN else (code, None)
+        # Whether "no instruction" or "too long" is said first is the processor's own affair.
+        sure = error.reason is DecodeReason.INVALID and len(prefixes) <= 4
+        return (code, None) if sure or error.reason is DecodeReason.TOO_LONG else None
     return (code[: insn.length], insn) if insn.row == form.row else None
 
 
@@ -239,6 +245,11 @@ def place(rng: Random, mode: int) -> int | None:
     return first + rng.randrange(count)
 
 
+def _canonical(address: int) -> int:
+    """The address with bits 63:48 like bit 47: nothing else can be a segment base."""
+    return ((address & (1 << 48) - 1) ^ 1 << 47) - (1 << 47) & (1 << 64) - 1
+
+
 class _State:
     """Registers and memory of a case while it is put together."""
 
@@ -250,7 +261,7 @@ class _State:
             *(rng.choice(choices[mode]) for choices in (DATA_CHOICES, CODE_CHOICES, STACK_CHOICES)),
             *(rng.choice(DATA_CHOICES[mode]) for _ in range(3)),
         )
-        self.bases = (value(rng), value(rng)) if rng.random() < 0.3 else (DATA, CODE)
+        self.bases = (_canonical(value(rng)), DATA) if rng.random() < 0.3 else (DATA, CODE)
 
     def base(self, segment: int) -> int:
         """Base of a segment register."""
@@ -323,11 +334,14 @@ def _aim(state: _State, code: bytes, insn: Instruction, rip: int, where: int) ->
     return code
 
 
-def _slot(rng: Random, code: bytes, single_step: bool) -> int:
-    """Linear address of the code; at times so that it reaches the page's end, or crosses it."""
-    if single_step and rng.random() < 0.04:
+def _slot(rng: Random, code: bytes, insn: Instruction | None) -> int:
+    """Linear address of the code; at times it reaches the page's end, or crosses it.
+
+    How far processors read what is no instruction before they say #UD is their own affair.
+    """
+    if insn is not None and rng.random() < 0.04:
         return CODE + PAGE - rng.randrange(1, len(code) + 1)
-    return FIRST_SLOT + rng.randrange(PAGE - 0x80)
+    return CODE + rng.randrange(PAGE - 0x80)
 
 
 def _traps(form: Form, insn: Instruction | None) -> bool:
@@ -367,15 +381,14 @@ def _narrow(state: _State, insn: Instruction | None) -> bool:
 
 
 def _names_esp(insn: Instruction) -> bool:
-    """Whether ESP may be an explicit operand, or part of an address."""
-    row = ROWS[insn.row]
-    fields = {insn.base, insn.index, insn.opcode & 7}
-    if insn.modrm >= 0:
-        fields |= {insn.modrm >> 3 & 7, insn.modrm & 7 if insn.modrm >= 0xC0 else RSP + 1}
-        fields.discard(insn.opcode & 7 if insn.opcode & 7 == RSP else -1)
-        fields |= {RSP} if RSP in (insn.base, insn.modrm >> 3 & 7) else set()
-        fields |= {RSP} if insn.modrm >= 0xC0 and insn.modrm & 7 == RSP else set()
-    return RSP in fields and bool(row.text)
+    """Whether ESP is an explicit operand (or AH is), or part of an address."""
+    kinds = {KINDS[kind] for kind in ROWS[insn.row].kinds}
+    return (
+        insn.base == RSP
+        or ("Z" in kinds and insn.opcode & 7 == RSP)
+        or ("G" in kinds and insn.modrm >> 3 & 7 == RSP)
+        or (insn.modrm >= 0xC0 and insn.modrm & 7 == RSP)
+    )
 
 
 def trial(rng: Random, form: Form, mode: int, image: bytes) -> Trial | None:
@@ -386,10 +399,10 @@ def trial(rng: Random, form: Form, mode: int, image: bytes) -> Trial | None:
     code, insn = made
     state = _State(rng, mode, image)
     single_step = _traps(form, insn)
-    linear = _slot(rng, code, single_step)
+    linear = _slot(rng, code, insn if single_step else None)
     rip = linear - state.base(CS)
     _point_registers(state, form, insn)
-    if insn is not None and insn.segment >= 0 and insn.modrm >= 0 or insn is not None and insn.memory_size:
+    if insn is not None and insn.memory_size:
         where = place(rng, mode)
         if where is not None:
             code = _aim(state, code, insn, rip, where)

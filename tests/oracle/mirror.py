@@ -12,11 +12,8 @@ from typing import Final
 
 from oracle.native import (
     CODE,
-    CS,
+    INT3,
     PAGE,
-    USER_CODE32,
-    USER_CODE64,
-    USER_DATA,
     WINDOWS,
     Case,
     Descriptor,
@@ -54,6 +51,7 @@ GDT: Final = {
 GDT_LIMIT: Final = 0x7F
 UNUSABLE: Final = 1 << 16
 LDT_PRESENT, TSS_BUSY = 0x82, 0x8B
+TSS_LIMIT, TSS_IO_BASE = 0x67, 102
 
 SEGMENT: Final = WORD["segment"]
 RIP: Final = WORD["rip"]
@@ -116,6 +114,8 @@ class Mirror:
             table = LDT_AT if selector & 4 else GDT_AT
             place = TABLES + table + (selector & ~7)
             self.ram[place : place + 8] = descriptor_bytes(segment)
+        io_map = TABLES + TSS_AT + TSS_IO_BASE
+        self.ram[io_map : io_map + 2] = b"\xff\xff"  # beyond the limit: every port is denied
         self._tables = bytes(self.ram[TABLES : TABLES + PAGE])
 
     def _system_registers(self, descriptors: int) -> None:
@@ -125,7 +125,7 @@ class Mirror:
         ldt_limit = 8 * descriptors - 1 if descriptors else 0
         ldt_attributes = LDT_PRESENT if descriptors else UNUSABLE
         state.ldtr = Segment(0x50, SYSTEM + LDT_AT, ldt_limit, ldt_attributes)
-        state.tr = Segment(0x40, SYSTEM + TSS_AT, 0x67, TSS_BUSY)
+        state.tr = Segment(0x40, SYSTEM + TSS_AT, TSS_LIMIT, TSS_BUSY)
 
     def segment(self, selector: int) -> Segment:
         """The segment register after loading `selector`."""
@@ -154,6 +154,7 @@ class Mirror:
         linear = case.rip if case.linear is None else case.linear
         place = CODE_PAGE + linear - CODE
         room = CODE_PAGE + PAGE - place
+        self.ram[CODE_PAGE:MEMORY] = INT3 * PAGE
         self.ram[place : min(place + len(case.code), MEMORY)] = case.code[:room]
         self.ram[MEMORY:] = case.memory
 
@@ -179,12 +180,3 @@ class Mirror:
         """Whether something wrote to GDT, LDT or TSS; every descriptor is accessed already."""
         return self.ram[TABLES : TABLES + PAGE] != self._tables
 
-
-def mode_of(selector: int, descriptors: tuple[Descriptor, ...]) -> int:
-    """The mode that a code selector gives."""
-    if selector & 4:
-        return 32 if descriptors[selector >> 3].wide else 16
-    return {USER_CODE64: 64, USER_CODE32: 32}[selector]
-
-
-__all__ = ["CS", "USER_DATA", "Mirror", "descriptor_bytes", "mode_of"]

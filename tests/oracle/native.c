@@ -4,36 +4,41 @@
  * Runs single instructions on the processor this program runs on, in 64-bit, 32-bit and 16-bit
  * protected mode, and tells what they did. A test tool: nothing of it is part of the library.
  *
- * A batch of cases is run by a forked child, so that whatever an instruction does to memory,
- * segment registers or signal state ends with it. The child clears the first 4 GiB of its address
- * space, maps one page for code and the windows for data there, and writes its own LDT. For each
- * case it
+ * Cases are run by a forked child, so that whatever an instruction does to memory, segment
+ * registers or signal state stays there. The child clears the first 4 GiB of its address space,
+ * maps one page for code and the windows for data there, writes its own LDT, and then serves
+ * batches that lie in shared memory, until its socket is closed. For each case it
  *
  *   1. copies the memory image into the windows, through a second mapping that is always writable,
- *   2. places the code, followed by a jump to `oracle_exit` (for 32 and 16-bit code a far jump to
- *      64-bit code at the start of the code page first),
+ *   2. fills the code page with INT3 and places the code,
  *   3. loads segment registers and general registers and enters by IRETQ, which takes CS:RIP,
  *      RFLAGS (TF too) and SS:RSP from the stack at once,
- *   4. comes back at `oracle_exit`, or, after a fault or single step, in a signal handler on its
- *      own stack that resumes at `oracle_leave`,
+ *   4. comes back in a signal handler on its own stack, which keeps all registers and resumes at
+ *      `oracle_leave`: after a fault, a single step, or the INT3 behind the code,
  *   5. copies the windows back.
+ *
+ * INT3 rather than a jump ends a case since it is the same byte in every mode and leaves the code
+ * page with known contents: an instruction may well read it.
  *
  * While the instruction's registers are loaded, FS does not point to thread storage: the handler
  * and everything it calls must do without, so this file is compiled without stack protectors. */
 
 #define _GNU_SOURCE
 #include <asm/ldt.h>
+#include <errno.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
-enum { CS = 1, SS = 2, SEGMENTS = 6, PAGE = 4096, MEMORY = 4 * PAGE, NO_FAULT = 255 };
+enum { CS = 1, SS = 2, SEGMENTS = 6, PAGE = 4096, MEMORY = 4 * PAGE };
+enum { NOT_ENTERED = 255, INT3 = 0xCC };
 enum { USER_CS = 0x33, USER_DS = 0x2B, RFLAGS_IF = 0x200, RFLAGS_FIXED = 2 };
 /* Exit status of a child that could not set itself up; native.py has the texts. */
 enum { OK, NO_MEMORY, NO_SIGNALS, NO_LDT };
@@ -53,7 +58,7 @@ typedef struct {
     uint64_t mode;   /* 16, 32 or 64 */
     uint64_t linear; /* where the code goes */
     uint64_t length;
-    uint64_t vector; /* NO_FAULT when the jump behind the code was reached */
+    uint64_t vector; /* NOT_ENTERED when the registers could not even be loaded */
     uint64_t error;
     uint64_t cr2;
     uint8_t code[16];
@@ -74,7 +79,9 @@ typedef struct {
 } oracle_descriptor;
 
 typedef struct {
-    uint64_t done; /* cases finished; names the culprit when the child dies */
+    uint64_t done;   /* cases finished; names the culprit when the child dies */
+    uint64_t child;  /* process id, 0 without one */
+    uint64_t socket; /* this side's end */
     uint64_t code_page;
     uint64_t windows;
     uint64_t descriptors;
@@ -102,21 +109,21 @@ static uint64_t vector, error, cr2;
 static int running;
 
 void oracle_enter(void);
-void oracle_exit(void);
 void oracle_leave(void);
 
 #define LIVE(offset) "oracle_live+" #offset "(%rip)"
-#define EACH_GPR(DO) \
-    DO(rax, 0) DO(rcx, 8) DO(rdx, 16) DO(rbx, 24) DO(rbp, 40) DO(rsi, 48) DO(rdi, 56) DO(r8, 64) \
-    DO(r9, 72) DO(r10, 80) DO(r11, 88) DO(r12, 96) DO(r13, 104) DO(r14, 112) DO(r15, 120)
+#define LOAD_EACH_GPR \
+    LOAD(rax, 0) LOAD(rcx, 8) LOAD(rdx, 16) LOAD(rbx, 24) LOAD(rbp, 40) LOAD(rsi, 48) \
+    LOAD(rdi, 56) LOAD(r8, 64) LOAD(r9, 72) LOAD(r10, 80) LOAD(r11, 88) LOAD(r12, 96) \
+    LOAD(r13, 104) LOAD(r14, 112) LOAD(r15, 120)
 #define LOAD(name, offset) "mov " LIVE(offset) ", %" #name "\n"
 #define SAVE(name, offset) "mov %" #name ", " LIVE(offset) "\n"
 #define LOAD_SEGMENT(name, offset) "mov " LIVE(offset) ", %eax; mov %eax, %" #name "\n"
 #define SAVE_SEGMENT(name, offset) "mov %" #name ", %eax; mov %rax, " LIVE(offset) "\n"
 
 __asm__(".text\n"
-        ".globl oracle_enter, oracle_exit, oracle_leave\n"
-        ".hidden oracle_enter, oracle_exit, oracle_leave\n"
+        ".globl oracle_enter, oracle_leave\n"
+        ".hidden oracle_enter, oracle_leave\n"
         "oracle_enter:\n"
         "push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15; pushfq\n"
         SAVE(rsp, 208)
@@ -128,17 +135,9 @@ __asm__(".text\n"
         LOAD(rax, 200) "wrgsbase %rax\n"
         "1: pushq " LIVE(160) "; pushq " LIVE(32) "; pushq " LIVE(136) "; pushq " LIVE(152) "\n"
         "pushq " LIVE(128) "\n"
-        EACH_GPR(LOAD)
+        LOAD_EACH_GPR
         "iretq\n"
-        /* The instruction fell through: its registers are all live. */
-        "oracle_exit:\n"
-        EACH_GPR(SAVE)
-        SAVE(rsp, 32)
-        LOAD(rsp, 208)
-        "pushfq; popq " LIVE(136) "\n"
-        SAVE_SEGMENT(ss, 160)
-        "mov $0x2B, %eax; mov %eax, %ss\n"
-        /* From here on only the data segment registers are still the instruction's. */
+        /* Only the data segment registers are still the instruction's. */
         "oracle_leave:\n"
         SAVE_SEGMENT(es, 144) SAVE_SEGMENT(ds, 168) SAVE_SEGMENT(fs, 176) SAVE_SEGMENT(gs, 184)
         "xor %eax, %eax; mov %eax, %es; mov %eax, %ds; mov %eax, %fs; mov %eax, %gs\n"
@@ -150,6 +149,14 @@ __asm__(".text\n"
 static const int gpr_places[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
                                    REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
                                    REG_R12, REG_R13, REG_R14, REG_R15};
+
+/* A register that `oracle_enter` could not load: the caller's mistake, not the instruction's. */
+static int running_host_code(const greg_t *found)
+{
+    uintptr_t rip = (uintptr_t)found[REG_RIP];
+
+    return rip >= (uintptr_t)oracle_enter && rip < (uintptr_t)oracle_leave;
+}
 
 static void on_fault(int number, siginfo_t *unused, void *frame)
 {
@@ -166,7 +173,7 @@ static void on_fault(int number, siginfo_t *unused, void *frame)
     oracle_live.registers.rflags = (uint64_t)found[REG_EFL];
     oracle_live.registers.selector[CS] = (uint64_t)found[REG_CSGSFS] & 0xFFFF;
     oracle_live.registers.selector[SS] = (uint64_t)found[REG_CSGSFS] >> 48;
-    vector = (uint64_t)found[REG_TRAPNO];
+    vector = running_host_code(found) ? NOT_ENTERED : (uint64_t)found[REG_TRAPNO];
     error = (uint64_t)found[REG_ERR];
     cr2 = vector == 14 ? (uint64_t)found[REG_CR2] : 0;
     found[REG_RIP] = (greg_t)(uintptr_t)oracle_leave;
@@ -175,42 +182,13 @@ static void on_fault(int number, siginfo_t *unused, void *frame)
     found[REG_CSGSFS] = (greg_t)((uint64_t)USER_DS << 48 | USER_CS);
 }
 
-/* jmp *0(%rip), followed by where to. */
-static int put_jump64(uint8_t *at, void (*where)(void))
-{
-    static const uint8_t jump[6] = {0xFF, 0x25};
-
-    memcpy(at, jump, sizeof jump);
-    memcpy(at + sizeof jump, &where, sizeof where);
-    return sizeof jump + sizeof where;
-}
-
-/* A far jump with a 32-bit offset, to the 64-bit jump at the start of the code page. */
-static int put_far_jump(uint8_t *at, int bits, uint64_t code_page)
-{
-    uint32_t offset = (uint32_t)code_page;
-    uint16_t selector = USER_CS;
-    int length = 0;
-
-    if (bits == 16)
-        at[length++] = 0x66;
-    at[length++] = 0xEA;
-    memcpy(at + length, &offset, sizeof offset);
-    memcpy(at + length + sizeof offset, &selector, sizeof selector);
-    return length + (int)(sizeof offset + sizeof selector);
-}
-
-/* Code and the jump behind it, as far as the page has room: the next page is not there. */
+/* As much of the code as the page has room for: the next page is not there. */
 static void place_code(const oracle_batch *batch, const oracle_case *one)
 {
-    uint8_t bytes[32];
-    size_t length = one->length, room = PAGE - (one->linear & (PAGE - 1));
+    size_t room = PAGE - (one->linear & (PAGE - 1));
 
-    memcpy(bytes, one->code, length);
-    length += (size_t)(one->mode == 64 ? put_jump64(bytes + length, oracle_exit)
-                                       : put_far_jump(bytes + length, (int)one->mode,
-                                                      batch->code_page));
-    memcpy((void *)(uintptr_t)one->linear, bytes, length < room ? length : room);
+    memset((void *)(uintptr_t)batch->code_page, INT3, PAGE);
+    memcpy((void *)(uintptr_t)one->linear, one->code, one->length < room ? one->length : room);
 }
 
 static void run_case(const oracle_batch *batch, oracle_case *one, uint8_t *windows)
@@ -220,15 +198,11 @@ static void run_case(const oracle_batch *batch, oracle_case *one, uint8_t *windo
     oracle_live.registers = one->registers;
     oracle_live.registers.rflags |= RFLAGS_IF | RFLAGS_FIXED;
     oracle_live.load_bases = one->mode == 64;
-    vector = NO_FAULT;
-    error = cr2 = 0;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     running = 1;
     oracle_enter();
     running = 0;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    if (vector == NO_FAULT)
-        oracle_live.registers.rip = one->registers.rip + one->length;
     one->registers = oracle_live.registers;
     one->vector = vector;
     one->error = error;
@@ -280,7 +254,6 @@ static uint8_t *map_memory(const oracle_batch *batch)
             return NULL;
         offset += (off_t)window->size;
     }
-    put_jump64((uint8_t *)(uintptr_t)batch->code_page, oracle_exit);
     return alias;
 }
 
@@ -304,21 +277,66 @@ static int write_ldt(const oracle_batch *batch)
     return OK;
 }
 
-static int run_in_child(oracle_batch *batch, uint64_t count)
+static void run_batch(oracle_batch *batch, uint64_t count, uint8_t *windows)
 {
-    uint8_t *windows = map_memory(batch);
-    int failure = windows ? catch_signals() : NO_MEMORY;
-
-    if (!failure)
-        failure = write_ldt(batch);
-    if (failure)
-        return failure;
     alarm(30 + (unsigned)(count / 10000)); /* an instruction that jumps to itself */
     for (uint64_t i = 0; i < count; i++) {
         run_case(batch, &batch->cases[i], windows);
         batch->done = i + 1;
     }
+    alarm(0);
+}
+
+static int serve(oracle_batch *batch, int socket)
+{
+    uint8_t *windows = map_memory(batch);
+    int failure = windows ? catch_signals() : NO_MEMORY;
+    uint64_t count;
+
+    if (!failure)
+        failure = write_ldt(batch);
+    if (failure)
+        return failure;
+    while (recv(socket, &count, sizeof count, 0) == sizeof count) {
+        run_batch(batch, count, windows);
+        send(socket, &count, sizeof count, MSG_NOSIGNAL);
+    }
     return OK;
+}
+
+/* 0, or -1 when there is no child. */
+static int start(oracle_batch *batch)
+{
+    int ends[2];
+    pid_t child;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+        return -1;
+    child = fork();
+    if (!child) {
+        close(ends[0]);
+        _exit(serve(batch, ends[1]));
+    }
+    close(ends[1]);
+    if (child < 0) {
+        close(ends[0]);
+        return -1;
+    }
+    batch->child = (uint64_t)child;
+    batch->socket = (uint64_t)ends[0];
+    return 0;
+}
+
+/* Close the socket, which ends the child if nothing else did; returns its wait status. */
+static int stop(oracle_batch *batch)
+{
+    int status = 0;
+
+    close((int)batch->socket);
+    while (waitpid((pid_t)batch->child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    batch->child = 0;
+    return status;
 }
 
 /* Room for `count` cases that a child shares; NULL without memory. */
@@ -332,22 +350,21 @@ oracle_batch *oracle_allocate(uint64_t count)
 
 void oracle_free(oracle_batch *batch, uint64_t count)
 {
+    if (batch->child)
+        stop(batch);
     munmap(batch, sizeof(oracle_batch) + count * sizeof(oracle_case));
 }
 
-/* Run the first `count` cases; 0, or the child's wait status, or -1 when there was no child. */
+/* Run the first `count` cases; 0, or the wait status of a child that died, or -1 without one. */
 int oracle_run(oracle_batch *batch, uint64_t count)
 {
-    int status;
-    pid_t child;
+    ssize_t got;
 
     batch->done = 0;
-    child = fork();
-    if (!child)
-        _exit(run_in_child(batch, count));
-    if (child < 0)
+    if (!batch->child && start(batch))
         return -1;
-    while (waitpid(child, &status, 0) != child)
+    send((int)batch->socket, &count, sizeof count, MSG_NOSIGNAL);
+    while ((got = recv((int)batch->socket, &count, sizeof count, 0)) < 0 && errno == EINTR)
         continue;
-    return status;
+    return got == sizeof count ? 0 : stop(batch);
 }

@@ -3,13 +3,13 @@
 """The processor as oracle: runs one instruction on the CPU under this program.
 
 `Oracle.run_many` takes `Case`s (registers, segments, flags, memory, the bytes of one instruction)
-and returns `Result`s. `native.c` does the work in a forked child; this half compiles it on first
+and returns `Result`s. `native.c` does the work in a child process; this half compiles it on first
 use (into `build/` beside this file, keyed by its text), packs the cases, and refuses instructions
 that would enter the kernel.
 
 The address space of a case, all of it user memory below 4 GiB::
 
-    CODE   10000000-10000FFF  read, write, execute; instructions go from CODE + 40 on
+    CODE   10000000-10000FFF  read, write, execute; INT3 wherever the instruction is not
     DATA   20000000-20001FFF  read, write
            20002000-20002FFF  nothing
            20003000-20003FFF  read only
@@ -46,7 +46,6 @@ BUILD: Final = HERE / "build"
 
 PAGE: Final = 0x1000
 CODE: Final = 0x1000_0000
-FIRST_SLOT: Final = CODE + 0x40
 DATA: Final = 0x2000_0000
 READ_ONLY: Final = DATA + 3 * PAGE
 TOP: Final = DATA + 15 * PAGE
@@ -60,18 +59,19 @@ SELECTORS64: Final = (0, USER_CODE64, USER_DATA, 0, 0, 0)
 SELECTORS32: Final = (USER_DATA, USER_CODE32, USER_DATA, USER_DATA, 0, 0)
 
 TF: Final = 0x100
-NO_FAULT: Final = 255
-DEBUG: Final = 1
+NOT_ENTERED: Final = 255
+DEBUG, BREAKPOINT = 1, 3
 BATCH: Final = 1024  # cases in one child; 16 KiB each
 AT_HWCAP2, HWCAP2_FSGSBASE = 26, 2
 
-# Instructions that enter the kernel by the system-call door, or whose effect is not the CPU's own.
+INT3: Final = b"\xcc"
+# Instructions that enter the kernel by the system-call door.
 KERNEL_ENTRIES: Final = (b"\xcd", b"\x0f\x05", b"\x0f\x34")
 LEGACY_PREFIXES: Final = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3"
 
 CASE_FIELDS: Final = struct.Struct("=16Q Q Q 6Q 2Q 3Q 3Q 16s")
 WINDOW_FIELDS: Final = struct.Struct("=3Q")
-HEADER: Final = struct.Struct("=4Q")
+HEADER: Final = struct.Struct("=6Q")  # cases done, child, socket, then what is set here
 DESCRIPTORS_MAX: Final = 64
 WINDOWS_MAX: Final = 8
 HEADER_SIZE: Final = HEADER.size + WINDOW_FIELDS.size * (WINDOWS_MAX + DESCRIPTORS_MAX)
@@ -132,12 +132,12 @@ class Case(NamedTuple):
     """FS and GS base in 64-bit mode."""
     memory: bytes = bytes(MEMORY_SIZE)
     """The windows, one after the other."""
-    rip: int = FIRST_SLOT
+    rip: int = CODE
     linear: int | None = None
     """Where `rip` is when CS has a base, else `None`."""
     single_step: bool = False
-    """Stop by TF rather than by the jump behind the code: for branches. Not for MOV SS and POP SS,
-    which hold the trap back; stops repeated instructions after one element."""
+    """Stop by TF rather than at an INT3: wherever a branch goes, `Result.rip` tells. Not for MOV SS
+    and POP SS, which hold the trap back; stops repeated instructions after one element."""
 
 
 class Result(NamedTuple):
@@ -149,11 +149,14 @@ class Result(NamedTuple):
     cr2: int
     gpr: tuple[int, ...]
     rip: int
-    """Next instruction; after a fault the instruction itself. Without `single_step` a completed
-    case says nothing but that the code behind was reached."""
+    """Next instruction; after a fault the instruction itself."""
     rflags: int
     selectors: tuple[int, ...]
     memory: bytes
+
+
+def _shown(case: Case) -> str:
+    return str(case._replace(memory=b""))
 
 
 def _linear(case: Case) -> int:
@@ -164,7 +167,7 @@ def _refuse(case: Case) -> None:
     """Raise for a case that is not one harmless instruction in the code page."""
     if not 0 < len(case.code) <= 15 or len(case.memory) != MEMORY_SIZE:
         raise ValueError(f"code has 1 to 15 bytes and memory {MEMORY_SIZE}: {case.code.hex(' ')}")
-    if not FIRST_SLOT <= _linear(case) < CODE + PAGE:
+    if not CODE <= _linear(case) < CODE + PAGE:
         raise ValueError(f"{_linear(case):#x} is not in the code page")
     opcode = case.code.lstrip(LEGACY_PREFIXES)
     if case.mode == 64 and opcode[:1] and opcode[0] & 0xF0 == 0x40:
@@ -178,27 +181,31 @@ def _pack(view: memoryview, offset: int, case: Case) -> None:
     flags = case.rflags | (TF if case.single_step else 0)
     registers = (*case.gpr, case.rip, flags, *case.selectors, *case.bases)
     place = case.mode, _linear(case), len(case.code)
-    CASE_FIELDS.pack_into(view, offset, *registers, *place, NO_FAULT, 0, 0, case.code)
+    CASE_FIELDS.pack_into(view, offset, *registers, *place, NOT_ENTERED, 0, 0, case.code)
     memory = offset + CASE_FIELDS.size
     view[memory : memory + MEMORY_SIZE] = case.memory
 
 
+def _completed(case: Case, vector: int, rip: int) -> bool:
+    """Whether the vector is one of the two that end a case, and not the instruction's own."""
+    if vector == BREAKPOINT:
+        return rip != case.rip + len(case.code) or case.code[-1:] != INT3
+    return vector == DEBUG and case.single_step
+
+
 def _unpack(view: memoryview, offset: int, case: Case) -> Result:
     fields = CASE_FIELDS.unpack_from(view, offset)
-    vector, error, cr2 = fields[29:32]
-    completed = vector == NO_FAULT or (vector == DEBUG and case.single_step)
-    rip = fields[16]
-    if vector == NO_FAULT and case.mode != 64:
-        rip &= (1 << case.mode) - 1
-    if rip >> 32 and vector == 13 and case.mode != 64:
-        raise OracleError(f"the case cannot be entered (error code {error:#x}): {case}"[:400])
+    rip, (vector, error, cr2) = fields[16], fields[29:32]
+    if vector == NOT_ENTERED:
+        raise OracleError(f"error code {error:#x} before the instruction: {_shown(case)}")
+    completed = _completed(case, vector, rip)
     memory = offset + CASE_FIELDS.size
     return Result(
         None if completed else vector,
         0 if completed else error,
         cr2,
         fields[:16],
-        rip,
+        rip - (completed and vector == BREAKPOINT),
         fields[17],
         fields[18:24],
         bytes(view[memory : memory + MEMORY_SIZE]),
@@ -238,7 +245,7 @@ def _library() -> tuple[Any, Any]:
 
 
 class Oracle:
-    """Runs cases with one LDT, in batches that each have a child process of their own.
+    """Runs cases with one LDT, in a child process that lives as long as the oracle.
 
     Args:
         descriptors: the LDT, at most 64 entries; entry n has selector `8 * n | 7`.
@@ -261,7 +268,7 @@ class Oracle:
         self._fill_header()
 
     def _fill_header(self) -> None:
-        HEADER.pack_into(self._view, 0, 0, CODE, len(WINDOWS), len(self.descriptors))
+        HEADER.pack_into(self._view, 0, 0, 0, 0, CODE, len(WINDOWS), len(self.descriptors))
         offset = HEADER.size
         for window in WINDOWS:
             WINDOW_FIELDS.pack_into(self._view, offset, *window)
@@ -272,7 +279,7 @@ class Oracle:
             offset += WINDOW_FIELDS.size
 
     def run(self, case: Case) -> Result:
-        """Run one case; a few milliseconds, most of them to start the child."""
+        """Run one case."""
         return next(self.run_many((case,)))
 
     def run_many(self, cases: Iterable[Case]) -> Iterator[Result]:
@@ -294,7 +301,7 @@ class Oracle:
         if failure:
             raise OracleError(failure)
         ended = os.waitstatus_to_exitcode(status)
-        raise OracleError(f"case {done} ended the child with {ended}: {batch[done]}"[:400])
+        raise OracleError(f"case {done} ended the child with {ended}: {_shown(batch[done])}")
 
 
 def _has_fsgsbase() -> bool:
@@ -315,8 +322,7 @@ def available() -> str | None:
     try:
         oracle = Oracle([Descriptor(0, 0xFFFF_FFFF, "code"), Descriptor(CODE, 0xFFFF, "code", False)])
         probes = [Case(b"\xf9"), Case(b"\xf9", 32, selectors=(0x2B, 7, 0x2B, 0x2B, 0, 0))]
-        probes.append(Case(b"\xf9", 16, selectors=(0x2B, 15, 0x2B, 0x2B, 0, 0), rip=0x40,
-                           linear=FIRST_SLOT))
+        probes.append(Case(b"\xf9", 16, selectors=(0x2B, 15, 0x2B, 0x2B, 0, 0), rip=0, linear=CODE))
         results = list(oracle.run_many(probes))
     except OracleError as error:
         return str(error)

@@ -1,0 +1,94 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""What of two results must agree, and how a disagreement is told."""
+
+from typing import Final
+
+from oracle.forms import LDT, SS
+from oracle.native import WINDOWS, Case, Result
+
+from vmmkit.insn import Outcome
+
+AF, STATUS, DF = 0x10, 0x8D5, 0x400
+PAGE_FAULT: Final = 14
+KERNEL_FROM: Final = (1 << 47) - 0x1000  # Linux: TASK_SIZE_MAX
+
+# Status flags that the SDM leaves undefined (vol. 1, appendix "EFLAGS Cross-Reference").
+UNDEFINED_FLAGS: Final = {"AND": AF, "OR": AF, "XOR": AF, "TEST": AF}
+
+NAMES: Final = (
+    *("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"),
+    *(f"r{number}" for number in range(8, 16)),
+)
+SEGMENT_NAMES: Final = ("es", "cs", "ss", "ds", "fs", "gs")
+
+
+def register_masks(case: Case) -> tuple[int, ...]:
+    """The bits of each general register that a case defines."""
+    if case.mode == 64:
+        return ((1 << 64) - 1,) * 16
+    selector = case.selectors[SS]
+    narrow = selector & 4 and not LDT[selector >> 3].wide
+    return *(0xFFFF_FFFF,) * 4, 0xFFFF if narrow else 0xFFFF_FFFF, *(0xFFFF_FFFF,) * 3
+
+
+def _fault(result: Result) -> tuple[int | None, int, int]:
+    """Vector, error code and CR2, without the bit that Linux sets for kernel addresses."""
+    hidden = int(result.vector == PAGE_FAULT and result.cr2 >= KERNEL_FROM)
+    return result.vector, result.error & ~hidden, result.cr2
+
+
+def _fault_text(fault: tuple[int | None, int, int]) -> str:
+    vector, error, cr2 = fault
+    return "done" if vector is None else f"vector {vector} error {error:#x} cr2 {cr2:#x}"
+
+
+def differences(case: Case, mnemonic: str, expected: Result, got: Result | Outcome) -> list[str]:
+    """Every field in which `got` is not what the processor did."""
+    if not isinstance(got, Result):
+        return [f"engine stopped with {got}"]
+    found = []
+    if _fault(expected) != _fault(got):
+        found.append(f"{_fault_text(_fault(expected))}, got {_fault_text(_fault(got))}")
+    for name, mask, want, have in zip(
+        NAMES, register_masks(case), expected.gpr, got.gpr, strict=False
+    ):
+        if (want ^ have) & mask:
+            found.append(f"{name} {want & mask:#x}, got {have & mask:#x}")
+    flags = (STATUS | DF) & ~UNDEFINED_FLAGS.get(mnemonic, 0)
+    if (expected.rflags ^ got.rflags) & flags:
+        found.append(f"rflags {expected.rflags & flags:#x}, got {got.rflags & flags:#x}")
+    if expected.rip != got.rip:
+        found.append(f"rip {expected.rip:#x}, got {got.rip:#x}")
+    for name, want, have in zip(SEGMENT_NAMES, expected.selectors, got.selectors, strict=True):
+        # Linux's own IRET turns every null selector into 0.
+        if want != have and not (want == 0 and have <= 3):
+            found.append(f"{name} {want:#x}, got {have:#x}")
+    return found + _memory_differences(expected.memory, got.memory)
+
+
+def _memory_differences(expected: bytes, got: bytes) -> list[str]:
+    if expected == got:
+        return []
+    first = next(at for at, pair in enumerate(zip(expected, got, strict=True)) if len(set(pair)) > 1)
+    start = 0
+    for address, size, _ in WINDOWS:
+        if first < start + size:
+            break
+        start += size
+    want, have = (memory[first : first + 16].hex(" ") for memory in (expected, got))
+    return [f"memory at {address + first - start:#x} {want}, got {have}"]
+
+
+def describe(case: Case) -> str:
+    """A case, short enough to read and whole enough to do again."""
+    registers = " ".join(
+        f"{name}={word:#x}" for name, word in zip(NAMES, case.gpr, strict=True) if word
+    )
+    selectors = " ".join(
+        f"{name}={selector:#x}" for name, selector in zip(SEGMENT_NAMES, case.selectors, strict=True)
+    )
+    return (
+        f"{case.mode}-bit {case.code.hex(' ')} at {case.rip:#x}, rflags={case.rflags:#x} "
+        f"{selectors} bases={case.bases[0]:#x},{case.bases[1]:#x} {registers}"
+    )

@@ -1,0 +1,133 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Where processors are known not to do what the SDM says, and the engines do.
+
+The engines follow the SDM. An entry of `KNOWN_DIFFERENCES` leaves out the disagreements of one kind
+on one vendor's processors, and only those. An entry of vendor `""` would be a defect of the engines
+that is known and not mended: there is none.
+"""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from oracle.forms import FS, LEGACY, Trial
+from oracle.native import Result
+
+from vmmkit.insn import Outcome
+
+STACK_FAULT, GP, PAGE_FAULT = 12, 13, 14
+NEAR_BRANCHES: Final = frozenset(
+    {"JMP", "JCC", "CALL", "RET", "LOOP", "LOOPE", "LOOPNE", "JCXZ"}
+)
+PREFIX_BYTES: Final = b"".join(byte for group in LEGACY.values() for byte in group)
+OPERAND_SIZE: Final = 0x66
+
+
+class KnownDifference(NamedTuple):
+    """One kind of disagreement."""
+
+    vendor: str
+    """As CPUID leaf 0 has it."""
+    what: str
+    """What the processor does, and what the SDM says."""
+    applies: Callable[[Trial, Result, Result | Outcome], bool]
+    """Whether a disagreement (trial, processor, engine) is of this kind."""
+
+
+def _has_prefix(trial: Trial, *bytes_: int) -> bool:
+    code = trial.case.code
+    prefixes = code[: len(code) - len(code.lstrip(PREFIX_BYTES))]
+    return any(byte in prefixes for byte in bytes_)
+
+
+def _short_branch(trial: Trial, _processor: Result, _engine: Result | Outcome) -> bool:
+    return (
+        trial.case.mode == 64
+        and trial.form.mnemonic in NEAR_BRANCHES
+        and trial.insn is not None
+        and not trial.insn.rex & 8
+        and _has_prefix(trial, OPERAND_SIZE)
+    )
+
+
+def _selector_push(trial: Trial, _processor: Result, _engine: Result | Outcome) -> bool:
+    return (
+        trial.form.mnemonic == "PUSH"
+        and trial.form.text.endswith("Fw")
+        and trial.insn is not None
+        and trial.insn.operand_size == 4
+    )
+
+
+def _call_order(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
+    return (
+        trial.form.mnemonic == "CALL"
+        and isinstance(engine, Result)
+        and engine.vector == GP
+        and processor.vector in {STACK_FAULT, PAGE_FAULT}
+    )
+
+
+def _repeated_loop(trial: Trial, _processor: Result, _engine: Result | Outcome) -> bool:
+    return trial.form.mnemonic in {"LOOPE", "LOOPNE"} and _has_prefix(trial, 0xF2, 0xF3)
+
+
+def _offset_not_canonical(trial: Trial, processor: Result, _engine: Result | Outcome) -> bool:
+    return (
+        trial.case.mode == 64
+        and trial.insn is not None
+        and trial.insn.segment >= FS
+        and processor.vector == GP
+    )
+
+
+AMD: Final = "AuthenticAMD"
+
+KNOWN_DIFFERENCES: Final = (
+    KnownDifference(
+        AMD,
+        "66 makes a near branch of 64-bit code use 16 bits (APM vol. 1, Near Branches in 64-Bit "
+        "Mode); the SDM has it ignored",
+        _short_branch,
+    ),
+    KnownDifference(
+        AMD,
+        "PUSH of a segment register with a 32-bit operand size writes 32 bits; SDM vol. 2B, PUSH: "
+        "recent processors write 16 and leave the rest of the slot",
+        _selector_push,
+    ),
+    KnownDifference(
+        AMD,
+        "CALL reports a stack fault before a target outside of the code segment; SDM vol. 2A, "
+        "CALL, Operation: the target first",
+        _call_order,
+    ),
+    KnownDifference(
+        AMD,
+        "F2 and F3 choose the condition of LOOPE and LOOPNE; the SDM gives them no meaning there",
+        _repeated_loop,
+    ),
+    KnownDifference(
+        AMD,
+        "the offset into FS or GS must itself be canonical; SDM vol. 1, Canonical Addressing: the "
+        "linear address must",
+        _offset_not_canonical,
+    ),
+)
+
+
+@functools.cache
+def vendor() -> str:
+    """Vendor of this machine's processor."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next(line.split()[-1] for line in lines if line.startswith("vendor_id"))
+
+
+def known(trial: Trial, processor: Result, engine: Result | Outcome) -> KnownDifference | None:
+    """The entry that a disagreement falls under, if there is one."""
+    for entry in KNOWN_DIFFERENCES:
+        if entry.vendor in {"", vendor()} and entry.applies(trial, processor, engine):
+            return entry
+    return None
