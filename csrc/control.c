@@ -109,31 +109,28 @@ static inline int execute_jcc(context *c)
     return condition(c->insn.opcode & 15, c->cpu->rflags) ? jump_relative(c) : 0;
 }
 
-static inline int destination(context *c, uint64_t *value)
-{
-    if (c->insn.modrm < 0) {
-        *value = c->next_rip + (uint64_t)c->insn.immediate;
-        return 0;
-    }
-    return value_of(c, 0, c->insn.operand_size, value);
-}
-
 static inline int execute_jmp(context *c)
 {
     uint64_t value;
-    TRY(destination(c, &value));
+    if (c->insn.modrm < 0)
+        return jump_relative(c);
+    TRY(value_of(c, 0, c->insn.operand_size, &value));
     return branch(c, value);
 }
 
 static inline int execute_call(context *c)
 {
     unsigned size = c->insn.operand_size;
-    uint64_t value;
+    uint64_t value = (c->next_rip + (uint64_t)c->insn.immediate) & mask_of(size);
+    int indirect = c->insn.modrm >= 0;
+    target where;
     span stack;
-    TRY(destination(c, &value));
-    value &= mask_of(size);
-    TRY(check_branch(c, value));
+    if (indirect)
+        TRY(locate_target(c, 0, &where));
     TRY(push_span(c, size, size, &stack));
+    if (indirect)
+        TRY(read_target(c, &where, size, &value));
+    TRY(check_branch(c, value));
     TRY(store(c, &stack, c->next_rip & mask_of(size)));
     c->cpu->gpr[RSP] = move_stack(c, 0 - (uint64_t)size);
     c->next_rip = value;

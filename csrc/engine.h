@@ -16,6 +16,7 @@
 #define VMMKIT_ENGINE_H
 
 #define PAGE 4096u
+#define LARGEST_BUDGET (((uint64_t)1 << 63) - 1)
 #define NOINLINE __attribute__((noinline))
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)

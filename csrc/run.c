@@ -218,12 +218,15 @@ static int run_to_limit(const vmmkit_vcpu *vcpu, uint64_t answer)
     c.ram = vcpu->ram;
     c.pieces = vcpu->pieces;
     take_answer(cpu, answer);
-    while (cpu->retired < cpu->limit) {
-        int kind = one(&c, cpu->batch ? cpu->batch : cpu->limit - cpu->retired);
+    for (;;) {
+        uint64_t left = cpu->limit - cpu->retired; /* both counters may wrap */
+        int kind;
+        if (left - 1 >= LARGEST_BUDGET)
+            return VMMKIT_EXIT_BUDGET;
+        kind = one(&c, cpu->batch ? cpu->batch : left);
         if (kind != VMMKIT_EXIT_DONE)
             return kind;
     }
-    return VMMKIT_EXIT_BUDGET;
 }
 
 int vmmkit_step(const vmmkit_vcpu *vcpu, uint64_t answer)

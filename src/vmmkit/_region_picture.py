@@ -30,11 +30,19 @@ class Drawable(Protocol):
     name: str
     address_bits: int
 
-    def __iter__(self) -> Iterator[Region]: ...
+    def __iter__(self) -> Iterator[Region]:
+        """Yield the regions in address order."""
+        ...
+
     @property
-    def fallbacks(self) -> tuple[Region, ...]: ...
+    def fallbacks(self) -> tuple[Region, ...]:
+        """Ranges that answer where no region does, in address order."""
+        ...
+
     @property
-    def disabled(self) -> tuple[Region, ...]: ...
+    def disabled(self) -> tuple[Region, ...]:
+        """Regions and fallbacks that are held but do not answer."""
+        ...
 
 
 _LONGEST_NAME = 26

@@ -134,6 +134,38 @@ def test_a_region_that_moved_meanwhile_is_still_waited_for(gate):
     thread.join(PATIENCE)
 
 
+def test_an_access_that_has_not_chosen_yet_is_waited_for():
+    """It may have found the region before that left, and call it any moment."""
+    mmio = RegionMap()
+    region = mmio.add(0, 16, Recorder())
+    entered = threading.Event()
+
+    class Address(int):
+        """Lets the test know that the port's table has been asked."""
+
+        def __hash__(self):
+            entered.set()
+            return super().__hash__()
+
+    outcome = []
+
+    def access():
+        with pytest.raises(UnmappedError):
+            port.read(Address(0), 4)
+        outcome.append("unmapped")
+
+    port = mmio.port(None)
+    port.write(0, 4, 0)
+    port.read(4, 4)
+    with mmio._ledger.lookup:  # holds the other thread inside the miss path
+        thread = run(access)
+        assert entered.wait(PATIENCE)
+        assert region.close(timeout=0.1) is False
+    thread.join(PATIENCE)
+    assert outcome == ["unmapped"]
+    assert region.close(timeout=PATIENCE) is True
+
+
 def test_an_outer_access_is_waited_for(gate):
     """A handler that reads another region is still running itself."""
     mmio = RegionMap()

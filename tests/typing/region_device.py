@@ -23,7 +23,6 @@ from vmmkit.memregion import (
 )
 from vmmkit.protocols import AccessPort, AddressSpace, MmioDevice
 
-
 SEEN: list[tuple[int, int, str]] = []
 
 

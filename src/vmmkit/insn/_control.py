@@ -17,6 +17,7 @@ from vmmkit.insn._execute import (
     effective_address,
     operand_bytes,
     read_register,
+    read_target,
     target,
     value_of,
     write_register,
@@ -87,8 +88,7 @@ def _push(context: Context) -> None:
         return
     where = target(context, 0)  # the source is checked before the stack
     span = _push_span(context, size, size)
-    value = read_register(context, where, size) if isinstance(where, int) else context.load(where)
-    context.store(span, value)
+    context.store(span, read_target(context, where, size))
     context.words[RSP] = _move_stack(context, -size)
 
 
@@ -141,21 +141,24 @@ def _jcc(context: Context) -> None:
         _jump_relative(context)
 
 
-def _destination(context: Context) -> int:
-    if context.modrm < 0:
-        return context.next_rip + context.immediate
-    return value_of(context, 0, context.operand_size)
-
-
 def _jmp(context: Context) -> None:
-    _branch(context, _destination(context))
+    if context.modrm < 0:
+        _jump_relative(context)
+    else:
+        _branch(context, value_of(context, 0, context.operand_size))
 
 
 def _call(context: Context) -> None:
+    """The pointer's and the stack's pages are checked before the pointer is loaded."""
     size = context.operand_size
-    destination = _destination(context) & mask_of(size)
+    where = target(context, 0) if context.modrm >= 0 else None
+    span = _push_span(context, size, size)
+    if where is None:
+        destination = context.next_rip + context.immediate & mask_of(size)
+    else:
+        destination = read_target(context, where, size)
     check_branch(context, destination)
-    context.store(_push_span(context, size, size), context.next_rip & mask_of(size))
+    context.store(span, context.next_rip & mask_of(size))
     context.words[RSP] = _move_stack(context, -size)
     context.next_rip = destination
 
@@ -243,8 +246,7 @@ def _hlt(context: Context) -> int:
 
 
 def _cli(context: Context) -> None:
-    if not context.real or context.cpl:
-        _check_iopl(context)
+    _check_iopl(context)
     context.words[RFLAGS] &= ~IF
 
 

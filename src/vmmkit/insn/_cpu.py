@@ -124,7 +124,7 @@ def _ram_piece(gpa: int, buffer: Buffer) -> RamPiece:
     try:
         raw = memoryview(buffer)
         view = raw.cast("B") if raw.nbytes else raw
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         message = f"RAM at {gpa!r} is no contiguous byte buffer: {buffer!r:.60}"
         raise GuestMemoryError(message) from error
     size = view.nbytes

@@ -26,6 +26,7 @@ __all__ = [
     "effective_address",
     "operand_bytes",
     "read_register",
+    "read_target",
     "set_status",
     "target",
     "value_of",

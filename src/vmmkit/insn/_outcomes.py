@@ -61,9 +61,11 @@ class Done(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """An exception the monitor must inject; no register has changed.
+    """An exception the monitor must inject.
 
-    In real-address mode exceptions push no error code; `error` is 0 then.
+    RIP is at the instruction and nothing of it is visible, except the elements that a repeated
+    string instruction had done before. In real-address mode exceptions push no error code; `error`
+    is 0 then.
     """
 
     vector: int

@@ -48,6 +48,8 @@ CODE_LENGTH: Final = WORD["code_length"]
 CODE: Final = WORD["code"]
 EXIT_SIZE: Final = WORD["exit_size"]
 
+ALL_ONES: Final = (1 << 64) - 1
+LARGEST_BUDGET: Final = (1 << 63) - 1
 CACHE_CAPACITY: Final = 4096
 
 _HANDLERS: Final[dict[str, Handler]] = {**MOVES, **CONTROL, **STRING}
@@ -70,24 +72,26 @@ class Core:
         `answer` goes to the access that awaits one. Returns a number of `EXIT_KINDS`.
         """
         words = self._context.words
-        words[LIMIT], words[BATCH] = words[RETIRED] + 1, STEP_BATCH
+        words[LIMIT], words[BATCH] = words[RETIRED] + 1 & ALL_ONES, STEP_BATCH
         return self.resume(answer)
 
     def run(self, budget: int, answer: int) -> int:
         """Execute up to `budget` instructions; else as `step`."""
         words = self._context.words
-        words[LIMIT], words[BATCH] = words[RETIRED] + budget, 0
+        words[LIMIT], words[BATCH] = words[RETIRED] + budget & ALL_ONES, 0
         return self.resume(answer)
 
     def resume(self, answer: int) -> int:
         """Go on with the step or run that stopped for a device access."""
         words = self._context.words
         _take_answer(self._context, answer)
-        while words[RETIRED] < words[LIMIT]:
-            kind = self._one(words[BATCH] or words[LIMIT] - words[RETIRED])
+        while True:
+            left = words[LIMIT] - words[RETIRED] & ALL_ONES  # both counters may wrap
+            if not 0 < left <= LARGEST_BUDGET:
+                return BUDGET
+            kind = self._one(words[BATCH] or left)
             if kind != DONE:
                 return kind
-        return BUDGET
 
     def _one(self, batch: int) -> int:
         """Execute one instruction, or one batch of a repeated one."""
@@ -110,7 +114,7 @@ class Core:
         if kind == BUDGET:  # the batch is used up, the instruction is not
             return DONE
         words[RIP] = context.next_rip
-        words[RETIRED] += 1
+        words[RETIRED] = words[RETIRED] + 1 & ALL_ONES
         return DONE if kind is None else kind
 
     def _fetch(self) -> None:

@@ -63,7 +63,7 @@ def _repeated(element: Callable[[Context], None]) -> Handler:
             context.words[LOG_COUNT] = context.ordinal = 0
             if not count:
                 break
-            context.words[RETIRED] += 1
+            context.words[RETIRED] = context.words[RETIRED] + 1 & mask_of(8)
             context.elements += 1
             if context.elements > context.batch:
                 return BUDGET
