@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint c-warnings docs bench wheel asan guests clean distclean
+.PHONY: help demo test oracle lint c-warnings docs bench wheel asan guests clean distclean
 
 PYTHON ?= python3
 # The pure engine gets an environment of its own, so that neither build disturbs the other.
@@ -29,6 +29,10 @@ demo: $(BUILT) ## Run guest code against a device model, under every engine that
 
 test: $(BUILT) $(VENV)/.group-test ## Run the whole test suite (narrow it with TEST_ARGS)
 	$(PYTEST) $(TEST_ARGS)
+
+oracle: $(BUILT) $(VENV)/.group-test ## Run both engines against this processor, N cases per form and mode
+	VMMKIT_ORACLE_CASES=$(or $(N),2000) $(PYTEST) tests/oracle tests/insn/test_against_processor.py \
+	    $(TEST_ARGS)
 
 lint: $(BUILT) $(VENV)/.group-lint $(VENV)/.group-test c-warnings ## Check style, types, imports, licences
 	$(BIN)/ruff check .

@@ -64,6 +64,7 @@ class Region:
     kind: Kind
     flags: RegionFlags
     policy: AccessPolicy
+    _free_sizes: frozenset[int]  # sizes that neither map nor policy looks at twice
     _read: Callable[..., Any] | None
     _write: Callable[..., Any] | None
     absolute: bool = False

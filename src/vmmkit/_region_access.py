@@ -15,7 +15,6 @@ a commit changes the trees and has every table emptied. A stale entry can theref
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any, Literal
 from weakref import WeakSet
 
@@ -25,7 +24,8 @@ from vmmkit._region import Region
 from vmmkit._region_commit import Ledger
 from vmmkit._region_handlers import ignore_write, read_ones, read_pieces, write_pieces
 from vmmkit._region_policy import MASKS, Piece, Refusal, natural_parts
-from vmmkit._region_port import TABLE_LIMIT, Entry, Owner, Table, bind_read, bind_write
+from vmmkit._region_port import TABLE_LIMIT, Entry, Fill, Owner, Table, bind_read, bind_write
+from vmmkit._region_tree import FlatIndex, flat_index
 from vmmkit.errors import (
     AccessAddressError,
     AccessSizeError,
@@ -34,6 +34,11 @@ from vmmkit.errors import (
 )
 
 __all__ = ["Port", "Resolver", "Straddle"]
+
+#: The trees are flattened after (regions / this) misses since the last change: copying a region
+#: costs a quarter of what the flat index saves on a miss, so the copy is always earned first, and a
+#: map that changes all the time never pays for one.
+MISSES_TO_FLATTEN = 4
 
 Straddle = Literal["raise", "ones", "split"]
 
@@ -77,7 +82,10 @@ class Resolver:
         self._span = ledger.regions.span
         self._fallbacks = ledger.fallbacks
         self._lookup = ledger.lookup
-        self._warm = False  # whether a table holds anything
+        self._ledger = ledger
+        self._warm = False  # whether a table may hold anything
+        self._index: FlatIndex | None = None
+        self._misses = 0  # since the last change
 
     def new_port(self, vcpu: object) -> Port:
         """Make a port whose tables are emptied with those of the others."""
@@ -86,8 +94,52 @@ class Resolver:
             self.ports.add(port)
         return port
 
-    def fill(self, _port: Port, table: Table, way: Direction, address: Any, size: Any) -> Entry:
-        """Resolve an access that a port's table does not hold.
+    def filler(self, port: Port, table: Table, way: Direction) -> Fill:
+        """Make the function that resolves what one table of a port does not hold.
+
+        It does the common miss itself, by the flat index: an access that its one owner takes as it
+        is. All else, and every miss while there is no index, goes through `_resolve_and_keep`. An
+        access to a fallback takes no lock: the index was the map's when it was asked.
+        """
+        masks, limit, reading = MASKS, TABLE_LIMIT, way is READING
+        # Bound here, since entering a lock by `with` costs half as much again as the whole search.
+        acquire, release = self._lookup.acquire, self._lookup.release
+
+        def fill(address: Any, size: Any) -> Entry:
+            index = self._index
+            if index is None or type(address) is not int or type(size) is not int:
+                return self._resolve_and_keep(port, table, way, address, size)
+            region, last = index(address)
+            if (
+                region is None
+                or address + size - 1 > last
+                or size not in region._free_sizes
+                or (handler := region._read if reading else region._write) is None
+            ):
+                return self._resolve_and_keep(port, table, way, address, size)
+            mask = None if region.trusted and reading else masks[size]
+            where = address if region.absolute else address - region._base
+            entry: Entry = handler, where, mask, region
+            if region.kind == "fallback":
+                return entry
+            acquire()
+            try:
+                if self._index is not index:
+                    return self._resolve_and_keep(port, table, way, address, size)
+                cell = table[size]
+                if len(cell) >= limit:
+                    cell.clear()
+                cell[address] = entry
+            finally:
+                release()
+            return entry
+
+        return fill
+
+    def _resolve_and_keep(
+        self, _port: Port, table: Table, way: Direction, address: Any, size: Any
+    ) -> Entry:
+        """Resolve an access under the lock, and keep the result where that is allowed.
 
         `_port` is here to be kept alive by the port's functions, through which this is called.
 
@@ -99,32 +151,26 @@ class Resolver:
         if type(address) is not int or type(size) is not int or size not in self.sizes:
             address, size = self._whole(address, size)
         with self._lookup:
-            region, last = self._span(address)
-            if region is None:
-                region, last = self._behind(address, last)
-            if (
-                region is not None
-                and address + size - 1 <= last
-                and size in region.policy.free_sizes
-                and (handler := region._read if way is READING else region._write) is not None
-            ):
-                where = address if region.absolute else address - region._base
-                mask = None if region.trusted and way is READING else MASKS[size]
-                entry: Entry = handler, where, mask, region
-                keep = region.kind != "fallback"
-            else:
-                entry, keep = self.resolve(address, size, way)
-            if not keep:
-                return entry
-            cell = table[size]
-            if len(cell) >= TABLE_LIMIT:
-                cell.clear()
-            cell[address] = entry
-            self._warm = True
-        return entry
+            entry, keep = self.resolve(address, size, way)
+            self._consider_index()
+            if keep:
+                cell = table[size]
+                if len(cell) >= TABLE_LIMIT:
+                    cell.clear()
+                cell[address] = entry
+                self._warm = True
+            return entry
+
+    def _consider_index(self) -> None:
+        """Flatten the trees once enough misses since the last change have paid for it."""
+        self._misses += 1
+        if self._index is None and self._misses * MISSES_TO_FLATTEN > len(self._ledger.regions):
+            self._index = flat_index(self._ledger.regions, self._ledger.fallbacks, self._limit)
+            self._warm = True  # from now on tables are filled without further notice
 
     def forget(self) -> None:
-        """Empty the tables of all ports, unless they are; the lookup lock is held."""
+        """Drop what was true of the map before a change; the lookup lock is held."""
+        self._index, self._misses = None, 0
         if self._warm:
             for port in self.ports:
                 port.forget()
@@ -294,10 +340,8 @@ class Port:
         self._reads: Table = {size: {} for size in resolver.sizes}
         self._writes: Table = {size: {} for size in resolver.sizes}
         # The functions hold the port: a caller may keep them alone.
-        self.read = bind_read(self._reads, vcpu, partial(resolver.fill, self, self._reads, READING))
-        self.write = bind_write(
-            self._writes, vcpu, partial(resolver.fill, self, self._writes, WRITING)
-        )
+        self.read = bind_read(self._reads, vcpu, resolver.filler(self, self._reads, READING))
+        self.write = bind_write(self._writes, vcpu, resolver.filler(self, self._writes, WRITING))
 
     def tables(self) -> tuple[tuple[Direction, Table], ...]:
         """Both tables with what they are for; for checks."""

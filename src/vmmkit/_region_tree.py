@@ -16,7 +16,8 @@ The caller holds the lock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from sortedcontainers import SortedDict
@@ -24,8 +25,11 @@ from sortedcontainers import SortedDict
 from vmmkit._region import Region
 from vmmkit.errors import OverlapError
 
-__all__ = ["RangeTree"]
+__all__ = ["FlatIndex", "RangeTree", "flat_index"]
 
+
+#: From an address to its owner and the last address of which the same is true.
+FlatIndex = Callable[[int], tuple[Region | None, int]]
 
 #: A region and the base it is to have, which need not be the one it has now.
 Placed = tuple[int, Region]
@@ -134,6 +138,38 @@ class RangeTree:
             previous_last = found.last
         if self._hit is not None:
             assert self._ranges.get(self._hit_first) is self._hit, self._hit
+
+
+def flat_index(regions: RangeTree, fallbacks: RangeTree, limit: int) -> FlatIndex:
+    """Make a function that finds the owner of an address by bisecting plain lists.
+
+    It speaks of the map as it is now, takes no lock, and is three times as fast as the trees. It
+    costs a copy of the map, so it is made when a map has been left alone for a while.
+
+    Returns:
+        From an address to the region there, else the fallback there, else `None`; and the last
+        address of which the same is true.
+    """
+    front, back = list(regions), list(fallbacks)
+    bases = [region._base for region in front]
+    lasts = [base + region._size - 1 for base, region in zip(bases, front, strict=True)]
+    holes = [*(base - 1 for base in bases), limit - 1]  # last address of the hole before a base
+    back_bases = [fallback._base for fallback in back]
+    back_lasts = [fallback.last for fallback in back]
+    back_holes = [*(base - 1 for base in back_bases), limit - 1]
+
+    def owner(address: int) -> tuple[Region | None, int]:
+        after = bisect_right(bases, address)
+        if after and address <= lasts[after - 1]:
+            return front[after - 1], lasts[after - 1]
+        hole_last = holes[after]
+        after = bisect_right(back_bases, address)
+        if after and address <= back_lasts[after - 1]:
+            last = back_lasts[after - 1]
+            return back[after - 1], last if last < hole_last else hole_last  # noqa: FURB136 - faster
+        return None, min(hole_last, back_holes[after])
+
+    return owner
 
 
 def _base_of(placed: Placed) -> int:

@@ -28,12 +28,12 @@ are one, and only the final state is judged, so that two regions can trade place
 changes both trees and empties every port's tables under the lock, or it raises and changes
 nothing. Then, with the lock free again, listeners hear the difference.
 
-Three locks' worth of rules, with two locks:
+Locks, of which there are two, and their order:
 
-- `_writers` (held by a change from its first look at the map until its listeners have returned,
-  and through a whole transaction) makes changes one after the other. Reentrant.
-- `_lookup` (held for the moments in which trees and tables change, and by a miss) is innermost:
-  no handler, listener or other foreign code ever runs under it.
+- The writers' lock (held by a change from its first look at the map until its listeners have
+  returned, and through a whole transaction) makes changes one after the other. Reentrant.
+- The lookup lock (held for the moments in which trees and tables change, and by a miss) is
+  innermost: no handler, listener or other foreign code ever runs under it.
 - Handlers run under no lock of the map. A handler may read and write through any port, add,
   move and remove regions, its own included.
 
@@ -332,7 +332,8 @@ class RegionMap(Changeable):
             flags = _FLAGS_OF[read is not None, write is not None]
         else:
             flags, read, write = _permitted(flags, read, write)
-        return Region(self, base, size, name, kind, flags, policy, read, write)
+        free_sizes = policy.free_sizes & self._resolver.sizes
+        return Region(self, base, size, name, kind, flags, policy, free_sizes, read, write)
 
     # -- looking ------------------------------------------------------------------------------
 

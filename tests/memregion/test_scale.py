@@ -4,7 +4,7 @@
 
 import pytest
 
-from vmmkit.errors import OverlapError
+from vmmkit.errors import OverlapError, UnmappedError
 from vmmkit.memregion import RegionMap
 
 COUNT = 1_000_000
@@ -71,3 +71,22 @@ def test_changing_takes_logarithmically_many_comparisons(mmio, comparisons):
     region.close()
     assert len(mmio) == COUNT
     assert 0 < comparisons() <= 500
+
+
+def test_flat_index_is_dropped_by_every_change():
+    """Misses are answered from a flat copy once enough have happened, and never a stale one."""
+    space = RegionMap()
+    regions = [space.add(number * 0x2000, 0x1000, read=read) for number in range(64)]
+    port = space.port(None)
+    for region in regions:
+        assert port.read(region.base, 1) == 0
+    assert space._resolver._index is not None
+    moved, old_base = regions[7], regions[7].base
+    moved.move(1 << 40)
+    assert space._resolver._index is None
+    for region in regions:
+        assert port.read(region.base + 1, 1) == 1
+    assert space._resolver._index is not None
+    with pytest.raises(UnmappedError):
+        port.read(old_base, 1)
+    space._check()

@@ -6,7 +6,6 @@ from typing import Final
 
 from oracle.forms import LDT, SS
 from oracle.native import WINDOWS, Case, Result
-
 from vmmkit.insn import Outcome
 
 AF, STATUS, DF = 0x10, 0x8D5, 0x400
@@ -70,14 +69,20 @@ def differences(case: Case, mnemonic: str, expected: Result, got: Result | Outco
 def _memory_differences(expected: bytes, got: bytes) -> list[str]:
     if expected == got:
         return []
-    first = next(at for at, pair in enumerate(zip(expected, got, strict=True)) if len(set(pair)) > 1)
-    start = 0
-    for address, size, _ in WINDOWS:
-        if first < start + size:
-            break
-        start += size
+    first = next(
+        at for at, pair in enumerate(zip(expected, got, strict=True)) if len(set(pair)) > 1
+    )
     want, have = (memory[first : first + 16].hex(" ") for memory in (expected, got))
-    return [f"memory at {address + first - start:#x} {want}, got {have}"]
+    return [f"memory at {_address_of(first):#x} {want}, got {have}"]
+
+
+def _address_of(offset: int) -> int:
+    """Address of a byte of the memory image."""
+    for address, size, _ in WINDOWS:
+        if offset < size:
+            return address + offset
+        offset -= size
+    raise ValueError(offset)
 
 
 def describe(case: Case) -> str:
@@ -86,7 +91,8 @@ def describe(case: Case) -> str:
         f"{name}={word:#x}" for name, word in zip(NAMES, case.gpr, strict=True) if word
     )
     selectors = " ".join(
-        f"{name}={selector:#x}" for name, selector in zip(SEGMENT_NAMES, case.selectors, strict=True)
+        f"{name}={selector:#x}"
+        for name, selector in zip(SEGMENT_NAMES, case.selectors, strict=True)
     )
     return (
         f"{case.mode}-bit {case.code.hex(' ')} at {case.rip:#x}, rflags={case.rflags:#x} "

@@ -5,8 +5,8 @@
 Bytes first: prefixes, the row's opcode, a random ModRM and what follows; `decode` then tells the
 length and where the memory operand is. Registers next: random and edge values, after which the
 operand's base register (or its displacement) is set so that the operand falls where it is
-interesting: within a page, across the end of one, on the read-only page, at the end of a segment, at
-a hole. If `decode` is wrong about the operand, the case merely lands elsewhere; it stays a case.
+interesting: within a page, across the end of one, on the read-only page, at the end of a segment,
+at a hole. If `decode` is wrong about the operand, the case merely lands elsewhere; it stays a case.
 """
 
 import struct
@@ -28,7 +28,6 @@ from oracle.native import (
     Case,
     Descriptor,
 )
-
 from vmmkit.errors import DecodeError, DecodeReason
 from vmmkit.insn import RIP_BASE, Instruction, Prefixes, decode
 from vmmkit.insn.optable import KINDS, OPS, ROWS
@@ -87,11 +86,14 @@ SELECTORS: Final = (
     *(ldt(DATA32) & ~3, ldt(DATA16) & ~1, USER_DATA & ~3),
 )
 
-EDGES: Final = tuple(
-    value & (1 << 64) - 1
-    for bits in (8, 16, 32, 48, 64)
-    for value in ((1 << bits) - 1, 1 << bits - 1, (1 << bits - 1) - 1, -(1 << bits - 1))
-) + (0, 1, 2, 3, 0x10, 0x55, 0xAA)
+EDGES: Final = (
+    *(
+        value & (1 << 64) - 1
+        for bits in (8, 16, 32, 48, 64)
+        for value in ((1 << bits) - 1, 1 << bits - 1, (1 << bits - 1) - 1, -(1 << bits - 1))
+    ),
+    *(0, 1, 2, 3, 0x10, 0x55, 0xAA),
+)
 
 LEGACY: Final = {
     "66": (b"\x66",),
@@ -193,8 +195,9 @@ def _instruction(rng: Random, form: Form, mode: int) -> tuple[bytes, Instruction
         insn = decode(code, mode)
     except DecodeError as error:
         # Whether "no instruction" or "too long" is said first is the processor's own affair.
-        sure = error.reason is DecodeReason.INVALID and len(prefixes) <= 4
-        return (code, None) if sure or error.reason is DecodeReason.TOO_LONG else None
+        invalid = error.reason is DecodeReason.INVALID or form.mnemonic == "INVALID"
+        unsure = error.reason is DecodeReason.UNKNOWN or (invalid and len(prefixes) > 4)
+        return None if unsure else (code, None)
     return (code[: insn.length], insn) if insn.row == form.row else None
 
 
@@ -241,7 +244,7 @@ def place(rng: Random, mode: int) -> int | None:
     if rng.random() < 0.04:
         return None
     places = PLACES + PLACES64 if mode == 64 else PLACES
-    (_, first, count), = rng.choices(places, [weight for weight, _, _ in places])
+    ((_, first, count),) = rng.choices(places, [weight for weight, _, _ in places])
     return first + rng.randrange(count)
 
 
@@ -256,6 +259,8 @@ class _State:
     def __init__(self, rng: Random, mode: int, image: bytes) -> None:
         self.rng, self.mode = rng, mode
         self.gpr = [value(rng) for _ in range(16)]
+        if rng.random() < 0.15:  # equal operands
+            self.gpr = [self.gpr[0]] * 16
         self.memory = bytearray(image)
         self.selectors = (
             *(rng.choice(choices[mode]) for choices in (DATA_CHOICES, CODE_CHOICES, STACK_CHOICES)),
@@ -291,12 +296,17 @@ class _State:
                 self.memory[at : at + len(data)] = data
             offset += size
 
+    def word(self) -> bytes:
+        """A memory operand; at times what a register holds."""
+        chosen = self.rng.choice(self.gpr) if self.rng.random() < 0.25 else value(self.rng)
+        return chosen.to_bytes(8, "little")
+
     def point(self, register: int, width: int, segment: int) -> None:
         """Point an implicit operand's register somewhere."""
         where = place(self.rng, self.mode)
         if where is not None:
             self.set(register, width, where - self.base(segment))
-            self.poke(where, value(self.rng).to_bytes(8, "little"))
+            self.poke(where, self.word())
 
 
 def _displace(code: bytes, old: int, new: int, address_size: int) -> bytes:
@@ -406,13 +416,21 @@ def trial(rng: Random, form: Form, mode: int, image: bytes) -> Trial | None:
         where = place(rng, mode)
         if where is not None:
             code = _aim(state, code, insn, rip, where)
-            state.poke(where, value(rng).to_bytes(8, "little"))
+            state.poke(where, state.word())
     if not _narrow(state, insn):
         return None
     flags = rng.getrandbits(12) & STATUS | (DF if rng.random() < 0.3 else 0)
     case = Case(
-        code, mode, tuple(state.gpr), flags, state.selectors, state.bases, bytes(state.memory),
-        rip, linear, single_step,
+        code,
+        mode,
+        tuple(state.gpr),
+        flags,
+        state.selectors,
+        state.bases,
+        bytes(state.memory),
+        rip,
+        linear,
+        single_step,
     )
     return Trial(form, case, insn)
 

@@ -12,15 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from oracle.forms import FS, LEGACY, Trial
-from oracle.native import Result
-
-from vmmkit.insn import Outcome
+from oracle.forms import FS, LEGACY, RSI, STRINGS, Trial
+from oracle.native import CODE, PAGE, Result
+from vmmkit.insn import RIP_BASE, Outcome
 
 STACK_FAULT, GP, PAGE_FAULT = 12, 13, 14
-NEAR_BRANCHES: Final = frozenset(
-    {"JMP", "JCC", "CALL", "RET", "LOOP", "LOOPE", "LOOPNE", "JCXZ"}
-)
+NEAR_BRANCHES: Final = frozenset({"JMP", "JCC", "CALL", "RET", "LOOP", "LOOPE", "LOOPNE", "JCXZ"})
+CONDITIONAL_BRANCHES: Final = NEAR_BRANCHES - {"JMP", "CALL", "RET"}
 PREFIX_BYTES: Final = b"".join(byte for group in LEGACY.values() for byte in group)
 OPERAND_SIZE: Final = 0x66
 
@@ -43,13 +41,9 @@ def _has_prefix(trial: Trial, *bytes_: int) -> bool:
 
 
 def _short_branch(trial: Trial, _processor: Result, _engine: Result | Outcome) -> bool:
-    return (
-        trial.case.mode == 64
-        and trial.form.mnemonic in NEAR_BRANCHES
-        and trial.insn is not None
-        and not trial.insn.rex & 8
-        and _has_prefix(trial, OPERAND_SIZE)
-    )
+    wide = trial.insn is not None and trial.insn.rex & 8
+    near = trial.form.mnemonic in NEAR_BRANCHES
+    return trial.case.mode == 64 and near and not wide and _has_prefix(trial, OPERAND_SIZE)
 
 
 def _selector_push(trial: Trial, _processor: Result, _engine: Result | Outcome) -> bool:
@@ -75,12 +69,38 @@ def _repeated_loop(trial: Trial, _processor: Result, _engine: Result | Outcome) 
 
 
 def _offset_not_canonical(trial: Trial, processor: Result, _engine: Result | Outcome) -> bool:
+    insn, gpr = trial.insn, trial.case.gpr
+    if trial.case.mode != 64 or insn is None or insn.segment < FS or processor.vector != GP:
+        return False
+    if trial.form.mnemonic in STRINGS:
+        return not _canonical(gpr[RSI])
+    base = trial.case.rip + insn.length if insn.base == RIP_BASE else gpr[insn.base]
+    index = gpr[insn.index] * insn.scale if insn.index >= 0 else 0
+    return not _canonical((base if insn.base >= 0 else 0) + index + insn.displacement)
+
+
+def _movsxd_reads_4(trial: Trial, processor: Result, _engine: Result | Outcome) -> bool:
     return (
-        trial.case.mode == 64
+        trial.form.mnemonic == "MOVSXD"
         and trial.insn is not None
-        and trial.insn.segment >= FS
+        and trial.insn.operand_size == 2
+        and processor.vector is not None
+    )
+
+
+def _branch_at_the_limit(trial: Trial, processor: Result, _engine: Result | Outcome) -> bool:
+    """The limits of the code segments that have one are the end of the code page."""
+    case = trial.case
+    return (
+        case.mode != 64
+        and trial.form.mnemonic in CONDITIONAL_BRANCHES
+        and case.linear == CODE + PAGE - len(case.code)
         and processor.vector == GP
     )
+
+
+def _canonical(address: int) -> bool:
+    return (address >> 47) & 0x1_FFFF in {0, 0x1_FFFF}
 
 
 AMD: Final = "AuthenticAMD"
@@ -114,6 +134,18 @@ KNOWN_DIFFERENCES: Final = (
         "the offset into FS or GS must itself be canonical; SDM vol. 1, Canonical Addressing: the "
         "linear address must",
         _offset_not_canonical,
+    ),
+    KnownDifference(
+        AMD,
+        "MOVSXD with a 16-bit operand size reads 4 bytes, of which it uses 2; SDM vol. 2B, MOVSXD: "
+        "r/m16",
+        _movsxd_reads_4,
+    ),
+    KnownDifference(
+        AMD,
+        "a taken conditional branch whose last byte is the last of the code segment may raise #GP, "
+        "now and then, with the same registers; the SDM checks the target only",
+        _branch_at_the_limit,
     ),
 )
 

@@ -19,7 +19,6 @@ from oracle.native import (
     Descriptor,
     Result,
 )
-
 from vmmkit.insn import WORD, Cpu, Done, Fault, Outcome, Segment
 
 # Guest-physical pages.
@@ -179,4 +178,3 @@ class Mirror:
     def system_tables_changed(self) -> bool:
         """Whether something wrote to GDT, LDT or TSS; every descriptor is accessed already."""
         return self.ram[TABLES : TABLES + PAGE] != self._tables
-

@@ -42,6 +42,7 @@ enum { NOT_ENTERED = 255, INT3 = 0xCC };
 enum { USER_CS = 0x33, USER_DS = 0x2B, RFLAGS_IF = 0x200, RFLAGS_FIXED = 2 };
 /* Exit status of a child that could not set itself up; native.py has the texts. */
 enum { OK, NO_MEMORY, NO_SIGNALS, NO_LDT };
+enum { SERVED = 3 }; /* the child's end of the socket */
 
 /* The instruction's registers, in the numbering of the instruction format: rAX, rCX, rDX, rBX,
  * rSP...; ES, CS, SS, DS, FS, GS. Before the run what is loaded, afterwards what was found. */
@@ -287,7 +288,7 @@ static void run_batch(oracle_batch *batch, uint64_t count, uint8_t *windows)
     alarm(0);
 }
 
-static int serve(oracle_batch *batch, int socket)
+static int serve(oracle_batch *batch)
 {
     uint8_t *windows = map_memory(batch);
     int failure = windows ? catch_signals() : NO_MEMORY;
@@ -297,9 +298,9 @@ static int serve(oracle_batch *batch, int socket)
         failure = write_ldt(batch);
     if (failure)
         return failure;
-    while (recv(socket, &count, sizeof count, 0) == sizeof count) {
+    while (recv(SERVED, &count, sizeof count, 0) == sizeof count) {
         run_batch(batch, count, windows);
-        send(socket, &count, sizeof count, MSG_NOSIGNAL);
+        send(SERVED, &count, sizeof count, MSG_NOSIGNAL);
     }
     return OK;
 }
@@ -314,8 +315,9 @@ static int start(oracle_batch *batch)
         return -1;
     child = fork();
     if (!child) {
-        close(ends[0]);
-        _exit(serve(batch, ends[1]));
+        dup2(ends[1], SERVED); /* nothing else that this program has open may be held open */
+        syscall(SYS_close_range, SERVED + 1, ~0u, 0);
+        _exit(serve(batch));
     }
     close(ends[1]);
     if (child < 0) {
@@ -327,11 +329,12 @@ static int start(oracle_batch *batch)
     return 0;
 }
 
-/* Close the socket, which ends the child if nothing else did; returns its wait status. */
+/* Shut the socket, which ends the child if nothing else did; returns its wait status. */
 static int stop(oracle_batch *batch)
 {
     int status = 0;
 
+    shutdown((int)batch->socket, SHUT_RDWR);
     close((int)batch->socket);
     while (waitpid((pid_t)batch->child, &status, 0) < 0 && errno == EINTR)
         continue;

@@ -4,7 +4,7 @@
 
 `Oracle.run_many` takes `Case`s (registers, segments, flags, memory, the bytes of one instruction)
 and returns `Result`s. `native.c` does the work in a child process; this half compiles it on first
-use (into `build/` beside this file, keyed by its text), packs the cases, and refuses instructions
+use (into `build/oracle/`, keyed by its text), packs the cases, and refuses instructions
 that would enter the kernel.
 
 The address space of a case, all of it user memory below 4 GiB::
@@ -42,7 +42,7 @@ import cffi
 
 HERE: Final = Path(__file__).resolve().parent
 SOURCE: Final = HERE / "native.c"
-BUILD: Final = HERE / "build"
+BUILD: Final = HERE.parents[1] / "build" / "oracle"
 
 PAGE: Final = 0x1000
 CODE: Final = 0x1000_0000
@@ -221,7 +221,7 @@ def _shared_object() -> Path:
     text = SOURCE.read_bytes()
     finished = BUILD / f"native-{hashlib.sha256(text).hexdigest()[:16]}.so"
     if not finished.exists():
-        BUILD.mkdir(exist_ok=True)
+        BUILD.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=BUILD) as folder:
             fresh = Path(folder) / finished.name
             flags = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fno-stack-protector")
@@ -263,7 +263,8 @@ class Oracle:
         batch = self._lib.oracle_allocate(BATCH)
         if batch == self._ffi.NULL:
             raise OracleError("no memory for a batch of cases")
-        self._batch = self._ffi.gc(batch, lambda raw: self._lib.oracle_free(raw, BATCH))
+        free = self._lib.oracle_free
+        self._batch = self._ffi.gc(batch, lambda raw: free(raw, BATCH))
         self._view = memoryview(self._ffi.buffer(self._batch, HEADER_SIZE + BATCH * CASE_SIZE))
         self._fill_header()
 
@@ -277,6 +278,16 @@ class Oracle:
         for descriptor in self.descriptors:
             WINDOW_FIELDS.pack_into(self._view, offset, *descriptor.fields())
             offset += WINDOW_FIELDS.size
+
+    @property
+    def child(self) -> int:
+        """Process id of the child, 0 before the first case and after a death."""
+        return int(HEADER.unpack_from(self._view)[1])
+
+    def close(self) -> None:
+        """End the child; the oracle cannot be used any more."""
+        self._view.release()
+        self._ffi.release(self._batch)
 
     def run(self, case: Case) -> Result:
         """Run one case."""
@@ -296,11 +307,11 @@ class Oracle:
         status = self._lib.oracle_run(self._batch, len(batch))
         if status == 0:
             return
-        (done,) = struct.unpack_from("=Q", self._view)
-        failure = SETUP_FAILURES.get(os.waitstatus_to_exitcode(status)) if status > 0 else "no fork"
-        if failure:
-            raise OracleError(failure)
-        ended = os.waitstatus_to_exitcode(status)
+        if status < 0:
+            raise OracleError("no child process can be started")
+        done, ended = HEADER.unpack_from(self._view)[0], os.waitstatus_to_exitcode(status)
+        if ended in SETUP_FAILURES:
+            raise OracleError(SETUP_FAILURES[ended])
         raise OracleError(f"case {done} ended the child with {ended}: {_shown(batch[done])}")
 
 
@@ -317,10 +328,14 @@ def available() -> str | None:
         return "the oracle needs a 64-bit program on x86-64 Linux"
     if _compiler() is None:
         return "the oracle needs a C compiler"
+    if "libasan" in Path("/proc/self/maps").read_text():
+        return "the oracle clears the first 4 GiB, where AddressSanitizer has its shadow memory"
     if not _has_fsgsbase():
         return "the oracle needs FSGSBASE"
     try:
-        oracle = Oracle([Descriptor(0, 0xFFFF_FFFF, "code"), Descriptor(CODE, 0xFFFF, "code", False)])
+        oracle = Oracle(
+            [Descriptor(0, 0xFFFF_FFFF, "code"), Descriptor(CODE, 0xFFFF, "code", False)]
+        )
         probes = [Case(b"\xf9"), Case(b"\xf9", 32, selectors=(0x2B, 7, 0x2B, 0x2B, 0, 0))]
         probes.append(Case(b"\xf9", 16, selectors=(0x2B, 15, 0x2B, 0x2B, 0, 0), rip=0, linear=CODE))
         results = list(oracle.run_many(probes))
