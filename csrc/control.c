@@ -38,7 +38,8 @@ static inline int execute_push(context *c)
     target where;
     span stack;
     if (c->row->kinds[0] == VMMKIT_KIND_F)
-        return push_value(c, segment_words(c, segment_number(c))[SELECTOR], size == 4 ? 2 : size);
+        return push_value(c, segment_words(c, segment_number(c))[SELECTOR] & 0xFFFF,
+                          size == 4 ? 2 : size);
     if (c->row->kinds[0] == VMMKIT_KIND_I)
         return push_value(c, (uint64_t)c->insn.immediate, size);
     TRY(locate_target(c, 0, &where));
@@ -170,13 +171,6 @@ static inline unsigned iopl(const context *c)
     return (unsigned)(c->cpu->rflags >> 12) & 3;
 }
 
-static int system_load(context *c, uint64_t linear, unsigned size, uint64_t *value)
-{
-    span where;
-    TRY(locate_linear(c, linear, size, INTENT_SYSTEM, &where));
-    return load(c, &where, value);
-}
-
 static NOINLINE int check_bitmap(context *c, unsigned port, unsigned size)
 {
     const uint64_t *words = segment_words(c, TR);
@@ -228,21 +222,33 @@ static inline int execute_hlt(context *c)
     return c->cpl ? fault(c, GP, 0, 0) : VMMKIT_EXIT_HALT;
 }
 
+static inline int interrupt_flag(context *c, uint64_t *flag)
+{
+    uint64_t extension = c->cpu->rflags & RFLAGS_VM ? CR4_VME : CR4_PVI;
+    *flag = IF;
+    if (c->cpl <= iopl(c))
+        return 0;
+    *flag = VIF;
+    return c->cpl == 3 && c->cpu->cr4 & extension ? 0 : fault(c, GP, 0, 0);
+}
+
 static inline int execute_cli(context *c)
 {
-    if (c->cpl > iopl(c))
-        return fault(c, GP, 0, 0);
-    c->cpu->rflags &= ~(uint64_t)IF;
+    uint64_t flag;
+    TRY(interrupt_flag(c, &flag));
+    c->cpu->rflags &= ~flag;
     return 0;
 }
 
 static inline int execute_sti(context *c)
 {
-    if (c->cpl > iopl(c))
+    uint64_t flag;
+    TRY(interrupt_flag(c, &flag));
+    if (flag == VIF && c->cpu->rflags & VIP)
         return fault(c, GP, 0, 0);
-    if (!(c->cpu->rflags & IF))
+    if (flag == IF && !(c->cpu->rflags & IF))
         c->shadow = SHADOW_STI;
-    c->cpu->rflags |= IF;
+    c->cpu->rflags |= flag;
     return 0;
 }
 

@@ -235,6 +235,7 @@ static inline int take_operands(decoder *d)
             TRY(take(d, sizes[d->row->types[place]], &out->immediate));
         } else if (kind == VMMKIT_KIND_O) {
             TRY(take(d, out->address_size, &out->displacement));
+            out->displacement &= (int64_t)mask_of(out->address_size);
             if (out->segment < 0)
                 out->segment = DS;
         } else if (kind == VMMKIT_KIND_S && (out->modrm >> 3 & 7) > 5) {

@@ -17,9 +17,24 @@
 
 #define PAGE 4096u
 #define LARGEST_BUDGET (((uint64_t)1 << 63) - 1)
+
+#if defined(__GNUC__)
 #define NOINLINE __attribute__((noinline))
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#define ATOMIC_LOAD(pointer) __atomic_load_n(pointer, __ATOMIC_RELAXED)
+#define ATOMIC_STORE(pointer, value) __atomic_store_n(pointer, value, __ATOMIC_RELAXED)
+#else
+#define NOINLINE
+#define LIKELY(condition) (condition)
+#define UNLIKELY(condition) (condition)
+#define ATOMIC_LOAD(pointer) (*(pointer))
+#define ATOMIC_STORE(pointer, value) (*(pointer) = (value))
+#endif
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "guest RAM is little-endian, and this engine reads it as the host does; use VMMKIT_NATIVE=0"
+#endif
+
 #define TRY(call)                                                                                  \
     do {                                                                                           \
         int stop_ = (call);                                                                        \
@@ -44,7 +59,9 @@ enum {
     DF = 0x400,
     OF = 0x800,
     STATUS = CF | PF | AF | ZF | SF | OF,
-    RFLAGS_VM = 1 << 17
+    RFLAGS_VM = 1 << 17,
+    VIF = 1 << 19,
+    VIP = 1 << 20
 };
 
 enum { UD = 6, NP = 11, STACK_FAULT = 12, GP = 13, PAGE_FAULT = 14 };
@@ -54,6 +71,8 @@ enum { READABLE = 1, WRITTEN = 2 };
 #define CR0_PE 1u
 #define CR0_WP (1u << 16)
 #define CR0_PG (1u << 31)
+#define CR4_VME 1u
+#define CR4_PVI 2u
 #define CR4_LA57 (1u << 12)
 #define EFER_LMA (1u << 10)
 #define EFER_NXE (1u << 11)
@@ -96,6 +115,8 @@ typedef struct {
     uint64_t ordinal;
     uint64_t batch;
     uint64_t elements;
+    uint64_t pages; /* translations made by this run of the instruction */
+    uint64_t pages_known; /* of which so many were made by an earlier run */
     uint8_t code[16];
     unsigned code_length;
     unsigned shadow;

@@ -185,7 +185,7 @@ static inline int execute_movsx(context *c)
 
 static inline int execute_mov_from_segment(context *c)
 {
-    uint64_t selector = segment_words(c, c->insn.modrm >> 3 & 7)[SELECTOR];
+    uint64_t selector = segment_words(c, c->insn.modrm >> 3 & 7)[SELECTOR] & 0xFFFF;
     unsigned size = c->insn.modrm >= 0xC0 ? c->insn.operand_size : 2;
     target where;
     TRY(locate_target(c, 0, &where));

@@ -82,7 +82,7 @@ def enumerations() -> str:
     )
     flags = {name.upper(): 1 << bit for bit, name in enumerate(TABLE["ATTRIBUTES"])}
     cells = {name: TABLE[name] for name in ("UNKNOWN", "INVALID", "SPLIT")}
-    limits = {name: RECORD[name] for name in ("MAX_LENGTH", "LOG_CAPACITY", "STEP_BATCH")}
+    limits = {name: RECORD[name] for name in ("MAX_LENGTH", "LOG_CAPACITY", "PAGE_CAPACITY", "STEP_BATCH")}
     for prefix, names in (
         ("PREFIX", RECORD["PREFIX_BITS"]),
         ("FLAG", flags),
@@ -112,7 +112,7 @@ def arrays() -> str:
         "uint8_t access;",
         "uint8_t modrm;",
     ]
-    digest = TABLE["digest"](RECORD["CPU_FIELDS"], RECORD["INSN_FIELDS"], RECORD["reasons"]())
+    digest = TABLE["digest"](RECORD["layout"]())
     sizes = TABLE["TYPE_SIZES"]
     return (
         struct("row", row_fields)
@@ -143,7 +143,7 @@ ffibuilder.set_source(
     "vmmkit.insn._native",
     source(),
     include_dirs=[str(HERE)],
-    depends=[str(HERE / name) for name in (*SOURCES, "engine.h")]
+    depends=[str(HERE / name) for name in (*SOURCES, "engine.h", "ffi_build.py")]
     + [str(INSN / "optable.py"), str(INSN / "_record.py")],
     extra_compile_args=["-std=c11", "-O2"],
     py_limited_api=True,

@@ -21,6 +21,13 @@ static inline int unsupported(context *c, unsigned reason, uint64_t address)
     return VMMKIT_EXIT_UNSUPPORTED;
 }
 
+/* What comes next is a new instruction, element or phase: its accesses count from zero. */
+static inline void forget_accesses(context *c)
+{
+    c->cpu->log_count = c->ordinal = 0;
+    c->pages = c->pages_known = 0;
+}
+
 static inline const vmmkit_piece *piece_at(const context *c, uint64_t gpa, unsigned size)
 {
     for (size_t i = 0; i < c->pieces; i++) {
@@ -45,6 +52,31 @@ static NOINLINE int device(context *c, int kind, uint64_t address, unsigned size
     return kind;
 }
 
+/*
+ * Naturally aligned accesses are single copies, as on the processor, whatever else runs meanwhile
+ * (SDM vol. 3A, "Guaranteed Atomic Operations"); others may tear.
+ */
+#define LOAD_AS(type)                                                                              \
+    do {                                                                                           \
+        type copy_;                                                                                \
+        if (LIKELY((uintptr_t)host % sizeof copy_ == 0))                                           \
+            copy_ = ATOMIC_LOAD((const type *)(const void *)host);                                 \
+        else                                                                                       \
+            memcpy(&copy_, host, sizeof copy_);                                                    \
+        return copy_;                                                                              \
+    } while (0)
+
+#define STORE_AS(type)                                                                             \
+    do {                                                                                           \
+        type copy_ = (type)value;                                                                  \
+        if (LIKELY((uintptr_t)host % sizeof copy_ == 0))                                           \
+            ATOMIC_STORE((type *)(void *)host, copy_);                                             \
+        else                                                                                       \
+            memcpy(host, &copy_, sizeof copy_);                                                    \
+        return;                                                                                    \
+    } while (0)
+
+/* Sizes 1, 2, 4 and 8, or less than 8 for a part of an access that crosses a page. */
 static inline uint64_t load_host(const uint8_t *host, unsigned size)
 {
     uint64_t value = 0;
@@ -52,14 +84,11 @@ static inline uint64_t load_host(const uint8_t *host, unsigned size)
     case 1:
         return host[0];
     case 2:
-        return (uint64_t)host[0] | (uint64_t)host[1] << 8;
+        LOAD_AS(uint16_t);
     case 4:
-        return (uint64_t)host[0] | (uint64_t)host[1] << 8 | (uint64_t)host[2] << 16 |
-               (uint64_t)host[3] << 24;
+        LOAD_AS(uint32_t);
     case 8:
-        for (unsigned i = 0; i < 8; i++)
-            value |= (uint64_t)host[i] << (8 * i);
-        return value;
+        LOAD_AS(uint64_t);
     default:
         for (unsigned i = 0; i < size; i++)
             value |= (uint64_t)host[i] << (8 * i);
@@ -69,8 +98,20 @@ static inline uint64_t load_host(const uint8_t *host, unsigned size)
 
 static inline void store_host(uint8_t *host, unsigned size, uint64_t value)
 {
-    for (unsigned i = 0; i < size; i++)
-        host[i] = (uint8_t)(value >> (8 * i));
+    switch (size) {
+    case 1:
+        host[0] = (uint8_t)value;
+        return;
+    case 2:
+        STORE_AS(uint16_t);
+    case 4:
+        STORE_AS(uint32_t);
+    case 8:
+        STORE_AS(uint64_t);
+    default:
+        for (unsigned i = 0; i < size; i++)
+            host[i] = (uint8_t)(value >> (8 * i));
+    }
 }
 
 /* Size of the next piece of a device access; only a page crossing makes odd sizes to cut. */
@@ -160,23 +201,7 @@ static inline int store(context *c, const span *where, uint64_t value)
     const fragment *part = &where->part[0];
     if (UNLIKELY(where->count != 1 || !part->host))
         return store_parts(c, where, value);
-    switch (part->size) {
-    case 1:
-        store_host(part->host, 1, value);
-        break;
-    case 2:
-        store_host(part->host, 2, value);
-        break;
-    case 4:
-        store_host(part->host, 4, value);
-        break;
-    case 8:
-        store_host(part->host, 8, value);
-        break;
-    default:
-        store_host(part->host, part->size, value);
-        break;
-    }
+    store_host(part->host, part->size, value);
     return 0;
 }
 

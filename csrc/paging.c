@@ -82,6 +82,26 @@ static NOINLINE int walk_tables(context *c, uint64_t linear, unsigned intent, ui
     return 0;
 }
 
+/* The n-th translation of an instruction stays what it was when the instruction first made it. */
+static inline int logged_walk(context *c, uint64_t linear, unsigned intent, uint64_t *gpa)
+{
+    vmmkit_cpu *cpu = c->cpu;
+    uint64_t page = c->pages;
+    if (UNLIKELY(page < c->pages_known && page < VMMKIT_LIMIT_PAGE_CAPACITY)) {
+        *gpa = (cpu->page_gpa[page] & ~(uint64_t)(PAGE - 1)) | (linear & (PAGE - 1));
+        c->ordinal = cpu->page_ordinal[page];
+        c->pages++;
+        return 0;
+    }
+    TRY(walk_tables(c, linear, intent, gpa));
+    c->pages++;
+    if (page < VMMKIT_LIMIT_PAGE_CAPACITY) {
+        cpu->page_gpa[page] = *gpa;
+        cpu->page_ordinal[page] = c->ordinal;
+    }
+    return 0;
+}
+
 static inline int translate(context *c, uint64_t linear, unsigned intent, uint64_t *gpa)
 {
     *gpa = linear;
@@ -89,7 +109,7 @@ static inline int translate(context *c, uint64_t linear, unsigned intent, uint64
         return 0;
     if (!(c->cpu->efer & EFER_LMA))
         return unsupported(c, VMMKIT_UNSUPPORTED_PAGING_MODE, linear);
-    return walk_tables(c, linear, intent, gpa);
+    return logged_walk(c, linear, intent, gpa);
 }
 
 static inline int locate_linear(context *c, uint64_t linear, unsigned size, unsigned intent,

@@ -87,14 +87,13 @@ static inline int execute(context *c)
     }
 }
 
+/* The size is one of the engine's own unless somebody else wrote the record. */
 static inline void take_answer(vmmkit_cpu *cpu, uint64_t answer)
 {
-    uint64_t pending = cpu->log_pending;
+    uint64_t pending = cpu->log_pending, size = cpu->exit_size < 8 ? cpu->exit_size : 8;
     int reads = pending == VMMKIT_EXIT_READ || pending == VMMKIT_EXIT_PORT_IN;
     uint64_t slot = cpu->log_count % VMMKIT_LIMIT_LOG_CAPACITY;
-    if (!pending)
-        return;
-    cpu->log_value[slot] = reads ? answer & mask_of((unsigned)cpu->exit_size) : 0;
+    cpu->log_value[slot] = reads ? answer & mask_of((unsigned)size) : 0;
     cpu->log_count++;
     cpu->log_pending = 0;
 }
@@ -164,7 +163,8 @@ static inline int fetch(context *c)
         TRY(fetch_page(c, following, VMMKIT_LIMIT_MAX_LENGTH - c->code_length));
         failure = decode_here(c);
     }
-    cpu->log_count = c->ordinal = 0;
+    /* The answers so far were for the page tables on the way to the code. */
+    forget_accesses(c);
     cpu->code_length = c->code_length;
     return failure ? refusal(c, failure) : 0;
 }
@@ -178,7 +178,11 @@ static NOINLINE int stopped(context *c, int kind)
     if (kind == VMMKIT_EXIT_UNSUPPORTED)
         cpu->exit_size = c->code_length;
     if (kind == VMMKIT_EXIT_FAULT || kind == VMMKIT_EXIT_UNSUPPORTED)
-        cpu->log_count = cpu->code_length = 0;
+        cpu->log_count = cpu->page_count = cpu->code_length = 0;
+    else
+        cpu->page_count = c->pages;
+    cpu->code_rip = cpu->rip;
+    cpu->code_mode = (uint64_t)c->mode;
     return kind;
 }
 
@@ -187,7 +191,8 @@ static inline int one(context *c, uint64_t batch)
 {
     vmmkit_cpu *cpu = c->cpu;
     int kind;
-    c->ordinal = 0;
+    c->ordinal = c->pages = 0;
+    c->pages_known = cpu->page_count;
     c->elements = 1;
     c->batch = batch;
     c->shadow = 0;
@@ -200,7 +205,7 @@ static inline int one(context *c, uint64_t batch)
     kind = execute(c);
     if (UNLIKELY(kind > 0 && kind != VMMKIT_EXIT_HALT))
         return stopped(c, kind);
-    cpu->log_count = cpu->code_length = 0;
+    cpu->log_count = cpu->page_count = cpu->code_length = 0;
     cpu->interrupt_shadow = c->shadow;
     if (UNLIKELY(kind == BATCH_USED))
         return VMMKIT_EXIT_DONE;
@@ -209,20 +214,42 @@ static inline int one(context *c, uint64_t batch)
     return kind ? kind : VMMKIT_EXIT_DONE;
 }
 
+/* Takes the answer for the instruction in flight, or forgets what is left of an abandoned one. */
+static inline int begin_run(context *c, uint64_t answer)
+{
+    vmmkit_cpu *cpu = c->cpu;
+    if (!cpu->log_pending) {
+        cpu->log_count = cpu->page_count = cpu->code_length = 0;
+        return 0;
+    }
+    begin_mode(c);
+    if (cpu->code_rip != cpu->rip || cpu->code_mode != (uint64_t)c->mode)
+        return VMMKIT_EXIT_STALE;
+    take_answer(cpu, answer);
+    return 0;
+}
+
 static int run_to_limit(const vmmkit_vcpu *vcpu, uint64_t answer)
 {
     vmmkit_cpu *cpu = vcpu->cpu;
+    int in_flight = cpu->log_pending != 0; /* goes on whatever the limit */
     context c;
     memset(&c, 0, sizeof c);
     c.cpu = cpu;
     c.ram = vcpu->ram;
     c.pieces = vcpu->pieces;
-    take_answer(cpu, answer);
+    TRY(begin_run(&c, answer));
     for (;;) {
         uint64_t left = cpu->limit - cpu->retired; /* both counters may wrap */
         int kind;
-        if (left - 1 >= LARGEST_BUDGET)
-            return VMMKIT_EXIT_BUDGET;
+        if (UNLIKELY(left - 1 >= LARGEST_BUDGET || ATOMIC_LOAD(&cpu->kick))) {
+            if (!in_flight) {
+                cpu->kick = 0;
+                return VMMKIT_EXIT_BUDGET;
+            }
+            left = 1;
+        }
+        in_flight = 0;
         kind = one(&c, cpu->batch ? cpu->batch : left);
         if (kind != VMMKIT_EXIT_DONE)
             return kind;

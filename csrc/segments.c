@@ -148,6 +148,15 @@ static int check_descriptor(context *c, int segment, unsigned selector, uint64_t
     return rights & ATTR_P ? 0 : fault(c, NP, error, 0);
 }
 
+static int system_load(context *c, uint64_t linear, unsigned size, uint64_t *value)
+{
+    span where;
+    if (c->cpu->efer & EFER_LMA && !is_canonical(c, linear))
+        return fault(c, GP, 0, 0);
+    TRY(locate_linear(c, linear, size, INTENT_SYSTEM, &where));
+    return load(c, &where, value);
+}
+
 static int mark_accessed(context *c, uint64_t address, uint64_t attributes)
 {
     span where;
@@ -160,7 +169,6 @@ static int mark_accessed(context *c, uint64_t address, uint64_t attributes)
 static NOINLINE int load_segment(context *c, int segment, unsigned selector)
 {
     uint64_t address, descriptor, limit, attributes;
-    span where;
     if (c->real) {
         segment_words(c, segment)[SELECTOR] = selector;
         segment_words(c, segment)[BASE] = (uint64_t)selector << 4;
@@ -169,8 +177,7 @@ static NOINLINE int load_segment(context *c, int segment, unsigned selector)
     if (!(selector & 0xFFFC))
         return load_null(c, segment, selector);
     TRY(descriptor_address(c, selector, &address));
-    TRY(locate_linear(c, address, 8, INTENT_SYSTEM, &where));
-    TRY(load(c, &where, &descriptor));
+    TRY(system_load(c, address, 8, &descriptor));
     attributes = descriptor >> 40 & 0xF0FF;
     limit = (descriptor & 0xFFFF) | (descriptor >> 32 & 0xF0000);
     if (attributes & ATTR_G)

@@ -49,7 +49,7 @@ static NOINLINE int execute_string(context *c)
     while (count) {
         TRY(element(c));
         write_register(c, RCX, width, --count);
-        c->cpu->log_count = c->ordinal = 0;
+        forget_accesses(c);
         if (!count)
             break;
         c->cpu->retired++;

@@ -8,6 +8,7 @@ from vmmkit.backends import SoftVcpu
 from vmmkit.errors import GuestMemoryError, HandlerError, StepError, UnmappedError
 from vmmkit.insn import (
     BudgetSpent,
+    Done,
     Fault,
     Halt,
     PortIn,
@@ -273,3 +274,53 @@ def test_read_only_ram_is_rom(engine):
     vcpu.state.enter_protected_mode(0)
     assert vcpu.run() == Write(4, 1, 0)
     assert vcpu.run() == Halt(6)
+
+
+def test_run_through_tries_a_refused_write_once_more(boot):
+    """A write that a port refused was once lost by running on."""
+    mmio, pio, log = RegionMap(name="mmio"), RegionMap(address_bits=16, name="pio"), []
+    ports = mmio.port(0), pio.port(0)
+    vcpu = boot("8903 f4", rbx=MMIO, rax=5)
+    with pytest.raises(UnmappedError):
+        vcpu.run_through(*ports)
+    mmio.add(MMIO, 8, write=lambda *access: log.append(access), name="late")
+    assert vcpu.run_through(*ports) == Halt(CODE + 3)
+    assert log == [(0, 0, 4, 5)]
+
+
+def test_running_on_past_a_refused_write_counts_it_as_done(boot):
+    mmio, pio = RegionMap(name="mmio"), RegionMap(address_bits=16, name="pio")
+    vcpu = boot("8903 f4", rbx=MMIO)
+    with pytest.raises(UnmappedError):
+        vcpu.run_through(mmio.port(0), pio.port(0))
+    assert vcpu.run() == Halt(CODE + 3)
+
+
+def test_run_through_does_a_read_that_run_left_undone(boot):
+    machine = Machine()
+    vcpu = boot("8b03 f4", rbx=MMIO)
+    assert vcpu.run() == Read(MMIO, 4)
+    assert vcpu.run_through(machine.mmio.port(0), machine.pio.port(0)) == Halt(CODE + 3)
+    assert machine.log == [("read", 0, 4)]
+
+
+def test_run_through_does_not_repeat_a_write_that_the_owner_did(boot):
+    machine = Machine()
+    vcpu = boot("8903 f4", rbx=MMIO)
+    assert vcpu.run() == Write(MMIO, 4, 0)
+    assert vcpu.run_through(machine.mmio.port(0), machine.pio.port(0)) == Halt(CODE + 3)
+    assert machine.log == []
+
+
+def test_step_completes_the_access_in_flight_and_nothing_more(boot):
+    vcpu = boot("8903 40 f4", rbx=MMIO)
+    assert vcpu.run() == Write(MMIO, 4, 0)
+    assert vcpu.awaits_answer
+    assert vcpu.step() == Done(CODE + 2, 0)
+    assert (vcpu.awaits_answer, vcpu.state.rax) == (False, 0)
+
+
+def test_kick_ends_a_run(boot):
+    vcpu = boot("ebfe")
+    vcpu.kick()
+    assert vcpu.run() == BudgetSpent(CODE)

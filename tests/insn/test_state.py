@@ -60,7 +60,10 @@ def test_words_hold_what_is_stored_and_nothing_else_moves(value, name):
         assert getattr(state, other) == getattr(before, other)
 
 
-@given(values=st.tuples(WORD, WORD, WORD, WORD), name=st.sampled_from(SEGMENTS))
+SELECTOR, LIMIT = st.integers(0, 0xFFFF), st.integers(0, 0xFFFF_FFFF)
+
+
+@given(values=st.tuples(SELECTOR, WORD, LIMIT, WORD), name=st.sampled_from(SEGMENTS))
 def test_segments_hold_what_is_stored_and_nothing_else_moves(values, name):
     state, before = CpuState(), CpuState()
     setattr(state, name, values)

@@ -16,7 +16,7 @@ from oracle.forms import FS, LEGACY, RSI, STRINGS, Trial
 from oracle.native import CODE, PAGE, Result
 from vmmkit.insn import RIP_BASE, Outcome
 
-STACK_FAULT, GP, PAGE_FAULT = 12, 13, 14
+GP: Final = 13
 NEAR_BRANCHES: Final = frozenset({"JMP", "JCC", "CALL", "RET", "LOOP", "LOOPE", "LOOPNE", "JCXZ"})
 CONDITIONAL_BRANCHES: Final = NEAR_BRANCHES - {"JMP", "CALL", "RET"}
 PREFIX_BYTES: Final = b"".join(byte for group in LEGACY.values() for byte in group)
@@ -52,15 +52,6 @@ def _selector_push(trial: Trial, _processor: Result, _engine: Result | Outcome) 
         and trial.form.text.endswith("Fw")
         and trial.insn is not None
         and trial.insn.operand_size == 4
-    )
-
-
-def _call_order(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
-    return (
-        trial.form.mnemonic == "CALL"
-        and isinstance(engine, Result)
-        and engine.vector == GP
-        and processor.vector in {STACK_FAULT, PAGE_FAULT}
     )
 
 
@@ -117,12 +108,6 @@ KNOWN_DIFFERENCES: Final = (
         "PUSH of a segment register with a 32-bit operand size writes 32 bits; SDM vol. 2B, PUSH: "
         "recent processors write 16 and leave the rest of the slot",
         _selector_push,
-    ),
-    KnownDifference(
-        AMD,
-        "CALL reports a stack fault before a target outside of the code segment; SDM vol. 2A, "
-        "CALL, Operation: the target first",
-        _call_order,
     ),
     KnownDifference(
         AMD,

@@ -68,7 +68,7 @@ class SoftVcpu:
         EngineError: no such engine.
     """
 
-    __slots__ = ("_answer", "_cpu", "_words")
+    __slots__ = ("_answer", "_cpu", "_refused", "_words")
 
     def __init__(
         self,
@@ -81,11 +81,20 @@ class SoftVcpu:
         self._cpu = Cpu(ram, engine=engine, state=state)
         self._words = self._cpu.state.words
         self._answer: int | None = None
+        self._refused = False  # whether a port has raised for the access in flight
 
     @property
     def state(self) -> CpuState:
-        """The registers; change them only while no exit awaits completion."""
+        """The registers; change them only while `awaits_answer` is false."""
         return self._cpu.state
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether an instruction is in flight: the last exit was a device access, read or write.
+
+        `step` completes it and executes nothing else.
+        """
+        return self._cpu.awaits_answer
 
     @property
     def engine(self) -> str:
@@ -119,13 +128,33 @@ class SoftVcpu:
             StepError: the last exit was a read and nobody completed it; or a budget below 1.
         """
         outcome = self._cpu.run(budget, self._answer)
-        self._answer = None
+        self._answer, self._refused = None, False
         return outcome
+
+    def step(self) -> Outcome:
+        """Complete the instruction in flight, or execute one; `Done` or another exit.
+
+        Raises:
+            StepError: as `run`.
+        """
+        outcome = self._cpu.step(self._answer)
+        self._answer, self._refused = None, False
+        return outcome
+
+    def kick(self) -> None:
+        """End the run in progress, or else the next one, at an instruction boundary.
+
+        For other threads than the vCPU's; the run returns `BudgetSpent`.
+        """
+        self._cpu.kick()
 
     def run_through(
         self, mmio: AccessPort, pio: AccessPort, budget: int = DEFAULT_BUDGET
     ) -> Outcome:
         """Run, doing device accesses through ports, until an exit that no port can serve.
+
+        An access that the last exit left undone is done first: a read that was not completed, or
+        one that a port refused by raising.
 
         Args:
             mmio: port of the guest-physical address map.
@@ -137,14 +166,19 @@ class SoftVcpu:
 
         Raises:
             StepError: as `run`.
-            RegionError: whatever a port raises. The access still awaits its answer then: `complete`
-                it and go on, or `abandon` it.
+            RegionError: whatever a port raises. The access is still in flight: call `run_through`
+                to try it once more, `complete` a read or `run` on past a write, or `abandon` it.
         """
         words, resume = self._words, self._cpu.resume
-        outcome = self.run(budget)
         kind = words[PENDING]
-        if not kind:
-            return outcome
+        if self._answer is None and (kind in {READ, PORT_IN} or (kind and self._refused)):
+            self._cpu.allow(budget)
+        else:
+            outcome = self.run(budget)
+            kind = words[PENDING]
+            if not kind:
+                return outcome
+        self._refused = True  # unless the loop below comes to its end
         while True:
             if kind == READ:
                 answer = mmio.read(words[ADDRESS], words[SIZE])
@@ -157,10 +191,11 @@ class SoftVcpu:
                 answer = 0
                 pio.write(words[ADDRESS], words[SIZE], words[VALUE])
             else:
+                self._refused = False
                 return self._cpu.outcome(kind)
             kind = resume(answer)
 
     def abandon(self) -> None:
         """Forget the instruction that awaits completion; the next run starts it afresh."""
-        self._answer = None
+        self._answer, self._refused = None, False
         self._cpu.abandon()

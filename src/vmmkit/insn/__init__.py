@@ -78,7 +78,7 @@ __all__ = [
 
 _DECODE: Final = {name: engine_named(name).decode for name in available_engines()}
 _DEFAULT: Final = _DECODE[IMPLEMENTATION]
-_MODES: Final = (16, 32, 64)
+_MODES: Final = {16: 16, 32: 32, 64: 64}
 _NEW: Final = tuple.__new__  # a third of the cost of calling the class
 
 
@@ -97,11 +97,13 @@ def decode(code: Buffer, mode: int, *, engine: str | None = None) -> Instruction
         EngineError: no such engine.
     """
     window = bytes(memoryview(code)[:MAX_LENGTH]) if type(code) is not bytes else code
-    if mode not in _MODES:
+    try:
+        known_mode = _MODES[mode]
+    except (KeyError, TypeError):
         message = f"mode is 16, 32 or 64, not {mode!r}"
-        raise ValueError(message)
+        raise ValueError(message) from None
     function = _DEFAULT if engine is None else engine_named(engine).decode
-    fields = function(window, mode)
+    fields = function(window, known_mode)
     if isinstance(fields, int):
         raise _failure(fields, window[:MAX_LENGTH], mode)
     return _NEW(Instruction, fields)

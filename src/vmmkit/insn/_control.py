@@ -25,7 +25,6 @@ from vmmkit.insn._execute import (
 )
 from vmmkit.insn._flags import CF, DF, IF, ZF, condition, mask_of
 from vmmkit.insn._memory import HALT, PORT_IN, PORT_OUT, Context, Span
-from vmmkit.insn._paging import INTENT_SYSTEM, locate_linear
 from vmmkit.insn._record import WORD
 from vmmkit.insn._segments import (
     ATTRIBUTES,
@@ -41,6 +40,7 @@ from vmmkit.insn._segments import (
     locate,
     locate_stack,
     stack_mask,
+    system_load,
 )
 
 __all__ = ["CONTROL"]
@@ -48,6 +48,10 @@ __all__ = ["CONTROL"]
 RCX, RSP = 1, 4
 RFLAGS_VM: Final = 1 << 17
 SHADOW_STI: Final = 1
+VIF: Final = 1 << 19
+VIP: Final = 1 << 20
+CR4_VME: Final = 1 << 0
+CR4_PVI: Final = 1 << 1
 CR0_PE: Final = 1
 TSS_IO_BASE: Final = 102  # SDM vol. 3A, "32-Bit Task-State Segment (TSS)" and its 64-bit form
 TSS_BUSY_TYPES: Final = (9, 11)  # available and busy 32/64-bit TSS
@@ -80,7 +84,7 @@ def _push(context: Context) -> None:
     size = context.operand_size
     if context.row.kinds[0] == F:
         # SDM vol. 2B, PUSH: with a 32-bit operand size recent processors write 16 bits only.
-        selector = context.words[SEGMENT + 4 * _segment_number(context) + SELECTOR]
+        selector = context.words[SEGMENT + 4 * _segment_number(context) + SELECTOR] & 0xFFFF
         _push_value(context, selector, 2 if size == 4 else size)
         return
     if context.row.kinds[0] == I:
@@ -203,11 +207,11 @@ def _bitmap_denies(context: Context, port: int, size: int) -> bool:
     base, limit = context.words[start + BASE], context.words[start + LIMIT]
     if context.words[start + ATTRIBUTES] & 15 not in TSS_BUSY_TYPES or limit < TSS_IO_BASE + 1:
         return True
-    map_base = context.load(locate_linear(context, base + TSS_IO_BASE, 2, INTENT_SYSTEM))
+    map_base = system_load(context, base + TSS_IO_BASE, 2)
     offset = map_base + port // 8
     if offset + 1 > limit:
         return True
-    bits = context.load(locate_linear(context, base + offset, 2, INTENT_SYSTEM))
+    bits = system_load(context, base + offset, 2)
     return bool(bits >> (port & 7) & ((1 << size) - 1))
 
 
@@ -245,22 +249,28 @@ def _hlt(context: Context) -> int:
     return HALT
 
 
+def _interrupt_flag(context: Context) -> int:
+    """IF, or VIF where CR4.VME or PVI says so (SDM vol. 2A, CLI; vol. 2B, STI)."""
+    if context.cpl <= _iopl(context):
+        return IF
+    words = context.words
+    extension = CR4_VME if words[RFLAGS] & RFLAGS_VM else CR4_PVI
+    if context.cpl == 3 and words[WORD["cr4"]] & extension:
+        return VIF
+    raise context.fault(GP)
+
+
 def _cli(context: Context) -> None:
-    _check_iopl(context)
-    context.words[RFLAGS] &= ~IF
-
-
-def _check_iopl(context: Context) -> None:
-    # SDM vol. 2A, CLI: without VME or PVI the flag needs CPL <= IOPL.
-    if context.cpl > _iopl(context):
-        raise context.fault(GP)
+    context.words[RFLAGS] &= ~_interrupt_flag(context)
 
 
 def _sti(context: Context) -> None:
-    _check_iopl(context)
-    if not context.words[RFLAGS] & IF:
+    flag, words = _interrupt_flag(context), context.words
+    if flag == VIF and words[RFLAGS] & VIP:
+        raise context.fault(GP)
+    if flag == IF and not words[RFLAGS] & IF:
         context.shadow = SHADOW_STI
-    context.words[RFLAGS] |= IF
+    words[RFLAGS] |= flag
 
 
 def _flag(cleared: int, toggled: int) -> Handler:

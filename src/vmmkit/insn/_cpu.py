@@ -37,11 +37,20 @@ ADDRESS_SPACE: Final = 1 << 52  # SDM vol. 3A: physical addresses have at most 5
 
 RIP: Final = WORD["rip"]
 SHADOW: Final = WORD["interrupt_shadow"]
+RETIRED: Final = WORD["retired"]
+ALL_ONES: Final = (1 << 64) - 1
 ADDRESS: Final = WORD["exit_address"]
 SIZE: Final = WORD["exit_size"]
 VALUE: Final = WORD["exit_value"]
 PENDING: Final = WORD["log_pending"]
 CODE: Final = WORD["code"]
+CODE_RIP: Final = WORD["code_rip"]
+KICK: Final = WORD["kick"]
+LIMIT: Final = WORD["limit"]
+BATCH: Final = WORD["batch"]
+
+SLICE: Final = 1 << 22
+"""Instructions that `run` executes between two looks at Python's signals."""
 
 _NEW: Final = tuple.__new__  # a third of the cost of calling a NamedTuple class
 
@@ -58,6 +67,7 @@ class ExitKind(IntEnum):
     FAULT = EXIT_KINDS.index("FAULT")
     HALT = EXIT_KINDS.index("HALT")
     UNSUPPORTED = EXIT_KINDS.index("UNSUPPORTED")
+    STALE = EXIT_KINDS.index("STALE")  #: RIP or mode changed under an instruction in flight
 
 
 def _done(words: memoryview) -> Outcome:
@@ -93,6 +103,14 @@ def _unsupported(words: memoryview) -> Outcome:
     return Unsupported(code, UnsupportedReason(words[VALUE]), words[ADDRESS])
 
 
+def _stale(words: memoryview) -> Outcome:
+    message = (
+        f"the instruction at {words[CODE_RIP]:#x} awaits completion, but RIP is {words[RIP]:#x} or "
+        "the mode has changed; step to its end first, or abandon it"
+    )
+    raise StepError(message)
+
+
 # In the order of ExitKind; a step that used its budget of one instruction is done.
 _OUTCOME_BY_KIND: Final = (
     _done,
@@ -104,6 +122,7 @@ _OUTCOME_BY_KIND: Final = (
     _fault,
     _halt,
     _unsupported,
+    _stale,
 )
 
 
@@ -137,8 +156,18 @@ def _ram_piece(gpa: int, buffer: Buffer) -> RamPiece:
     return RamPiece(gpa, gpa + size - 1, view, not view.readonly)
 
 
+def _check_budget(budget: int) -> None:
+    if not isinstance(budget, int) or not 0 < budget < 1 << 63:
+        message = f"a budget is from 1 to 2**63-1 instructions, not {budget!r}"
+        raise StepError(message)
+
+
 class Cpu:
     """One processor: registers, RAM, and at most one instruction in flight.
+
+    An instruction is in flight from the `Read`, `Write`, `PortIn` or `PortOut` it returned until
+    the outcome after that, also where no answer is needed: inject interrupts and load registers
+    only while `awaits_answer` is false.
 
     `step` executes one instruction and `run` many. Both return as soon as a device is needed;
     call the same method again with the answer and the instruction goes on. Nothing of an
@@ -162,7 +191,7 @@ class Cpu:
         EngineError: no such engine.
     """
 
-    __slots__ = ("_step", "_words", "engine", "enter", "resume", "state")
+    __slots__ = ("_state", "_step", "_words", "engine", "enter", "resume")
 
     def __init__(
         self,
@@ -174,12 +203,17 @@ class Cpu:
         """Bind registers and RAM to an engine."""
         implementation = engine_named(engine)
         self.engine = implementation.NAME
-        self.state = CpuState() if state is None else state
-        self._words = self.state.words
-        core = implementation.Core(self.state.record, _ram_pieces(ram))
+        self._state = CpuState() if state is None else state
+        self._words = self._state.words
+        core = implementation.Core(self._state.record, _ram_pieces(ram))
         self._step = core.step
         self.enter: Callable[[int, int], int] = core.run
         self.resume: Callable[[int], int] = core.resume
+
+    @property
+    def state(self) -> CpuState:
+        """The registers. Change them only while `awaits_answer` is false."""
+        return self._state
 
     @property
     def awaits_answer(self) -> bool:
@@ -196,7 +230,8 @@ class Cpu:
                 anything else `None`.
 
         Raises:
-            StepError: an answer where none is awaited, or none where one is.
+            StepError: an answer where none is awaited, or none where one is; or RIP or the mode
+                changed while an instruction was in flight.
         """
         words = self._words
         known = 0 if answer is None and not words[PENDING] else self._answer(answer)
@@ -215,13 +250,36 @@ class Cpu:
         Raises:
             StepError: as `step`; or a budget below 1.
         """
-        if not 0 < budget < 1 << 63:
-            message = f"a budget is from 1 to 2**63-1 instructions, not {budget!r}"
-            raise StepError(message)
+        _check_budget(budget)
         words = self._words
         known = 0 if answer is None and not words[PENDING] else self._answer(answer)
-        kind = self.enter(budget, known)
-        return _OUTCOME_BY_KIND[kind](words) if kind else BudgetSpent(words[RIP])
+        # One call to the engine is deaf to Ctrl-C, so a long run is several.
+        while budget > SLICE:
+            before = words[RETIRED]
+            kind = self.enter(SLICE, known)
+            done = words[RETIRED] - before & ALL_ONES
+            if kind or done < SLICE:
+                return self.outcome(kind)
+            budget, known = budget - done, 0
+        return self.outcome(self.enter(budget, known))
+
+    def allow(self, budget: int) -> None:
+        """Give `resume` a new budget, as `run` would, without going on yet.
+
+        Raises:
+            StepError: a budget below 1 or above 2**63-1.
+        """
+        _check_budget(budget)
+        self._words[LIMIT] = self._words[RETIRED] + budget & ALL_ONES
+        self._words[BATCH] = 0
+
+    def kick(self) -> None:
+        """End the run in progress at the next instruction boundary, or else the next run at once.
+
+        For other threads than the vCPU's. The run returns `BudgetSpent`; an instruction that waits
+        for a device is completed first.
+        """
+        self._words[KICK] = 1
 
     def outcome(self, kind: int) -> Outcome:
         """Build the outcome for an `ExitKind` that `enter` or `resume` has just returned."""
@@ -230,8 +288,7 @@ class Cpu:
 
     def abandon(self) -> None:
         """Forget the instruction in flight; the next one starts at RIP afresh."""
-        for name in ("log_pending", "log_count", "code_length"):
-            self._words[WORD[name]] = 0
+        self.state.abandon()
 
     def _answer(self, answer: int | None) -> int:
         pending = self._words[PENDING]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from vmmkit.insn._flags import mask_of
 from vmmkit.insn._record import DECODE_FAILURES, MAX_LENGTH, PREFIX_BITS
 from vmmkit.insn.optable import ATTRIBUTES, INVALID, KINDS, SPLIT, TABLES, TYPE_SIZES, UNKNOWN, Row
 
@@ -121,7 +122,7 @@ class _Decoder:
         """Take legacy prefixes and REX; return the byte that follows them.
 
         REX counts only directly before the opcode (SDM vol. 2A, "REX Prefixes"). In 64-bit mode
-        the CS, DS, ES and SS prefixes are null prefixes (SDM vol. 2A, "Instruction Prefixes").
+        the CS, DS, ES and SS prefixes do nothing, and do not undo an FS or GS prefix before them.
         """
         while True:
             byte = self.take(1) & 0xFF
@@ -167,7 +168,7 @@ class _Decoder:
         if selector == 1:
             return self.rex & 1
         if selector == 2:
-            # SDM vol. 2A, "Instruction Prefixes": F2/F3 outrank 66 as mandatory prefixes.
+            # As mandatory prefixes F2 and F3 outrank 66, wherever they stand.
             if self.prefixes & (REP | REPNE):
                 return 2 if self.prefixes & REP else 3
             return int(self.prefixes & OPERAND_SIZE != 0)
@@ -246,7 +247,9 @@ class _Decoder:
             if kind in {I, J}:
                 self.immediate = self.take(sizes[operand_type])
             elif kind == O:
-                self.displacement = self.take(self.address_size)
+                offset = self.take(self.address_size)
+                narrow = self.address_size < 8
+                self.displacement = offset & mask_of(self.address_size) if narrow else offset
                 if self.segment < 0:
                     self.segment = DS
             elif kind == S and (self.modrm >> 3 & 7 > 5):

@@ -3,9 +3,10 @@
 """Which engine is live.
 
 `VMMKIT_NATIVE` decides at import: unset prefers the native engine and falls back to the pure
-one, `1` requires the native engine, `0` takes the pure one. A native engine that is there but
-stale is an `ImportWarning` when it was merely preferred, since two engines built from different
-tables would disagree without a word.
+one, `1` requires the native engine, `0` takes the pure one; anything else is refused. A native
+engine that is there but stale or broken is an `ImportWarning` when it was merely preferred: two
+engines built from different tables would disagree without a word, and a pure engine nobody chose
+is slow.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Final, Protocol
 
 from vmmkit.errors import EngineError
@@ -62,23 +64,30 @@ def _load_native() -> Engine:
     return _native_engine
 
 
-def _choose(wanted: str | None) -> dict[str, Engine]:
-    """Engines by name, the one to use first."""
+def _choose(wanted: str) -> dict[str, Engine]:
+    """Engines by name, the one to use first.
+
+    Raises:
+        EngineError: `wanted` is none of the three values, or `1` and there is no native engine.
+    """
+    if wanted not in {"", "0", "1"}:
+        message = f"VMMKIT_NATIVE must be unset, 0 or 1, not {wanted!r}"
+        raise EngineError(message)
     pure: dict[str, Engine] = {_pure.NAME: _pure}
-    if wanted == "0":
+    built = find_spec("vmmkit.insn._native") is not None
+    if wanted == "0" or not (built or wanted):
         return pure
     try:
         native = _load_native()
     except EngineError as error:
         if wanted == "1":
             raise
-        if "rebuild" in str(error):
-            warnings.warn(str(error), ImportWarning, stacklevel=2)
+        warnings.warn(str(error), ImportWarning, stacklevel=2)
         return pure
     return {native.NAME: native, **pure}
 
 
-_ENGINES: Final = _choose(os.environ.get("VMMKIT_NATIVE") or None)
+_ENGINES: Final = _choose(os.environ.get("VMMKIT_NATIVE", ""))
 
 IMPLEMENTATION: Final = next(iter(_ENGINES))
 """`"native"` or `"pure"`: the engine used where none is named."""

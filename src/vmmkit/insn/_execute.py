@@ -192,7 +192,7 @@ def _movsx(context: Context) -> None:
 
 def _mov_from_segment(context: Context) -> None:
     # SDM vol. 2B, MOV: 2 bytes to memory, zero-extended to a register.
-    selector = context.words[SEGMENT + 4 * (context.modrm >> 3 & 7) + SELECTOR]
+    selector = context.words[SEGMENT + 4 * (context.modrm >> 3 & 7) + SELECTOR] & 0xFFFF
     size = context.operand_size if context.modrm >= 0xC0 else 2
     write_target(context, target(context, 0), size, selector)
 

@@ -45,7 +45,7 @@ class Instruction(NamedTuple):
     """
 
     displacement: int
-    """Sign-extended displacement, or the absolute offset."""
+    """Sign-extended displacement, or the absolute offset (8-byte ones as two's complement)."""
     immediate: int
     """Sign-extended immediate or relative branch offset, 0 without one."""
     row: int

@@ -39,7 +39,9 @@ __all__ = [
 
 PAGE: Final = 4096
 
-BUDGET, DONE, READ, WRITE, PORT_IN, PORT_OUT, FAULT, HALT, STOP_UNSUPPORTED = range(len(EXIT_KINDS))
+BUDGET, DONE, READ, WRITE, PORT_IN, PORT_OUT, FAULT, HALT, STOP_UNSUPPORTED = range(
+    EXIT_KINDS.index("STALE")
+)
 
 EXIT_ADDRESS: Final = WORD["exit_address"]
 EXIT_SIZE: Final = WORD["exit_size"]
@@ -96,6 +98,8 @@ class Context:
         "opcode",
         "operand_size",
         "ordinal",
+        "pages",
+        "pages_known",
         "prefixes",
         "ram",
         "real",
@@ -117,7 +121,7 @@ class Context:
         self.real = False
         self.cpl = 0
         self.canonical_bits = 48
-        self.ordinal = 0
+        self.ordinal = self.pages = self.pages_known = 0
         self.batch = 1
         self.elements = 1
         self.shadow = 0
@@ -150,13 +154,18 @@ class Context:
                 return piece
         return None
 
+    def forget_accesses(self) -> None:
+        """What comes next is a new instruction, element or phase: its accesses count from zero."""
+        self.words[LOG_COUNT] = self.ordinal = 0
+        self.pages = self.pages_known = 0
+
     def access(self, kind: int, address: int, size: int, value: int) -> int:
         """Do the next device access: answered by the log, or by stopping."""
         ordinal = self.ordinal
         self.ordinal = ordinal + 1
         words = self.words
         if ordinal < words[LOG_COUNT]:
-            return words[LOG_VALUE + ordinal]
+            return words[LOG_VALUE + ordinal % LOG_CAPACITY]
         if ordinal >= LOG_CAPACITY:
             raise self.unsupported("TOO_MANY_ACCESSES", address)
         words[LOG_PENDING] = kind

@@ -21,7 +21,7 @@ from vmmkit.insn._memory import RamPiece
 try:
     from vmmkit.insn import _native
 except ImportError as error:
-    message = "the native engine is not built; build with a C compiler or set VMMKIT_NATIVE=0"
+    message = f"the native engine cannot be loaded ({error}); build it, or set VMMKIT_NATIVE=0"
     raise EngineError(message) from error
 
 __all__ = ["NAME", "Core", "decode"]
@@ -31,9 +31,7 @@ NAME: Final = "native"
 ffi: Final[Any] = _native.ffi
 lib: Final[Any] = _native.lib
 
-if ffi.string(lib.vmmkit_digest()).decode() != optable.digest(
-    _record.CPU_FIELDS, _record.INSN_FIELDS, _record.reasons()
-):
+if ffi.string(lib.vmmkit_digest()).decode() != optable.digest(_record.layout()):
     message = "the native engine was built from another opcode table; rebuild it (make build)"
     raise EngineError(message)
 

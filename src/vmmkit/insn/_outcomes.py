@@ -90,7 +90,11 @@ class UnsupportedReason(Enum):
 
 
 class Unsupported(NamedTuple):
-    """This engine cannot execute what is at RIP; nothing has changed, never a skip or a guess."""
+    """This engine cannot execute what is at RIP; never a skip or a guess.
+
+    Nothing of the instruction is visible, except the elements that a repeated string instruction
+    had done before.
+    """
 
     code: bytes
     """Up to 15 bytes from RIP; fewer, or none, where they could not be fetched."""

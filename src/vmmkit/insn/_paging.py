@@ -13,11 +13,13 @@ from __future__ import annotations
 from typing import Final
 
 from vmmkit.insn._memory import PAGE, Context, Span, Stop
-from vmmkit.insn._record import WORD
+from vmmkit.insn._record import PAGE_CAPACITY, WORD
 
 __all__ = ["locate_linear", "translate"]
 
 PAGE_FAULT: Final = 14
+PAGE_GPA: Final = WORD["page_gpa"]
+PAGE_ORDINAL: Final = WORD["page_ordinal"]
 
 CR0_WP: Final = 1 << 16
 CR0_PG: Final = 1 << 31
@@ -111,6 +113,21 @@ def _walk(context: Context, linear: int, intent: int) -> int:
     return table & ~offset | linear & offset
 
 
+def _logged_walk(context: Context, linear: int, intent: int) -> int:
+    """The n-th translation of an instruction stays what it was when first made."""
+    words, page = context.words, context.pages
+    if page < context.pages_known and page < PAGE_CAPACITY:
+        context.ordinal = words[PAGE_ORDINAL + page]
+        gpa = words[PAGE_GPA + page] & ~(PAGE - 1) | linear & PAGE - 1
+    else:
+        gpa = _walk(context, linear, intent)
+        if page < PAGE_CAPACITY:
+            words[PAGE_GPA + page] = gpa
+            words[PAGE_ORDINAL + page] = context.ordinal
+    context.pages = page + 1
+    return gpa
+
+
 def translate(context: Context, linear: int, intent: int) -> int:
     """Return the guest-physical address of `linear`."""
     words = context.words
@@ -118,7 +135,7 @@ def translate(context: Context, linear: int, intent: int) -> int:
         return linear
     if not words[WORD["efer"]] & EFER_LMA:
         raise context.unsupported("PAGING_MODE", linear)
-    return _walk(context, linear, intent)
+    return _logged_walk(context, linear, intent)
 
 
 def locate_linear(context: Context, linear: int, size: int, intent: int) -> Span:

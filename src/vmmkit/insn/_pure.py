@@ -14,6 +14,7 @@ from typing import Final
 from vmmkit.insn._control import CONTROL
 from vmmkit.insn._decode import FAIL_INVALID, FAIL_UNKNOWN, TRUNCATED, decode_fields
 from vmmkit.insn._execute import MOVES, RIP, Handler
+from vmmkit.insn._flags import mask_of
 from vmmkit.insn._memory import (
     BUDGET,
     DONE,
@@ -30,7 +31,7 @@ from vmmkit.insn._memory import (
     Stop,
 )
 from vmmkit.insn._paging import INTENT_FETCH, translate
-from vmmkit.insn._record import MAX_LENGTH, STEP_BATCH, WORD
+from vmmkit.insn._record import EXIT_KINDS, LOG_CAPACITY, MAX_LENGTH, STEP_BATCH, WORD
 from vmmkit.insn._segments import BASE, CS, GP, SEGMENT, UD, begin_mode, is_canonical
 from vmmkit.insn._segments import LIMIT as SEGMENT_LIMIT
 from vmmkit.insn._string import STRING
@@ -39,11 +40,16 @@ from vmmkit.insn.optable import OPS, ROWS
 __all__ = ["NAME", "Core", "decode"]
 
 NAME: Final = "pure"
+STALE: Final = EXIT_KINDS.index("STALE")
 
 SHADOW: Final = WORD["interrupt_shadow"]
 RETIRED: Final = WORD["retired"]
 LIMIT: Final = WORD["limit"]
 BATCH: Final = WORD["batch"]
+KICK: Final = WORD["kick"]
+PAGE_COUNT: Final = WORD["page_count"]
+CODE_RIP: Final = WORD["code_rip"]
+CODE_MODE: Final = WORD["code_mode"]
 CODE_LENGTH: Final = WORD["code_length"]
 CODE: Final = WORD["code"]
 EXIT_SIZE: Final = WORD["exit_size"]
@@ -83,12 +89,18 @@ class Core:
 
     def resume(self, answer: int) -> int:
         """Go on with the step or run that stopped for a device access."""
-        words = self._context.words
-        _take_answer(self._context, answer)
+        context, words = self._context, self._context.words
+        in_flight = words[LOG_PENDING] != 0  # goes on whatever the limit
+        if _begin_run(context, answer):
+            return STALE
         while True:
             left = words[LIMIT] - words[RETIRED] & ALL_ONES  # both counters may wrap
-            if not 0 < left <= LARGEST_BUDGET:
-                return BUDGET
+            if not 0 < left <= LARGEST_BUDGET or words[KICK]:
+                if not in_flight:
+                    words[KICK] = 0
+                    return BUDGET
+                left = 1
+            in_flight = False
             kind = self._one(words[BATCH] or left)
             if kind != DONE:
                 return kind
@@ -97,7 +109,8 @@ class Core:
         """Execute one instruction, or one batch of a repeated one."""
         context = self._context
         words = context.words
-        context.ordinal = 0
+        context.ordinal = context.pages = 0
+        context.pages_known = words[PAGE_COUNT]
         context.elements = 1
         context.batch = batch
         context.shadow = 0
@@ -109,7 +122,7 @@ class Core:
             kind = handler(context)
         except Stop as stop:
             return _stopped(context, stop.kind)
-        words[LOG_COUNT] = words[CODE_LENGTH] = 0
+        words[LOG_COUNT] = words[PAGE_COUNT] = words[CODE_LENGTH] = 0
         words[SHADOW] = context.shadow
         if kind == BUDGET:  # the batch is used up, the instruction is not
             return DONE
@@ -132,9 +145,8 @@ class Core:
             wrap = (1 << 64 if context.mode == 64 else 1 << 32) - 1
             following = words[RIP] + len(context.code) & wrap
             context.code += _fetch_page(context, following, MAX_LENGTH - len(context.code))
-        # What the fetch itself asked of devices (page tables) is answered; the instruction's own
-        # accesses count from zero.
-        words[LOG_COUNT] = context.ordinal = 0
+        # The answers so far were for the page tables on the way to the code.
+        context.forget_accesses()
         words[CODE_LENGTH] = len(context.code)
 
     def _fields(self) -> tuple[int, ...] | int:
@@ -178,15 +190,31 @@ class Core:
         return row
 
 
-def _take_answer(context: Context, answer: int) -> None:
-    """Append the answer to the access that awaits one; writes are answered by nothing."""
+def _begin_run(context: Context, answer: int) -> bool:
+    """Take the answer for the instruction in flight, or forget what is left of an abandoned one.
+
+    Returns whether RIP or mode have changed under the instruction: the caller's mistake.
+    """
     words = context.words
-    pending = words[LOG_PENDING]
-    if not pending:
-        return
-    mask = (1 << 8 * words[EXIT_SIZE]) - 1
-    words[LOG_VALUE + words[LOG_COUNT]] = answer & mask if pending in {READ, PORT_IN} else 0
-    words[LOG_COUNT] += 1
+    if not words[LOG_PENDING]:
+        words[LOG_COUNT] = words[PAGE_COUNT] = words[CODE_LENGTH] = 0
+        return False
+    begin_mode(context)
+    if words[CODE_RIP] != words[RIP] or words[CODE_MODE] != context.mode:
+        return True
+    _take_answer(words, answer)
+    return False
+
+
+def _take_answer(words: memoryview, answer: int) -> None:
+    """Log the answer to the access that awaits one; writes are answered by nothing.
+
+    The size is one of the engine's own unless somebody else wrote the record.
+    """
+    reads = words[LOG_PENDING] in {READ, PORT_IN}
+    slot = LOG_VALUE + words[LOG_COUNT] % LOG_CAPACITY
+    words[slot] = answer & mask_of(min(words[EXIT_SIZE], 8)) if reads else 0
+    words[LOG_COUNT] = words[LOG_COUNT] + 1 & ALL_ONES
     words[LOG_PENDING] = 0
 
 
@@ -227,5 +255,8 @@ def _stopped(context: Context, kind: int) -> int:
     if kind == STOP_UNSUPPORTED:
         words[EXIT_SIZE] = len(context.code)
     if kind in {FAULT, STOP_UNSUPPORTED}:
-        words[LOG_COUNT] = words[CODE_LENGTH] = 0
+        words[LOG_COUNT] = words[PAGE_COUNT] = words[CODE_LENGTH] = 0
+    else:
+        words[PAGE_COUNT] = context.pages
+    words[CODE_RIP], words[CODE_MODE] = words[RIP], context.mode
     return kind

@@ -9,8 +9,10 @@ standard library is imported: the build runs this file alone.
 `CPU_FIELDS` is the state of one vCPU, in 64-bit words: registers, the exit record that tells
 why an engine returned, and the replay log. The log is what makes `step` re-entrant: device
 reads of the instruction in flight are kept by ordinal, so that running it again from its start
-gives the same values without touching a device twice. Everything in flight is in the record;
-an engine keeps nothing between calls, and the other engine could go on from here.
+gives the same values without touching a device twice. The page log does the same for translations:
+an access that was made once is not made again because a page table changed meanwhile. Everything
+in flight is in the record; an engine keeps nothing between calls, and the other engine could go on
+from here.
 """
 
 from __future__ import annotations
@@ -24,16 +26,19 @@ __all__ = [
     "INSN_FIELDS",
     "INSN_FORMAT",
     "LOG_CAPACITY",
+    "PAGE_CAPACITY",
     "MAX_LENGTH",
     "SEGMENT_FIELDS",
     "SEGMENT_NAMES",
     "STEP_BATCH",
     "WORD",
+    "layout",
     "reasons",
 ]
 
 MAX_LENGTH: Final = 15  # SDM vol. 2A, "Instruction Format": longer instructions are refused
 LOG_CAPACITY: Final = 64
+PAGE_CAPACITY: Final = 16
 
 SEGMENT_NAMES: Final = ("es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr")
 SEGMENT_FIELDS: Final = ("selector", "base", "limit", "attributes")
@@ -61,6 +66,7 @@ CPU_FIELDS: Final = (
     ("interrupt_shadow", 1),  # 1 while the next instruction runs after STI, 2 after MOV/POP SS
     ("retired", 1),  # instructions completed; each element of a repeated one counts
     ("limit", 1),  # run ends when `retired` gets here
+    ("kick", 1),  # set by another thread: end the run at the next instruction boundary
     ("batch", 1),  # elements of one repeated instruction in one go; 0 leaves it to the limit
     ("exit_address", 1),  # gpa, port, or fault vector
     ("exit_size", 1),  # bytes, or fault error code
@@ -68,6 +74,11 @@ CPU_FIELDS: Final = (
     ("log_pending", 1),  # the exit kind that awaits its answer, else 0
     ("log_count", 1),
     ("log_value", LOG_CAPACITY),
+    ("page_count", 1),  # translations the instruction in flight has made
+    ("page_gpa", PAGE_CAPACITY),
+    ("page_ordinal", PAGE_CAPACITY),  # device accesses made until then, page-table reads included
+    ("code_rip", 1),  # where and in which mode the instruction in flight was fetched
+    ("code_mode", 1),
     ("code_length", 1),  # bytes latched for the instruction in flight
     ("code", 2),
 )
@@ -105,7 +116,8 @@ INSN_FIELDS: Final = (
 )
 INSN_FORMAT: Final = "=" + "".join(code for _, _, code in INSN_FIELDS)
 
-# Bits of the `prefixes` field: what takes effect, not what merely stands there.
+# Bits of the `prefixes` field: what stands before the opcode. Of F2 and F3 only the last, and no
+# segment prefix that 64-bit mode ignores.
 PREFIX_BITS: Final = {
     "LOCK": 0x01,
     "REPNE": 0x02,
@@ -127,6 +139,7 @@ EXIT_KINDS: Final = (
     "FAULT",
     "HALT",
     "UNSUPPORTED",
+    "STALE",  # RIP or mode changed under an instruction in flight: the caller's mistake
 )
 
 STEP_BATCH: Final = 1024  # elements of a repeated instruction that one step does at most
@@ -136,6 +149,12 @@ UNSUPPORTED: Final = ("OPCODE", "NO_CODE", "PAGING_MODE", "TOO_MANY_ACCESSES")
 
 # What `decode` returns instead of a length.
 DECODE_FAILURES: Final = ("OK", "TRUNCATED", "INVALID", "TOO_LONG", "UNKNOWN")
+
+
+def layout() -> tuple[object, ...]:
+    """Return all that an engine compiles in from this file, for the digest."""
+    limits = (MAX_LENGTH, LOG_CAPACITY, PAGE_CAPACITY, STEP_BATCH)
+    return CPU_FIELDS, INSN_FIELDS, PREFIX_BITS, limits, reasons()
 
 
 def reasons() -> dict[str, tuple[str, ...]]:

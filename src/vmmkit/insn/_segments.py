@@ -14,7 +14,15 @@ from vmmkit.insn._memory import Context, Span, Stop
 from vmmkit.insn._paging import INTENT_SYSTEM, INTENT_WRITE, locate_linear
 from vmmkit.insn._record import WORD
 
-__all__ = ["begin_mode", "check_branch", "linear_address", "load_segment", "locate", "locate_stack"]
+__all__ = [
+    "begin_mode",
+    "check_branch",
+    "linear_address",
+    "load_segment",
+    "locate",
+    "locate_stack",
+    "system_load",
+]
 
 UD: Final = 6
 NP: Final = 11
@@ -143,7 +151,11 @@ def _set_segment(context: Context, segment: int, values: tuple[int, int, int, in
         context.words[start + position] = value
 
 
-def _system_load(context: Context, linear: int, size: int) -> int:
+def system_load(context: Context, linear: int, size: int) -> int:
+    """Load from a descriptor table or the TSS; in long mode from canonical addresses only."""
+    long_mode = context.words[WORD["efer"]] & EFER_LMA
+    if long_mode and not is_canonical(context, linear & (1 << 64) - 1):
+        raise context.fault(GP)
     return context.load(locate_linear(context, linear, size, INTENT_SYSTEM))
 
 
@@ -216,7 +228,7 @@ def load_segment(context: Context, segment: int, selector: int) -> None:
         _load_null(context, segment, selector)
         return
     address = _descriptor_address(context, selector)
-    descriptor = _system_load(context, address, 8)
+    descriptor = system_load(context, address, 8)
     base, limit, attributes = _unpack(descriptor)
     _check_descriptor(context, segment, selector, attributes)
     if not attributes & TYPE_ACCESSED:

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, overload
+import struct
+from typing import Final, NamedTuple, Self, overload
 
 from vmmkit.errors import StateError
 from vmmkit.insn._record import CPU_WORDS, SEGMENT_NAMES, WORD
@@ -16,6 +17,11 @@ CR0_PE: Final = 1
 CR0_RESET: Final = 0x6000_0010  # SDM vol. 3A, "Processor State After Reset": CD, NW, ET
 CR0_PG: Final = 1 << 31
 CR4_PAE: Final = 1 << 5
+CR4_LA57: Final = 1 << 12
+EFER_LMA: Final = 1 << 10
+RFLAGS_VM: Final = 1 << 17
+ATTR_L: Final = 1 << 13
+ATTR_DB: Final = 1 << 14
 EFER_LME_LMA: Final = 1 << 8 | 1 << 10
 
 REAL_CODE: Final = 0x9B  # present, code, readable, accessed
@@ -25,6 +31,7 @@ FLAT_CODE_64: Final = 0xA09B  # the same with L and G
 FLAT_DATA: Final = 0xC093
 LDT: Final = 0x82
 TSS_BUSY: Final = 0x8B
+SEGMENT_WORDS: Final = struct.Struct("=4Q")
 DATA_SEGMENTS: Final = ("es", "ss", "ds", "fs", "gs")
 
 
@@ -84,14 +91,18 @@ class _SegmentWords:
         return Segment(*state.words[self.number : self.number + 4])
 
     def __set__(self, state: CpuState, value: tuple[int, int, int, int]) -> None:
-        before = state.words[self.number : self.number + 4].tolist()
         try:
-            for position, part in enumerate(Segment(*value)):
-                _store(state, self.number + position, part, self.name)
-        except StateError:
-            for position, part in enumerate(before):
-                state.words[self.number + position] = part
-            raise
+            parts = Segment(*value)
+            fits = 0 <= parts.selector <= 0xFFFF and 0 <= parts.limit <= 0xFFFF_FFFF
+            packed = SEGMENT_WORDS.pack(*parts)
+        except (TypeError, struct.error) as error:
+            message = f"{self.name} takes four integers (Segment), not {value!r}"
+            raise StateError(message) from error
+        if not fits:
+            message = f"{self.name} takes a 16-bit selector and a 32-bit limit, not {parts}"
+            raise StateError(message)
+        start = 8 * self.number
+        state.record[start : start + len(packed)] = packed
 
 
 def _store(state: CpuState, number: int, value: int, name: str) -> None:
@@ -108,7 +119,8 @@ class CpuState:
     Every register is an attribute of its usual name (`rax` to `r15`, `rip`, `rflags`, `cr0`,
     `cr2`, `cr3`, `cr4`, `efer`, `gdtr_base`...), an integer from 0 to 2**64-1; segment
     registers are `Segment` tuples. `gpr` is a view of the sixteen general registers by number.
-    Values out of range raise `StateError` and change nothing.
+    Values out of range raise `StateError` and change nothing. The state copies, deep-copies and
+    pickles with the instruction in flight; `record` is a buffer of that.
     """
 
     __slots__ = ("gpr", "record", "words")
@@ -172,27 +184,69 @@ class CpuState:
         self.ldtr, self.tr = Segment(0, 0, 0xFFFF, LDT), Segment(0, 0, 0xFFFF, TSS_BUSY)
         self.gdtr_limit = self.idtr_limit = 0xFFFF
 
+    @property
+    def mode(self) -> int:
+        """16, 32 or 64: what `decode` wants for the code segment as it is now."""
+        if not self.cr0 & CR0_PE or self.rflags & RFLAGS_VM:
+            return 16 if self.rflags & RFLAGS_VM or not self.cs.attributes & ATTR_DB else 32
+        if self.efer & EFER_LMA and self.cs.attributes & ATTR_L:
+            return 64
+        return 32 if self.cs.attributes & ATTR_DB else 16
+
+    def copy(self) -> Self:
+        """Return a copy, the instruction in flight included."""
+        twin = type(self)()
+        twin.record[:] = self.record
+        return twin
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        """Copy; there is nothing below the record."""
+        return self.copy()
+
+    def __reduce__(self) -> tuple[object, tuple[type[Self], bytes]]:
+        """Pickle as the record's bytes."""
+        return _restored, (type(self), bytes(self.record))
+
+    def abandon(self) -> None:
+        """Forget the instruction in flight; the next one starts at RIP afresh."""
+        for name in ("log_pending", "log_count", "page_count", "code_length"):
+            self.words[WORD[name]] = 0
+
     def enter_real_mode(self, ip: int, selector: int = 0) -> None:
         """Prepare 16-bit real-address mode at `selector`:`ip`, every segment at `selector`.
 
-        The other registers keep their values.
+        The other registers keep their values; an instruction in flight is abandoned.
         """
+        self._leave()
         self.cr0, self.efer, self.rip = CR0_RESET, 0, ip
         self.cs = Segment(selector, selector << 4, 0xFFFF, REAL_CODE)
         for name in DATA_SEGMENTS:
             setattr(self, name, Segment(selector, selector << 4, 0xFFFF, REAL_DATA))
 
     def enter_protected_mode(self, eip: int) -> None:
-        """Prepare 32-bit protected mode without paging: flat 4 GiB segments, CPL 0."""
+        """Prepare 32-bit protected mode without paging: flat 4 GiB segments, CPL 0.
+
+        The other registers keep their values; an instruction in flight is abandoned.
+        """
+        self._leave()
         self.cr0, self.efer, self.rip = CR0_RESET | CR0_PE, 0, eip
         self._flat(FLAT_CODE)
 
     def enter_long_mode(self, rip: int, cr3: int) -> None:
-        """Prepare 64-bit mode with 4-level paging from the PML4 at gpa `cr3`, flat, CPL 0."""
+        """Prepare 64-bit mode with 4-level paging from the PML4 at gpa `cr3`, flat, CPL 0.
+
+        The other registers keep their values; an instruction in flight is abandoned.
+        """
+        self._leave()
         self.cr0, self.cr3, self.rip = CR0_RESET | CR0_PG | CR0_PE, cr3, rip
-        self.cr4 |= CR4_PAE
+        self.cr4 = self.cr4 & ~CR4_LA57 | CR4_PAE
         self.efer |= EFER_LME_LMA
         self._flat(FLAT_CODE_64)
+
+    def _leave(self) -> None:
+        """Leave virtual-8086 mode and whatever instruction was in flight."""
+        self.abandon()
+        self.rflags &= ~RFLAGS_VM
 
     def _flat(self, code_attributes: int) -> None:
         self.cs = Segment(0x08, 0, 0xFFFF_FFFF, code_attributes)
@@ -203,3 +257,10 @@ class CpuState:
         """Show the registers a person looks at first."""
         shown = " ".join(f"{name}={getattr(self, name):#x}" for name in ("rax", "rsp", "rip"))
         return f"<CpuState {shown} rflags={self.rflags:#x} cs={self.cs.selector:#x}>"
+
+
+def _restored(kind: type[CpuState], record: bytes) -> CpuState:
+    """Rebuild a pickled state."""
+    state = kind()
+    state.record[:] = record
+    return state

@@ -14,7 +14,7 @@ from typing import Final
 
 from vmmkit.insn._execute import RFLAGS, Handler, operand_bytes, read_register, write_register
 from vmmkit.insn._flags import DF, mask_of
-from vmmkit.insn._memory import BUDGET, LOG_COUNT, Context
+from vmmkit.insn._memory import BUDGET, Context
 from vmmkit.insn._record import PREFIX_BITS, WORD
 from vmmkit.insn._segments import DS, ES, locate
 
@@ -60,7 +60,7 @@ def _repeated(element: Callable[[Context], None]) -> Handler:
             element(context)
             count -= 1
             write_register(context, RCX, width, count)
-            context.words[LOG_COUNT] = context.ordinal = 0
+            context.forget_accesses()
             if not count:
                 break
             context.words[RETIRED] = context.words[RETIRED] + 1 & mask_of(8)

@@ -99,7 +99,7 @@ SOURCE: Final = (
     ("8D", "LEA", "Gv Mv", "mem"),
     ("8E", "MOVTOSEG", "Sw Ew", ""),
     ("8F /0", "POP", "Ev", "d64"),
-    # 90 without REX.B is NOP even with REX.W (SDM vol. 2B, NOP and XCHG); F3 makes it PAUSE.
+    # 90 without REX.B is NOP even with REX.W (SDM vol. 2B, NOP); F3 makes it PAUSE.
     ("NP 90", "NOP", "", "b0"),
     ("66 90", "NOP", "", "b0"),
     ("F2 90", "NOP", "", "b0"),
@@ -205,6 +205,7 @@ PREFIXES: Final = ("NP", "66", "F3", "F2")
 UNKNOWN: Final = 0  # cell values below len(ROWS) are rows; these two are not instructions
 INVALID: Final = 1
 SPLIT: Final = 0x8000  # a cell with this bit points at a further selection
+MARKS: Final = (UNKNOWN, INVALID, SPLIT)
 
 # Attributes that belong to a row's key: (name, selector, value).
 LIMITS: Final = (
@@ -348,4 +349,5 @@ ROWS: Final = TABLES.rows
 
 def digest(*more: object) -> str:
     """Fingerprint of everything an engine compiles in; `more` adds the record layouts."""
-    return hashlib.sha256(repr((OPS, TABLES, SELECTORS, TYPE_SIZES, more)).encode()).hexdigest()
+    compiled_in = (OPS, TABLES, SELECTORS, TYPE_SIZES, KINDS, ATTRIBUTES, MARKS, more)
+    return hashlib.sha256(repr(compiled_in).encode()).hexdigest()
