@@ -24,7 +24,18 @@ from vmmkit._region import Region
 from vmmkit._region_commit import Ledger
 from vmmkit._region_handlers import ignore_write, read_ones, read_pieces, write_pieces
 from vmmkit._region_policy import MASKS, Piece, Refusal, natural_parts
-from vmmkit._region_port import TABLE_LIMIT, Entry, Fill, Owner, Table, bind_read, bind_write
+from vmmkit._region_port import (
+    SPARSE_AT,
+    TABLE_LIMIT,
+    Entry,
+    Fill,
+    Owner,
+    Table,
+    bind_read,
+    bind_write,
+    empty,
+    make_room,
+)
 from vmmkit._region_tree import FlatIndex, flat_index
 from vmmkit.errors import (
     AccessAddressError,
@@ -101,7 +112,7 @@ class Resolver:
         is. All else, and every miss while there is no index, goes through `_resolve_and_keep`. An
         access to a fallback takes no lock: the index was the map's when it was asked.
         """
-        masks, limit, reading = MASKS, TABLE_LIMIT, way is READING
+        masks, sparse_at, limit, reading = MASKS, SPARSE_AT, TABLE_LIMIT, way is READING
         # Bound here, since entering a lock by `with` costs half as much again as the whole search.
         acquire, release = self._lookup.acquire, self._lookup.release
 
@@ -127,9 +138,12 @@ class Resolver:
                 if self._index is not index:
                     return self._resolve_and_keep(port, table, way, address, size)
                 cell = table[size]
-                if len(cell) >= limit:
-                    cell.clear()
                 cell[address] = entry
+                count = len(cell)
+                if count == sparse_at:
+                    table[size] = make_room(cell)
+                elif count >= limit:
+                    cell.clear()
             finally:
                 release()
             return entry
@@ -155,9 +169,11 @@ class Resolver:
             self._consider_index()
             if keep:
                 cell = table[size]
-                if len(cell) >= TABLE_LIMIT:
-                    cell.clear()
                 cell[address] = entry
+                if len(cell) == SPARSE_AT:
+                    table[size] = make_room(cell)
+                elif len(cell) >= TABLE_LIMIT:
+                    cell.clear()
                 self._warm = True
             return entry
 
@@ -351,7 +367,7 @@ class Port:
         """Empty both tables; the map does this under its lock at every change."""
         for _, table in self.tables():
             for cell in table.values():
-                cell.clear()
+                empty(cell)
 
 
 def whole_number(number: Any) -> int | None:

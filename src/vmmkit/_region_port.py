@@ -37,10 +37,29 @@ from typing import Any, Protocol
 
 from vmmkit.errors import AccessValueError, BusError, HandlerError
 
-__all__ = ["TABLE_LIMIT", "Entry", "Fill", "Owner", "Table", "bind_read", "bind_write", "quiesce"]
+__all__ = [
+    "SPARSE_AT",
+    "TABLE_LIMIT",
+    "Entry",
+    "Fill",
+    "Owner",
+    "Table",
+    "bind_read",
+    "bind_write",
+    "empty",
+    "make_room",
+    "quiesce",
+]
 
 #: Entries one table (one direction, one access size) may hold; about 140 bytes each.
 TABLE_LIMIT = 131072
+#: With so many entries a table is made sparse.
+SPARSE_AT = 2
+#: Keys put into a sparse table and taken out again: enough for CPython to give it 2048 places, and
+#: half of what it then takes before it is packed anew.
+SPARSE_KEYS = 683
+#: A table with so few entries is emptied one by one, which leaves a sparse one sparse.
+FEW = 64
 
 
 class Described(Protocol):
@@ -64,6 +83,33 @@ Entry = tuple[Callable[..., int], int, Any, Owner]
 Table = dict[int, dict[int, Entry]]
 #: Called on a miss with address and size: resolves, stores where allowed, raises where refused.
 Fill = Callable[[Any, Any], Entry]
+
+
+def make_room(cell: dict[int, Entry]) -> dict[int, Entry]:
+    """Return what a table goes on with at `SPARSE_AT` entries: the same ones in a dict with room.
+
+    CPython places integers by their low bits, so the same register of page-aligned windows always
+    collides in a small dict, and each access probes its way past the others: up to a fifth of the
+    whole cost. In a dict with room the second probe, which looks at higher bits, ends it. A dict
+    keeps its room while entries are deleted one by one. (`update` would not do: an empty dict takes
+    over the layout of the other.)
+    """
+    sparse: dict[int, Any] = dict.fromkeys(range(SPARSE_KEYS))
+    for number in range(SPARSE_KEYS):
+        del sparse[number]
+    for address, entry in cell.items():
+        sparse[address] = entry  # noqa: PERF403
+    cell.clear()  # another thread may have it in hand, and must not find there what changes later
+    return sparse
+
+
+def empty(cell: dict[int, Entry]) -> None:
+    """Take everything out of a table."""
+    if len(cell) > FEW:
+        cell.clear()
+        return
+    for address in tuple(cell):
+        del cell[address]
 
 
 def bind_read(table: Table, vcpu: object, fill: Fill) -> Callable[[int, int], int]:
