@@ -8,7 +8,9 @@ A benchmark tells `render.py` how to show it through `benchmark.extra_info`:
   loop belongs inside the measured function, because calling it costs pytest-benchmark 35-40 ns.
 * `label`: the row's text (default: the test's name).
 * `floor`: true for the row that the others of its group are divided by.
-* `hold`: the largest ratio to the floor that the design allows, if it sets one.
+* `hold`: the largest ratio to the floor that the design allows, if it sets one; `hold_ns`: the
+  longest time.
+* `ratio`: the ratio to show, where the benchmark knows a better one than that of the medians.
 * `engine`: "native" or "pure" where the row depends on it (default: the run's engine for
   tests marked `engine`, otherwise the row is shown once for both).
 

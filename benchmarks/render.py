@@ -28,8 +28,9 @@ SPDX-License-Identifier: BSD-2-Clause
 
 Written by `make bench`; do not edit. Each time is the median over the rounds of one run, per
 operation, with the measuring loop inside the measured function. *x floor* is the time divided
-by the floor of the same table, taken in the same run: this is the figure to compare between
-machines. *hold* is the largest ratio that the design allows, where it sets one.
+by the floor: a row of the same table, or a bare call of the same handler where the table has none,
+taken in the same run. This is the figure to compare between machines. *hold* is the largest ratio, or
+time, that the design allows, where it sets one.
 """
 
 
@@ -41,7 +42,8 @@ class Row(NamedTuple):
     engine: str
     nanoseconds: float
     is_floor: bool
-    hold: float | None
+    ratio: float | None
+    hold: str
 
 
 def read_rows(run: dict[str, Any]) -> list[Row]:
@@ -58,8 +60,16 @@ def read_row(record: dict[str, Any]) -> Row:
         engine=notes.get("engine", ANY),
         nanoseconds=record["stats"]["median"] * 1e9 / notes.get("operations", 1),
         is_floor=bool(notes.get("floor")),
-        hold=notes.get("hold"),
+        ratio=notes.get("ratio"),
+        hold=hold_text(notes),
     )
+
+
+def hold_text(notes: dict[str, Any]) -> str:
+    """Return the figure a row is to hold: a ratio, or a time where the design sets one."""
+    if "hold" in notes:
+        return f"<= {notes['hold']:g}"
+    return f"<= {duration(notes['hold_ns'])}" if "hold_ns" in notes else ""
 
 
 def duration(nanoseconds: float) -> str:
@@ -78,8 +88,10 @@ def cells(row: Row | None, floor: float | None) -> list[str]:
     """Return the time and ratio cells of one row under one engine."""
     if row is None:
         return ["", ""]
-    ratio = "" if floor is None else f"{row.nanoseconds / floor:.2f}"
-    return [duration(row.nanoseconds), ratio]
+    ratio = row.ratio
+    if ratio is None and floor is not None:
+        ratio = row.nanoseconds / floor
+    return [duration(row.nanoseconds), "" if ratio is None else f"{ratio:.2f}"]
 
 
 def table(rows: list[Row]) -> list[str]:
@@ -88,14 +100,14 @@ def table(rows: list[Row]) -> list[str]:
     found = {(row.label, row.engine): row for row in rows}
     common = next((r.nanoseconds for r in rows if r.is_floor and r.engine == ANY), None)
     floors = {r.engine: r.nanoseconds for r in reversed(rows) if r.is_floor}
-    holds = {row.label: row.hold for row in rows if row.hold is not None}
+    holds = {row.label: row.hold for row in rows if row.hold}
     titles = {ANY: "time"}
     head = ["", *(cell for e in engines for cell in (titles.get(e, e), "x floor")), "hold"]
     body = [
         [
             label,
             *(c for e in engines for c in cells(found.get((label, e)), floors.get(e, common))),
-            f"<= {holds[label]:g}" if label in holds else "",
+            holds.get(label, ""),
         ]
         for label in unique(row.label for row in rows)
     ]

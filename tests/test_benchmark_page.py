@@ -23,7 +23,8 @@ def run(*records):
 NATIVE = run(
     record("bare", 2e-6, label="bare call", operations=20, floor=True),
     record("mov", 6e-6, label="MOV", operations=20, engine="native", hold=4.0),
-    record("slow", 3.0),
+    record("slow", 3.0, hold_ns=1000),
+    record("paired", 2e-6, operations=20, ratio=1.5),
 )
 PURE = run(record("mov", 6e-3, label="MOV", operations=20, engine="pure", hold=4.0))
 
@@ -33,7 +34,7 @@ def test_page(tmp_path, capsys):
     (tmp_path / "pure.json").write_text(json.dumps(PURE))
     page = tmp_path / "page.md"
     assert RENDER["main"](str(tmp_path), str(page)) == 0
-    assert page.read_text().splitlines()[-9:] == [
+    assert page.read_text().splitlines()[-10:] == [
         "Taken 2026-01-02 on Some CPU, 2 CPUs, Linux, CPython 3.11.",
         "",
         "## decode",
@@ -42,7 +43,8 @@ def test_page(tmp_path, capsys):
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         "| bare call | 100 ns | 1.00 |  |  |  |  |  |",
         "| MOV |  |  | 300 ns | 3.00 | 300 us | 3000.00 | <= 4 |",
-        "| slow | 3.00 s | 30000000.00 |  |  |  |  |  |",
+        "| slow | 3.00 s | 30000000.00 |  |  |  |  | <= 1.00 us |",
+        "| paired | 100 ns | 1.50 |  |  |  |  |  |",
     ]
     assert page.read_text() in capsys.readouterr().out
 
