@@ -12,11 +12,10 @@ from vmmkit.insn import IMPLEMENTATION, WORD, Cpu, Read, decode
 
 # Sixteen forms that drivers use on device registers, 64-bit code.
 FORMS = [
-    bytes.fromhex(text)
-    for text in (
-        "8b4310 895310 488b4b08 48895308 0fb60f 880f 668b5702 66895702 c7450001000000 "
-        "8b04b5000000fe 418b5c2410 4489bb00010000 830f01 8167040000ff00 4c8b05d2040000 85470c"
-    ).split()
+    *map(bytes.fromhex, ("8b4310", "895310", "488b4b08", "48895308", "0fb60f", "880f")),
+    *map(bytes.fromhex, ("668b5702", "66895702", "c7450001000000", "8b04b5000000fe")),
+    *map(bytes.fromhex, ("418b5c2410", "4489bb00010000", "830f01", "8167040000ff00")),
+    *map(bytes.fromhex, ("4c8b05d2040000", "85470c")),
 ]
 ROUNDS = 2000
 MMIO = 0xFEC0_0000

@@ -82,7 +82,8 @@ def enumerations() -> str:
     )
     flags = {name.upper(): 1 << bit for bit, name in enumerate(TABLE["ATTRIBUTES"])}
     cells = {name: TABLE[name] for name in ("UNKNOWN", "INVALID", "SPLIT")}
-    limits = {name: RECORD[name] for name in ("MAX_LENGTH", "LOG_CAPACITY", "PAGE_CAPACITY", "STEP_BATCH")}
+    limit_names = ("MAX_LENGTH", "LOG_CAPACITY", "PAGE_CAPACITY", "STEP_BATCH")
+    limits = {name: RECORD[name] for name in limit_names}
     for prefix, names in (
         ("PREFIX", RECORD["PREFIX_BITS"]),
         ("FLAG", flags),

@@ -58,6 +58,7 @@ SPARSE_AT = 2
 #: Keys put into a sparse table and taken out again: enough for CPython to give it 2048 places, and
 #: half of what it then takes before it is packed anew.
 SPARSE_KEYS = 683
+SPARSE_BYTES = 20_000
 #: A table with so few entries is emptied one by one, which leaves a sparse one sparse.
 FEW = 64
 
@@ -94,6 +95,8 @@ def make_room(cell: dict[int, Entry]) -> dict[int, Entry]:
     keeps its room while entries are deleted one by one. (`update` would not do: an empty dict takes
     over the layout of the other.)
     """
+    if cell.__sizeof__() >= SPARSE_BYTES:
+        return cell  # it was made sparse before, and emptied one by one
     sparse: dict[int, Any] = dict.fromkeys(range(SPARSE_KEYS))
     for number in range(SPARSE_KEYS):
         del sparse[number]

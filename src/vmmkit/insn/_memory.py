@@ -55,6 +55,7 @@ class Stop(Exception):  # noqa: N818 - control flow inside the engine, never see
     """Leaves the instruction with an exit kind; the exit record is already filled."""
 
     def __init__(self, kind: int) -> None:
+        """Carry the exit kind."""
         super().__init__(kind)
         self.kind = kind
 
@@ -113,6 +114,7 @@ class Context:
     )
 
     def __init__(self, words: memoryview, ram: tuple[RamPiece, ...]) -> None:
+        """Start with nothing fetched."""
         assert len(words) == CPU_WORDS
         self.words = words
         self.ram = ram
