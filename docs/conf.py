@@ -45,6 +45,8 @@ napoleon_use_ivar = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(abc|array|collections|contextlib|enum|pathlib|types|typing)\..*"),
     (r"py:.*", "Buffer"),
+    # A union with a Literal reaches the Python domain as one word that is no name.
+    (r"py:class", r".*typing\.Literal.*"),
 ]
 
 html_theme = "furo"
