@@ -234,8 +234,7 @@ static int run_to_limit(const vmmkit_vcpu *vcpu, uint64_t answer)
     vmmkit_cpu *cpu = vcpu->cpu;
     int in_flight = cpu->log_pending != 0; /* goes on whatever the limit */
     context c;
-    memset(&c, 0, sizeof c);
-    c.cpu = cpu;
+    c.cpu = cpu; /* the rest is set by every instruction */
     c.ram = vcpu->ram;
     c.pieces = vcpu->pieces;
     TRY(begin_run(&c, answer));

@@ -22,8 +22,15 @@ import attrs
 
 from vmmkit._region import Region
 from vmmkit._region_commit import Ledger
-from vmmkit._region_handlers import ignore_write, read_ones, read_pieces, write_pieces
-from vmmkit._region_policy import MASKS, Piece, Refusal, natural_parts
+from vmmkit._region_handlers import (
+    ignore_write,
+    read_logged,
+    read_ones,
+    read_pieces,
+    write_logged,
+    write_pieces,
+)
+from vmmkit._region_policy import MASKS, Logged, Piece, Refusal, natural_parts
 from vmmkit._region_port import (
     SPARSE_AT,
     TABLE_LIMIT,
@@ -63,11 +70,12 @@ class Direction:
 
     word: str
     nobody: Callable[..., Any]
+    logged: Callable[[str], Callable[..., Any]]
     compile_pieces: Callable[[list[Piece]], Callable[..., Any]]
 
 
-READING = Direction("read", read_ones, read_pieces)
-WRITING = Direction("write", ignore_write, write_pieces)
+READING = Direction("read", read_ones, read_logged, read_pieces)
+WRITING = Direction("write", ignore_write, write_logged, write_pieces)
 
 
 class Resolver:
@@ -306,6 +314,10 @@ class Resolver:
         if isinstance(verdict, Refusal):
             what = describe_access(address, size, way)
             raise verdict.error(what, owner.describe(), owner.name, address, size)
+        if isinstance(verdict, Logged):
+            _, words = verdict.refusal.value
+            text = f"{describe_access(address, size, way)} {words} {owner.describe()}"
+            return [(way.logged(text), offset, size, MASKS[size], 8 * (address - origin))]
         if not verdict:
             return [(way.nobody, offset, size, MASKS[size], 8 * (address - origin))]
         assert handler is not None, owner

@@ -9,6 +9,7 @@ it is placed.
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +18,17 @@ from vmmkit._region_policy import MASKS, Piece
 from vmmkit.errors import RegionConfigError
 from vmmkit.protocols import ReadHandler, WriteHandler
 
-__all__ = ["AllOnes", "Handlers", "all_ones", "bytes_of", "handlers_of"]
+__all__ = [
+    "AllOnes",
+    "Handlers",
+    "LoggedOnes",
+    "all_ones",
+    "bytes_of",
+    "handlers_of",
+    "logged_ones",
+]
+
+LOG = logging.getLogger("vmmkit.memregion")
 
 #: The read and the write handler of a region; `None` where it has none.
 Handlers = tuple[ReadHandler | None, WriteHandler | None]
@@ -68,6 +79,25 @@ def ignore_write(_vcpu: object, _where: int, _size: int, _value: int, /) -> None
     """Drop a write."""
 
 
+def read_logged(text: str) -> Callable[[Any, int, int], int]:
+    """Compile a read handler that answers ones and says so each time."""
+
+    def read(_vcpu: object, _where: int, size: int, /) -> int:
+        LOG.warning("%s; reads as ones", text)
+        return MASKS[size]
+
+    return read
+
+
+def write_logged(text: str) -> Callable[[Any, int, int, int], None]:
+    """Compile a write handler that drops the value and says so each time."""
+
+    def write(_vcpu: object, _where: int, _size: int, value: int, /) -> None:
+        LOG.warning("%s; %#x is dropped", text, value)
+
+    return write
+
+
 class AllOnes:
     """A device that reads as all ones and drops writes: the PCI hole, an empty slot."""
 
@@ -83,6 +113,28 @@ class AllOnes:
 
 #: A ready `AllOnes`, for `RegionMap.add_fallback`.
 all_ones = AllOnes()
+
+
+class LoggedOnes(AllOnes):
+    """As `AllOnes`, with a warning to the logger `vmmkit.memregion` for each access.
+
+    Place it with `absolute=True` to have addresses in the log instead of offsets.
+    """
+
+    __slots__ = ()
+
+    def read(self, _vcpu: object, address: int, size: int, /) -> int:
+        """Return `size` bytes of ones."""
+        LOG.warning("read of %d bytes at %#x: nobody there; reads as ones", size, address)
+        return MASKS[size]
+
+    def write(self, _vcpu: object, address: int, size: int, value: int, /) -> None:
+        """Drop the value."""
+        LOG.warning("write of %d bytes at %#x: nobody there; %#x is dropped", size, address, value)
+
+
+#: A ready `LoggedOnes`.
+logged_ones = LoggedOnes()
 
 
 # -- accesses made of several -------------------------------------------------------------------

@@ -23,24 +23,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import attrs
 
 from vmmkit.errors import AccessSizeError, DeniedError, RegionConfigError
 
-__all__ = ["MASKS", "AccessPolicy", "Piece", "Refusal", "natural_parts"]
+__all__ = ["MASKS", "AccessPolicy", "Logged", "Piece", "Refusal", "natural_parts"]
 
 #: Low `size` bytes set, for every size an access can have.
 MASKS = {size: (1 << 8 * size) - 1 for size in (1, 2, 4, 8, 16, 32, 64)}
 
-Verdict = Literal["raise", "ones"]
-SplitVerdict = Literal["raise", "ones", "split"]
+Verdict = Literal["raise", "ones", "log"]
+SplitVerdict = Literal["raise", "ones", "log", "split"]
 
 #: A part of an access: offset in the region and size, both in bytes.
 Part = tuple[int, int]
 #: A part ready to run: handler, offset or address, size, mask, and its bit position.
 Piece = tuple[Callable[..., Any], int, int, int, int]
+
+
+class Logged(NamedTuple):
+    """An access that is answered as by nobody, with a warning that says why."""
+
+    refusal: Refusal
 
 
 class Refusal(Enum):
@@ -60,6 +66,9 @@ class Refusal(Enum):
         return error
 
 
+Judgement = Sequence[Part] | Logged | Refusal
+
+
 def _one_of(*choices: object) -> Any:
     """Make a field validator that takes these values and names them when it refuses another."""
 
@@ -75,7 +84,8 @@ class AccessPolicy:
     """Which accesses a region takes, and what becomes of the others.
 
     Each verdict is one word. `"raise"`: the caller gets a typed error. `"ones"`: reads give all
-    ones, writes are dropped, as on a bus where nobody answers. `"split"`: the access is made as
+    ones, writes are dropped, as on a bus where nobody answers. `"log"`: the same, and the logger
+    `vmmkit.memregion` gets a warning each time. `"split"`: the access is made as
     several accesses of at most `max_size` bytes in ascending address order, naturally aligned
     ones where `aligned` is set. Splitting is not atomic: two vCPUs may interleave.
 
@@ -98,13 +108,13 @@ class AccessPolicy:
     min_size: int = attrs.field(default=1, validator=_one_of(*MASKS))
     max_size: int = attrs.field(default=8, validator=_one_of(*MASKS))
     aligned: bool = False
-    denied: Verdict = attrs.field(default="raise", validator=_one_of("raise", "ones"))
+    denied: Verdict = attrs.field(default="raise", validator=_one_of("raise", "ones", "log"))
     too_wide: SplitVerdict = attrs.field(
-        default="raise", validator=_one_of("raise", "ones", "split")
+        default="raise", validator=_one_of("raise", "ones", "log", "split")
     )
-    too_narrow: Verdict = attrs.field(default="raise", validator=_one_of("raise", "ones"))
+    too_narrow: Verdict = attrs.field(default="raise", validator=_one_of("raise", "ones", "log"))
     misaligned: SplitVerdict = attrs.field(
-        default="raise", validator=_one_of("raise", "ones", "split")
+        default="raise", validator=_one_of("raise", "ones", "log", "split")
     )
 
     #: Sizes that comply at any offset: for these there is nothing to judge.
@@ -120,7 +130,7 @@ class AccessPolicy:
         if self.min_size > self.max_size:
             raise RegionConfigError(f"min_size {self.min_size} exceeds max_size {self.max_size}")
 
-    def judge(self, offset: int, size: int, permitted: bool) -> Sequence[Part] | Refusal:
+    def judge(self, offset: int, size: int, permitted: bool) -> Judgement:
         """Say how an access is to be made.
 
         Args:
@@ -129,7 +139,8 @@ class AccessPolicy:
             permitted: whether the region's flags allow this direction.
 
         Returns:
-            The parts to perform in order, none for "all ones, or dropped", or a `Refusal`.
+            The parts to perform in order, none for "all ones, or dropped", the same with a warning
+            (`Logged`), or a `Refusal`.
         """
         if not permitted:
             return _verdict(self.denied, Refusal.DENIED)
@@ -141,9 +152,7 @@ class AccessPolicy:
             return self._split(offset, size, self.misaligned, Refusal.MISALIGNED)
         return ((offset, size),)
 
-    def _split(
-        self, offset: int, size: int, verdict: SplitVerdict, refusal: Refusal
-    ) -> Sequence[Part] | Refusal:
+    def _split(self, offset: int, size: int, verdict: SplitVerdict, refusal: Refusal) -> Judgement:
         if verdict != "split":
             return _verdict(verdict, refusal)
         parts = natural_parts(offset, size, self.max_size, 1 if self.aligned else self.max_size)
@@ -152,7 +161,9 @@ class AccessPolicy:
         return parts
 
 
-def _verdict(word: Verdict, refusal: Refusal) -> Sequence[Part] | Refusal:
+def _verdict(word: Verdict, refusal: Refusal) -> Judgement:
+    if word == "log":
+        return Logged(refusal)
     return () if word == "ones" else refusal
 
 

@@ -56,9 +56,11 @@ from vmmkit._region_commit import Ledger, Transaction
 from vmmkit._region_handlers import (
     AllOnes,
     Handlers,
+    LoggedOnes,
     all_ones,
     bytes_of,
     handlers_of,
+    logged_ones,
     read_buffer,
     write_buffer,
 )
@@ -80,6 +82,8 @@ __all__ = [
     "AccessPolicy",
     "AllOnes",
     "all_ones",
+    "LoggedOnes",
+    "logged_ones",
     "AccessRecord",
     "Instrument",
     "TraceRing",
@@ -100,7 +104,7 @@ _FLAGS_OF = {
 }
 
 #: What `add_rom` calls the policy's verdict on writes.
-_ROM_WRITES: dict[str, Verdict] = {"ignore": "ones", "raise": "raise"}
+_ROM_WRITES: dict[str, Verdict] = {"ignore": "ones", "raise": "raise", "log": "log"}
 
 _DEFAULT_POLICY = AccessPolicy()
 _MEMORY_POLICY = AccessPolicy(max_size=64)
@@ -239,7 +243,7 @@ class RegionMap(Changeable):
         buffer: Any,
         /,
         *,
-        on_write: WriteHandler | Literal["ignore", "raise"] = "ignore",
+        on_write: WriteHandler | Literal["ignore", "raise", "log"] = "ignore",
         name: str = "",
         policy: AccessPolicy = _MEMORY_POLICY,
         flags: RegionFlags = AS_HANDLED,
@@ -250,7 +254,8 @@ class RegionMap(Changeable):
         Args:
             base: first address.
             buffer: a contiguous buffer, not copied. Its owner may change it.
-            on_write: what writes do: `"ignore"` drops them, `"raise"` raises `DeniedError`, a
+            on_write: what writes do: `"ignore"` drops them, `"log"` does so with a warning to the
+                logger `vmmkit.memregion`, `"raise"` raises `DeniedError`, a
                 callable takes them, as the command register of a flash chip does.
             name: for errors, traces and pictures.
             policy: as for `add`; the default takes every size.

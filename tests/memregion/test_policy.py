@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from memregion.recording import Recorder, Registers
 from vmmkit.errors import AccessSizeError, DeniedError, RegionConfigError
-from vmmkit.memregion import READ, WRITE, AccessPolicy, RegionMap
+from vmmkit.memregion import READ, WRITE, AccessPolicy, RegionMap, logged_ones
 
 BASE = 0x1003  # policies speak of offsets, so the base may be odd
 
@@ -175,3 +175,40 @@ def test_only_accesses_that_ask_for_it_pay():
     handler, where, _, _ = reads[4][BASE + 4]
     assert handler == device.read
     assert where == 4
+
+
+@pytest.mark.parametrize(
+    ("policy", "flags", "offset", "size", "words"),
+    [
+        (AccessPolicy(denied="log"), WRITE, 0, 4, "is not permitted in"),
+        (AccessPolicy(max_size=4, too_wide="log"), READ, 0, 8, "is wider than"),
+        (AccessPolicy(min_size=4, too_narrow="log"), READ, 0, 1, "is narrower than"),
+        (AccessPolicy(aligned=True, misaligned="log"), READ, 2, 4, "is misaligned in"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, str) else "",
+)
+def test_log_answers_ones_and_warns_every_time(caplog, policy, flags, offset, size, words):
+    space = RegionMap()
+    handlers = {"read": lambda *_: 0, "write": lambda *_: None}
+    space.add(0x1000, 0x100, **handlers, flags=flags, policy=policy, name="quiet")
+    read = space.port(None).read
+    for _ in range(2):
+        assert read(0x1000 + offset, size) == (1 << 8 * size) - 1
+    assert len(caplog.records) == 2
+    assert f"read of {size} bytes at {0x1000 + offset:#x} {words}" in caplog.text
+    assert "'quiet' [0x1000, 0x10ff]; reads as ones" in caplog.text
+
+
+def test_log_drops_writes_with_their_value(caplog):
+    space = RegionMap()
+    space.add_rom(0x1000, bytes(16), on_write="log", name="rom")
+    space.add_fallback(0x2000, 0x1000, logged_ones, absolute=True)
+    port = space.port(None)
+    port.write(0x1004, 4, 0xABCD)
+    port.write(0x2004, 2, 0x1234)
+    assert port.read(0x2008, 1) == 0xFF
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 3
+    assert "write of 4 bytes at 0x1004 is not permitted in 'rom'" in caplog.text
+    assert "0xabcd is dropped" in caplog.text
+    assert "write of 2 bytes at 0x2004: nobody there; 0x1234 is dropped" in caplog.text
+    assert "read of 1 bytes at 0x2008: nobody there; reads as ones" in caplog.text

@@ -8,7 +8,7 @@ a fault, as an outcome; the caller does it and calls again. Two engines do the s
 in C, and the pure one in Python (`IMPLEMENTATION` tells which is live).
 
 >>> from vmmkit.insn import Cpu, Write, decode
->>> str(decode(bytes.fromhex("8903"), 64).mnemonic)
+>>> decode(bytes.fromhex("8903"), 64).mnemonic
 'MOV'
 >>> ram = bytearray(4096)
 >>> ram[:2] = bytes.fromhex("8907")  # mov [bx], ax
@@ -49,32 +49,32 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 __all__ = [
-    "IMPLEMENTATION",
-    "MAX_LENGTH",
+    "decode",
+    "Instruction",
+    "Prefixes",
+    "MemoryAccess",
     "RIP_BASE",
-    "STEP_BATCH",
-    "WORD",
-    "BudgetSpent",
+    "MAX_LENGTH",
     "Cpu",
     "CpuState",
-    "Done",
-    "ExitKind",
-    "Fault",
-    "Halt",
-    "Instruction",
-    "MemoryAccess",
+    "Segment",
     "Outcome",
+    "Read",
+    "Write",
     "PortIn",
     "PortOut",
-    "Prefixes",
-    "Read",
-    "Segment",
+    "Done",
+    "Fault",
+    "Halt",
     "Unsupported",
     "UnsupportedReason",
-    "Write",
+    "BudgetSpent",
+    "ExitKind",
+    "WORD",
+    "STEP_BATCH",
+    "IMPLEMENTATION",
     "available_engines",
-    "decode",
-]
+]  # fmt: skip
 
 _DECODE: Final = {name: engine_named(name).decode for name in available_engines()}
 _DEFAULT: Final = _DECODE[IMPLEMENTATION]
