@@ -105,6 +105,7 @@ class Resolver:
         self._warm = False  # whether a table may hold anything
         self._index: FlatIndex | None = None
         self._misses = 0  # since the last change
+        self._changes = 0
 
     def new_port(self, vcpu: object) -> Port:
         """Make a port whose tables are emptied with those of the others."""
@@ -118,7 +119,8 @@ class Resolver:
 
         It does the common miss itself, by the flat index: an access that its one owner takes as it
         is. All else, and every miss while there is no index, goes through `_resolve_and_keep`. An
-        access to a fallback takes no lock: the index was the map's when it was asked.
+        access to a fallback takes no lock: the index is gone before a commit changes anything, so
+        one that is still there afterwards was right all the time.
         """
         masks, sparse_at, limit, reading = MASKS, SPARSE_AT, TABLE_LIMIT, way is READING
         # Bound here, since entering a lock by `with` costs half as much again as the whole search.
@@ -139,7 +141,7 @@ class Resolver:
             mask = None if region.trusted and reading else masks[size]
             where = address if region.absolute else address - region._base
             entry: Entry = handler, where, mask, region
-            if region.kind == "fallback":
+            if region.kind == "fallback" and self._index is index:
                 return entry
             acquire()
             try:
@@ -173,8 +175,11 @@ class Resolver:
         if type(address) is not int or type(size) is not int or size not in self.sizes:
             address, size = self._whole(address, size)
         with self._lookup:
-            entry, keep = self.resolve(address, size, way)
-            self._consider_index()
+            changes = -1
+            while changes != self._changes:  # a finalizer may change the map at any allocation
+                changes = self._changes
+                entry, keep = self.resolve(address, size, way)
+                self._consider_index()
             if keep:
                 cell = table[size]
                 cell[address] = entry
@@ -188,13 +193,15 @@ class Resolver:
     def _consider_index(self) -> None:
         """Flatten the trees once enough misses since the last change have paid for it."""
         self._misses += 1
-        if self._index is None and self._misses * MISSES_TO_FLATTEN > len(self._ledger.regions):
-            self._index = flat_index(self._ledger.regions, self._ledger.fallbacks, self._limit)
+        regions, fallbacks = self._ledger.regions, self._ledger.fallbacks
+        if self._index is None and self._misses * MISSES_TO_FLATTEN > len(regions) + len(fallbacks):
+            self._index = flat_index(regions, fallbacks, self._limit)
             self._warm = True  # from now on tables are filled without further notice
 
     def forget(self) -> None:
         """Drop what was true of the map before a change; the lookup lock is held."""
         self._index, self._misses = None, 0
+        self._changes += 1
         if self._warm:
             for port in self.ports:
                 port.forget()
@@ -379,7 +386,8 @@ class Port:
         """Empty both tables; the map does this under its lock at every change."""
         for _, table in self.tables():
             for cell in table.values():
-                empty(cell)
+                if cell:
+                    empty(cell)
 
 
 def whole_number(number: Any) -> int | None:

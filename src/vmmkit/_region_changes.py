@@ -13,6 +13,7 @@ from vmmkit._region_commit import Ledger, Transaction
 from vmmkit._region_port import quiesce
 from vmmkit.errors import (
     ImmutableRegionError,
+    RegionConfigError,
     RegionRangeError,
     TransactionError,
     UnknownRegionError,
@@ -94,11 +95,17 @@ class Changeable:
             self._ledger.wish(region, (base, False))
 
     def _close(self, region: Region, wait: bool, timeout: float | None) -> bool:
+        if timeout is not None and not (isinstance(timeout, int | float) and timeout >= 0):
+            raise RegionConfigError(f"timeout is seconds or None, not {timeout!r}")
         with self._ledger.writers:
-            in_transaction = self._ledger.wishes is not None
-            if wait and in_transaction:
+            wishes = self._ledger.wishes
+            if wait and wishes is not None:
                 raise TransactionError(f"close(wait=True) of {region.describe()} in a transaction")
-            if in_transaction or region._held:
+            if wait and self._ledger.announcer.telling:
+                raise TransactionError(f"close(wait=True) of {region.describe()} in a listener")
+            leaving = wishes is not None and region in wishes and wishes[region] is None
+            placed = region._held or (wishes is not None and region in wishes)
+            if placed and not leaving:
                 self._remove(region, fallback=region.kind == "fallback")
         return wait and quiesce(region, timeout)
 
@@ -139,6 +146,9 @@ class Changeable:
             listener: keep slots by the region's identity; `region.base` is already the new one.
             replay: first tell of all regions there are, as added.
         """
+        for name in ("region_added", "region_removed", "region_moved"):
+            if not callable(getattr(listener, name, None)):
+                raise RegionConfigError(f"a listener has a method {name}, {listener!r} has not")
         with self._ledger.writers:
             for region in self._ledger.regions if replay else ():
                 listener.region_added(region)

@@ -149,13 +149,13 @@ class Announcer:
     that changes the map, is told after it, so that every listener hears commits in their order.
     """
 
-    __slots__ = ("_news", "_telling", "listeners")
+    __slots__ = ("_news", "listeners", "telling")
 
     def __init__(self) -> None:
         """Start with nobody listening."""
         self.listeners: list[MapListener] = []
         self._news: deque[News] = deque()
-        self._telling = False
+        self.telling = False
 
     def tell(self, news: Iterable[News]) -> None:
         """Tell every listener everything, then raise what listeners raised.
@@ -166,15 +166,15 @@ class Announcer:
             ExceptionGroup: when several were raised.
         """
         self._news.extend(news)
-        if self._telling:
+        if self.telling:
             return
         errors: list[Exception] = []
-        self._telling = True
+        self.telling = True
         try:
             while self._news:
                 self._tell_all(self._news.popleft(), errors)
         finally:
-            self._telling = False
+            self.telling = False
         if len(errors) == 1:
             raise errors[0]
         if errors:
@@ -201,11 +201,13 @@ class Ledger:
     __slots__ = (
         "announcer",
         "committed",
+        "committing",
         "disabled",
         "fallbacks",
         "lookup",
         "name",
         "regions",
+        "waiting",
         "wishes",
         "writers",
     )
@@ -221,6 +223,8 @@ class Ledger:
         self.lookup = RLock()
         self.writers = RLock()
         self.wishes: dict[Region, Wish] | None = None
+        self.committing = False
+        self.waiting: deque[dict[Region, Wish]] = deque()
 
     def wish_of(self, region: Region) -> tuple[int, bool]:
         """Return what is wanted of a region so far; the writers' lock is held.
@@ -250,19 +254,49 @@ class Ledger:
     def commit(self, wishes: dict[Region, Wish]) -> None:
         """Bring all wishes about or none, then tell the listeners; the writers' lock is held.
 
+        A finalizer may run in the middle of this and want a change of its own: that one waits.
+
         Raises:
             OverlapError: two regions, or two fallbacks, would overlap.
         """
+        self.waiting.append(wishes)
+        if self.committing:
+            return
+        while self.waiting:
+            changes = self._commit_one(self.waiting.popleft())
+            if self.announcer.listeners:
+                self.announcer.tell(news_of(changes))
+
+    def _commit_one(self, wishes: dict[Region, Wish]) -> list[Change]:
         changes = [change_of(region, wish) for region, wish in wishes.items()]
-        with self.lookup:
+        self.committing = True
+        try:
+            with self.lookup:
+                self.committed()  # before, too: who asks without the lock must notice in time
+                self._apply(changes)
+                for region in wishes:
+                    self.disabled.pop(region, None)
+                    if region._held and not region._enabled:
+                        self.disabled[region] = None
+                self.committed()
+        finally:
+            self.committing = False
+        return changes
+
+    def _apply(self, changes: list[Change]) -> None:
+        """Apply changes; where anything but an overlap gets in the way (Ctrl-C), undo them."""
+        before = [(c.region, c.region._base, c.region._enabled, c.region._held) for c in changes]
+        try:
             apply_changes(changes, self.regions, self.fallbacks)
-            for region in wishes:
-                self.disabled.pop(region, None)
-                if region._held and not region._enabled:
-                    self.disabled[region] = None
-            self.committed()
-        if self.announcer.listeners:
-            self.announcer.tell(news_of(changes))
+        except OverlapError:
+            raise
+        except BaseException:
+            for region, base, enabled, held in before:
+                region._base, region._enabled, region._held = base, enabled, held
+            for tree, is_front in ((self.regions, True), (self.fallbacks, False)):
+                mine = [c.region for c in changes if (c.region.kind != "fallback") is is_front]
+                tree.rebuild(region for region in mine if region.enabled)
+            raise
 
     def check(self) -> None:
         """Assert that trees, regions and the list of disabled ones agree."""
@@ -323,4 +357,5 @@ class Transaction:
             else:
                 self._outer.update(self._wishes)
         finally:
+            self._wishes = {}  # a transaction that is kept must not keep closed regions
             self._ledger.writers.release()

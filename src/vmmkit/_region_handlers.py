@@ -60,7 +60,7 @@ def bytes_of(buffer: Any, *, writable: bool) -> memoryview:
     """
     try:
         view = memoryview(buffer).cast("B")
-    except (TypeError, BufferError) as error:
+    except (TypeError, ValueError, BufferError) as error:
         raise RegionConfigError(f"no contiguous buffer of bytes: {error}") from error
     if writable and view.readonly:
         raise RegionConfigError(f"RAM needs a writable buffer, {type(buffer).__name__} is not")

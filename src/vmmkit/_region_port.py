@@ -35,7 +35,7 @@ from time import monotonic, sleep
 from types import CodeType, FrameType
 from typing import Any, Protocol
 
-from vmmkit.errors import AccessValueError, BusError, HandlerError
+from vmmkit.errors import AccessValueError, BusError, HandlerError, RegionError
 
 __all__ = [
     "SPARSE_AT",
@@ -51,7 +51,7 @@ __all__ = [
     "quiesce",
 ]
 
-#: Entries one table (one direction, one access size) may hold; about 140 bytes each.
+#: Entries one table (one direction, one access size) may hold; about 180 bytes each.
 TABLE_LIMIT = 131072
 #: With so many entries a table is made sparse.
 SPARSE_AT = 2
@@ -122,14 +122,17 @@ def bind_read(table: Table, vcpu: object, fill: Fill) -> Callable[[int, int], in
         try:
             handler, where, mask, owner = table[size][address]
         except KeyError:
-            handler, where, mask, owner = fill(address, size)
+            try:
+                handler, where, mask, owner = fill(address, size)
+            except RegionError as refusal:
+                raise refusal from None  # that a table missed is nobody's business
         except TypeError:  # unhashable; apart, since matching a tuple would slow every miss
             handler, where, mask, owner = fill(address, size)
         try:
             if mask is None:
                 return handler(vcpu, where, size)
             return handler(vcpu, where, size) & mask  # type: ignore[no-any-return]
-        except BusError:
+        except (BusError, HandlerError):  # of a nested access, too: once told is enough
             raise
         except Exception as error:
             raise handler_error("read", address, size, owner, error) from error
@@ -144,18 +147,23 @@ def bind_write(table: Table, vcpu: object, fill: Fill) -> Callable[[int, int, in
         try:
             handler, where, mask, owner = table[size][address]
         except KeyError:
-            handler, where, mask, owner = fill(address, size)
+            try:
+                handler, where, mask, owner = fill(address, size)
+            except RegionError as refusal:
+                raise refusal from None  # that a table missed is nobody's business
         except TypeError:  # unhashable; apart, since matching a tuple would slow every miss
             handler, where, mask, owner = fill(address, size)
         try:
             value &= mask
         except TypeError as error:
             raise AccessValueError(
-                f"write of {size} bytes at {address:#x}: {value!r} is no integer", address, size
+                f"write of {size} bytes at {int(address):#x}: {value!r} is no integer",
+                address,
+                size,
             ) from error
         try:
             handler(vcpu, where, size, value)
-        except BusError:
+        except (BusError, HandlerError):  # of a nested access, too: once told is enough
             raise
         except Exception as error:
             raise handler_error("write", address, size, owner, error) from error
@@ -170,7 +178,7 @@ def handler_error(
     regions = owner if isinstance(owner, tuple) else (owner,)
     return HandlerError(
         f"handler of {' and '.join(region.describe() for region in regions)}: "
-        f"{direction} of {size} bytes at {address:#x}: {type(error).__name__}: {error}",
+        f"{direction} of {size} bytes at {int(address):#x}: {type(error).__name__}: {error}",
         address,
         size,
         regions[0].name,

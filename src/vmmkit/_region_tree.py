@@ -17,8 +17,9 @@ The caller holds the lock.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
+from typing import cast
 
 from sortedcontainers import SortedDict
 
@@ -112,6 +113,14 @@ class RangeTree:
         finally:
             self._forget()
         self._ranges.update(coming)
+
+    def rebuild(self, wanted: Iterable[Region]) -> None:
+        """After an interruption make the tree anew: what is in it and answers, and `wanted`."""
+        placed = cast("dict[int, Region]", self._ranges)  # its own order may be torn
+        found = {region for region in dict.values(placed) if region.enabled}
+        self._ranges = SortedDict({region._base: region for region in found | {*wanted}})
+        self._bisect, self._item = self._ranges.bisect_right, self._ranges.peekitem
+        self._forget()
 
     def _refuse_overlap(self, coming: Sequence[Placed]) -> None:
         """Judge few newcomers by their neighbours, many by one sweep over everything."""

@@ -11,8 +11,11 @@
     |   |-- ImmutableRegionError (PermissionError) remove, move or disable of an IMMUTABLE region
     |   |-- UnknownRegionError   (LookupError) a handle that this map does not hold
     |   |-- TransactionError     (RuntimeError) a transaction used where it cannot be
+    |   |-- RegionConfigError    (ValueError) an argument of another kind than asked for
+    |   |-- AccessError          base of the errors that one access can meet:
     |   |-- AccessSizeError      (ValueError) a size this region or this map does not take
     |   |-- AccessAddressError   (ValueError) an address outside the address space
+    |   |-- AccessValueError     (TypeError) a value to be written that is no integer
     |   |-- UnmappedError        (LookupError) nothing answers at this address
     |   |-- DeniedError          (PermissionError) READ or WRITE missing, or misaligned
     |   |-- StraddleError        (ValueError) the access leaves the region it starts in
@@ -22,7 +25,7 @@
     |   |-- DecodeError          (ValueError) these bytes are no instruction we know
     |   |-- StateError           (ValueError) a register value that does not fit
     |   |-- StepError            (RuntimeError) an answer nobody asked for, or none where one is due
-    |   |-- GuestMemoryError     (ValueError) RAM that overlaps, wraps or is no writable buffer
+    |   |-- GuestMemoryError     (ValueError) RAM that overlaps, wraps or is no buffer
     |   `-- EngineError          (ImportError) the engine asked for is missing or stale
     `-- DeviceError              (ValueError) a device configured or driven wrongly by its owner
 
@@ -35,6 +38,7 @@ not know vmmkit would try to catch.
 from __future__ import annotations
 
 from enum import Enum
+from typing import Self
 
 __all__ = [
     "AccessAddressError",
@@ -95,6 +99,10 @@ class OverlapError(RegionError, ValueError):
         self.region = region
         self.other = other
 
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        """Pickle and copy with all that the constructor wants."""
+        return type(self), (self.args[0], self.region, self.other)
+
 
 class ImmutableRegionError(RegionError, PermissionError):
     """An IMMUTABLE region was to be removed, moved or disabled."""
@@ -123,6 +131,10 @@ class AccessError(RegionError):
         self.address = address
         self.size = size
         self.region = region
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        """Pickle and copy with all that the constructor wants."""
+        return type(self), (self.args[0], self.address, self.size, self.region)
 
 
 class AccessSizeError(AccessError, ValueError):
@@ -183,6 +195,10 @@ class DecodeError(InsnError, ValueError):
         super().__init__(message)
         self.reason = reason
         self.code = code
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        """Pickle and copy with all that the constructor wants."""
+        return type(self), (self.args[0], self.reason, self.code)
 
 
 class StateError(InsnError, ValueError):

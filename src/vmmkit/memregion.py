@@ -67,7 +67,7 @@ from vmmkit._region_handlers import (
 from vmmkit._region_picture import draw_svg, draw_tree
 from vmmkit._region_policy import MASKS, AccessPolicy, Verdict
 from vmmkit._region_trace import AccessRecord, BreakOn, Counters, Instrument, TraceRing, instrument
-from vmmkit.errors import RegionConfigError
+from vmmkit.errors import AccessAddressError, RegionConfigError
 from vmmkit.protocols import ReadHandler, WriteHandler
 
 __all__ = [
@@ -106,6 +106,8 @@ _FLAGS_OF = {
 #: What `add_rom` calls the policy's verdict on writes.
 _ROM_WRITES: dict[str, Verdict] = {"ignore": "ones", "raise": "raise", "log": "log"}
 
+ALL_FLAGS = READ | WRITE | IMMUTABLE
+
 _DEFAULT_POLICY = AccessPolicy()
 _MEMORY_POLICY = AccessPolicy(max_size=64)
 
@@ -138,10 +140,14 @@ class RegionMap(Changeable):
         straddle: Straddle = "raise",
     ) -> None:
         """Start with an empty space."""
-        sizes = tuple(access_sizes)
-        if not 1 <= address_bits <= 128:
+        try:
+            sizes = tuple(access_sizes)
+            known_sizes = MASKS.keys() >= set(sizes)
+        except TypeError as error:
+            raise RegionConfigError(f"access_sizes are sizes, not {access_sizes!r}") from error
+        if not isinstance(address_bits, int) or not 1 <= address_bits <= 128:
             raise RegionConfigError(f"address_bits is from 1 to 128, not {address_bits}")
-        if not sizes or not MASKS.keys() >= set(sizes):
+        if not sizes or not known_sizes:
             raise RegionConfigError(f"access_sizes are among {[*MASKS]}, not {sizes}")
         if straddle not in ("raise", "ones", "split"):
             raise RegionConfigError(f"straddle is 'raise', 'ones' or 'split', not {straddle!r}")
@@ -270,7 +276,7 @@ class RegionMap(Changeable):
         handlers: Handlers = read_buffer(view), None
         if callable(on_write):
             handlers = handlers[0], on_write
-        elif on_write in _ROM_WRITES:
+        elif isinstance(on_write, str) and on_write in _ROM_WRITES:
             policy = attrs.evolve(policy, denied=_ROM_WRITES[on_write])
         else:
             raise RegionConfigError(f"on_write is {[*_ROM_WRITES]} or callable: {on_write!r}")
@@ -332,6 +338,10 @@ class RegionMap(Changeable):
         handlers: Handlers,
     ) -> Region:
         read, write = handlers
+        if not isinstance(name, str) or not isinstance(policy, AccessPolicy):
+            raise RegionConfigError(f"name {name!r} or policy {policy!r} is of another type")
+        if not isinstance(flags, RegionFlags) or int(flags) & ~int(ALL_FLAGS):
+            raise RegionConfigError(f"{name!r}: flags are RegionFlags, not {flags!r}")
         self._check_range(base, size, name)
         if flags is AS_HANDLED:
             flags = _FLAGS_OF[read is not None, write is not None]
@@ -343,7 +353,13 @@ class RegionMap(Changeable):
     # -- looking ------------------------------------------------------------------------------
 
     def find(self, address: int, /) -> Region | None:
-        """Return the region that answers at `address`; fallbacks do not count."""
+        """Return the region that answers at `address`; fallbacks do not count.
+
+        Raises:
+            AccessAddressError: no integer.
+        """
+        if not isinstance(address, int):
+            raise AccessAddressError(f"{address!r} is no address", address, 1)
         if not 0 <= address < self._limit:
             return None
         with self._ledger.lookup:

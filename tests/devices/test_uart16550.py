@@ -3,6 +3,8 @@
 """The 16550A rule by rule; sections are named as in the PC16550D data sheet."""
 
 import pickle
+import tracemalloc
+from array import array
 
 import pytest
 
@@ -287,6 +289,22 @@ def test_break_needs_room():
     assert wired.inb(LSR) == EMPTY | 0x01
     assert not wired.uart.receive_break(force=True)
     assert wired.inb(LSR) == EMPTY | 0x1B
+
+
+def test_an_emptied_fifo_has_no_error_in_it():
+    wired = Wired()
+    wired.outb(FCR, 0x01)
+    wired.receive(b"ab", errors=LineError.PARITY)
+    wired.outb(FCR, 0x03)
+    assert wired.inb(LSR) == EMPTY | 0x04, "PE stays until it is read, LSR7 speaks of the FIFO"
+    assert wired.inb(LSR) == EMPTY
+
+
+def test_an_error_of_16450_mode_is_not_in_the_fifo():
+    wired = Wired()
+    wired.receive(b"a", errors=LineError.PARITY)
+    wired.outb(FCR, 0x01)
+    assert wired.inb(LSR) == EMPTY | 0x04
 
 
 # -- FIFO Control Register ---------------------------------------------------------------------
@@ -717,6 +735,153 @@ def test_a_callable_that_raises_leaves_the_port_usable():
     assert wired.levels == [True, False, True]
 
 
+class Faulty:
+    """A port whose `interrupt` raises at the levels listed, and `snapshot`s itself first."""
+
+    def __init__(self, *, raises=(), **config):
+        self.sent, self.levels, self.lines, self.saved = bytearray(), [], [], []
+        self.raises = raises
+        self.uart = Uart16550(
+            self.transmit, self.interrupt, drive_outputs=self.drive_outputs, **config
+        )
+
+    def transmit(self, character):
+        self.sent.append(character)
+        self.saved.append(self.uart.snapshot())
+
+    def interrupt(self, level):
+        self.levels.append(level)
+        self.saved.append(self.uart.snapshot())
+        if level in self.raises:
+            raise OSError(level)
+
+    def drive_outputs(self, lines):
+        self.lines.append(lines)
+        self.saved.append(self.uart.snapshot())
+
+    def outb(self, offset, value):
+        self.uart.write(None, offset, 1, value)
+
+
+def ready_to_send(**config):
+    """Return a `Faulty` port with the transmitter's interrupt pending; it does not raise yet."""
+    faulty = Faulty(**config)
+    faulty.outb(LCR, EIGHT_BITS)
+    faulty.outb(IER, 0x02)
+    return faulty
+
+
+@pytest.mark.parametrize("loop", [False, True])
+@pytest.mark.parametrize("edge", [False, True])
+def test_a_handler_within_interrupt_keeps_the_order(loop, edge):
+    text, sent = bytearray(b"ABCD"), bytearray()
+
+    def handler(level):
+        if level is edge and text:
+            uart.write(None, THR, 1, text.pop(0))
+
+    uart = Uart16550(sent.append, handler)
+    for offset, value in ((LCR, EIGHT_BITS), (FCR, 0x01), (MCR, 0x10 if loop else 0)):
+        uart.write(None, offset, 1, value)
+    uart.write(None, IER, 1, 0x02)
+    while text:
+        uart.write(None, THR, 1, text.pop(0))
+    if loop:
+        sent = bytearray(uart.read(None, RBR, 1) for _ in range(4))
+    assert sent == b"ABCD"
+
+
+def test_a_handler_within_interrupt_keeps_the_order_of_a_paced_port():
+    text, sent = bytearray(b"BCD"), bytearray()
+
+    def handler(level):
+        if level and text:
+            uart.write(None, THR, 1, text.pop(0))
+            uart.shift_out()
+
+    uart = Uart16550(sent.append, handler, paced=True)
+    uart.write(None, LCR, 1, EIGHT_BITS)
+    uart.write(None, THR, 1, ord("A"))
+    uart.write(None, IER, 1, 0x02)
+    while uart.shift_out():
+        pass
+    assert sent == b"ABCD"
+
+
+@pytest.mark.parametrize("level", [False, True])
+def test_an_interrupt_that_raises_loses_no_character(level):
+    faulty = ready_to_send()
+    faulty.raises = (level,)
+    with pytest.raises(OSError, match=str(level)):
+        faulty.outb(THR, ord("a"))
+    assert faulty.sent == b"a"
+    assert faulty.levels == [True, False, True]
+    assert faulty.uart.registers()["LSR"] == EMPTY
+    faulty.uart.restore(faulty.uart.snapshot())
+
+
+@pytest.mark.parametrize("level", [False, True])
+def test_an_interrupt_that_raises_does_not_wedge_a_paced_port(level):
+    faulty = ready_to_send(paced=True)
+    faulty.raises = (level,)
+    with pytest.raises(OSError, match=str(level)):
+        faulty.outb(THR, ord("a"))
+    assert faulty.levels == [True, False, True]
+    assert faulty.uart.registers()["LSR"] == 0x20
+    faulty.uart.restore(faulty.uart.snapshot())
+    assert faulty.uart.shift_out()
+    assert faulty.sent == b"a"
+
+
+def test_a_paced_character_is_sent_though_interrupt_raises():
+    faulty = Faulty(paced=True, raises=(True,))
+    faulty.outb(LCR, EIGHT_BITS)
+    faulty.outb(THR, ord("a"))
+    faulty.outb(THR, ord("b"))
+    faulty.outb(IER, 0x02)
+    with pytest.raises(OSError, match="True"):
+        faulty.uart.shift_out()
+    assert faulty.sent == b"a"
+
+
+@pytest.mark.parametrize("paced", [False, True])
+def test_each_callable_sees_a_state_that_can_be_restored(paced):
+    faulty = ready_to_send(paced=paced)
+    faulty.outb(FCR, 0x01)
+    faulty.outb(MCR, 0x0B)
+    for character in b"abc":
+        faulty.outb(THR, character)
+    while paced and faulty.uart.shift_out():
+        pass
+    assert faulty.sent == b"abc"
+    assert False in faulty.levels
+    for saved in faulty.saved:
+        other = Uart16550(print, paced=paced)
+        other.restore(saved)
+        assert other.snapshot() == saved
+
+
+def test_outputs_follow_mcr_though_interrupt_raises():
+    faulty = ready_to_send(out2_gate=True)
+    faulty.raises = (False, True)
+    with pytest.raises(OSError, match="True"):
+        faulty.outb(MCR, 0x08)
+    with pytest.raises(OSError, match="False"):
+        faulty.outb(MCR, 0x01)
+    assert faulty.lines == [OutputLine.OUT2, OutputLine.DTR]
+
+
+@pytest.mark.parametrize("how", ["reset", "restore"])
+def test_outputs_follow_a_new_state_though_interrupt_raises(how):
+    faulty = ready_to_send()
+    faulty.outb(MCR, 0x01)
+    faulty.raises = (False,)
+    arguments = {"reset": (), "restore": (UartSnapshot(),)}[how]
+    with pytest.raises(OSError, match="False"):
+        getattr(faulty.uart, how)(*arguments)
+    assert faulty.lines == [OutputLine.DTR, OutputLine(0)]
+
+
 def test_the_wires_may_stay_unconnected():
     uart = Uart16550(bytearray().append)
     for offset in range(8):
@@ -776,6 +941,8 @@ def test_a_snapshot_is_plain():
         {"mcr": 0x20},
         {"scr": "x"},
         {"line_errors": 0x01},
+        {"line_errors": 0x84},
+        {"fcr": 0x01, "line_errors": 0x82},
         {"modem_deltas": 0x10},
         {"modem_inputs": 0x01},
         {"receiver_buffer": 0x100},
@@ -826,6 +993,9 @@ def test_no_snapshot_at_all():
         {"register_shift": -1},
         {"register_shift": 1.0},
         {"timeout": "immediate"},
+        {"paced": "no"},
+        {"paced": 1},
+        {"out2_gate": None},
         {"modem_inputs": 0x01},
         {"modem_inputs": None},
     ],
@@ -863,6 +1033,53 @@ def test_any_bytes_can_be_received(data):
     wired = Wired()
     assert wired.receive(data) == 1
     assert wired.drain() == b"a"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        pytest.param(memoryview(array("H", [0x4141, 0x4242])), b"AABB", id="larger items"),
+        pytest.param(memoryview(b"AxBx")[::2], b"AB", id="not contiguous"),
+        pytest.param(memoryview(b"ABCD").cast("B", (2, 2)), b"ABCD", id="two dimensions"),
+        pytest.param(memoryview(b""), b"", id="empty"),
+    ],
+)
+@pytest.mark.parametrize("force", [False, True])
+def test_received_views_are_counted_in_bytes(data, expected, force):
+    wired = Wired()
+    wired.outb(FCR, 0x01)
+    assert wired.receive(data, force=force) == len(expected)
+    assert wired.drain() == expected
+
+
+def test_a_view_with_larger_items_stops_at_the_room():
+    wired = Wired()
+    wired.outb(FCR, 0x01)
+    assert wired.receive(memoryview(array("I", [65, 66]))) == 8
+    assert wired.receive(memoryview(array("I", [65] * 8))) == 8
+    assert wired.inb(LSR) == EMPTY | 0x01
+
+
+@pytest.mark.parametrize("waiting", [b"", b"a"])
+def test_only_what_fits_is_copied(waiting):
+    wired = Wired()
+    wired.receive(waiting)
+    data = bytearray(1 << 20)
+    tracemalloc.start()
+    try:
+        assert wired.receive(data) == 1 - len(waiting)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < len(data) // 4
+
+
+def test_interrupt_may_resize_what_is_being_received():
+    data = bytearray(b"abc")
+    uart = Uart16550(print, lambda _level: data.clear())
+    uart.write(None, IER, 1, 0x01)
+    assert uart.receive(data) == 1
+    assert data == b""
 
 
 # -- Inspection --------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ class NaiveUart:
         self.rx = []  # [character, errors nobody has seen]
         self.rbr = 0
         self.shown = {OE: False, PE: False, FE: False, BI: False}
+        self.fifo_error = False  # an error came to the top of the FIFO
         self.silence = False
         self.tx, self.tsr = [], None
         self.thre_told = True
@@ -88,6 +89,7 @@ class NaiveUart:
             for bit in (PE, FE, BI):
                 if self.rx[0][1] & bit:
                     self.shown[bit] = True
+                    self.fifo_error = self.fifo_on
             self.rx[0][1] = 0
 
     def receive(self, data, errors, force):
@@ -113,13 +115,14 @@ class NaiveUart:
         if not self.tx and self.tsr is None:
             value += 0x40
         in_fifo = any(errors for _, errors in self.rx)
-        if self.fifo_on and (in_fifo or self.shown[PE] or self.shown[FE] or self.shown[BI]):
+        if self.fifo_on and (in_fifo or self.fifo_error):
             value += 0x80
         return value
 
     def read_lsr(self):
         value = self.lsr()
         self.shown = dict.fromkeys(self.shown, False)
+        self.fifo_error = False
         return value
 
     # -- transmitter
@@ -219,7 +222,7 @@ class NaiveUart:
         on = value % 2 == 1
         toggled = on != self.fifo_on
         if toggled or (on and value & 2):
-            self.rx, self.silence = [], False
+            self.rx, self.silence, self.fifo_error = [], False, False
         if toggled or (on and value & 4):
             self.tx, self.thre_told = [], False
         self.fifo_on = on

@@ -23,7 +23,6 @@ __all__ = ["Receiver", "Transmitter"]
 
 # Plain integers: an operation on an IntFlag costs ten times as much, and these run per access.
 _OVERRUN: Final = int(LSR.OE)
-_CHARACTER_ERRORS: Final = int(LSR.PE | LSR.FE | LSR.BI)
 _DATA_READY: Final = int(LSR.DR)
 _THRE: Final = int(LSR.THRE)
 _TEMT: Final = int(LSR.TEMT)
@@ -39,7 +38,8 @@ class Receiver:
         fifo: FIFO mode rather than 16450 mode.
         trigger: characters that raise the received data interrupt; 1 in 16450 mode.
         characters: waiting, oldest first.
-        line_errors: OE, PE, FE and BI as LSR shows them.
+        line_errors: OE, PE, FE and BI as LSR shows them; and LSR7 once an error of the FIFO is
+            among them, until LSR is read or the FIFO is emptied.
         buffer: what RBR shows when nothing waits.
         timed_out: the owner reported silence since the last read.
     """
@@ -95,28 +95,27 @@ class Receiver:
     def _reveal(self) -> None:
         """Latch the errors of the character at the top."""
         if self.characters and self.characters[0] > 0xFF:
-            self.line_errors |= self.characters[0] >> 8
+            self.line_errors |= self.characters[0] >> 8 | (_FIFO_ERROR if self.fifo else 0)
             self.characters[0] &= 0xFF
 
     @property
     def status(self) -> int:
         """LSR bits 0-4 and 7.
 
-        LSR7 stays while an error is in the FIFO, that is: shown and not read yet, or below the
-        top. In 16450 mode it is 0.
+        LSR7 stays while an error is in the FIFO, that is: came to the top and LSR was not read
+        since, or below the top. In 16450 mode it is 0.
         """
         status = self.line_errors
         if self.characters:
             status |= _DATA_READY
-        if self.fifo and (
-            status & _CHARACTER_ERRORS or any(entry > 0xFF for entry in self.characters)
-        ):
-            status |= _FIFO_ERROR
+            if self.fifo and any(entry > 0xFF for entry in self.characters):
+                status |= _FIFO_ERROR
         return status
 
     def clear(self) -> None:
-        """Empty the FIFO; the latched errors stay until LSR is read."""
+        """Empty the FIFO, which ends LSR7; the latched errors stay until LSR is read."""
         self.characters.clear()
+        self.line_errors &= ~_FIFO_ERROR
         self.timed_out = False
 
     def set_mode(self, *, fifo: bool, trigger_index: int) -> None:

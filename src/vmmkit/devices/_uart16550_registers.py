@@ -97,6 +97,12 @@ def _check_shift(_uart: object, _attribute: attrs.Attribute[Any], value: object)
         raise DeviceError(f"16550: register_shift is {value!r}; 0, 1, 2 and 3 are possible")
 
 
+def _check_flag(_uart: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Refuse what is no bool: "no" would count as true (an attrs validator)."""
+    if not isinstance(value, bool):
+        raise DeviceError(f"16550: {attribute.name} is {value!r}; True and False are possible")
+
+
 def _check_timeout(_uart: object, _attribute: attrs.Attribute[Any], value: object) -> None:
     """Refuse what is no `CharacterTimeout` (an attrs validator)."""
     if not isinstance(value, CharacterTimeout):
@@ -111,8 +117,8 @@ class RegisterFile:
     transmit: Callable[[int], object] = attrs.field(validator=_check_callable)
     interrupt: InterruptLine = attrs.field(default=_unconnected, validator=_check_callable)
     register_shift: int = attrs.field(default=0, validator=_check_shift, kw_only=True)
-    out2_gate: bool = attrs.field(default=False, kw_only=True)
-    paced: bool = attrs.field(default=False, kw_only=True)
+    out2_gate: bool = attrs.field(default=False, validator=_check_flag, kw_only=True)
+    paced: bool = attrs.field(default=False, validator=_check_flag, kw_only=True)
     timeout: CharacterTimeout = attrs.field(
         default=CharacterTimeout.IMMEDIATE, validator=_check_timeout, kw_only=True
     )
@@ -205,13 +211,11 @@ class RegisterFile:
             return
         transmitter = self._transmitter
         transmitter.put(value & self._word_mask)
-        # The pin falls before it rises again, so that an edge-triggered controller sees both.
-        self._update_interrupt()
+        # The pin falls before it rises again, so that an edge-triggered controller sees both. It
+        # is told afterwards: between `put` and `load` there is no state to call out from.
+        falls = self._level and not self._interrupt_level()
         transmitter.load()
-        if not self.paced:
-            self._shift_out()
-        else:
-            self._update_interrupt()
+        self._deliver(None if self.paced else self._finish(), falls=falls)
 
     def _read_enable(self) -> int:
         return self._divisor >> 8 if self._lcr & _DLAB else self._ier
@@ -260,8 +264,7 @@ class RegisterFile:
         before = self._modem_status_lines()
         self._mcr = value & (_MCR_OUTPUTS | _LOOP)
         self._note_modem_change(before)
-        self._update_interrupt()
-        self._update_outputs()
+        self._update_pins()
 
     def _read_line_status(self) -> int:
         status = self._receiver.status | self._transmitter.status
@@ -304,14 +307,20 @@ class RegisterFile:
             return _CHARACTER_TIMEOUT
         return code
 
-    def _update_interrupt(self) -> None:
-        """Drive INTR if its level changed."""
+    def _interrupt_level(self) -> bool:
+        """The level of INTR that the state asks for."""
         level = self._pending() != 0
-        if level and self.out2_gate:
-            level = self._output_lines() & _OUT2 != 0
+        return level and (not self.out2_gate or self._output_lines() & _OUT2 != 0)
+
+    def _drive_interrupt(self, level: bool) -> None:
+        """Drive INTR if that changes its level."""
         if level != self._level:
             self._level = level
             self.interrupt(level)
+
+    def _update_interrupt(self) -> None:
+        """Drive INTR as the state asks for."""
+        self._drive_interrupt(self._interrupt_level())
 
     def _output_lines(self) -> int:
         """The lines outward; loopback forces the pins inactive and SOUT to marking."""
@@ -325,6 +334,13 @@ class RegisterFile:
         if lines != self._driven:
             self._driven = lines
             self.drive_outputs(OutputLine(lines))
+
+    def _update_pins(self) -> None:
+        """Drive all pins; the second callable is called even if the first one raises."""
+        try:
+            self._update_interrupt()
+        finally:
+            self._update_outputs()
 
     def _modem_status_lines(self) -> int:
         """The high half of MSR: the modem's lines, or in loopback our own outputs."""
@@ -341,15 +357,33 @@ class RegisterFile:
         now = self._modem_status_lines()
         self._modem_deltas |= ((before ^ now) & ~(now & _RI)) >> 4
 
-    def _shift_out(self) -> bool:
-        """Finish the character in the shift register and hand it on."""
+    def _finish(self) -> int | None:
+        """End the character in the shift register; return it if it goes out on the wire.
+
+        In loopback it arrives at the receiver instead; in break it is lost.
+        """
         character = self._transmitter.finish()
-        self._update_interrupt()
-        if character is None:
-            return False
-        if self._mcr & _LOOP:
-            self._receiver.accept(character, 0)
-            self._update_interrupt()
-        elif not self._lcr & _SET_BREAK:
-            self.transmit(character)
-        return True
+        if character is None or not self._mcr & _LOOP:
+            return None if self._lcr & _SET_BREAK else character
+        self._receiver.accept(character, 0)
+        return None
+
+    def _deliver(self, character: int | None, *, falls: bool = False) -> None:
+        """Tell the owner of a complete change: the character first, then the pin.
+
+        An interrupt handler that runs within `interrupt` may write the next character, which
+        must not overtake this one. Each callable is called whatever the one before it raised.
+
+        Args:
+            character: what goes out on the wire, if anything.
+            falls: the pin was high and fell, whatever level it has now.
+        """
+        try:
+            if character is not None:
+                self.transmit(character)
+        finally:
+            try:
+                if falls:
+                    self._drive_interrupt(False)
+            finally:
+                self._update_interrupt()

@@ -94,7 +94,7 @@ class UartSnapshot(NamedTuple):
     lcr: int = 0
     mcr: int = 0
     scr: int = 0
-    line_errors: int = 0  #: OE, PE, FE and BI latched in LSR
+    line_errors: int = 0  #: OE, PE, FE, BI and FIFO_ERROR latched in LSR
     modem_deltas: int = 0  #: low half of MSR
     modem_inputs: int = 0
     receiver_buffer: int = 0  #: what RBR shows while no data is ready
@@ -115,7 +115,7 @@ _SNAPSHOT_MASKS: Final = {
     "lcr": 0xFF,
     "mcr": int(MCR.DTR | MCR.RTS | MCR.OUT1 | MCR.OUT2 | MCR.LOOP),
     "scr": 0xFF,
-    "line_errors": int(LSR.OE) | _ALL_ERRORS,
+    "line_errors": int(LSR.OE | LSR.FIFO_ERROR) | _ALL_ERRORS,
     "modem_deltas": int(MSR.DCTS | MSR.DDSR | MSR.TERI | MSR.DDCD),
     "modem_inputs": int(MSR.CTS | MSR.DSR | MSR.RI | MSR.DCD),
     "receiver_buffer": 0xFF,
@@ -145,6 +145,10 @@ def _check_characters(what: str, characters: object, mask: int, depth: int) -> N
 # Contradictions between fields: what is wrong, and when.
 _CONTRADICTIONS: Final[tuple[tuple[str, Callable[[UartSnapshot], object]], ...]] = (
     ("fcr has bits without FIFO_ENABLE", lambda s: s.fcr and not s.fcr & FCR.FIFO_ENABLE),
+    (
+        "FIFO_ERROR without an error in FIFO mode",
+        lambda s: s.line_errors & LSR.FIFO_ERROR and not (s.fcr and s.line_errors & _ALL_ERRORS),
+    ),
     ("the first of received has errors", lambda s: s.received and s.received[0] > 0xFF),
     ("thre_pending with characters waiting", lambda s: s.thre_pending and s.transmit_fifo),
     (

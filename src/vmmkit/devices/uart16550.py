@@ -13,8 +13,12 @@ lock and no file: what it wants done leaves through three callables that the own
 * `drive_outputs(lines)`: DTR, RTS, OUT1, OUT2 or the break condition changed.
 
 Each is called after the state is complete, so it may call back into the port (an echo peer calls
-`receive` from `transmit`), and an exception out of it leaves the port consistent. Calls must not
-overlap in time: a monitor with several vCPU threads puts one lock around the port.
+`receive` from `transmit`, a synchronous interrupt controller runs the guest's handler from
+`interrupt`) or take a snapshot. A character is handed out before the pin tells of it, so that a
+handler's next character cannot overtake it. An exception out of a callable leaves the port
+consistent: the other callables are still called, then it leaves the access, whose result (the
+character that a read took) and remaining bytes are lost. Calls must not overlap in time: a
+monitor with several vCPU threads puts one lock around the port.
 
 Interrupts. Four sources stand at the bits of IER that enable them; what is pending is one
 4-bit number, `_HIGHEST` maps it to the identification that IIR shows, and the pin is high while
@@ -85,6 +89,19 @@ _CHARACTER_ERRORS: Final = int(LSR.PE | LSR.FE | LSR.BI)
 _PARITY_LETTERS: Final = "OEMS"  # by LCR bits 4 (even) and 5 (stick), with parity enabled
 
 
+def _leading_bytes(data: bytes | bytearray | memoryview, limit: int | None) -> bytes:
+    """Return at most `limit` bytes of `data`, whatever its item size and shape.
+
+    No view of `data` outlives the call: the owner may resize a bytearray from a callable.
+    """
+    with memoryview(data) as view:
+        try:
+            with view.cast("B") as octets:
+                return octets[:limit].tobytes()
+        except (TypeError, ValueError):  # not contiguous, or items that `cast` does not know
+            return view.tobytes()[:limit]
+
+
 @attrs.define(eq=False, repr=False, on_setattr=attrs.setters.NO_OP)
 class Uart16550(RegisterFile):
     """One 16550A, to be plugged into a port or memory window of `size` bytes.
@@ -134,7 +151,8 @@ class Uart16550(RegisterFile):
         """Let characters arrive at SIN; return how many the guest can read.
 
         Args:
-            data: the characters; bits beyond the guest's word length are dropped.
+            data: the characters, one a byte also where a memoryview has larger items; bits
+                beyond the guest's word length are dropped.
             errors: what is wrong with each of them.
             force: let all arrive even without room, as a peer does that knows no flow control.
                 What does not fit is lost and sets the overrun bit: the newest characters in
@@ -149,11 +167,13 @@ class Uart16550(RegisterFile):
             raise DeviceError(f"16550: receive takes bytes, not {data!r}")
         flaws = check_bits("errors", errors, _CHARACTER_ERRORS)
         room = self.room
-        if not self._mcr & _LOOP:
-            for character in bytes(data) if force else bytes(data)[:room]:
-                self._receiver.accept(character & self._word_mask, flaws)
-            self._update_interrupt()
-        return min(len(data), room)
+        if self._mcr & _LOOP or not (room or force):
+            return 0
+        characters = _leading_bytes(data, None if force else room)
+        for character in characters:
+            self._receiver.accept(character & self._word_mask, flaws)
+        self._update_interrupt()
+        return min(len(characters), room)
 
     def receive_break(self, *, force: bool = False) -> bool:
         """Let a break arrive: one zero character, flagged break and framing error.
@@ -185,7 +205,9 @@ class Uart16550(RegisterFile):
         """
         if not self.paced:
             raise DeviceError("16550: shift_out is for ports with paced=True")
-        return self._shift_out()
+        finished = self._transmitter.shift_register is not None
+        self._deliver(self._finish())
+        return finished
 
     @property
     def modem_inputs(self) -> ModemInput:
@@ -268,8 +290,7 @@ class Uart16550(RegisterFile):
         transmitter.characters.extend(state.transmit_fifo)
         transmitter.shift_register = state.shift_register
         transmitter.thre_pending = state.thre_pending
-        self._update_interrupt()
-        self._update_outputs()
+        self._update_pins()
 
     def registers(self) -> dict[str, int]:
         """Return what the guest would read, by register name and without side effects."""
