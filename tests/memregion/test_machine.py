@@ -81,9 +81,9 @@ class Twin:
         return self.base, self.enabled
 
 
-def verdict(twin, address, size, way):
+def verdict(twin, base, address, size, way):
     """Say what becomes of an access to one region: bytes to touch, "ones", or an error."""
-    policy, offset = twin.policy, address - twin.base
+    policy, offset = twin.policy, address - base
     word, error = None, None
     if not twin.flags & way:
         word, error = policy.denied, DeniedError
@@ -333,10 +333,10 @@ class MapMachine(RuleBasedStateMachine):
     def perform(self, parts, origin, value, way):
         result, written = 0, {}
         for twin, address, size in parts:
-            word = UnmappedError if twin is None else verdict(twin, address, size, way)
+            base = 0 if twin is None else self.committed[twin][0]
+            word = UnmappedError if twin is None else verdict(twin, base, address, size, way)
             if isinstance(word, type):
                 return word, {}
-            base = 0 if twin is None else self.committed[twin][0]
             for n in range(size):
                 shift = 8 * (address + n - origin)
                 offset = address + n - base
