@@ -29,8 +29,10 @@ from vmmkit.insn._record import WORD
 from vmmkit.insn._segments import (
     ATTRIBUTES,
     BASE,
+    CR0_PE,
     GP,
     LIMIT,
+    RFLAGS_VM,
     SEGMENT,
     SELECTOR,
     SS,
@@ -46,13 +48,11 @@ from vmmkit.insn._segments import (
 __all__ = ["CONTROL"]
 
 RCX, RSP = 1, 4
-RFLAGS_VM: Final = 1 << 17
 SHADOW_STI: Final = 1
 VIF: Final = 1 << 19
 VIP: Final = 1 << 20
 CR4_VME: Final = 1 << 0
 CR4_PVI: Final = 1 << 1
-CR0_PE: Final = 1
 TSS_IO_BASE: Final = 102  # SDM vol. 3A, "32-Bit Task-State Segment (TSS)" and its 64-bit form
 TSS_BUSY_TYPES: Final = (9, 11)  # available and busy 32/64-bit TSS
 

@@ -41,7 +41,7 @@ REX: Final = PREFIX_BITS["REX"]
 WRITTEN: Final = 2  # bit of Row.access
 SHADOW_MOV_SS: Final = 2
 
-E, G, M, S, I, J, O, Z, A, D, F = (KINDS.index(letter) for letter in "EGMSIJOZADF")  # noqa: E741
+E, G, I, Z, A, D, F = (KINDS.index(letter) for letter in "EGIZADF")  # noqa: E741
 
 Target = int | Span  # a register number, or located memory
 Handler = Callable[[Context], int | None]

@@ -43,11 +43,6 @@ PAGE_CAPACITY: Final = 16
 SEGMENT_NAMES: Final = ("es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr")
 SEGMENT_FIELDS: Final = ("selector", "base", "limit", "attributes")
 
-GPR_NAMES: Final = (
-    *("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"),
-    *(f"r{number}" for number in range(8, 16)),
-)
-
 # (name, number of 64-bit words)
 CPU_FIELDS: Final = (
     ("gpr", 16),

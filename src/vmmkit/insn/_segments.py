@@ -11,7 +11,13 @@ from __future__ import annotations
 from typing import Final
 
 from vmmkit.insn._memory import Context, Span, Stop
-from vmmkit.insn._paging import INTENT_SYSTEM, INTENT_WRITE, locate_linear
+from vmmkit.insn._paging import (
+    CR4_LA57,
+    EFER_LMA,
+    INTENT_SYSTEM,
+    INTENT_WRITE,
+    locate_linear,
+)
 from vmmkit.insn._record import WORD
 
 __all__ = [
@@ -32,8 +38,6 @@ GP: Final = 13
 ES, CS, SS, DS, FS, GS, LDTR, TR = range(8)
 
 CR0_PE: Final = 1
-CR4_LA57: Final = 1 << 12
-EFER_LMA: Final = 1 << 10
 RFLAGS_VM: Final = 1 << 17
 
 TYPE_ACCESSED: Final = 1

@@ -8,21 +8,16 @@ import struct
 from typing import Final, NamedTuple, Self, overload
 
 from vmmkit.errors import StateError
+from vmmkit.insn._paging import CR0_PG, CR4_LA57, EFER_LMA
 from vmmkit.insn._record import CPU_WORDS, SEGMENT_NAMES, WORD
+from vmmkit.insn._segments import ATTR_DB, ATTR_L, CR0_PE, RFLAGS_VM
 
 __all__ = ["CpuState", "Segment"]
 
 RFLAGS_FIXED: Final = 0x2  # SDM vol. 1, "EFLAGS Register": bit 1 is always 1
-CR0_PE: Final = 1
 CR0_RESET: Final = 0x6000_0010  # SDM vol. 3A, "Processor State After Reset": CD, NW, ET
-CR0_PG: Final = 1 << 31
 CR4_PAE: Final = 1 << 5
-CR4_LA57: Final = 1 << 12
-EFER_LMA: Final = 1 << 10
-RFLAGS_VM: Final = 1 << 17
-ATTR_L: Final = 1 << 13
-ATTR_DB: Final = 1 << 14
-EFER_LME_LMA: Final = 1 << 8 | 1 << 10
+EFER_LME_LMA: Final = 1 << 8 | EFER_LMA
 
 REAL_CODE: Final = 0x9B  # present, code, readable, accessed
 REAL_DATA: Final = 0x93  # present, data, writable, accessed
