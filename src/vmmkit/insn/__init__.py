@@ -44,6 +44,7 @@ from vmmkit.insn._outcomes import (
 )
 from vmmkit.insn._record import DECODE_FAILURES, MAX_LENGTH, WORD
 from vmmkit.insn._state import CpuState, Segment
+from vmmkit.insn._translate import PageAccess, PageEntry, Translation
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -69,6 +70,9 @@ __all__ = [
     "Unsupported",
     "UnsupportedReason",
     "BudgetSpent",
+    "Translation",
+    "PageAccess",
+    "PageEntry",
     "ExitKind",
     "WORD",
     "STEP_BATCH",

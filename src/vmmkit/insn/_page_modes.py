@@ -52,9 +52,7 @@ ENTRY_D: Final = 1 << 6
 ENTRY_PS: Final = 1 << 7
 ENTRY_XD: Final = 1 << 63
 ENTRY_ADDRESS: Final = 0x000F_FFFF_FFFF_F000
-ENTRY_62_52: Final = (
-    0x7FF0_0000_0000_0000  # reserved in PAE entries
-)
+ENTRY_62_52: Final = 0x7FF0_0000_0000_0000  # reserved in PAE entries
 KEY_SHIFT: Final = 59
 
 # Page-fault error code (SDM vol. 3A, "Interrupt 14 - Page-Fault Exception (#PF)").
