@@ -21,6 +21,7 @@
 
 #if defined(__GNUC__)
 #define NOINLINE __attribute__((noinline))
+#define ALWAYS_INLINE inline __attribute__((always_inline))
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 #define ATOMIC_LOAD(pointer) __atomic_load_n(pointer, __ATOMIC_RELAXED)
@@ -29,6 +30,7 @@
     __atomic_compare_exchange_n(pointer, old, value, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)
 #else
 #define NOINLINE
+#define ALWAYS_INLINE inline
 #define LIKELY(condition) (condition)
 #define UNLIKELY(condition) (condition)
 #define ATOMIC_LOAD(pointer) (*(pointer))

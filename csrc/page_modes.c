@@ -20,13 +20,11 @@ enum { LEAST_PHYSICAL = 32, MOST_PHYSICAL = 52, PSE_PHYSICAL = 40, PSE_HIGH_SHIF
 enum { KEY_SHIFT = 59, MOST_LEVELS = 5 };
 enum { ERROR_P = 1, ERROR_W = 2, ERROR_U = 4, ERROR_RSVD = 8, ERROR_I = 16, ERROR_PK = 32 };
 
-typedef struct {
+enum { MODE_32, MODE_PAE, MODE_4, MODE_5 };
+static const struct {
     unsigned levels, entry_size, index_bits;
     uint64_t root;
-} page_mode;
-
-enum { MODE_32, MODE_PAE, MODE_4, MODE_5 };
-static const page_mode page_modes[] = {
+} page_modes[] = {
     {2, 4, 10, 0xFFFFF000u},
     {3, 8, 9, 0xFFFFFFE0u},
     {4, 8, 9, ENTRY_ADDRESS},
@@ -36,18 +34,17 @@ static const uint64_t large_reserved[6] = {0, 0, 0x1FE000, 0x3FFFE000, ENTRY_PS,
 
 typedef struct {
     const vmmkit_cpu *cpu;
-    const page_mode *mode;
     uint64_t linear, reserved, all_of, any_of, last;
     uint64_t entry[MOST_LEVELS], entry_gpa[MOST_LEVELS];
-    unsigned intent, error, shift, entries;
-    int user;
+    unsigned intent, error, entries;
+    int mode, user;
 } walk;
 
-static inline const page_mode *current_page_mode(const vmmkit_cpu *cpu)
+static inline int current_page_mode(const vmmkit_cpu *cpu)
 {
     if (LIKELY(cpu->efer & EFER_LMA))
-        return &page_modes[cpu->cr4 & CR4_LA57 ? MODE_5 : MODE_4];
-    return &page_modes[cpu->cr4 & CR4_PAE ? MODE_PAE : MODE_32];
+        return cpu->cr4 & CR4_LA57 ? MODE_5 : MODE_4;
+    return cpu->cr4 & CR4_PAE ? MODE_PAE : MODE_32;
 }
 
 static inline unsigned physical_bits(const vmmkit_cpu *cpu)
@@ -62,12 +59,12 @@ static inline uint64_t bits_from(unsigned bit)
     return 0 - ((uint64_t)1 << bit);
 }
 
-static inline uint64_t reserved_always(const vmmkit_cpu *cpu, const page_mode *mode)
+static inline uint64_t reserved_always(const vmmkit_cpu *cpu, int mode)
 {
     uint64_t reserved = ENTRY_ADDRESS & bits_from(physical_bits(cpu));
-    if (mode == &page_modes[MODE_32])
+    if (mode == MODE_32)
         return 0;
-    if (mode == &page_modes[MODE_PAE])
+    if (mode == MODE_PAE)
         reserved |= ENTRY_62_52;
     return cpu->efer & EFER_NXE ? reserved : reserved | ENTRY_XD;
 }
@@ -75,7 +72,7 @@ static inline uint64_t reserved_always(const vmmkit_cpu *cpu, const page_mode *m
 static uint64_t reserved_in_large(const walk *w, unsigned level)
 {
     unsigned physical = physical_bits(w->cpu);
-    if (w->mode != &page_modes[MODE_32])
+    if (w->mode != MODE_32)
         return large_reserved[level];
     if (physical > PSE_PHYSICAL)
         physical = PSE_PHYSICAL;
@@ -101,9 +98,6 @@ static inline void begin_walk(walk *w, const vmmkit_cpu *cpu, uint64_t linear, u
     w->mode = current_page_mode(cpu);
     w->reserved = reserved_always(cpu, w->mode);
     w->error = walk_error(cpu, intent, user);
-    w->entries = 0;
-    w->all_of = ENTRY_RW | ENTRY_US | ENTRY_A;
-    w->any_of = 0;
 }
 
 static int walk_fault(context *c, const walk *w, unsigned error)
@@ -111,62 +105,77 @@ static int walk_fault(context *c, const walk *w, unsigned error)
     return fault(c, PAGE_FAULT, w->error | error, w->linear);
 }
 
-static inline int has_large_pages(const walk *w)
+static inline int has_large_pages(const walk *w, int mode)
 {
-    return w->mode != &page_modes[MODE_32] || w->cpu->cr4 & CR4_PSE;
+    return mode != MODE_32 || w->cpu->cr4 & CR4_PSE;
 }
 
-static inline int is_pdpte(const walk *w, unsigned level)
+static inline int is_pdpte(int mode, unsigned level)
 {
-    return level == 3 && w->mode == &page_modes[MODE_PAE];
+    return level == 3 && mode == MODE_PAE;
 }
 
-static inline int check_entry(context *c, const walk *w, uint64_t entry, unsigned level, int large)
+static ALWAYS_INLINE int check_entry(context *c, const walk *w, int mode, uint64_t entry,
+                                     unsigned level, int large)
 {
     uint64_t reserved = w->reserved;
     if (UNLIKELY(!(entry & ENTRY_P)))
         return walk_fault(c, w, 0);
-    if (UNLIKELY(is_pdpte(w, level)))
+    if (is_pdpte(mode, level))
         reserved |= PDPTE_RESERVED;
     else if (large)
         reserved |= reserved_in_large(w, level);
     return UNLIKELY(entry & reserved) ? walk_fault(c, w, ERROR_P | ERROR_RSVD) : 0;
 }
 
-static inline void gather(walk *w, uint64_t entry, unsigned level)
+/* `mode` is w->mode, as a constant: the compiler makes one walk of this for each mode. */
+static ALWAYS_INLINE int walk_levels(context *c, walk *w, int mode, uint64_t *gpa)
 {
-    w->all_of &= entry | (is_pdpte(w, level) ? PDPTE_GRANTS : 0);
-    w->any_of |= entry;
-}
-
-static inline int walk_to_page(context *c, walk *w, uint64_t *gpa)
-{
-    const page_mode *mode = w->mode;
-    uint64_t table = w->cpu->cr3 & mode->root, entry, offset;
-    unsigned level = mode->levels;
+    const unsigned size = page_modes[mode].entry_size, bits = page_modes[mode].index_bits;
+    const uint64_t last_index = ((uint64_t)1 << bits) - 1;
+    uint64_t table = w->cpu->cr3 & page_modes[mode].root, linear = w->linear, entry, offset;
+    uint64_t all_of = ENTRY_RW | ENTRY_US | ENTRY_A, any_of = 0;
+    unsigned level = page_modes[mode].levels, entries = 0, shift;
     int large;
     for (;;) {
-        uint64_t place, index;
-        w->shift = 12 + mode->index_bits * (level - 1);
-        index = w->linear >> w->shift & (((uint64_t)1 << mode->index_bits) - 1);
-        place = table + index * mode->entry_size;
-        TRY(load_physical(c, place, mode->entry_size, &entry));
-        w->entry_gpa[w->entries] = place;
-        w->entry[w->entries++] = entry;
-        large = level > 1 && entry & ENTRY_PS && has_large_pages(w);
-        TRY(check_entry(c, w, entry, level, large));
-        gather(w, entry, level);
+        uint64_t place;
+        shift = 12 + bits * (level - 1);
+        place = table + (linear >> shift & last_index) * size;
+        TRY(load_physical(c, place, size, &entry));
+        w->entry_gpa[entries] = place;
+        w->entry[entries++] = entry;
+        large = level > 1 && entry & ENTRY_PS && has_large_pages(w, mode);
+        TRY(check_entry(c, w, mode, entry, level, large));
+        all_of &= entry | (is_pdpte(mode, level) ? PDPTE_GRANTS : 0);
+        any_of |= entry;
         if (large || level == 1)
             break;
         table = entry & ENTRY_ADDRESS;
         level--;
     }
     w->last = entry;
-    offset = ((uint64_t)1 << w->shift) - 1;
-    *gpa = (entry & ENTRY_ADDRESS & ~offset) | (w->linear & offset);
-    if (UNLIKELY(large && mode == &page_modes[MODE_32]))
+    w->all_of = all_of;
+    w->any_of = any_of;
+    w->entries = entries;
+    offset = ((uint64_t)1 << shift) - 1;
+    *gpa = (entry & ENTRY_ADDRESS & ~offset) | (linear & offset);
+    if (large && mode == MODE_32)
         *gpa |= (entry & PSE_HIGH) << PSE_HIGH_SHIFT;
     return 0;
+}
+
+static inline int walk_to_page(context *c, walk *w, uint64_t *gpa)
+{
+    switch (w->mode) {
+    case MODE_32:
+        return walk_levels(c, w, MODE_32, gpa);
+    case MODE_PAE:
+        return walk_levels(c, w, MODE_PAE, gpa);
+    case MODE_4:
+        return walk_levels(c, w, MODE_4, gpa);
+    default:
+        return walk_levels(c, w, MODE_5, gpa);
+    }
 }
 
 static inline int is_strict(const walk *w)
@@ -199,7 +208,7 @@ static inline int key_denies(const walk *w)
     uint64_t rights;
     if (LIKELY(!(w->cpu->cr4 & CR4_PKE)) || w->intent & INTENT_FETCH || !(w->all_of & ENTRY_US))
         return 0;
-    if (w->mode->levels < page_modes[MODE_4].levels)
+    if (page_modes[w->mode].levels < page_modes[MODE_4].levels)
         return 0;
     rights = w->cpu->pkru >> 2 * (w->last >> KEY_SHIFT & 15);
     return rights & 1 || (rights & 2 && w->intent & INTENT_WRITE && is_strict(w));

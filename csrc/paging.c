@@ -4,13 +4,13 @@
 
 static NOINLINE int mark_entries(context *c, const walk *w)
 {
-    unsigned first = w->mode == &page_modes[MODE_PAE];
+    unsigned first = w->mode == MODE_PAE;
     for (unsigned i = first; i < w->entries; i++) {
         uint64_t entry = w->entry[i], marked = entry | ENTRY_A;
         if (i == w->entries - 1 && w->intent & INTENT_WRITE)
             marked |= ENTRY_D;
         if (marked != entry)
-            TRY(mark_physical(c, w->entry_gpa[i], w->mode->entry_size, entry, marked));
+            TRY(mark_physical(c, w->entry_gpa[i], page_modes[w->mode].entry_size, entry, marked));
     }
     return 0;
 }

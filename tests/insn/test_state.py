@@ -14,7 +14,7 @@ from vmmkit.insn import Cpu, CpuState, Done, Fault, Segment, decode
 
 WORDS = (
     *(*GPR, "rip", "rflags", "gdtr_base", "gdtr_limit", "idtr_base", "idtr_limit"),
-    *("cr0", "cr2", "cr3", "cr4", "efer", "interrupt_shadow", "retired"),
+    *("cr0", "cr2", "cr3", "cr4", "efer", "pkru", "interrupt_shadow", "retired"),
 )
 SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr")
 WORD = st.integers(0, (1 << 64) - 1)

@@ -209,7 +209,9 @@ class Walk:
             self.entries.append((gpa, entry))
             large = level > 1 and bool(entry & ENTRY_PS) and self._has_large_pages()
             self._check(entry, level, large=large)
-            self._gather(entry, level)
+            # Rights are the AND of R/W and U/S and the OR of XD over all levels.
+            self.all_of &= entry | (PDPTE_GRANTS if self._is_pdpte(level) else 0)
+            self.any_of |= entry
             if large or level == 1:
                 break
             table, level = entry & ENTRY_ADDRESS, level - 1
@@ -237,11 +239,6 @@ class Walk:
     def _is_pdpte(self, level: int) -> bool:
         """Whether `level` is that of the four PAE entries with few bits."""
         return self.mode is MODE_PAE and level == 3
-
-    def _gather(self, entry: int, level: int) -> None:
-        """Rights are the AND of R/W and U/S and the OR of XD over all levels."""
-        self.all_of &= entry | (PDPTE_GRANTS if self._is_pdpte(level) else 0)
-        self.any_of |= entry
 
     def check_rights(self) -> None:
         """Raise `WalkFault` unless the entries allow the access."""
