@@ -34,9 +34,11 @@ from insn.machine import (
     Machine,
     P,
 )
+from vmmkit.errors import StepError
 from vmmkit.insn import (
     Done,
     Fault,
+    MemoryAccess,
     PageAccess,
     PageEntry,
     Read,
@@ -224,6 +226,19 @@ def test_errors_of_the_reader_come_through(engine):
 
     with pytest.raises(ConnectionError):
         machine.cpu.translate(DATA, read=read)
+
+
+def test_a_reader_that_returns_no_integer(engine):
+    machine = Machine(engine, "long", registers={"cr3": MMIO})
+    with pytest.raises(StepError, match="0x9000"):
+        machine.cpu.translate(DATA, read=lambda *_: None)
+
+
+@pytest.mark.parametrize("access", [MemoryAccess.READ, MemoryAccess.WRITE, 2, "READ"])
+def test_an_access_of_another_kind_is_refused(engine, access):
+    """Its number would mean something else."""
+    with pytest.raises(StepError, match="PageAccess"):
+        Machine(engine, "long").cpu.translate(DATA, access)
 
 
 def test_a_state_that_a_backend_filled_is_enough(engine):

@@ -312,6 +312,9 @@ class Cpu:
             A `Translation`; or the `Fault` that the access would raise, a page fault, or #GP for an
             address that is not canonical; or `Read(gpa, size)` of the page-table entry that is not
             in RAM, where `read` was not given.
+
+        Raises:
+            StepError: an `access` of another kind, or a `read` that returned no integer.
         """
         return translate_only(self._words, self._ram, linear, access, user, read)
 

@@ -117,7 +117,7 @@ def paging_is_on(words: memoryview) -> bool:
 
 
 def _page_mode(words: memoryview) -> PageMode:
-    """SDM vol. 3A, "Three Paging Modes" (which are four since there are five levels)."""
+    """SDM vol. 3A, "Paging Modes and Control Bits"."""
     if words[EFER] & EFER_LMA:
         return MODE_5 if words[CR4] & CR4_LA57 else MODE_4
     return MODE_PAE if words[CR4] & CR4_PAE else MODE_32

@@ -115,8 +115,8 @@ def _checked_alignment(context: Context, linear: int, size: int) -> int:
     """Return `linear`, or #AC(0) where CR0.AM and RFLAGS.AC ask for it at CPL 3.
 
     SDM vol. 3A, "Interrupt 17 - Alignment Check Exception (#AC)". That comes after #GP and #SS and
-    before #PF, as on the AMD processor the tests ran on: the order of faults of one class is the
-    processor's own (SDM vol. 3A, "Prioritization of Concurrent Events").
+    before #PF, as on the AMD processor the tests ran on: within a class of faults the order is the
+    processor's own (SDM vol. 3A, "Priority Among Simultaneous Exceptions and Interrupts").
     """
     if context.checks_alignment and linear & ALIGNMENT_MASKS.get(size, 0):
         raise context.fault(ALIGNMENT)

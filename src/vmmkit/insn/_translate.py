@@ -12,6 +12,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
+from vmmkit.errors import StepError
 from vmmkit.insn._memory import Context, RamPiece
 from vmmkit.insn._outcomes import Fault, Read
 from vmmkit.insn._page_modes import (
@@ -86,9 +87,22 @@ def _entry_loader(
             return int.from_bytes(piece.view[offset : offset + size], "little")
         if read is None:
             raise _OutsideRam(gpa, size)
-        return read(gpa, size) & (1 << 8 * size) - 1
+        value = read(gpa, size)
+        if not isinstance(value, int):
+            message = f"the page-table entry at {gpa:#x} was read as {value!r}, not as an integer"
+            raise StepError(message)
+        return value & (1 << 8 * size) - 1
 
     return load
+
+
+def _intent_of(access: PageAccess | None) -> int:
+    if access is None:
+        return 0
+    if isinstance(access, PageAccess):
+        return access.value
+    message = f"an access is a PageAccess or None, not {access!r}"
+    raise StepError(message)
 
 
 def _result(walk: Walk, gpa: int) -> Translation:
@@ -112,6 +126,7 @@ def translate_only(
     read: Callable[[int, int], int] | None,
 ) -> Translation | Fault | Read:
     """`Cpu.translate` on a record and RAM."""
+    intent = _intent_of(access)
     context = Context(words, ram)
     begin_mode(context)
     long_mode = words[EFER] & EFER_LMA
@@ -120,7 +135,6 @@ def translate_only(
         return Fault(GP, 0, 0)
     if not paging_is_on(words):
         return Translation(linear, 4096, writable=True, user=True, executable=True, entries=())
-    intent = 0 if access is None else access.value
     walk = Walk(words, linear, intent, user=context.cpl == 3 if user is None else user)
     try:
         gpa = walk.to_page(_entry_loader(context, read))
