@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Builds `vmmkit.insn._native`: the only place where Python tables become C.
+"""Builds `vmmkit.insn._native`, and the header of `_crossing`: where Python tables become C.
 
 `optable.py` and `_record.py` are run by path, since the build is isolated and neither vmmkit nor
 its dependencies are importable. What they say becomes enumerations, structures and constant arrays
-in front of one translation unit that includes every C file. Nothing generated is kept.
+in front of one translation unit that includes every C file of the engine. `crossing.c` gets the
+records and the digest alone, as a header. Nothing generated is kept.
 """
 
 from __future__ import annotations
@@ -101,6 +102,12 @@ def initializer(values: Any) -> str:
     return "{" + ", ".join(initializer(value) for value in values) + "}"
 
 
+def digest() -> str:
+    """The fingerprint that both modules carry and the Python files must match."""
+    text: str = TABLE["digest"](RECORD["layout"]())
+    return text
+
+
 def arrays() -> str:
     """The opcode table as constant data."""
     tables = TABLE["TABLES"]
@@ -113,7 +120,6 @@ def arrays() -> str:
         "uint8_t access;",
         "uint8_t modrm;",
     ]
-    digest = TABLE["digest"](RECORD["layout"]())
     sizes = TABLE["TYPE_SIZES"]
     return (
         struct("row", row_fields)
@@ -121,7 +127,7 @@ def arrays() -> str:
         + f"static const uint16_t cells[] = {initializer(tables.cells)};\n"
         + f"static const uint16_t splits[][2] = {initializer(tables.splits)};\n"
         + f"static const uint8_t type_sizes[9][{len(sizes[0])}] = {initializer(sizes)};\n"
-        + f'static const char digest_text[] = "{digest}";\n'
+        + f'static const char digest_text[] = "{digest()}";\n'
     )
 
 
@@ -135,6 +141,20 @@ def source() -> str:
         + arrays()
         + '#include "engine.h"\n'
         + includes
+    )
+
+
+def crossing_header() -> str:
+    """What `crossing.c` knows of the engine: records, functions, limits, and the digest of all."""
+    fields = RECORD["INSN_FIELDS"]
+    listed = " ".join(f"X({name})" for name, *_ in fields)
+    return (
+        "#include <stddef.h>\n#include <stdint.h>\n"
+        + enumerations()
+        + declarations()
+        + f"#define VMMKIT_INSN_FIELD_COUNT {len(fields)}\n"
+        + f"#define VMMKIT_INSN_FIELDS(X) {listed}\n"
+        + f'#define VMMKIT_DIGEST "{digest()}"\n'
     )
 
 

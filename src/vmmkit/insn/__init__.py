@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final
 
 from vmmkit.errors import DecodeError, DecodeReason
 from vmmkit.insn._cpu import STEP_BATCH, Cpu, ExitKind
-from vmmkit.insn._engine import IMPLEMENTATION, available_engines, engine_named
+from vmmkit.insn._engine import IMPLEMENTATION, Decode, available_engines, engine_named
 from vmmkit.insn._instruction import RIP_BASE, Instruction, MemoryAccess, Prefixes
 from vmmkit.insn._outcomes import (
     BudgetSpent,
@@ -76,10 +76,8 @@ __all__ = [
     "available_engines",
 ]  # fmt: skip
 
-_DECODE: Final = {name: engine_named(name).decode for name in available_engines()}
-_DEFAULT: Final = _DECODE[IMPLEMENTATION]
+_DEFAULT: Final = engine_named(None).decode
 _MODES: Final = {16: 16, 32: 32, 64: 64}
-_NEW: Final = tuple.__new__  # a third of the cost of calling the class
 
 
 def decode(code: Buffer, mode: int, *, engine: str | None = None) -> Instruction:
@@ -96,20 +94,33 @@ def decode(code: Buffer, mode: int, *, engine: str | None = None) -> Instruction
         ValueError: a mode that is none of the three.
         EngineError: no such engine.
     """
-    window = bytes(memoryview(code)[:MAX_LENGTH]) if type(code) is not bytes else code
+    function = _DEFAULT if engine is None else engine_named(engine).decode
+    insn = function(code, mode)
+    if type(insn) is Instruction:
+        return insn
+    return _decode_or_say_why(function, code, mode)
+
+
+def _decode_or_say_why(function: Decode, code: Buffer, mode: int) -> Instruction:
+    """Decode again with plain arguments; whatever is still wrong is the caller's or the guest's."""
+    window = _window(code)
     try:
         known_mode = _MODES[mode]
     except (KeyError, TypeError):
         message = f"mode is 16, 32 or 64, not {mode!r}"
         raise ValueError(message) from None
-    function = _DEFAULT if engine is None else engine_named(engine).decode
-    fields = function(window, known_mode)
-    if isinstance(fields, int):
-        raise _failure(fields, window[:MAX_LENGTH], mode)
-    return _NEW(Instruction, fields)
+    insn = function(window, known_mode)
+    if isinstance(insn, Instruction):
+        return insn
+    assert insn is not None, "plain arguments are never refused"
+    reason = DecodeReason[DECODE_FAILURES[insn]]
+    text = window.hex(" ") or "nothing"
+    raise DecodeError(f"{reason.value} in {known_mode}-bit mode: {text}", reason, window)
 
 
-def _failure(number: int, code: bytes, mode: int) -> DecodeError:
-    reason = DecodeReason[DECODE_FAILURES[number]]
-    text = code.hex(" ") or "nothing"
-    return DecodeError(f"{reason.value} in {mode}-bit mode: {text}", reason, code)
+def _window(code: Buffer) -> bytes:
+    """The first bytes of any buffer, whatever its items and its shape."""
+    view = memoryview(code)
+    if view.c_contiguous and view.nbytes:
+        view = view.cast("B")[:MAX_LENGTH]
+    return view.tobytes()[:MAX_LENGTH]

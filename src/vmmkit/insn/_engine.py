@@ -19,9 +19,10 @@ from typing import Final, Protocol
 
 from vmmkit.errors import EngineError
 from vmmkit.insn import _pure
+from vmmkit.insn._instruction import Instruction
 from vmmkit.insn._memory import RamPiece
 
-__all__ = ["IMPLEMENTATION", "BoundCore", "Engine", "available_engines", "engine_named"]
+__all__ = ["IMPLEMENTATION", "BoundCore", "Decode", "Engine", "available_engines", "engine_named"]
 
 
 class BoundCore(Protocol):
@@ -40,6 +41,10 @@ class BoundCore(Protocol):
         ...
 
 
+Decode = Callable[[object, object], Instruction | int | None]
+"""Decodes `(code, mode)`; see `Engine.decode`."""
+
+
 class Engine(Protocol):
     """What `_pure` and `_native_engine` offer."""
 
@@ -53,8 +58,13 @@ class Engine(Protocol):
         """Binds a record and RAM."""
         ...
 
-    def decode(self, code: bytes, mode: int, /) -> tuple[int, ...] | int:
-        """Return the values of `INSN_FIELDS` or a number of `DECODE_FAILURES`."""
+    @property
+    def decode(self) -> Decode:
+        """Takes `bytes` (the native engine: or any C-contiguous buffer) and the integer mode.
+
+        Returns an `Instruction`, a number of `DECODE_FAILURES`, or `None` where the arguments are
+        anything else and must be looked at more closely first.
+        """
         ...
 
 

@@ -15,6 +15,7 @@ from vmmkit.insn._control import CONTROL
 from vmmkit.insn._decode import FAIL_INVALID, FAIL_UNKNOWN, TRUNCATED, decode_fields
 from vmmkit.insn._execute import MOVES, RIP, Handler
 from vmmkit.insn._flags import mask_of
+from vmmkit.insn._instruction import Instruction
 from vmmkit.insn._memory import (
     BUDGET,
     DONE,
@@ -61,7 +62,13 @@ CACHE_CAPACITY: Final = 4096
 _HANDLERS: Final[dict[str, Handler]] = {**MOVES, **CONTROL, **STRING}
 EXECUTE: Final[tuple[Handler | None, ...]] = tuple(_HANDLERS.get(OPS[row.op]) for row in ROWS)
 
-decode = decode_fields
+
+def decode(code: object, mode: object) -> Instruction | int | None:
+    """Decode `bytes` in mode 16, 32 or 64, as `Engine.decode` says."""
+    if type(code) is not bytes or type(mode) is not int or mode not in {16, 32, 64}:
+        return None
+    fields = decode_fields(code, mode)
+    return fields if isinstance(fields, int) else Instruction(*fields)
 
 
 class Core:
