@@ -37,6 +37,8 @@ typedef struct {
     PyObject *small[SMALL_COUNT];
 } decoder;
 
+/* Hidden from the cycle collector, owner and all: it would clear memoryviews that the engine's
+ * structures still point into, in whatever order it finds them. */
 typedef struct {
     PyObject_HEAD
     step_function step;
@@ -189,27 +191,17 @@ failed:
     return NULL;
 }
 
-/* No tp_clear in this file: what these objects hold is set once and used without a check, as a
- * tuple's items are, and like a tuple they leave it to others in a cycle to break it. */
-static int decoder_traverse(PyObject *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(((decoder *)self)->instruction);
-    return 0;
-}
-
 /* An instance of a heap type owns a reference to its type. */
 static void free_object(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_Del(self);
+    PyObject_Free(self);
     Py_DECREF((PyObject *)type);
 }
 
 static void decoder_dealloc(PyObject *self)
 {
     decoder *dying = (decoder *)self;
-    PyObject_GC_UnTrack(self);
     for (int place = 0; place < SMALL_COUNT; place++)
         Py_XDECREF(dying->small[place]);
     Py_XDECREF((PyObject *)dying->instruction);
@@ -227,7 +219,6 @@ static PyMethodDef decoder_methods[] = {
 
 static PyType_Slot decoder_slots[] = {
     {Py_tp_new, decoder_new},
-    {Py_tp_traverse, decoder_traverse},
     {Py_tp_dealloc, decoder_dealloc},
     {Py_tp_methods, decoder_methods},
     {0, NULL},
@@ -236,7 +227,7 @@ static PyType_Slot decoder_slots[] = {
 static PyType_Spec decoder_spec = {
     .name = "vmmkit.insn._crossing.Decoder",
     .basicsize = sizeof(decoder),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = decoder_slots,
 };
 
@@ -327,16 +318,8 @@ static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *keywords
     return NULL;
 }
 
-static int core_traverse(PyObject *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(((core *)self)->owner);
-    return 0;
-}
-
 static void core_dealloc(PyObject *self)
 {
-    PyObject_GC_UnTrack(self);
     Py_XDECREF(((core *)self)->owner);
     free_object(self);
 }
@@ -353,7 +336,6 @@ static PyMethodDef core_methods[] = {
 
 static PyType_Slot core_slots[] = {
     {Py_tp_new, core_new},
-    {Py_tp_traverse, core_traverse},
     {Py_tp_dealloc, core_dealloc},
     {Py_tp_methods, core_methods},
     {0, NULL},
@@ -362,7 +344,7 @@ static PyType_Slot core_slots[] = {
 static PyType_Spec core_spec = {
     .name = "vmmkit.insn._crossing.Core",
     .basicsize = sizeof(core),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = core_slots,
 };
 
