@@ -22,9 +22,10 @@
 /* Small integers are most of what a decoded instruction consists of. */
 enum { SMALLEST = -128, SMALL_COUNT = 384 };
 
-/* A call that does no more than so many instructions, or elements of one, is over before another
- * thread could have been woken, and does not let go of the GIL. */
-enum { HELD_AT_MOST = VMMKIT_LIMIT_STEP_BATCH };
+/* Letting go of the GIL costs little by itself, but where other threads compute, getting it back
+ * takes a switch interval (5 ms). So a call that may do no more than so many instructions keeps
+ * it, and so does a step, whose one instruction does at most STEP_BATCH elements. */
+enum { HELD_AT_MOST = 64 };
 
 typedef __typeof__(&vmmkit_decode) decode_function;
 typedef __typeof__(&vmmkit_step) step_function;
@@ -35,6 +36,10 @@ typedef struct {
     decode_function decode;
     PyTypeObject *instruction;
     PyObject *small[SMALL_COUNT];
+    PyMethodDef shortcut; /* of the function that `shortcut` makes, once */
+    PyObject *otherwise;
+    PyObject *doc; /* bytes; shortcut.ml_doc points into it */
+    PyObject *home; /* name of the module where the function is public */
 } decoder;
 
 /* Hidden from the cycle collector, owner and all: it would clear memoryviews that the engine's
@@ -129,19 +134,28 @@ static inline int plain_mode(PyObject *mode)
     return value == 64 || value == 32 || value == 16 ? (int)value : 0;
 }
 
-static PyObject *decoder_decode(decoder *self, PyObject *const *args, Py_ssize_t count)
+/* An instruction, the number of a failure, or None for arguments that are not plain. */
+static inline PyObject *decode_plain(const decoder *self, PyObject *code, PyObject *mode_object)
 {
-    int mode;
-    if (count != 2) {
-        PyErr_Format(PyExc_TypeError, "decode() takes 2 arguments (%zd given)", count);
-        return NULL;
-    }
-    mode = plain_mode(args[1]);
+    int mode = plain_mode(mode_object);
     if (!mode)
         Py_RETURN_NONE;
-    if (!PyBytes_CheckExact(args[0]))
-        return decode_buffer(self, args[0], mode);
-    return decode_window(self, PyBytes_AsString(args[0]), PyBytes_Size(args[0]), mode);
+    if (!PyBytes_CheckExact(code))
+        return decode_buffer(self, code, mode);
+    return decode_window(self, PyBytes_AsString(code), PyBytes_Size(code), mode);
+}
+
+static int check_count(const char *name, Py_ssize_t count, Py_ssize_t wanted)
+{
+    if (count == wanted)
+        return 0;
+    PyErr_Format(PyExc_TypeError, "%s() takes %zd arguments (%zd given)", name, wanted, count);
+    return -1;
+}
+
+static PyObject *decoder_decode(decoder *self, PyObject *const *args, Py_ssize_t count)
+{
+    return check_count("decode", count, 2) ? NULL : decode_plain(self, args[0], args[1]);
 }
 
 /* The fields are written into tuples of this type without asking it, so it must be no more than a
@@ -191,34 +205,117 @@ failed:
     return NULL;
 }
 
-/* An instance of a heap type owns a reference to its type. */
-static void free_object(PyObject *self)
+/* --- a public function in C ------------------------------------------------------------------ */
+
+/* Passes a call on as it came. */
+static PyObject *call_otherwise(PyObject *function, PyObject *const *args, Py_ssize_t count,
+                                PyObject *names)
 {
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_Free(self);
-    Py_DECREF((PyObject *)type);
+    Py_ssize_t named = names ? PyTuple_Size(names) : 0;
+    PyObject *positional = PyTuple_New(count), *keywords = PyDict_New(), *result = NULL;
+    if (!positional || !keywords)
+        goto done;
+    for (Py_ssize_t place = 0; place < count; place++) {
+        Py_INCREF(args[place]);
+        if (PyTuple_SetItem(positional, place, args[place]))
+            goto done;
+    }
+    for (Py_ssize_t place = 0; place < named; place++)
+        if (PyDict_SetItem(keywords, PyTuple_GetItem(names, place), args[count + place]))
+            goto done;
+    result = PyObject_Call(function, positional, keywords);
+done:
+    Py_XDECREF(positional);
+    Py_XDECREF(keywords);
+    return result;
 }
 
-static void decoder_dealloc(PyObject *self)
+static PyObject *shortcut_call(decoder *self, PyObject *const *args, Py_ssize_t count,
+                               PyObject *names)
 {
-    decoder *dying = (decoder *)self;
-    for (int place = 0; place < SMALL_COUNT; place++)
-        Py_XDECREF(dying->small[place]);
-    Py_XDECREF((PyObject *)dying->instruction);
-    free_object(self);
+    if (count == 2 && !names) {
+        PyObject *result = decode_plain(self, args[0], args[1]);
+        if (!result || Py_TYPE(result) == self->instruction)
+            return result;
+        Py_DECREF(result);
+    }
+    return call_otherwise(self->otherwise, args, count, names);
+}
+
+/* A bound function pickles as an attribute of what it is bound to: here, of its public module. */
+static PyObject *decoder_reduce(decoder *self, PyObject *unused)
+{
+    PyObject *importlib = self->home ? PyImport_ImportModule("importlib") : NULL, *import, *result;
+    (void)unused;
+    if (!self->home)
+        PyErr_SetString(PyExc_TypeError, "the engine's own decoder has no public name");
+    import = importlib ? PyObject_GetAttrString(importlib, "import_module") : NULL;
+    result = import ? Py_BuildValue("O(O)", import, self->home) : NULL;
+    Py_XDECREF(importlib);
+    Py_XDECREF(import);
+    return result;
 }
 
 #define METHOD(function) ((PyCFunction)(void (*)(void))(function))
+
+/* Returns a function that decodes plain arguments by itself and leaves all else to `otherwise`. */
+static PyObject *decoder_shortcut(decoder *self, PyObject *const *args, Py_ssize_t count)
+{
+    char *doc = count == 3 ? PyBytes_AsString(args[1]) : NULL;
+    if (!doc || self->otherwise) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_TypeError, "shortcut() takes 3 arguments, and once only");
+        return NULL;
+    }
+    Py_INCREF(self->otherwise = args[0]);
+    Py_INCREF(self->doc = args[1]);
+    Py_INCREF(self->home = args[2]);
+    self->shortcut.ml_name = "decode";
+    self->shortcut.ml_meth = METHOD(shortcut_call);
+    self->shortcut.ml_flags = METH_FASTCALL | METH_KEYWORDS;
+    self->shortcut.ml_doc = doc;
+    return PyCFunction_NewEx(&self->shortcut, (PyObject *)self, self->home);
+}
+
+static int decoder_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((decoder *)self)->instruction);
+    Py_VISIT(((decoder *)self)->otherwise);
+    return 0;
+}
+
+/* An instance of a heap type owns a reference to its type. There is no tp_clear: what is in here
+ * is used unchecked, and whoever else is part of a cycle can break it. */
+static void decoder_dealloc(PyObject *self)
+{
+    decoder *dying = (decoder *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    for (int place = 0; place < SMALL_COUNT; place++)
+        Py_XDECREF(dying->small[place]);
+    Py_XDECREF((PyObject *)dying->instruction);
+    Py_XDECREF(dying->otherwise);
+    Py_XDECREF(dying->doc);
+    Py_XDECREF(dying->home);
+    PyObject_GC_Del(self);
+    Py_DECREF((PyObject *)type);
+}
 
 static PyMethodDef decoder_methods[] = {
     {"decode", METHOD(decoder_decode), METH_FASTCALL,
      PyDoc_STR("decode($self, code, mode, /)\n--\n\n"
                "Return an Instruction, the number of a failure, or None for uncommon arguments.")},
+    {"__reduce__", METHOD(decoder_reduce), METH_NOARGS, NULL},
+    {"shortcut", METHOD(decoder_shortcut), METH_FASTCALL,
+     PyDoc_STR("shortcut($self, otherwise, doc, home, /)\n--\n\n"
+               "Return a function that asks `otherwise` about anything but a plain success.")},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot decoder_slots[] = {
     {Py_tp_new, decoder_new},
+    {Py_tp_traverse, decoder_traverse},
     {Py_tp_dealloc, decoder_dealloc},
     {Py_tp_methods, decoder_methods},
     {0, NULL},
@@ -227,7 +324,7 @@ static PyType_Slot decoder_slots[] = {
 static PyType_Spec decoder_spec = {
     .name = "vmmkit.insn._crossing.Decoder",
     .basicsize = sizeof(decoder),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = decoder_slots,
 };
 
@@ -247,14 +344,6 @@ static int take_word(PyObject *number, uint64_t *word)
     *word = PyLong_AsUnsignedLongLongMask(index);
     Py_DECREF(index);
     return 0;
-}
-
-static int check_count(const char *name, Py_ssize_t count, Py_ssize_t wanted)
-{
-    if (count == wanted)
-        return 0;
-    PyErr_Format(PyExc_TypeError, "%s() takes %zd arguments (%zd given)", name, wanted, count);
-    return -1;
 }
 
 static PyObject *core_step(core *self, PyObject *answer)
@@ -282,7 +371,7 @@ static PyObject *core_run(core *self, PyObject *const *args, Py_ssize_t count)
 /* Whether a resumed call is a short one; what it may do stands in the record. */
 static inline int is_short(const vmmkit_cpu *cpu)
 {
-    return cpu->limit - cpu->retired <= HELD_AT_MOST && cpu->batch <= HELD_AT_MOST;
+    return cpu->limit - cpu->retired <= HELD_AT_MOST && cpu->batch <= VMMKIT_LIMIT_STEP_BATCH;
 }
 
 static PyObject *core_resume(core *self, PyObject *answer)
@@ -320,8 +409,10 @@ static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *keywords
 
 static void core_dealloc(PyObject *self)
 {
+    PyTypeObject *type = Py_TYPE(self);
     Py_XDECREF(((core *)self)->owner);
-    free_object(self);
+    PyObject_Free(self);
+    Py_DECREF((PyObject *)type);
 }
 
 static PyMethodDef core_methods[] = {

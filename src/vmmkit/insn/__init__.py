@@ -80,6 +80,7 @@ _DEFAULT: Final = engine_named(None).decode
 _MODES: Final = {16: 16, 32: 32, 64: 64}
 
 
+@engine_named(None).shortcut
 def decode(code: Buffer, mode: int, *, engine: str | None = None) -> Instruction:
     """Decode the instruction at the start of `code`.
 

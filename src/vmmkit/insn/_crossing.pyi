@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 _Insn = TypeVar("_Insn", bound=tuple[int, ...])
@@ -9,6 +10,9 @@ digest: str
 class Decoder(Generic[_Insn]):
     def __init__(self, decode: int, instruction: type[_Insn], /) -> None: ...
     def decode(self, code: object, mode: object, /) -> _Insn | int | None: ...
+    def shortcut(
+        self, otherwise: Callable[..., _Insn], doc: bytes, home: str, /
+    ) -> Callable[..., _Insn]: ...
 
 class Core:
     def __init__(self, step: int, run: int, resume: int, vcpu: int, owner: object, /) -> None: ...

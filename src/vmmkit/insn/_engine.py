@@ -15,7 +15,7 @@ import os
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from vmmkit.errors import EngineError
 from vmmkit.insn import _pure
@@ -41,6 +41,8 @@ class BoundCore(Protocol):
         ...
 
 
+PublicDecode = TypeVar("PublicDecode", bound=Callable[..., Instruction])
+
 Decode = Callable[[object, object], Instruction | int | None]
 """Decodes `(code, mode)`; see `Engine.decode`."""
 
@@ -65,6 +67,10 @@ class Engine(Protocol):
         Returns an `Instruction`, a number of `DECODE_FAILURES`, or `None` where the arguments are
         anything else and must be looked at more closely first.
         """
+        ...
+
+    def shortcut(self, function: PublicDecode, /) -> PublicDecode:
+        """Return what should be public in place of `function`, the `decode` written in Python."""
         ...
 
 
