@@ -47,10 +47,13 @@ lint: $(BUILT) $(VENV)/.group-lint $(VENV)/.group-test c-warnings ## Check style
 c-warnings: $(BUILT)
 	@mkdir -p build/lint
 	$(BIN)/python -c 'import runpy; \
-	    runpy.run_path("csrc/ffi_build.py")["ffibuilder"].emit_c_code("build/lint/native.c")'
+	    build = runpy.run_path("csrc/ffi_build.py"); \
+	    build["ffibuilder"].emit_c_code("build/lint/native.c"); \
+	    open("build/lint/crossing_record.h", "w").write(build["crossing_header"]())'
 	$(CC) -std=c11 -Wall -Wextra -Werror -Wno-unused-parameter -fsyntax-only -Icsrc \
+	    -Ibuild/lint -DPy_LIMITED_API=0x030B0000 \
 	    -isystem $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))') \
-	    build/lint/native.c
+	    build/lint/native.c csrc/crossing.c
 
 docs: $(BUILT) $(VENV)/.group-docs ## Build the manual into build/docs
 	$(BIN)/python -m sphinx -n -W --keep-going -q docs build/docs

@@ -34,7 +34,13 @@ ONE_ABI = not sysconfig.get_config_var("Py_GIL_DISABLED")
 CROSSING = Extension(
     "vmmkit.insn._crossing",
     ["csrc/crossing.c"],
-    depends=["csrc/ffi_build.py", "src/vmmkit/insn/optable.py", "src/vmmkit/insn/_record.py"],
+    depends=[
+        "csrc/crossing_decode.c",
+        "csrc/crossing_core.c",
+        "csrc/ffi_build.py",
+        "src/vmmkit/insn/optable.py",
+        "src/vmmkit/insn/_record.py",
+    ],
     define_macros=[("Py_LIMITED_API", "0x030B0000")] if ONE_ABI else [],
     extra_compile_args=["-std=c11", "-O2"],
     py_limited_api=ONE_ABI,

@@ -23,11 +23,9 @@ Done(rip=2, interrupt_shadow=0)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-from vmmkit.errors import DecodeError, DecodeReason
 from vmmkit.insn._cpu import STEP_BATCH, Cpu, ExitKind
-from vmmkit.insn._engine import IMPLEMENTATION, Decode, available_engines, engine_named
+from vmmkit.insn._decoder import DecodeCache, decode
+from vmmkit.insn._engine import IMPLEMENTATION, available_engines
 from vmmkit.insn._instruction import RIP_BASE, Instruction, MemoryAccess, Prefixes
 from vmmkit.insn._outcomes import (
     BudgetSpent,
@@ -42,14 +40,12 @@ from vmmkit.insn._outcomes import (
     UnsupportedReason,
     Write,
 )
-from vmmkit.insn._record import DECODE_FAILURES, MAX_LENGTH, WORD
+from vmmkit.insn._record import MAX_LENGTH, WORD
 from vmmkit.insn._state import CpuState, Segment
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 __all__ = [
     "decode",
+    "DecodeCache",
     "Instruction",
     "Prefixes",
     "MemoryAccess",
@@ -75,53 +71,3 @@ __all__ = [
     "IMPLEMENTATION",
     "available_engines",
 ]  # fmt: skip
-
-_DEFAULT: Final = engine_named(None).decode
-_MODES: Final = {16: 16, 32: 32, 64: 64}
-
-
-@engine_named(None).shortcut
-def decode(code: Buffer, mode: int, *, engine: str | None = None) -> Instruction:
-    """Decode the instruction at the start of `code`.
-
-    Args:
-        code: bytes; what follows the instruction does not matter, nor does anything past 15.
-        mode: 16, 32 or 64, the default operand width of the code segment.
-        engine: `"native"`, `"pure"`, or `None` for the preferred one.
-
-    Raises:
-        DecodeError: with `reason` TRUNCATED (more bytes are needed), INVALID (the processor raises
-            #UD), TOO_LONG (more than 15 bytes: #GP) or UNKNOWN (not in the opcode table).
-        ValueError: a mode that is none of the three.
-        EngineError: no such engine.
-    """
-    function = _DEFAULT if engine is None else engine_named(engine).decode
-    insn = function(code, mode)
-    if type(insn) is Instruction:
-        return insn
-    return _decode_or_say_why(function, code, mode)
-
-
-def _decode_or_say_why(function: Decode, code: Buffer, mode: int) -> Instruction:
-    """Decode again with plain arguments; whatever is still wrong is the caller's or the guest's."""
-    window = _window(code)
-    try:
-        known_mode = _MODES[mode]
-    except (KeyError, TypeError):
-        message = f"mode is 16, 32 or 64, not {mode!r}"
-        raise ValueError(message) from None
-    insn = function(window, known_mode)
-    if isinstance(insn, Instruction):
-        return insn
-    assert insn is not None, "plain arguments are never refused"
-    reason = DecodeReason[DECODE_FAILURES[insn]]
-    text = window.hex(" ") or "nothing"
-    raise DecodeError(f"{reason.value} in {known_mode}-bit mode: {text}", reason, window)
-
-
-def _window(code: Buffer) -> bytes:
-    """The first bytes of any buffer, whatever its items and its shape."""
-    view = memoryview(code)
-    if view.c_contiguous and view.nbytes:
-        view = view.cast("B")[:MAX_LENGTH]
-    return view.tobytes()[:MAX_LENGTH]
