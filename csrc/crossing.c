@@ -40,6 +40,30 @@ static int check_count(const char *name, Py_ssize_t count, Py_ssize_t wanted)
     return -1;
 }
 
+/* Fields are written into tuples of this type without asking it, so it must be no more than a tuple
+ * with names, and of as many. */
+static int check_named_tuple(PyTypeObject *type, Py_ssize_t wanted)
+{
+    PyObject *names;
+    Py_ssize_t count;
+    if (!PyType_IsSubtype(type, &PyTuple_Type)) {
+        PyErr_SetString(PyExc_TypeError, "a type of results is no tuple");
+        return -1;
+    }
+    names = PyObject_GetAttrString((PyObject *)type, "_fields");
+    count = names ? PyObject_Size(names) : -1;
+    Py_XDECREF(names);
+    if (count >= 0 && count != wanted)
+        PyErr_Format(PyExc_ValueError, "a result has %zd fields here, not %zd", wanted, count);
+    return count == wanted ? 0 : -1;
+}
+
+/* Takes the reference to `value`; NULL is an error already set. */
+static inline int put(PyObject *tuple, Py_ssize_t place, PyObject *value)
+{
+    return value ? PyTuple_SetItem(tuple, place, value) : -1;
+}
+
 #define METHOD(function) ((PyCFunction)(void (*)(void))(function))
 
 #include "crossing_decode.c"

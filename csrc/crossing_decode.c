@@ -27,12 +27,6 @@ static inline PyObject *integer(const decoder *self, int64_t value)
     return self->small[place];
 }
 
-/* Takes the reference to `value`; NULL is an error already set. */
-static inline int put(PyObject *insn, Py_ssize_t place, PyObject *value)
-{
-    return value ? PyTuple_SetItem(insn, place, value) : -1;
-}
-
 static PyObject *new_instruction(const decoder *self, const vmmkit_insn *found)
 {
     PyObject *insn = PyType_GenericAlloc(self->instruction, VMMKIT_INSN_FIELD_COUNT);
@@ -100,27 +94,6 @@ static PyObject *decoder_decode(decoder *self, PyObject *const *args, Py_ssize_t
     return check_count("decode", count, 2) ? NULL : decode_plain(self, args[0], args[1]);
 }
 
-/* The fields are written into tuples of this type without asking it, so it must be no more than a
- * tuple with names, and of as many. */
-static int check_instruction(PyTypeObject *type)
-{
-    PyObject *names;
-    Py_ssize_t count;
-    if (!PyType_IsSubtype(type, &PyTuple_Type)) {
-        PyErr_SetString(PyExc_TypeError, "the instruction's type is no tuple");
-        return -1;
-    }
-    names = PyObject_GetAttrString((PyObject *)type, "_fields");
-    count = names ? PyObject_Size(names) : -1;
-    Py_XDECREF(names);
-    if (count >= 0 && count != VMMKIT_INSN_FIELD_COUNT) {
-        PyErr_Format(PyExc_ValueError, "an instruction has %d fields here, not %zd",
-                     VMMKIT_INSN_FIELD_COUNT, count);
-        return -1;
-    }
-    return count < 0 ? -1 : 0;
-}
-
 static PyObject *decoder_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
     PyObject *address;
@@ -128,7 +101,7 @@ static PyObject *decoder_new(PyTypeObject *type, PyObject *args, PyObject *keywo
     decoder *self;
     (void)keywords;
     if (!PyArg_ParseTuple(args, "OO!:Decoder", &address, &PyType_Type, &instruction) ||
-        check_instruction(instruction))
+        check_named_tuple(instruction, VMMKIT_INSN_FIELD_COUNT))
         return NULL;
     self = (decoder *)PyType_GenericAlloc(type, 0);
     if (!self)

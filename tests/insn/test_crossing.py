@@ -21,7 +21,17 @@ from enum import IntEnum
 import pytest
 
 from vmmkit.errors import DecodeError, EngineError
-from vmmkit.insn import Cpu, Done, ExitKind, Instruction, Read, Write, available_engines, decode
+from vmmkit.insn import (
+    Cpu,
+    Done,
+    ExitKind,
+    Fault,
+    Instruction,
+    Read,
+    Write,
+    available_engines,
+    decode,
+)
 
 CODE = bytes.fromhex("8b83fecaefbe")  # mov eax, [rbx-0x41103502]
 TAIL = CODE + bytes.fromhex("9090")  # eight bytes: a whole number of larger items
@@ -355,7 +365,7 @@ def test_a_decoder_wants_a_tuple_with_its_fields(import_module):
         crossing.Decoder(1, list)
     with pytest.raises(AttributeError):
         crossing.Decoder(1, tuple)
-    with pytest.raises(ValueError, match="an instruction has"):
+    with pytest.raises(ValueError, match="a result has"):
         crossing.Decoder(1, Read)
     with pytest.raises(ValueError, match="is 0"):
         crossing.Decoder(0, Instruction)
@@ -364,4 +374,7 @@ def test_a_decoder_wants_a_tuple_with_its_fields(import_module):
     with pytest.raises(TypeError, match="no public name"):
         pickle.dumps(crossing.Decoder(1, Instruction).decode)
     with pytest.raises(ValueError, match="is 0"):
-        crossing.Core(1, 1, 0, 1, None)
+        crossing.Core(1, 1, 0, 1, None, ())
+    for shapes in ((None,) * 17, ((Read, (0, 100_000)),), ((Fault, (0, 1, 2, 3)),)):
+        with pytest.raises(ValueError, match="do not fit"):
+            crossing.Core(1, 1, 1, 1, None, shapes)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from vmmkit.insn._outcomes import Outcome, Shape
+
 _Insn = TypeVar("_Insn", bound=tuple[int, ...])
 
 digest: str
@@ -15,7 +17,17 @@ class Decoder(Generic[_Insn]):
     ) -> Callable[..., _Insn]: ...
 
 class Core:
-    def __init__(self, step: int, run: int, resume: int, vcpu: int, owner: object, /) -> None: ...
+    def __init__(
+        self,
+        step: int,
+        run: int,
+        resume: int,
+        vcpu: int,
+        owner: object,
+        shapes: tuple[Shape | None, ...],
+        /,
+    ) -> None: ...
     def step(self, answer: int, /) -> int: ...
+    def advance(self, answer: object, /) -> Outcome | int | None: ...
     def run(self, budget: int, answer: int, /) -> int: ...
     def resume(self, answer: int, /) -> int: ...

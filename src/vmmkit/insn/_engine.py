@@ -21,15 +21,24 @@ from vmmkit.errors import EngineError
 from vmmkit.insn import _pure
 from vmmkit.insn._instruction import Instruction
 from vmmkit.insn._memory import RamPiece
+from vmmkit.insn._outcomes import Outcome
 
 __all__ = ["IMPLEMENTATION", "BoundCore", "Decode", "Engine", "available_engines", "engine_named"]
 
 
 class BoundCore(Protocol):
-    """What an engine makes of one vCPU record and its RAM; each returns one of `EXIT_KINDS`."""
+    """What an engine makes of one vCPU record and its RAM; methods return one of `EXIT_KINDS`."""
 
     def step(self, answer: int, /) -> int:
         """Execute one instruction."""
+        ...
+
+    def advance(self, answer: object, /) -> Outcome | int | None:
+        """Do as `step`, and build the outcome if that is quick.
+
+        Returns the kind for an outcome that is not; `None`, with nothing done, for an answer that
+        must be looked at first.
+        """
         ...
 
     def run(self, budget: int, answer: int, /) -> int:

@@ -18,6 +18,7 @@ from vmmkit.errors import EngineError
 from vmmkit.insn import _record, optable
 from vmmkit.insn._instruction import Instruction
 from vmmkit.insn._memory import RamPiece
+from vmmkit.insn._outcomes import SHAPES
 
 try:
     from vmmkit.insn import _crossing, _native
@@ -76,4 +77,4 @@ def Core(record: bytearray, ram: tuple[RamPiece, ...]) -> _crossing.Core:  # noq
     vcpu = ffi.new("vmmkit_vcpu *", (cpu, pieces, len(ram)))
     # A C structure keeps nothing alive that it points at; the core does, through `owner`.
     owner = (vcpu, cpu, pieces, hosts, ram)
-    return _crossing.Core(_STEP, _RUN, _RESUME, _address(vcpu), owner)
+    return _crossing.Core(_STEP, _RUN, _RESUME, _address(vcpu), owner, SHAPES)

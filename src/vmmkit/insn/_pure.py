@@ -96,6 +96,9 @@ class Core:
         words[LIMIT], words[BATCH] = words[RETIRED] + 1 & ALL_ONES, STEP_BATCH
         return self.resume(answer)
 
+    def advance(self, answer: object) -> None:
+        """Do nothing: what this saves the native engine does not show here."""
+
     def run(self, budget: int, answer: int) -> int:
         """Execute up to `budget` instructions; else as `step`."""
         words = self._context.words
