@@ -11,6 +11,7 @@ import contextlib
 import gc
 import inspect
 import mmap
+import os
 import pickle
 import subprocess
 import sys
@@ -183,7 +184,7 @@ def test_decode_can_be_handed_to_a_process_with_another_engine(wanted):
     done = subprocess.run(
         [sys.executable, "-c", SHOW],
         input=pickle.dumps(decode),
-        env={"VMMKIT_NATIVE": wanted, "PYTHONPATH": ":".join(filter(None, sys.path))},
+        env={**os.environ, "VMMKIT_NATIVE": wanted, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         check=False,
     )
@@ -207,7 +208,9 @@ ATTEMPTS = [
 
 @pytest.mark.native
 def test_decoding_keeps_no_references():
-    subjects = [item for pair in ATTEMPTS for item in pair] + [Instruction, None, 5, -1, 64]
+    candidates = [item for pair in ATTEMPTS for item in pair] + [Instruction, None, 5, -1, 64]
+    # Immortal objects, of 3.12 and later, have counts that mean nothing.
+    subjects = [item for item in candidates if sys.getrefcount(item) < 1 << 30]
     for code, mode in ATTEMPTS:
         attempt(code, mode)
     before = [sys.getrefcount(subject) for subject in subjects]
