@@ -5,6 +5,8 @@
 static inline int execute(context *c)
 {
     unsigned op = c->row->op;
+    if (UNLIKELY(c->insn.prefixes & VMMKIT_PREFIX_REX2))
+        return unsupported(c, VMMKIT_UNSUPPORTED_OPCODE, c->cpu->rip);
     switch (op) {
     case VMMKIT_OP_ADD:
     case VMMKIT_OP_OR:

@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import Final
 
 from vmmkit.insn._control import CONTROL
-from vmmkit.insn._decode import FAIL_INVALID, FAIL_UNKNOWN, TRUNCATED, decode_fields
+from vmmkit.insn._decode import decode_fields
+from vmmkit.insn._decode_checks import FAIL_INVALID, FAIL_UNKNOWN, TRUNCATED
 from vmmkit.insn._execute import MOVES, RIP, Handler
 from vmmkit.insn._flags import mask_of
 from vmmkit.insn._memory import (
@@ -31,13 +32,20 @@ from vmmkit.insn._memory import (
     Stop,
 )
 from vmmkit.insn._paging import INTENT_FETCH, translate
-from vmmkit.insn._record import EXIT_KINDS, LOG_CAPACITY, MAX_LENGTH, STEP_BATCH, WORD
+from vmmkit.insn._record import (
+    EXIT_KINDS,
+    LOG_CAPACITY,
+    MAX_LENGTH,
+    PREFIX_BITS,
+    STEP_BATCH,
+    WORD,
+)
 from vmmkit.insn._segments import BASE, CS, GP, SEGMENT, UD, begin_mode, is_canonical
 from vmmkit.insn._segments import LIMIT as SEGMENT_LIMIT
 from vmmkit.insn._string import STRING
 from vmmkit.insn.optable import OPS, ROWS
 
-__all__ = ["NAME", "Core", "decode"]
+__all__ = ["EXECUTE", "NAME", "Core", "decode"]
 
 NAME: Final = "pure"
 STALE: Final = EXIT_KINDS.index("STALE")
@@ -54,6 +62,7 @@ CODE_LENGTH: Final = WORD["code_length"]
 CODE: Final = WORD["code"]
 EXIT_SIZE: Final = WORD["exit_size"]
 
+REX2: Final = PREFIX_BITS["REX2"]
 ALL_ONES: Final = (1 << 64) - 1
 LARGEST_BUDGET: Final = (1 << 63) - 1
 CACHE_CAPACITY: Final = 4096
@@ -118,7 +127,8 @@ class Core:
             begin_mode(context)
             self._fetch()
             handler = EXECUTE[self._load_fields()]
-            assert handler is not None
+            if handler is None or context.prefixes & REX2:
+                raise context.unsupported("OPCODE", words[RIP])
             kind = handler(context)
         except Stop as stop:
             return _stopped(context, stop.kind)
@@ -168,19 +178,23 @@ class Core:
         (
             context.displacement,
             context.immediate,
+            context.second_immediate,
             row,
             context.modrm,
             context.prefixes,
+            context.rex,
+            _,
             length,
             _,
             context.opcode,
-            context.rex,
             context.operand_size,
             context.address_size,
             context.segment,
             context.reg_base,
             context.index,
             context.scale,
+            _,
+            context.vvvv,
             _,
             _,
         ) = fields
