@@ -97,6 +97,7 @@ def enumerations() -> str:
     numbered = {
         **RECORD["reasons"](),
         "OP": TABLE["OPS"],
+        "FEATURE": TABLE["FEATURES"],
         "KIND": ("NONE", *TABLE["KINDS"][1:]),
         "SELECT": [name.upper() for name, _ in TABLE["SELECTORS"]],
     }
@@ -113,7 +114,7 @@ def enumerations() -> str:
     flags = {name.upper(): 1 << bit for bit, name in enumerate(TABLE["ATTRIBUTES"])}
     cells = {name: TABLE[name] for name in ("UNKNOWN", "INVALID", "SPLIT")}
     limit_names = ("MAX_LENGTH", "LOG_CAPACITY", "PAGE_CAPACITY", "STEP_BATCH", "RIP_BASE")
-    limits = {name: RECORD[name] for name in limit_names}
+    limits = {name: RECORD[name] for name in limit_names} | {"NO_FEATURE": TABLE["NO_FEATURE"]}
     for prefix, names in (
         ("PREFIX", RECORD["PREFIX_BITS"]),
         ("REX", RECORD["REX_BITS"]),
@@ -140,9 +141,9 @@ def arrays() -> str:
     rows = [
         (
             *(row.op, row.kinds, row.types, row.flags, row.access, row.memory),
-            *((*row.types, 0)[row.memory], row.immediates, row.broadcast),
+            *((*row.types, 0)[row.memory], row.immediates, row.broadcast, row.feature, without),
         )
-        for row in tables.rows
+        for row, without in zip(tables.rows, TABLE["ROW_WITHOUT"], strict=True)
     ]
     row_fields = [
         "uint16_t op;",
@@ -154,6 +155,8 @@ def arrays() -> str:
         "uint8_t memory_type;",
         "uint8_t immediates[2];",
         "uint8_t broadcast;",
+        "uint8_t feature;",
+        "uint16_t without;",
     ]
     digest = TABLE["digest"](RECORD["layout"]())
     types, kinds = len(TABLE["TYPES"]), len(TABLE["KINDS"])

@@ -155,6 +155,7 @@ class CpuState:
     cr3 = _Word(WORD["cr3"])
     cr4 = _Word(WORD["cr4"])
     efer = _Word(WORD["efer"])
+    features = _Word(WORD["features"])
     interrupt_shadow = _Word(WORD["interrupt_shadow"])
     retired = _Word(WORD["retired"])
 
@@ -173,6 +174,7 @@ class CpuState:
         """
         self.record[:] = bytes(len(self.record))
         self.rip, self.rflags, self.cr0 = 0xFFF0, RFLAGS_FIXED, CR0_RESET
+        self.features = (1 << 64) - 1
         self.cs = Segment(0xF000, 0xFFFF_0000, 0xFFFF, REAL_CODE)
         for name in DATA_SEGMENTS:
             setattr(self, name, Segment(0, 0, 0xFFFF, REAL_DATA))
@@ -204,7 +206,7 @@ class CpuState:
 
     def abandon(self) -> None:
         """Forget the instruction in flight; the next one starts at RIP afresh."""
-        for name in ("log_pending", "log_count", "page_count", "code_length"):
+        for name in ("log_pending", "log_count", "page_count", "code_length", "code_given"):
             self.words[WORD[name]] = 0
 
     def enter_real_mode(self, ip: int, selector: int = 0) -> None:

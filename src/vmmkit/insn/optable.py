@@ -170,6 +170,33 @@ COMPLETE_MAPS: Final = 2  # what the first two maps leave blank is no instructio
 PREFIXES: Final = ("NP", "66", "F3", "F2")
 LENGTHS: Final = {"128": 0, "256": 1, "512": 2}
 
+# CPUID features that instructions the engines execute belong to; the position is the bit number in
+# a vCPU's `features`.
+FEATURES: Final[dict[str, tuple[str, ...]]] = {
+    "CX8": ("CMPXCHG8B",),
+    "CX16": (),  # CMPXCHG8B with REX.W
+    "CMOV": ("CMOVCC",),
+    "CLFSH": ("CLFLUSH",),
+    "SSE": ("SFENCE",),
+    "SSE2": ("MOVNTI", "LFENCE", "MFENCE"),
+    "SSE42": ("CRC32",),
+    "MOVBE": ("MOVBE",),
+    "POPCNT": ("POPCNT",),
+    "LAHF64": (),  # LAHF and SAHF, in 64-bit mode
+    "LZCNT": ("LZCNT",),
+    "BMI1": ("ANDN", "BEXTR", "BLSR", "BLSMSK", "BLSI", "TZCNT"),
+    "BMI2": ("BZHI", "MULX", "PDEP", "PEXT", "RORX", "SARX", "SHLX", "SHRX"),
+    "ADX": ("ADCX", "ADOX"),
+    "CLFLUSHOPT": ("CLFLUSHOPT",),
+    "CLWB": ("CLWB",),
+}
+FEATURE_OF: Final = {
+    mnemonic: number for number, names in enumerate(FEATURES.values()) for mnemonic in names
+}
+NO_FEATURE: Final = 255
+# What a processor without the feature makes of an instruction whose F3 it ignores; else #UD.
+WITHOUT: Final = {"TZCNT": "BSF", "LZCNT": "BSR"}
+
 UNKNOWN: Final = 0  # cell values below len(ROWS) are rows; these two are not instructions
 INVALID: Final = 1
 SPLIT: Final = 0x8000  # a cell with this bit points at a further selection
@@ -202,6 +229,7 @@ class Row(NamedTuple):
     memory: int  #: place of the memory operand among `kinds`, 4 without one
     immediates: tuple[int, int]  #: types of the immediates that follow, 0 for none
     broadcast: int  #: bytes of an element that EVEX.b broadcasts, 0 when it may not
+    feature: int  #: position in `FEATURES`, or `NO_FEATURE`
     map: int
     text: str
     encoding: str
@@ -292,6 +320,7 @@ def _row(mnemonic: str, operand_text: str, encoding: str, attributes: list[str])
         memory=memory,
         immediates=_immediate_types(kinds, types),
         broadcast=broadcast[0] if broadcast else 0,
+        feature=FEATURE_OF.get(mnemonic, NO_FEATURE),
         map=0,
         text=f"{encoding} {mnemonic} {operand_text}".strip(),
         encoding=encoding,
@@ -400,8 +429,18 @@ TABLES: Final = _build()
 ROWS: Final = TABLES.rows
 
 
+def _without() -> tuple[int, ...]:
+    """For every row the row that stands for it without its feature, 0 for #UD."""
+    numbers = {OPS[row.op]: number for number, row in enumerate(ROWS)}
+    return tuple(numbers.get(WITHOUT.get(OPS[row.op], ""), 0) for row in ROWS)
+
+
+ROW_WITHOUT: Final = _without()
+
+
 def digest(*more: object) -> str:
     """Fingerprint of everything an engine compiles in; `more` adds the record layouts."""
+    features = tuple(FEATURES), ROW_WITHOUT
     sizes = TYPE_SIZES, VECTOR_SIZES, REGISTER_LIMITS, KINDS, ATTRIBUTES, MARKS, MAP_COUNT
-    compiled_in = OPS, TABLES, SELECTORS, sizes, more
+    compiled_in = OPS, TABLES, SELECTORS, sizes, features, more
     return hashlib.sha256(repr(compiled_in).encode()).hexdigest()
