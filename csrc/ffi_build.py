@@ -149,7 +149,7 @@ def arrays() -> str:
         "uint16_t op;",
         "uint8_t kinds[4];",
         "uint8_t types[4];",
-        "uint16_t flags;",
+        "uint32_t flags;",
         "uint8_t access;",
         "uint8_t memory;",
         "uint8_t memory_type;",

@@ -153,7 +153,7 @@ LIMITED: Final = frozenset("SKrtTsuhvC")
 # Bit numbers in a row's flags; `modrm`, `vvvv`, `vsib` and `limited` follow from the operands.
 ATTRIBUTES: Final = (
     *("lock", "d64", "f64", "seg", "modrm", "vvvv", "vsib", "limited", "sibmem"),
-    *("anymod", "no66", "masking", "zeroing", "masked", "er", "sae", "uniq"),
+    *("anymod", "no66", "masking", "zeroing", "masked", "sae", "uniq"),
 )
 IMPLIED: Final = {
     "k": ("masking",),
@@ -381,23 +381,36 @@ def _encoding(text: str, operands: str, attributes: list[str]) -> _Encoding:
     return (_vector_encoding if vector else _legacy_encoding)(words, key)
 
 
-def _select(
-    forms: list[_Form], depth: int, blank: int, cells: list[int], splits: list[tuple[int, int]]
-) -> int:
-    """Return the cell value for `forms`, adding splits for every selector they differ by."""
-    while depth < len(SELECTORS) and not any(SELECTORS[depth][0] in form.key for form in forms):
-        depth += 1
-    if depth == len(SELECTORS):
-        return max(forms, key=lambda form: len(form.key)).cell if forms else blank
-    name, width = SELECTORS[depth]
-    children = []
-    for value in range(width):
-        chosen = [form for form in forms if form.key.get(name, value) == value]
-        children.append(_select(chosen, depth + 1, blank, cells, splits))
-    base = len(cells)
-    cells.extend(children)
-    splits.append((depth, base))
-    return SPLIT | (len(splits) - 1)
+class _Lookup:
+    """The lookup arrays while they are being built; equal selections are shared."""
+
+    def __init__(self, cells: list[int]) -> None:
+        self.cells = cells
+        self.splits: list[tuple[int, int]] = []
+        self._known: dict[tuple[int, ...], int] = {}
+
+    def select(self, forms: list[_Form], depth: int, blank: int) -> int:
+        """Return the cell value for `forms`, with a split for every selector they differ by."""
+        while depth < len(SELECTORS) and not any(SELECTORS[depth][0] in form.key for form in forms):
+            depth += 1
+        if depth == len(SELECTORS):
+            return max(forms, key=lambda form: len(form.key)).cell if forms else blank
+        name, width = SELECTORS[depth]
+        children = tuple(
+            self.select([f for f in forms if f.key.get(name, value) == value], depth + 1, blank)
+            for value in range(width)
+        )
+        if len(set(children)) == 1:
+            return children[0]
+        return SPLIT | self._split(depth, children)
+
+    def _split(self, depth: int, children: tuple[int, ...]) -> int:
+        known = self._known.get((depth, *children))
+        if known is None:
+            known = self._known[depth, *children] = len(self.splits)
+            self.splits.append((depth, len(self.cells)))
+            self.cells.extend(children)
+        return known
 
 
 def _roots(rows: list[Row]) -> dict[int, list[_Form]]:
@@ -418,11 +431,10 @@ def _roots(rows: list[Row]) -> dict[int, list[_Form]]:
 def _build() -> Tables:
     rows = [_row("INVALID", "", "unknown", []), _row("INVALID", "", "invalid", [])]
     cells = [INVALID] * (256 * COMPLETE_MAPS) + [UNKNOWN] * (256 * (MAP_COUNT - COMPLETE_MAPS))
-    splits: list[tuple[int, int]] = []
+    lookup = _Lookup(cells)
     for root, forms in _roots(rows).items():
-        blank = cells[root]
-        cells[root] = _select(forms, 0, blank, cells, splits)
-    return Tables(tuple(rows), tuple(cells), tuple(splits))
+        cells[root] = lookup.select(forms, 0, cells[root])
+    return Tables(tuple(rows), tuple(cells), tuple(lookup.splits))
 
 
 TABLES: Final = _build()
