@@ -29,6 +29,7 @@ from vmmkit.errors import DecodeError, DecodeReason
 from vmmkit.insn._cpu import STEP_BATCH, Cpu, ExitKind
 from vmmkit.insn._engine import IMPLEMENTATION, available_engines, engine_named
 from vmmkit.insn._instruction import RIP_BASE, Instruction, MemoryAccess, Prefixes
+from vmmkit.insn._operands import OperandAccess, operand_accesses, verify_gla
 from vmmkit.insn._outcomes import (
     BudgetSpent,
     Done,
@@ -43,7 +44,7 @@ from vmmkit.insn._outcomes import (
     Write,
 )
 from vmmkit.insn._record import DECODE_FAILURES, MAX_LENGTH, WORD
-from vmmkit.insn._state import CpuState, Segment
+from vmmkit.insn._state import CpuState, Feature, Segment
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -54,6 +55,10 @@ __all__ = [
     "Prefixes",
     "MemoryAccess",
     "RIP_BASE",
+    "OperandAccess",
+    "operand_accesses",
+    "verify_gla",
+    "Feature",
     "MAX_LENGTH",
     "Cpu",
     "CpuState",
