@@ -14,7 +14,7 @@ typedef struct {
     PyObject *small[SMALL_COUNT];
     PyMethodDef shortcut; /* of the function that `shortcut` makes, once */
     PyObject *otherwise;
-    PyObject *doc; /* bytes; shortcut.ml_doc points into it */
+    PyObject *doc; /* a string; shortcut.ml_doc points into it */
     PyObject *home; /* name of the module where the function is public */
 } decoder;
 
@@ -171,22 +171,33 @@ static PyObject *decoder_reduce(decoder *self, PyObject *unused)
     return result;
 }
 
-/* Returns a function that decodes plain arguments by itself and leaves all else to `otherwise`. */
-static PyObject *decoder_shortcut(decoder *self, PyObject *const *args, Py_ssize_t count)
+/* The text that `help` and `inspect` read: signature and documentation of `function`. */
+static const char *take_doc(decoder *self, PyObject *function)
 {
-    char *doc = count == 3 ? PyBytes_AsString(args[1]) : NULL;
-    if (!doc || self->otherwise) {
-        if (!PyErr_Occurred())
-            PyErr_SetString(PyExc_TypeError, "shortcut() takes 3 arguments, and once only");
+    PyObject *doc = PyObject_GetAttrString(function, "__doc__");
+    self->home = PyObject_GetAttrString(function, "__module__");
+    if (doc && self->home)
+        self->doc = PyUnicode_FromFormat(
+            "decode($self, code, mode, *, engine=None)\n--\n\n%S", doc);
+    Py_XDECREF(doc);
+    return self->doc ? PyUnicode_AsUTF8AndSize(self->doc, NULL) : NULL;
+}
+
+/* Returns a function that decodes plain arguments by itself and leaves all else to `function`. */
+static PyObject *decoder_shortcut(decoder *self, PyObject *function)
+{
+    if (self->otherwise) {
+        PyErr_SetString(PyExc_TypeError, "a decoder has one public function");
         return NULL;
     }
-    Py_INCREF(self->otherwise = args[0]);
-    Py_INCREF(self->doc = args[1]);
-    Py_INCREF(self->home = args[2]);
+    Py_INCREF(function);
+    self->otherwise = function;
     self->shortcut.ml_name = "decode";
     self->shortcut.ml_meth = METHOD(shortcut_call);
     self->shortcut.ml_flags = METH_FASTCALL | METH_KEYWORDS;
-    self->shortcut.ml_doc = doc;
+    self->shortcut.ml_doc = take_doc(self, function);
+    if (!self->shortcut.ml_doc)
+        return NULL;
     return PyCFunction_NewEx(&self->shortcut, (PyObject *)self, self->home);
 }
 
@@ -220,8 +231,8 @@ static PyMethodDef decoder_methods[] = {
      PyDoc_STR("decode($self, code, mode, /)\n--\n\n"
                "Return an Instruction, the number of a failure, or None for uncommon arguments.")},
     {"__reduce__", METHOD(decoder_reduce), METH_NOARGS, NULL},
-    {"shortcut", METHOD(decoder_shortcut), METH_FASTCALL,
-     PyDoc_STR("shortcut($self, otherwise, doc, home, /)\n--\n\n"
+    {"shortcut", METHOD(decoder_shortcut), METH_O,
+     PyDoc_STR("shortcut($self, otherwise, /)\n--\n\n"
                "Return a function that asks `otherwise` about anything but a plain success.")},
     {NULL, NULL, 0, NULL},
 };

@@ -4,6 +4,7 @@
  * The native engine. Each C file mirrors one Python file of src/vmmkit/insn, with the same
  * functions in the same order; the Python side carries the explanations and the citations.
  *
+ *   decode_prefix.c  _decode_prefix.py  decode_checks.c  _decode_checks.py
  *   decode.c    _decode.py      flags.c    _flags.py     memory.c   _memory.py
  *   paging.c    _paging.py      segments.c _segments.py  execute.c  _execute.py
  *   control.c   _control.py     string.c   _string.py    run.c      _pure.py
@@ -45,7 +46,7 @@
 /* A batch of a repeated instruction is used up; differs from every exit kind. */
 #define BATCH_USED (-1)
 
-enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, RIP_BASE = 16 };
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, RIP_BASE = VMMKIT_LIMIT_RIP_BASE };
 enum { ES, CS, SS, DS, FS, GS, LDTR, TR };
 enum { SELECTOR, BASE, LIMIT, ATTRIBUTES };
 
@@ -91,6 +92,17 @@ enum {
 };
 
 enum { INTENT_WRITE = 1, INTENT_FETCH = 2, INTENT_SYSTEM = 4 };
+
+/* One decode in progress. */
+typedef struct {
+    const uint8_t *code;
+    size_t length;
+    size_t position;
+    const row *row;
+    vmmkit_insn *out;
+    int prefix; /* mandatory prefix of VEX or EVEX, else -1 */
+    unsigned vector_length; /* 0 for 128 bits, 1 for 256, 2 for 512 */
+} decoder;
 
 /* A part of an access within one page; host is NULL for a device. */
 typedef struct {

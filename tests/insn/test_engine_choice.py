@@ -107,7 +107,7 @@ def make_stale(tree, name):
     path = tree / "insn" / name
     text = path.read_text()
     old, new = {
-        "optable.py": ('("F5", "CMC", "", "")', '("F5", "CLC", "", "")'),
+        "opcodes/integer.py": ('("F5", "CMC", "", "")', '("F5", "CLC", "", "")'),
         "_record.py": ('("cr2", 1)', '("cr2", 2)'),
     }[name]
     assert old in text
@@ -115,7 +115,7 @@ def make_stale(tree, name):
 
 
 @pytest.mark.native
-@pytest.mark.parametrize("name", ["optable.py", "_record.py"])
+@pytest.mark.parametrize("name", ["opcodes/integer.py", "_record.py"])
 def test_a_stale_library_is_refused(copied_tree, name):
     make_stale(copied_tree, name)
     out, err = ask("1", path=copied_tree.parent)
@@ -125,7 +125,7 @@ def test_a_stale_library_is_refused(copied_tree, name):
 
 
 @pytest.mark.native
-@pytest.mark.parametrize("name", ["optable.py", "_record.py"])
+@pytest.mark.parametrize("name", ["opcodes/integer.py", "_record.py"])
 def test_a_stale_library_that_was_merely_preferred_is_a_warning(copied_tree, name):
     make_stale(copied_tree, name)
     out, err = ask(None, path=copied_tree.parent)

@@ -27,6 +27,7 @@ from vmmkit.insn._cpu import STEP_BATCH, Cpu, ExitKind
 from vmmkit.insn._decoder import DecodeCache, decode
 from vmmkit.insn._engine import IMPLEMENTATION, available_engines
 from vmmkit.insn._instruction import RIP_BASE, Instruction, MemoryAccess, Prefixes
+from vmmkit.insn._operands import OperandAccess, operand_accesses, verify_gla
 from vmmkit.insn._outcomes import (
     BudgetSpent,
     Done,
@@ -41,7 +42,7 @@ from vmmkit.insn._outcomes import (
     Write,
 )
 from vmmkit.insn._record import MAX_LENGTH, WORD
-from vmmkit.insn._state import CpuState, Segment
+from vmmkit.insn._state import CpuState, Feature, Segment
 
 __all__ = [
     "decode",
@@ -50,6 +51,10 @@ __all__ = [
     "Prefixes",
     "MemoryAccess",
     "RIP_BASE",
+    "OperandAccess",
+    "operand_accesses",
+    "verify_gla",
+    "Feature",
     "MAX_LENGTH",
     "Cpu",
     "CpuState",

@@ -19,7 +19,7 @@ from vmmkit.insn._outcomes import (
     Unsupported,
     UnsupportedReason,
 )
-from vmmkit.insn._record import EXIT_KINDS, STEP_BATCH, WORD
+from vmmkit.insn._record import EXIT_KINDS, MAX_LENGTH, STEP_BATCH, WORD
 from vmmkit.insn._state import CpuState
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ VALUE: Final = WORD["exit_value"]
 PENDING: Final = WORD["log_pending"]
 CODE: Final = WORD["code"]
 CODE_RIP: Final = WORD["code_rip"]
+CODE_MODE: Final = WORD["code_mode"]
+CODE_LENGTH: Final = WORD["code_length"]
+CODE_GIVEN: Final = WORD["code_given"]
 KICK: Final = WORD["kick"]
 LIMIT: Final = WORD["limit"]
 BATCH: Final = WORD["batch"]
@@ -232,6 +235,30 @@ class Cpu:
         _check_budget(budget)
         self._words[LIMIT] = self._words[RETIRED] + budget & ALL_ONES
         self._words[BATCH] = 0
+
+    def latch(self, code: Buffer) -> None:
+        """Give the bytes of the instruction at RIP, so that they are not fetched.
+
+        For exits that bring them along (KVM's emulation failure, AMD's decode assist): the
+        instruction executed is then the one that caused the exit, whatever memory holds by now. The
+        next step or run begins with it, provided RIP and the mode are still the same; what is
+        missing at the end of a truncated instruction is fetched. No bytes undo an earlier call.
+
+        Args:
+            code: what stands at RIP; anything past 15 bytes is ignored.
+
+        Raises:
+            StepError: an instruction is in flight.
+        """
+        words = self._words
+        if words[PENDING]:
+            message = f"an instruction at {words[CODE_RIP]:#x} is in flight; complete it first"
+            raise StepError(message)
+        window = bytes(memoryview(code).cast("B")[:MAX_LENGTH])
+        packed = int.from_bytes(window, "little")
+        words[CODE], words[CODE + 1] = packed & ALL_ONES, packed >> 64
+        words[CODE_LENGTH], words[CODE_GIVEN] = len(window), int(bool(window))
+        words[CODE_RIP], words[CODE_MODE] = words[RIP], self._state.mode
 
     def kick(self) -> None:
         """End the run in progress at the next instruction boundary, or else the next run at once.

@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 
 from vmmkit.insn._outcomes import Outcome, Shape
 
+_Function = TypeVar("_Function", bound=Callable[..., object])
 _Insn = TypeVar("_Insn", bound=tuple[int, ...])
 
 digest: str
@@ -12,9 +13,7 @@ digest: str
 class Decoder(Generic[_Insn]):
     def __init__(self, decode: int, instruction: type[_Insn], /) -> None: ...
     def decode(self, code: object, mode: object, /) -> _Insn | int | None: ...
-    def shortcut(
-        self, otherwise: Callable[..., _Insn], doc: bytes, home: str, /
-    ) -> Callable[..., _Insn]: ...
+    def shortcut(self, otherwise: _Function, /) -> _Function: ...
 
 class Core:
     def __init__(

@@ -23,7 +23,15 @@ from vmmkit.insn._instruction import Instruction
 from vmmkit.insn._memory import RamPiece
 from vmmkit.insn._outcomes import Outcome
 
-__all__ = ["IMPLEMENTATION", "BoundCore", "Decode", "Engine", "available_engines", "engine_named"]
+__all__ = [
+    "IMPLEMENTATION",
+    "BoundCore",
+    "BoundDecoder",
+    "Decode",
+    "Engine",
+    "available_engines",
+    "engine_named",
+]
 
 
 class BoundCore(Protocol):
@@ -50,10 +58,27 @@ class BoundCore(Protocol):
         ...
 
 
+Decode = Callable[[object, object], Instruction | int | None]
+"""Decodes `(code, mode)`; see `BoundDecoder.decode`."""
+
 PublicDecode = TypeVar("PublicDecode", bound=Callable[..., Instruction])
 
-Decode = Callable[[object, object], Instruction | int | None]
-"""Decodes `(code, mode)`; see `Engine.decode`."""
+
+class BoundDecoder(Protocol):
+    """What an engine makes of the type that its decoder is to return."""
+
+    @property
+    def decode(self) -> Decode:
+        """Takes `bytes` (the native engine: or any C-contiguous buffer) and the integer mode.
+
+        Returns an `Instruction`, a number of `DECODE_FAILURES`, or `None` where the arguments are
+        anything else and must be looked at more closely first.
+        """
+        ...
+
+    def shortcut(self, function: PublicDecode, /) -> PublicDecode:
+        """Return what should be public in place of `function`, the `decode` written in Python."""
+        ...
 
 
 class Engine(Protocol):
@@ -70,16 +95,8 @@ class Engine(Protocol):
         ...
 
     @property
-    def decode(self) -> Decode:
-        """Takes `bytes` (the native engine: or any C-contiguous buffer) and the integer mode.
-
-        Returns an `Instruction`, a number of `DECODE_FAILURES`, or `None` where the arguments are
-        anything else and must be looked at more closely first.
-        """
-        ...
-
-    def shortcut(self, function: PublicDecode, /) -> PublicDecode:
-        """Return what should be public in place of `function`, the `decode` written in Python."""
+    def Decoder(self) -> Callable[[type[Instruction]], BoundDecoder]:  # noqa: N802
+        """Binds the type to return; the type knows the engines, so they do not import it."""
         ...
 
 

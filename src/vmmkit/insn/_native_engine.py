@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""The native engine behind the same names as `_pure`: `decode`, `shortcut` and `Core`.
+"""The native engine behind the same names as `_pure`: `Decoder` and `Core`.
 
 It is two extension modules. `_native` is the engine, in C that knows nothing of Python; cffi lays
 out its structures and says where its functions are. `_crossing` calls those functions and makes
@@ -11,12 +11,10 @@ hand.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from vmmkit.errors import EngineError
 from vmmkit.insn import _record, optable
-from vmmkit.insn._instruction import Instruction
 from vmmkit.insn._memory import RamPiece
 from vmmkit.insn._outcomes import SHAPES
 
@@ -26,9 +24,9 @@ except ImportError as error:
     message = f"the native engine cannot be loaded ({error}); build it, or set VMMKIT_NATIVE=0"
     raise EngineError(message) from error
 
-__all__ = ["NAME", "Core", "decode", "shortcut"]
+__all__ = ["NAME", "Core", "Decoder"]
 
-PublicDecode = TypeVar("PublicDecode", bound=Callable[..., Instruction])
+Insn = TypeVar("Insn", bound=tuple[int, ...])
 
 NAME: Final = "native"
 
@@ -51,19 +49,10 @@ def _function(name: str) -> int:
 
 _STEP, _RUN, _RESUME = map(_function, ("vmmkit_step", "vmmkit_run", "vmmkit_resume"))
 
-_DECODER: Final = _crossing.Decoder(_function("vmmkit_decode"), Instruction)
 
-# A bound method of a C object: nothing of ours in Python stands between caller and engine.
-decode: Final = _DECODER.decode
-
-
-def shortcut(function: PublicDecode) -> PublicDecode:
-    """Return a C function that does as `function` does, and asks it about anything uncommon.
-
-    A Python function in between would be a third of the cost of decoding.
-    """
-    doc = f"decode($self, code, mode, *, engine=None)\n--\n\n{function.__doc__}"
-    return cast("PublicDecode", _DECODER.shortcut(function, doc.encode(), function.__module__))
+def Decoder(instruction: type[Insn]) -> _crossing.Decoder[Insn]:  # noqa: N802
+    """Bind the type to return; as the class in `_pure`."""
+    return _crossing.Decoder(_function("vmmkit_decode"), instruction)
 
 
 def Core(record: bytearray, ram: tuple[RamPiece, ...]) -> _crossing.Core:  # noqa: N802

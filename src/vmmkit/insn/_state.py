@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 import struct
+from enum import IntFlag
 from typing import Final, NamedTuple, Self, overload
 
 from vmmkit.errors import StateError
 from vmmkit.insn._paging import CR0_PG, CR4_LA57, EFER_LMA
 from vmmkit.insn._record import CPU_WORDS, SEGMENT_NAMES, WORD
 from vmmkit.insn._segments import ATTR_DB, ATTR_L, CR0_PE, RFLAGS_VM
+from vmmkit.insn.optable import FEATURES
 
-__all__ = ["CpuState", "Segment"]
+__all__ = ["CpuState", "Feature", "Segment"]
 
 RFLAGS_FIXED: Final = 0x2  # SDM vol. 1, "EFLAGS Register": bit 1 is always 1
 CR0_RESET: Final = 0x6000_0010  # SDM vol. 3A, "Processor State After Reset": CD, NW, ET
@@ -27,7 +29,33 @@ FLAT_DATA: Final = 0xC093
 LDT: Final = 0x82
 TSS_BUSY: Final = 0x8B
 SEGMENT_WORDS: Final = struct.Struct("=4Q")
+_FEATURE: Final = {name: number for number, name in enumerate(FEATURES)}
 DATA_SEGMENTS: Final = ("es", "ss", "ds", "fs", "gs")
+
+
+class Feature(IntFlag):
+    """CPUID features by which the owner of a vCPU shows or hides instructions.
+
+    `state.features` is a set of these; after a reset it has every bit. A hidden instruction raises
+    #UD; LZCNT and TZCNT become BSR and BSF, whose F3 prefix older processors ignore.
+    """
+
+    CX8 = 1 << _FEATURE["CX8"]
+    CX16 = 1 << _FEATURE["CX16"]
+    CMOV = 1 << _FEATURE["CMOV"]
+    CLFSH = 1 << _FEATURE["CLFSH"]
+    SSE = 1 << _FEATURE["SSE"]
+    SSE2 = 1 << _FEATURE["SSE2"]
+    SSE42 = 1 << _FEATURE["SSE42"]
+    MOVBE = 1 << _FEATURE["MOVBE"]
+    POPCNT = 1 << _FEATURE["POPCNT"]
+    LAHF64 = 1 << _FEATURE["LAHF64"]
+    LZCNT = 1 << _FEATURE["LZCNT"]
+    BMI1 = 1 << _FEATURE["BMI1"]
+    BMI2 = 1 << _FEATURE["BMI2"]
+    ADX = 1 << _FEATURE["ADX"]
+    CLFLUSHOPT = 1 << _FEATURE["CLFLUSHOPT"]
+    CLWB = 1 << _FEATURE["CLWB"]
 
 
 class Segment(NamedTuple):
@@ -155,6 +183,7 @@ class CpuState:
     cr3 = _Word(WORD["cr3"])
     cr4 = _Word(WORD["cr4"])
     efer = _Word(WORD["efer"])
+    features = _Word(WORD["features"])
     interrupt_shadow = _Word(WORD["interrupt_shadow"])
     retired = _Word(WORD["retired"])
 
@@ -173,6 +202,7 @@ class CpuState:
         """
         self.record[:] = bytes(len(self.record))
         self.rip, self.rflags, self.cr0 = 0xFFF0, RFLAGS_FIXED, CR0_RESET
+        self.features = (1 << 64) - 1
         self.cs = Segment(0xF000, 0xFFFF_0000, 0xFFFF, REAL_CODE)
         for name in DATA_SEGMENTS:
             setattr(self, name, Segment(0, 0, 0xFFFF, REAL_DATA))
@@ -204,7 +234,7 @@ class CpuState:
 
     def abandon(self) -> None:
         """Forget the instruction in flight; the next one starts at RIP afresh."""
-        for name in ("log_pending", "log_count", "page_count", "code_length"):
+        for name in ("log_pending", "log_count", "page_count", "code_length", "code_given"):
             self.words[WORD[name]] = 0
 
     def enter_real_mode(self, ip: int, selector: int = 0) -> None:
