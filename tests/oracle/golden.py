@@ -62,7 +62,9 @@ def _numbered(prefix: str, before: Sequence[int], after: Sequence[int]) -> Itera
 
 def _runs(before: bytes, after: bytes) -> Iterator[tuple[int, bytes]]:
     """Offset and contents of every stretch that differs."""
-    differs = [at for at in range(len(before)) if before[at] != after[at]] if before != after else []
+    differs = (
+        [at for at in range(len(before)) if before[at] != after[at]] if before != after else []
+    )
     start = 0
     while start < len(differs):
         stop = start
