@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 BUILT := $(VENV)/.built-$(or $(VMMKIT_NATIVE),auto)
 # What the build reads; Python sources besides these are used where they lie.
 BUILD_INPUTS := pyproject.toml setup.py src/vmmkit/__init__.py $(wildcard csrc/*) \
-	$(wildcard src/vmmkit/insn/optable.py src/vmmkit/insn/_record.py)
+	$(wildcard src/vmmkit/insn/optable.py src/vmmkit/insn/_record.py src/vmmkit/insn/opcodes/*.py)
 PYTEST := $(BIN)/python -m pytest
 ENGINE = $(BIN)/python -c 'from vmmkit.insn import IMPLEMENTATION; print(IMPLEMENTATION)'
 
