@@ -61,7 +61,7 @@ def test_never_more_than_capacity(capacity):
     assert len(cache) == 0
 
 
-@pytest.mark.parametrize("code", [b"", b"\x0f\x0b", b"\x66" * 15], ids=["none", "UD2", "long"])
+@pytest.mark.parametrize("code", [b"", b"\xf0\x90", b"\x66" * 15], ids=["none", "LOCK", "long"])
 def test_failures_are_raised_each_time_and_not_kept(code):
     cache = DecodeCache()
     messages = set()
