@@ -27,10 +27,11 @@ SPDX-License-Identifier: BSD-2-Clause
 -->
 # What is decoded and what is executed
 
-`vmmkit.insn.decode` knows {rows} forms; the engines execute {executable} of them. Of the {memory} forms
-that have a memory operand they execute {executable_memory}. A form is one row of the opcode table: one
-encoding with its operands, for every operand size, address size and mode it has. `insn.executable`
-says it of a decoded instruction; what is not executable comes back as `Unsupported`, with the bytes.
+`vmmkit.insn.decode` knows {rows} forms; the engines execute {executable} of them. Of the {memory}
+forms that have a memory operand they execute {executable_memory}. A form is one row of the opcode
+table: one encoding with its operands, for every operand size, address size and mode it has.
+`insn.executable` says it of a decoded instruction; what is not executable comes back as
+`Unsupported`, with the bytes.
 
 This page is written by `docs/render_forms.py` from the table; a test sees to it that it is current.
 
