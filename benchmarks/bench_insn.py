@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vmmkit.backends import SoftVcpu
-from vmmkit.insn import IMPLEMENTATION, WORD, Cpu, CpuState, Read, decode
+from vmmkit.insn import IMPLEMENTATION, WORD, Cpu, CpuState, DecodeCache, Read, decode
 
 # Sixteen forms that drivers use on device registers, 64-bit code.
 FORMS = [
@@ -54,6 +54,15 @@ def test_decode(benchmark):
     benchmark(_over_forms(lambda code: decode(code, 64)))
 
 
+@pytest.mark.engine
+@pytest.mark.benchmark(min_rounds=20)
+def test_decode_buffer(benchmark):
+    """What a monitor hands in that slices guest RAM."""
+    windows = {code: bytearray(code) for code in FORMS}
+    _record(benchmark, DECODE, "vmmkit decode, from a bytearray", ROUNDS)
+    benchmark(_over_forms(lambda code: decode(windows[code], 64)))
+
+
 @pytest.mark.benchmark(min_rounds=20)
 def test_decode_iced(benchmark):
     iced = pytest.importorskip("iced_x86")
@@ -87,6 +96,19 @@ def test_decode_fields_iced(benchmark):
 
     _record(benchmark, DECODE_FIELDS, "iced-x86", ROUNDS, floor=True)
     benchmark(_over_forms(fields))
+
+
+@pytest.mark.engine
+@pytest.mark.benchmark(min_rounds=20)
+def test_decode_cache_hit(benchmark):
+    cached, codes = DecodeCache().decode, FORMS * (ROUNDS // len(FORMS))
+
+    def loop() -> None:
+        for code in codes:
+            cached(code, 64)
+
+    _record(benchmark, "Decode the same bytes again", "vmmkit DecodeCache", ROUNDS, hold_ns=70)
+    benchmark(loop)
 
 
 def _protected_vcpu(code: str) -> SoftVcpu:

@@ -2,14 +2,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Mirrors src/vmmkit/insn/_decode.py. */
 
-typedef struct {
-    const uint8_t *code;
-    size_t length;
-    size_t position;
-    const row *row;
-    vmmkit_insn *out;
-} decoder;
-
 static const int8_t address_16[8][3] = {
     {3, 6, 3}, {3, 7, 3}, {5, 6, 2}, {5, 7, 2}, {6, -1, 3}, {7, -1, 3}, {5, -1, 2}, {3, -1, 3},
 };
@@ -102,6 +94,16 @@ static inline int take_modrm(decoder *d)
     return 0;
 }
 
+static inline unsigned mandatory_prefix(const decoder *d)
+{
+    unsigned prefixes = d->out->prefixes;
+    if (UNLIKELY(d->prefix >= 0))
+        return (unsigned)d->prefix;
+    if (prefixes & (VMMKIT_PREFIX_REP | VMMKIT_PREFIX_REPNE))
+        return prefixes & VMMKIT_PREFIX_REP ? 2 : 3;
+    return (prefixes & VMMKIT_PREFIX_OPERAND_SIZE) != 0;
+}
+
 static inline int selection(decoder *d, unsigned selector, unsigned *value)
 {
     vmmkit_insn *out = d->out;
@@ -110,30 +112,38 @@ static inline int selection(decoder *d, unsigned selector, unsigned *value)
         *value = out->mode == 64;
         return 0;
     case VMMKIT_SELECT_REXB:
-        *value = out->rex & 1;
+        *value = (out->rex & (VMMKIT_REX_B | VMMKIT_REX_B4)) != 0;
         return 0;
     case VMMKIT_SELECT_PREFIX:
-        if (out->prefixes & (VMMKIT_PREFIX_REP | VMMKIT_PREFIX_REPNE))
-            *value = out->prefixes & VMMKIT_PREFIX_REP ? 2 : 3;
-        else
-            *value = (out->prefixes & VMMKIT_PREFIX_OPERAND_SIZE) != 0;
+        *value = mandatory_prefix(d);
+        return 0;
+    case VMMKIT_SELECT_W:
+        *value = out->rex >> 3 & 1;
         return 0;
     default:
-        TRY(take_modrm(d));
-        *value = selector == VMMKIT_SELECT_REG ? (unsigned)out->modrm >> 3 & 7 : out->modrm >= 0xC0;
+        break;
+    }
+    TRY(take_modrm(d));
+    switch (selector) {
+    case VMMKIT_SELECT_REG:
+        *value = (unsigned)out->modrm >> 3 & 7;
+        return 0;
+    case VMMKIT_SELECT_MOD3:
+        *value = out->modrm >= 0xC0;
+        return 0;
+    case VMMKIT_SELECT_RM:
+        *value = (unsigned)out->modrm & 7;
+        return 0;
+    default:
+        *value = effective_length(d);
         return 0;
     }
 }
 
-static inline int take_opcode(decoder *d, unsigned byte)
+static inline int find_row(decoder *d, unsigned map, unsigned opcode)
 {
-    unsigned root = byte, cell;
-    if (byte == 0x0F) {
-        TRY(take_byte(d, &byte));
-        root = 256 + byte;
-    }
-    d->out->opcode = (uint8_t)byte;
-    cell = cells[root];
+    unsigned cell = cells[map * 256 + opcode];
+    d->out->opcode = (uint8_t)opcode;
     while (cell & VMMKIT_CELL_SPLIT) {
         const uint16_t *split = splits[cell & (VMMKIT_CELL_SPLIT - 1)];
         unsigned value;
@@ -147,6 +157,101 @@ static inline int take_opcode(decoder *d, unsigned byte)
     d->out->row = (uint16_t)cell;
     d->row = &rows[cell];
     return 0;
+}
+
+static inline int take_escaped(decoder *d)
+{
+    unsigned byte;
+    TRY(take_byte(d, &byte));
+    if (byte != 0x38 && byte != 0x3A)
+        return find_row(d, VMMKIT_MAP_LEGACY_0F, byte);
+    {
+        unsigned map = byte == 0x38 ? VMMKIT_MAP_LEGACY_0F38 : VMMKIT_MAP_LEGACY_0F3A;
+        TRY(take_byte(d, &byte));
+        return find_row(d, map, byte);
+    }
+}
+
+static NOINLINE int use_vector(decoder *d, unsigned kind, vector_prefix found)
+{
+    unsigned opcode;
+    if (found.map < 0)
+        return VMMKIT_DECODE_UNKNOWN;
+    d->out->prefixes |= (uint16_t)kind;
+    d->out->rex = found.rex;
+    d->out->vvvv = found.vvvv;
+    d->out->mask = found.mask;
+    d->prefix = found.prefix;
+    d->vector_length = found.length;
+    TRY(take_byte(d, &opcode));
+    return find_row(d, (unsigned)found.map, opcode);
+}
+
+static NOINLINE int take_vector(decoder *d, unsigned byte)
+{
+    const unsigned refused = VMMKIT_PREFIX_LOCK | VMMKIT_PREFIX_REP | VMMKIT_PREFIX_REPNE |
+                             VMMKIT_PREFIX_OPERAND_SIZE | VMMKIT_PREFIX_REX;
+    unsigned first, second, third;
+    int mode = d->out->mode;
+    if (d->out->prefixes & refused)
+        return VMMKIT_DECODE_INVALID;
+    TRY(take_byte(d, &first));
+    if (byte == 0xC5)
+        return use_vector(d, VMMKIT_PREFIX_VEX, vex2(first, mode));
+    TRY(take_byte(d, &second));
+    if (byte == 0xC4)
+        return use_vector(d, VMMKIT_PREFIX_VEX, vex3(first, second, mode));
+    TRY(take_byte(d, &third));
+    return use_vector(d, VMMKIT_PREFIX_EVEX, evex(first, second, third, mode));
+}
+
+static NOINLINE int take_rex2(decoder *d)
+{
+    static const uint8_t prefixes[] = {0x0F, 0x26, 0x2E, 0x36, 0x3E, 0x62, 0x64, 0x65,
+                                       0x66, 0x67, 0xC4, 0xC5, 0xD5, 0xF0, 0xF2, 0xF3};
+    unsigned payload, opcode, map;
+    if (d->out->prefixes & VMMKIT_PREFIX_REX)
+        return VMMKIT_DECODE_INVALID;
+    TRY(take_byte(d, &payload));
+    d->out->prefixes |= VMMKIT_PREFIX_REX2;
+    d->out->rex = (uint16_t)(0x40 | (payload & 15) | (payload & 0x70) << 4);
+    map = payload >> 7;
+    TRY(take_byte(d, &opcode));
+    if (rex2_refused[map] >> (opcode >> 4) & 1 ||
+        (!map && memchr(prefixes, (int)opcode, sizeof prefixes)))
+        return VMMKIT_DECODE_INVALID;
+    return find_row(d, map, opcode);
+}
+
+/* Outside 64-bit mode LES, LDS and BOUND exist with memory operands only. */
+static inline int vector_follows(const decoder *d, int *follows)
+{
+    *follows = 1;
+    if (d->out->mode == 64)
+        return 0;
+    if (d->position >= d->length)
+        return d->length < VMMKIT_LIMIT_MAX_LENGTH ? VMMKIT_DECODE_TRUNCATED
+                                                   : VMMKIT_DECODE_TOO_LONG;
+    *follows = d->code[d->position] >= 0xC0;
+    return 0;
+}
+
+static inline int take_opcode(decoder *d, unsigned byte)
+{
+    int follows;
+    switch (byte) {
+    case 0x0F:
+        return take_escaped(d);
+    case 0x62:
+    case 0xC4:
+    case 0xC5:
+        TRY(vector_follows(d, &follows));
+        return follows ? take_vector(d, byte) : find_row(d, 0, byte);
+    case 0xD5:
+        return d->out->mode == 64 ? take_rex2(d) : find_row(d, 0, byte);
+    default:
+        return find_row(d, 0, byte);
+    }
 }
 
 static inline void set_sizes(decoder *d)
@@ -191,21 +296,40 @@ static inline int take_address_16(decoder *d)
     return 0;
 }
 
+static inline unsigned memory_bytes(const decoder *d)
+{
+    unsigned type = d->row->memory_type;
+    unsigned size = type_sizes[d->out->operand_size][type];
+    if (UNLIKELY(d->out->mask & VMMKIT_MASK_B))
+        return d->row->broadcast;
+    return size ? size : vector_sizes[d->vector_length % 3][type];
+}
+
+static inline unsigned take_index(decoder *d, unsigned sib)
+{
+    vmmkit_insn *out = d->out;
+    unsigned index = (sib >> 3 & 7) | (out->rex & 2u) << 2 | (out->rex & VMMKIT_REX_X4 ? 16 : 0);
+    int vector = d->row->flags & VMMKIT_FLAG_VSIB;
+    if (vector && out->prefixes & VMMKIT_PREFIX_EVEX)
+        index |= out->vvvv & 16;
+    if (index != 4 || vector) {
+        out->index = (int8_t)index;
+        out->scale = (uint8_t)(1u << (sib >> 6));
+    }
+    return sib & 7;
+}
+
 static inline int take_address_32(decoder *d)
 {
     static const uint8_t sizes[3] = {0, 1, 4};
     vmmkit_insn *out = d->out;
     unsigned mod = (unsigned)out->modrm >> 6, rm = (unsigned)out->modrm & 7;
-    unsigned size = sizes[mod], base = rm | (out->rex & 1u) << 3;
+    unsigned high = (out->rex & 1u) << 3 | (out->rex & VMMKIT_REX_B4 ? 16 : 0);
+    unsigned size = sizes[mod], base = rm | high;
     if (rm == 4) {
-        unsigned sib, index;
+        unsigned sib;
         TRY(take_byte(d, &sib));
-        index = (sib >> 3 & 7) | (out->rex & 2u) << 2;
-        if (index != 4) {
-            out->index = (int8_t)index;
-            out->scale = (uint8_t)(1u << (sib >> 6));
-        }
-        base = (sib & 7) | (out->rex & 1u) << 3;
+        base = take_index(d, sib) | high;
     }
     out->base = (int8_t)base;
     if (mod == 0 && (base & 7) == 5) {
@@ -218,65 +342,78 @@ static inline int take_address_32(decoder *d)
     return 0;
 }
 
+static inline int take_address(decoder *d)
+{
+    vmmkit_insn *out = d->out;
+    if (UNLIKELY(d->row->flags & (VMMKIT_FLAG_VSIB | VMMKIT_FLAG_SIBMEM)) &&
+        ((out->modrm & 7) != 4 || out->address_size == 2))
+        return VMMKIT_DECODE_INVALID;
+    TRY(out->address_size == 2 ? take_address_16(d) : take_address_32(d));
+    if (UNLIKELY(out->prefixes & VMMKIT_PREFIX_EVEX) && out->modrm >> 6 == 1)
+        out->displacement *= memory_bytes(d);
+    return 0;
+}
+
+static inline int take_moffs(decoder *d)
+{
+    vmmkit_insn *out = d->out;
+    TRY(take(d, out->address_size, &out->displacement));
+    out->displacement &= (int64_t)mask_of(out->address_size);
+    if (out->segment < 0)
+        out->segment = DS;
+    return 0;
+}
+
 static inline int take_operands(decoder *d)
 {
     vmmkit_insn *out = d->out;
-    const uint8_t *sizes = type_sizes[out->operand_size];
-    if (d->row->modrm) {
+    const row *row = d->row;
+    const uint16_t *sizes = type_sizes[out->operand_size];
+    if (row->flags & VMMKIT_FLAG_MODRM) {
         TRY(take_modrm(d));
+        if (UNLIKELY(row->flags & VMMKIT_FLAG_ANYMOD))
+            out->modrm |= 0xC0;
         if (out->modrm < 0xC0)
-            TRY(out->address_size == 2 ? take_address_16(d) : take_address_32(d));
+            TRY(take_address(d));
+    } else if (row->memory < 4) {
+        TRY(take_moffs(d));
     }
-    for (int place = 0; place < 3; place++) {
-        unsigned kind = d->row->kinds[place];
-        if (!kind)
-            break;
-        if (kind == VMMKIT_KIND_I || kind == VMMKIT_KIND_J) {
-            TRY(take(d, sizes[d->row->types[place]], &out->immediate));
-        } else if (kind == VMMKIT_KIND_O) {
-            TRY(take(d, out->address_size, &out->displacement));
-            out->displacement &= (int64_t)mask_of(out->address_size);
-            if (out->segment < 0)
-                out->segment = DS;
-        } else if (kind == VMMKIT_KIND_S && (out->modrm >> 3 & 7) > 5) {
-            return VMMKIT_DECODE_INVALID;
-        }
+    if (row->immediates[0])
+        TRY(take(d, sizes[row->immediates[0]], &out->immediate));
+    if (UNLIKELY(row->immediates[1])) {
+        int64_t second;
+        TRY(take(d, sizes[row->immediates[1]], &second));
+        out->second_immediate = (uint16_t)second;
     }
     return 0;
 }
 
 static inline int in_memory(const decoder *d)
 {
-    const row *row = d->row;
-    if (row->modrm)
-        return d->out->modrm >= 0 && d->out->modrm < 0xC0;
-    return row->kinds[0] == VMMKIT_KIND_O || row->kinds[1] == VMMKIT_KIND_O;
-}
-
-static inline void memory_operand(decoder *d)
-{
-    const row *row = d->row;
-    unsigned wanted = row->modrm ? VMMKIT_KIND_E : VMMKIT_KIND_O;
-    unsigned place = row->kinds[0] == wanted ? 0 : row->kinds[1] == wanted ? 1 : 2;
-    if (!row->access || !in_memory(d))
-        return;
-    d->out->memory_access = row->access;
-    d->out->memory_size = type_sizes[d->out->operand_size][row->types[place]];
+    if (d->row->flags & VMMKIT_FLAG_MODRM)
+        return d->out->modrm < 0xC0;
+    return d->row->memory < 4;
 }
 
 static inline int finish(decoder *d)
 {
     vmmkit_insn *out = d->out;
     const row *row = d->row;
-    memory_operand(d);
+    int memory = in_memory(d);
+    if (memory && row->access) {
+        out->memory_access = row->access;
+        out->memory_size = (uint16_t)memory_bytes(d);
+    }
     if (row->op == VMMKIT_OP_INVALID)
         return VMMKIT_DECODE_INVALID;
     if (out->prefixes & VMMKIT_PREFIX_LOCK &&
         !(row->flags & VMMKIT_FLAG_LOCK && out->memory_access & WRITTEN))
         return VMMKIT_DECODE_INVALID;
-    if (row->kinds[0] == VMMKIT_KIND_S && (out->modrm >> 3 & 7) == 1)
-        return VMMKIT_DECODE_INVALID;
-    if (!in_memory(d) && row->kinds[0] != VMMKIT_KIND_X && row->kinds[1] != VMMKIT_KIND_X)
+    if (row->flags & VMMKIT_FLAG_LIMITED)
+        TRY(check_registers(d));
+    if (UNLIKELY(out->prefixes & (VMMKIT_PREFIX_VEX | VMMKIT_PREFIX_EVEX)))
+        TRY(check_vector(d));
+    if (!memory && !(row->flags & VMMKIT_FLAG_SEG))
         out->segment = -1;
     out->length = (uint8_t)d->position;
     return 0;
@@ -285,7 +422,7 @@ static inline int finish(decoder *d)
 int vmmkit_decode(const uint8_t *code, size_t length, int mode, vmmkit_insn *out)
 {
     size_t window = length < VMMKIT_LIMIT_MAX_LENGTH ? length : VMMKIT_LIMIT_MAX_LENGTH;
-    decoder d = {code, window, 0, rows, out};
+    decoder d = {code, window, 0, rows, out, -1, 0};
     unsigned byte;
     memset(out, 0, sizeof *out);
     out->modrm = -1;

@@ -4,6 +4,7 @@
  * The native engine. Each C file mirrors one Python file of src/vmmkit/insn, with the same
  * functions in the same order; the Python side carries the explanations and the citations.
  *
+ *   decode_prefix.c  _decode_prefix.py  decode_checks.c  _decode_checks.py
  *   decode.c     _decode.py      flags.c    _flags.py     memory.c   _memory.py
  *   page_modes.c _page_modes.py  paging.c   _paging.py    segments.c _segments.py
  *   execute.c    _execute.py     control.c  _control.py   string.c   _string.py
@@ -53,7 +54,7 @@
 /* A page-table entry changed under its walk, which starts anew. */
 #define ENTRY_CHANGED (-2)
 
-enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, RIP_BASE = 16 };
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, RIP_BASE = VMMKIT_LIMIT_RIP_BASE };
 enum { ES, CS, SS, DS, FS, GS, LDTR, TR };
 enum { SELECTOR, BASE, LIMIT, ATTRIBUTES };
 
@@ -106,6 +107,17 @@ enum {
 };
 
 enum { INTENT_WRITE = 1, INTENT_FETCH = 2, INTENT_SYSTEM = 4 };
+
+/* One decode in progress. */
+typedef struct {
+    const uint8_t *code;
+    size_t length;
+    size_t position;
+    const row *row;
+    vmmkit_insn *out;
+    int prefix; /* mandatory prefix of VEX or EVEX, else -1 */
+    unsigned vector_length; /* 0 for 128 bits, 1 for 256, 2 for 512 */
+} decoder;
 
 /* A part of an access within one page; host is NULL for a device. */
 typedef struct {

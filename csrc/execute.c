@@ -70,6 +70,9 @@ static inline int locate_target(context *c, int place, target *where)
     case VMMKIT_KIND_A:
         where->reg = RAX;
         return 0;
+    case VMMKIT_KIND_B:
+        where->reg = c->insn.vvvv;
+        return 0;
     case VMMKIT_KIND_E:
         if (c->insn.modrm >= 0xC0) {
             where->reg = (int)modrm_rm(c);

@@ -1,16 +1,19 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Builds `vmmkit.insn._native`: the only place where Python tables become C.
+"""Builds `vmmkit.insn._native`, and the header of `_crossing`: where Python tables become C.
 
-`optable.py` and `_record.py` are run by path, since the build is isolated and neither vmmkit nor
-its dependencies are importable. What they say becomes enumerations, structures and constant arrays
-in front of one translation unit that includes every C file. Nothing generated is kept.
+`optable.py`, its rows and `_record.py` are loaded without `vmmkit` itself, since the build is
+isolated and vmmkit's dependencies are not importable. What they say becomes enumerations,
+structures and constant arrays in front of one translation unit that includes every C file of the
+engine. `crossing.c` gets the records and the digest alone, as a header. Nothing generated is kept.
 """
 
 from __future__ import annotations
 
-import runpy
+import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cffi
@@ -18,6 +21,8 @@ import cffi
 HERE = Path(__file__).resolve().parent
 INSN = HERE.parent / "src" / "vmmkit" / "insn"
 SOURCES = (
+    "decode_prefix.c",
+    "decode_checks.c",
     "decode.c",
     "flags.c",
     "memory.c",
@@ -30,8 +35,28 @@ SOURCES = (
     "run.c",
 )
 
-TABLE: dict[str, Any] = runpy.run_path(str(INSN / "optable.py"))
-RECORD: dict[str, Any] = runpy.run_path(str(INSN / "_record.py"))
+STAND_INS = {"vmmkit": INSN.parent, "vmmkit.insn": INSN}
+
+
+def load(name: str) -> dict[str, Any]:
+    """Names of a module of `vmmkit.insn`, whose packages are stood in for by empty ones."""
+    before = {key: module for key, module in sys.modules.items() if key.startswith("vmmkit")}
+    for key in before:
+        del sys.modules[key]
+    for package, folder in STAND_INS.items():
+        stand_in = ModuleType(package)
+        stand_in.__path__ = [str(folder)]
+        sys.modules[package] = stand_in
+    try:
+        return vars(import_module(f"vmmkit.insn.{name}"))
+    finally:
+        for key in [key for key in sys.modules if key.startswith("vmmkit")]:
+            del sys.modules[key]
+        sys.modules.update(before)
+
+
+TABLE = load("optable")
+RECORD = load("_record")
 
 
 def struct(name: str, fields: list[str]) -> str:
@@ -74,8 +99,15 @@ def enumerations() -> str:
     numbered = {
         **RECORD["reasons"](),
         "OP": TABLE["OPS"],
+        "FEATURE": TABLE["FEATURES"],
         "KIND": ("NONE", *TABLE["KINDS"][1:]),
         "SELECT": [name.upper() for name, _ in TABLE["SELECTORS"]],
+    }
+    maps = {
+        f"{kind}_{name}": number
+        for kind in ("LEGACY", "VEX", "EVEX")
+        for name, number in TABLE[f"{kind}_MAPS"].items()
+        if name
     }
     text = "".join(
         enumeration(prefix, {name: number for number, name in enumerate(names)})
@@ -83,10 +115,13 @@ def enumerations() -> str:
     )
     flags = {name.upper(): 1 << bit for bit, name in enumerate(TABLE["ATTRIBUTES"])}
     cells = {name: TABLE[name] for name in ("UNKNOWN", "INVALID", "SPLIT")}
-    limit_names = ("MAX_LENGTH", "LOG_CAPACITY", "PAGE_CAPACITY", "STEP_BATCH")
-    limits = {name: RECORD[name] for name in limit_names}
+    limit_names = ("MAX_LENGTH", "LOG_CAPACITY", "PAGE_CAPACITY", "STEP_BATCH", "RIP_BASE")
+    limits = {name: RECORD[name] for name in limit_names} | {"NO_FEATURE": TABLE["NO_FEATURE"]}
     for prefix, names in (
         ("PREFIX", RECORD["PREFIX_BITS"]),
+        ("REX", RECORD["REX_BITS"]),
+        ("MASK", RECORD["MASK_BITS"]),
+        ("MAP", maps),
         ("FLAG", flags),
         ("CELL", cells),
         ("LIMIT", limits),
@@ -102,27 +137,49 @@ def initializer(values: Any) -> str:
     return "{" + ", ".join(initializer(value) for value in values) + "}"
 
 
+def digest() -> str:
+    """The fingerprint that both modules carry and the Python files must match."""
+    text: str = TABLE["digest"](RECORD["layout"]())
+    return text
+
+
 def arrays() -> str:
     """The opcode table as constant data."""
     tables = TABLE["TABLES"]
-    rows = [(row.op, row.kinds, row.types, row.flags, row.access, row.modrm) for row in tables.rows]
+    rows = [
+        (
+            *(row.op, row.kinds, row.types, row.flags, row.access, row.memory),
+            *((*row.types, 0)[row.memory], row.immediates, row.broadcast, row.feature, without),
+        )
+        for row, without in zip(tables.rows, TABLE["ROW_WITHOUT"], strict=True)
+    ]
     row_fields = [
         "uint16_t op;",
-        "uint8_t kinds[3];",
-        "uint8_t types[3];",
-        "uint8_t flags;",
+        "uint8_t kinds[4];",
+        "uint8_t types[4];",
+        "uint32_t flags;",
         "uint8_t access;",
-        "uint8_t modrm;",
+        "uint8_t memory;",
+        "uint8_t memory_type;",
+        "uint8_t immediates[2];",
+        "uint8_t broadcast;",
+        "uint8_t feature;",
+        "uint16_t without;",
     ]
-    digest = TABLE["digest"](RECORD["layout"]())
-    sizes = TABLE["TYPE_SIZES"]
+    types, kinds = len(TABLE["TYPES"]), len(TABLE["KINDS"])
+    limits = zip(("reg", "rm", "vvvv"), TABLE["REGISTER_LIMITS"], strict=True)
     return (
         struct("row", row_fields)
         + f"static const row rows[] = {initializer(rows)};\n"
         + f"static const uint16_t cells[] = {initializer(tables.cells)};\n"
         + f"static const uint16_t splits[][2] = {initializer(tables.splits)};\n"
-        + f"static const uint8_t type_sizes[9][{len(sizes[0])}] = {initializer(sizes)};\n"
-        + f'static const char digest_text[] = "{digest}";\n'
+        + f"static const uint16_t type_sizes[9][{types}] = {initializer(TABLE['TYPE_SIZES'])};\n"
+        + f"static const uint8_t vector_sizes[3][{types}] = {initializer(TABLE['VECTOR_SIZES'])};\n"
+        + "".join(
+            f"static const uint8_t {name}_limits[{kinds}] = {initializer(counts)};\n"
+            for name, counts in limits
+        )
+        + f'static const char digest_text[] = "{digest()}";\n'
     )
 
 
@@ -139,6 +196,20 @@ def source() -> str:
     )
 
 
+def crossing_header() -> str:
+    """What `crossing.c` knows of the engine: records, functions, limits, and the digest of all."""
+    fields = RECORD["INSN_FIELDS"]
+    listed = " ".join(f"X({name})" for name, *_ in fields)
+    return (
+        "#include <stddef.h>\n#include <stdint.h>\n"
+        + enumerations()
+        + declarations()
+        + f"#define VMMKIT_INSN_FIELD_COUNT {len(fields)}\n"
+        + f"#define VMMKIT_INSN_FIELDS(X) {listed}\n"
+        + f'#define VMMKIT_DIGEST "{digest()}"\n'
+    )
+
+
 ffibuilder = cffi.FFI()
 ffibuilder.cdef(declarations())
 ffibuilder.set_source(
@@ -146,7 +217,8 @@ ffibuilder.set_source(
     source(),
     include_dirs=[str(HERE)],
     depends=[str(HERE / name) for name in (*SOURCES, "engine.h", "ffi_build.py")]
-    + [str(INSN / "optable.py"), str(INSN / "_record.py")],
+    + [str(INSN / "optable.py"), str(INSN / "_record.py")]
+    + [str(path) for path in sorted((INSN / "opcodes").glob("*.py"))],
     extra_compile_args=["-std=c11", "-O2"],
     py_limited_api=True,
 )

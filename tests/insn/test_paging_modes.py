@@ -301,12 +301,11 @@ def test_the_physical_width_has_a_range(value):
     assert state.maxphyaddr == 52
 
 
-def test_the_physical_width_outlives_a_reset():
-    """It belongs to the processor, like what CPUID says."""
+def test_reset_gives_the_largest_width_and_no_rights_of_keys():
     state = CpuState()
     state.maxphyaddr, state.pkru = 39, 5
     state.reset()
-    assert (state.maxphyaddr, state.pkru) == (39, 0)
+    assert (state.maxphyaddr, state.pkru) == (52, 0)
 
 
 @pytest.mark.parametrize(("raw", "like"), [(0, 32), (31, 32), (64, 52), (1 << 63, 52)])

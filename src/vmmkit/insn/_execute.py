@@ -14,7 +14,7 @@ from typing import Final
 
 from vmmkit.insn._flags import BINARY, CF, STATUS, decrement, increment, mask_of, negate
 from vmmkit.insn._memory import Context, Span
-from vmmkit.insn._record import PREFIX_BITS, WORD
+from vmmkit.insn._record import PREFIX_BITS, RIP_BASE, WORD
 from vmmkit.insn._segments import SELECTOR, SS, load_segment, locate
 from vmmkit.insn.optable import KINDS, TYPE_SIZES
 
@@ -41,7 +41,7 @@ REX: Final = PREFIX_BITS["REX"]
 WRITTEN: Final = 2  # bit of Row.access
 SHADOW_MOV_SS: Final = 2
 
-E, G, I, Z, A, D, F = (KINDS.index(letter) for letter in "EGIZADF")  # noqa: E741
+E, G, I, Z, A, D, F, B = (KINDS.index(letter) for letter in "EGIZADFB")  # noqa: E741
 
 Target = int | Span  # a register number, or located memory
 Handler = Callable[[Context], int | None]
@@ -88,7 +88,7 @@ def effective_address(context: Context, stack_pointer: int | None = None) -> int
     base = context.reg_base
     if base == 4 and stack_pointer is not None:
         offset += stack_pointer
-    elif base == 16:
+    elif base == RIP_BASE:
         offset += context.next_rip
     elif base >= 0:
         offset += words[base]
@@ -111,6 +111,8 @@ def target(context: Context, place: int) -> Target:
         return context.opcode & 7 | (context.rex & 1) << 3
     if kind == A:
         return 0
+    if kind == B:
+        return context.vvvv
     if kind == E and context.modrm >= 0xC0:
         return context.modrm & 7 | (context.rex & 1) << 3
     write = bool(context.row.access & WRITTEN)

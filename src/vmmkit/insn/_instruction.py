@@ -7,17 +7,16 @@ from __future__ import annotations
 from enum import IntFlag
 from typing import Final, NamedTuple
 
-from vmmkit.insn._record import PREFIX_BITS
-from vmmkit.insn.optable import OPS, ROWS
+from vmmkit.insn._pure import EXECUTE
+from vmmkit.insn._record import PREFIX_BITS, RIP_BASE
+from vmmkit.insn._text import text_of
+from vmmkit.insn.optable import OPS, PREFIXES, ROWS
 
 __all__ = ["RIP_BASE", "Instruction", "MemoryAccess", "Prefixes"]
 
-RIP_BASE: Final = 16
-"""Value of `Instruction.base` for RIP-relative operands."""
-
 
 class Prefixes(IntFlag):
-    """Prefixes found before the opcode."""
+    """Prefixes found before the opcode, whether they do something or not."""
 
     LOCK = PREFIX_BITS["LOCK"]
     REPNE = PREFIX_BITS["REPNE"]
@@ -26,6 +25,15 @@ class Prefixes(IntFlag):
     ADDRESS_SIZE = PREFIX_BITS["ADDRESS_SIZE"]
     SEGMENT = PREFIX_BITS["SEGMENT"]
     REX = PREFIX_BITS["REX"]
+    REX2 = PREFIX_BITS["REX2"]
+    VEX = PREFIX_BITS["VEX"]
+    EVEX = PREFIX_BITS["EVEX"]
+
+
+REPEATS: Final = Prefixes.REP | Prefixes.REPNE
+REPEATABLE: Final = frozenset({"MOVS", "STOS", "LODS", "CMPS", "SCAS", "INS", "OUTS"})
+# The number of each map of the table, as the SDM and VEX.mmmmm count them.
+MAPS: Final = (0, 1, 2, 3, 1, 2, 3, 1, 2, 3, 5, 6)
 
 
 class MemoryAccess(IntFlag):
@@ -40,28 +48,34 @@ class Instruction(NamedTuple):
     """One decoded instruction: plain, hashable, picklable, the same from both engines.
 
     The memory operand described is the explicit one, in ModRM or as an absolute offset; the
-    implicit operands of string and stack instructions are not. Register numbers are 0-15 in
-    encoding order (rAX, rCX, rDX, rBX, rSP, rBP, rSI, rDI, r8...).
+    implicit operands of string and stack instructions are not. Register numbers are in encoding
+    order (rAX, rCX, rDX, rBX, rSP, rBP, rSI, rDI, r8...). `str` gives it in Intel syntax.
     """
 
     displacement: int
-    """Sign-extended displacement, or the absolute offset (8-byte ones as two's complement)."""
+    """Sign-extended and, with EVEX, scaled; or the absolute offset (8-byte ones as two's
+    complement)."""
     immediate: int
-    """Sign-extended immediate or relative branch offset, 0 without one."""
+    """Sign-extended immediate, relative branch offset, or offset of a far pointer; 0 without."""
+    second_immediate: int
+    """Nesting level of ENTER, selector of a far pointer; 0 without one."""
     row: int
     """Index into `optable.ROWS`."""
     modrm: int
     """The ModRM byte, -1 without one."""
     prefixes: int
     """`Prefixes` bits."""
+    rex: int
+    """Bits 3:0 W, R, X, B of REX, REX2, VEX or EVEX, as if not inverted, and bit 4 of the registers
+    in B (0x100), X (0x200) and R (0x400)."""
+    memory_size: int
+    """Bytes, 0 when the memory operand is not accessed or its size depends on the state."""
     length: int
     """Bytes, 1 to 15."""
     mode: int
     """16, 32 or 64."""
     opcode: int
     """The last opcode byte."""
-    rex: int
-    """The REX byte, 0 without one."""
     operand_size: int
     """2, 4 or 8 bytes."""
     address_size: int
@@ -72,15 +86,45 @@ class Instruction(NamedTuple):
     """Base register, `RIP_BASE`, or -1."""
     # The SDM's word outweighs tuple.index, which nobody calls on an instruction.
     index: int  # type: ignore[assignment]
-    """Index register or -1."""
+    """Index register (a vector register where the row says so) or -1."""
     scale: int
     """1, 2, 4 or 8; 0 without an index."""
     memory_access: int
     """`MemoryAccess` bits."""
-    memory_size: int
-    """Bytes, 0 when the memory operand is not accessed."""
+    vvvv: int
+    """The register that VEX or EVEX adds, 0 without."""
+    vector_length: int
+    """Bytes, 16, 32 or 64; 0 without VEX or EVEX."""
+    mask: int
+    """Of EVEX: the opmask register in bits 2:0, z in bit 3, b in bit 4."""
 
     @property
     def mnemonic(self) -> str:
         """Name of the operation, such as `"MOV"`."""
         return OPS[ROWS[self.row].op]
+
+    @property
+    def opcode_map(self) -> int:
+        """0 for one-byte opcodes, 1 for 0F, 2 for 0F38, 3 for 0F3A, 5 and 6 as EVEX names them."""
+        return MAPS[ROWS[self.row].map]
+
+    @property
+    def mandatory_prefix(self) -> int:
+        """The byte 66, F2 or F3 that is part of the opcode, 0 without one."""
+        first = ROWS[self.row].encoding.replace(".", " ").split()
+        named = [word for word in first[:3] if word in PREFIXES[1:]]
+        return int(named[0], 16) if named and len(first) > 1 else 0
+
+    @property
+    def repeats(self) -> bool:
+        """Whether F2 or F3 repeats this instruction, rather than being ignored."""
+        return bool(self.prefixes & REPEATS) and self.mnemonic in REPEATABLE
+
+    @property
+    def executable(self) -> bool:
+        """Whether the engines execute it; the others are `Unsupported` when they are reached."""
+        return EXECUTE[self.row] is not None and not self.prefixes & Prefixes.REX2
+
+    def __str__(self) -> str:
+        """Intel syntax, one line; branch targets are relative to the instruction (`$`)."""
+        return text_of(self)

@@ -109,8 +109,10 @@ class Context:
         "rex",
         "row",
         "scale",
+        "second_immediate",
         "segment",
         "shadow",
+        "vvvv",
         "words",
     )
 
@@ -133,6 +135,7 @@ class Context:
         self.row: Row = ROWS[0]
         self.displacement = self.immediate = self.prefixes = self.rex = self.opcode = 0
         self.operand_size = self.address_size = self.scale = 0
+        self.second_immediate = self.vvvv = 0
         self.modrm = self.segment = self.reg_base = self.index = -1
 
     def stop(self, kind: int, address: int, size: int, value: int) -> Stop:

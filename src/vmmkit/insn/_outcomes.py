@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from vmmkit.insn._record import EXIT_KINDS, WORD
 
 __all__ = [
+    "SHAPES",
     "BudgetSpent",
     "Done",
     "Fault",
@@ -16,6 +19,7 @@ __all__ = [
     "PortIn",
     "PortOut",
     "Read",
+    "Shape",
     "Unsupported",
     "UnsupportedReason",
     "Write",
@@ -109,3 +113,30 @@ class BudgetSpent(NamedTuple):
 
 
 Outcome = Read | Write | PortIn | PortOut | Done | Fault | Halt | Unsupported | BudgetSpent
+
+Shape = tuple[type[Outcome], tuple[int, ...]]
+
+# The outcomes that are nothing but words of the record: type and word numbers by `EXIT_KINDS`. A
+# step that used up its budget of one instruction is done.
+_ACCESS: Final = ("exit_address", "exit_size")
+_DONE: Final = (Done, ("rip", "interrupt_shadow"))
+_PLAIN: Final = {
+    "BUDGET": _DONE,
+    "DONE": _DONE,
+    "READ": (Read, _ACCESS),
+    "WRITE": (Write, (*_ACCESS, "exit_value")),
+    "PORT_IN": (PortIn, _ACCESS),
+    "PORT_OUT": (PortOut, (*_ACCESS, "exit_value")),
+    "FAULT": (Fault, (*_ACCESS, "exit_value")),
+    "HALT": (Halt, ("rip",)),
+}
+
+
+def _shape(kind: str) -> Shape | None:
+    if kind not in _PLAIN:
+        return None
+    outcome, names = _PLAIN[kind]
+    return outcome, tuple(WORD[name] for name in names)
+
+
+SHAPES: Final = tuple(map(_shape, EXIT_KINDS))

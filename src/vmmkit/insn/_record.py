@@ -60,6 +60,7 @@ CPU_FIELDS: Final = (
     ("efer", 1),
     ("pkru", 1),
     ("maxphyaddr", 1),  # width of physical addresses in bits: the processor's, no register
+    ("features", 1),  # bits in the order of `optable.FEATURES`: what the guest's CPUID shows
     ("interrupt_shadow", 1),  # 1 while the next instruction runs after STI, 2 after MOV/POP SS
     ("retired", 1),  # instructions completed; each element of a repeated one counts
     ("limit", 1),  # run ends when `retired` gets here
@@ -77,6 +78,7 @@ CPU_FIELDS: Final = (
     ("code_rip", 1),  # where and in which mode the instruction in flight was fetched
     ("code_mode", 1),
     ("code_length", 1),  # bytes latched for the instruction in flight
+    ("code_given", 1),  # 1 while they come from the owner, for an instruction not begun yet
     ("code", 2),
 )
 
@@ -95,21 +97,25 @@ WORD, CPU_WORDS = _word_numbers()
 INSN_FIELDS: Final = (
     ("displacement", "int64_t", "q"),
     ("immediate", "int64_t", "q"),
+    ("second_immediate", "uint16_t", "H"),  # nesting level of ENTER, selector of a far pointer
     ("row", "uint16_t", "H"),
     ("modrm", "int16_t", "h"),  # -1 when there is none
     ("prefixes", "uint16_t", "H"),
+    ("rex", "uint16_t", "H"),  # 0100WRXB, and bit 4 of each register number above
+    ("memory_size", "uint16_t", "H"),
     ("length", "uint8_t", "B"),
     ("mode", "uint8_t", "B"),
     ("opcode", "uint8_t", "B"),
-    ("rex", "uint8_t", "B"),
     ("operand_size", "uint8_t", "B"),
     ("address_size", "uint8_t", "B"),
     ("segment", "int8_t", "b"),  # of the memory operand, -1 when there is none
-    ("base", "int8_t", "b"),  # register number, 16 for RIP, -1 none
+    ("base", "int8_t", "b"),  # register number, RIP_BASE, -1 none
     ("index", "int8_t", "b"),  # register number, -1 none
     ("scale", "uint8_t", "B"),
     ("memory_access", "uint8_t", "B"),  # 0 none, 1 read, 2 written, 3 both
-    ("memory_size", "uint8_t", "B"),
+    ("vvvv", "uint8_t", "B"),  # register number that VEX or EVEX adds
+    ("vector_length", "uint8_t", "B"),  # bytes; 0 without VEX or EVEX
+    ("mask", "uint8_t", "B"),  # of EVEX: opmask 2:0, z 3, b 4
 )
 INSN_FORMAT: Final = "=" + "".join(code for _, _, code in INSN_FIELDS)
 
@@ -123,7 +129,15 @@ PREFIX_BITS: Final = {
     "ADDRESS_SIZE": 0x10,
     "SEGMENT": 0x20,
     "REX": 0x40,
+    "REX2": 0x80,
+    "VEX": 0x100,
+    "EVEX": 0x200,
 }
+
+# Values of the `base` field that are no register, and the bits of `rex` above a REX byte's.
+RIP_BASE: Final = 32
+REX_BITS: Final = {"B": 1, "X": 2, "R": 4, "W": 8, "B4": 0x100, "X4": 0x200, "R4": 0x400}
+MASK_BITS: Final = {"Z": 0x08, "B": 0x10}
 
 # What an engine returns from `step` and `run`; 0 and 1 are never seen by callers of `step`.
 EXIT_KINDS: Final = (
@@ -151,7 +165,7 @@ DECODE_FAILURES: Final = ("OK", "TRUNCATED", "INVALID", "TOO_LONG", "UNKNOWN")
 def layout() -> tuple[object, ...]:
     """Return all that an engine compiles in from this file, for the digest."""
     limits = (MAX_LENGTH, LOG_CAPACITY, PAGE_CAPACITY, STEP_BATCH)
-    return CPU_FIELDS, INSN_FIELDS, PREFIX_BITS, limits, reasons()
+    return CPU_FIELDS, INSN_FIELDS, PREFIX_BITS, REX_BITS, MASK_BITS, RIP_BASE, limits, reasons()
 
 
 def reasons() -> dict[str, tuple[str, ...]]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import struct
+from enum import IntFlag
 from typing import Final, NamedTuple, Self, overload
 
 from vmmkit.errors import StateError
@@ -18,8 +19,9 @@ from vmmkit.insn._page_modes import (
 )
 from vmmkit.insn._record import CPU_WORDS, SEGMENT_NAMES, WORD
 from vmmkit.insn._segments import ATTR_DB, ATTR_L, CR0_PE, RFLAGS_VM
+from vmmkit.insn.optable import FEATURES
 
-__all__ = ["CpuState", "Segment"]
+__all__ = ["CpuState", "Feature", "Segment"]
 
 RFLAGS_FIXED: Final = 0x2  # SDM vol. 1, "EFLAGS Register": bit 1 is always 1
 CR0_RESET: Final = 0x6000_0010  # SDM vol. 3A, "Processor State After Reset": CD, NW, ET
@@ -33,7 +35,33 @@ FLAT_DATA: Final = 0xC093
 LDT: Final = 0x82
 TSS_BUSY: Final = 0x8B
 SEGMENT_WORDS: Final = struct.Struct("=4Q")
+_FEATURE: Final = {name: number for number, name in enumerate(FEATURES)}
 DATA_SEGMENTS: Final = ("es", "ss", "ds", "fs", "gs")
+
+
+class Feature(IntFlag):
+    """CPUID features by which the owner of a vCPU shows or hides instructions.
+
+    `state.features` is a set of these; after a reset it has every bit. A hidden instruction raises
+    #UD; LZCNT and TZCNT become BSR and BSF, whose F3 prefix older processors ignore.
+    """
+
+    CX8 = 1 << _FEATURE["CX8"]
+    CX16 = 1 << _FEATURE["CX16"]
+    CMOV = 1 << _FEATURE["CMOV"]
+    CLFSH = 1 << _FEATURE["CLFSH"]
+    SSE = 1 << _FEATURE["SSE"]
+    SSE2 = 1 << _FEATURE["SSE2"]
+    SSE42 = 1 << _FEATURE["SSE42"]
+    MOVBE = 1 << _FEATURE["MOVBE"]
+    POPCNT = 1 << _FEATURE["POPCNT"]
+    LAHF64 = 1 << _FEATURE["LAHF64"]
+    LZCNT = 1 << _FEATURE["LZCNT"]
+    BMI1 = 1 << _FEATURE["BMI1"]
+    BMI2 = 1 << _FEATURE["BMI2"]
+    ADX = 1 << _FEATURE["ADX"]
+    CLFLUSHOPT = 1 << _FEATURE["CLFLUSHOPT"]
+    CLWB = 1 << _FEATURE["CLWB"]
 
 
 class Segment(NamedTuple):
@@ -132,8 +160,8 @@ class CpuState:
     Every register is an attribute of its usual name (`rax` to `r15`, `rip`, `rflags`, `cr0`,
     `cr2`, `cr3`, `cr4`, `efer`, `pkru`, `gdtr_base`...), an integer from 0 to 2**64-1; segment
     registers are `Segment` tuples. `gpr` is a view of the sixteen general registers by number.
-    `maxphyaddr` (32 to 52, at first 52) is the processor's, not a register: the width of physical
-    addresses in bits, above which page-table entries have reserved bits. `reset` leaves it.
+    `maxphyaddr` (32 to 52; 52 after reset) is the processor's, not a register: the width of
+    physical addresses in bits, above which page-table entries have reserved bits.
     Values out of range raise `StateError` and change nothing. The state copies, deep-copies and
     pickles with the instruction in flight; `record` is a buffer of that.
     """
@@ -177,6 +205,7 @@ class CpuState:
     efer = _Word(WORD["efer"])
     pkru = _Word(WORD["pkru"])
     maxphyaddr = _PhysicalWidth(WORD["maxphyaddr"])
+    features = _Word(WORD["features"])
     interrupt_shadow = _Word(WORD["interrupt_shadow"])
     retired = _Word(WORD["retired"])
 
@@ -185,7 +214,6 @@ class CpuState:
         self.record = bytearray(8 * CPU_WORDS)
         self.words = memoryview(self.record).cast("Q")
         self.gpr = self.words[:16]
-        self.words[WORD["maxphyaddr"]] = MOST_PHYSICAL
         self.reset()
 
     def reset(self) -> None:
@@ -194,10 +222,9 @@ class CpuState:
         SDM vol. 3A, table "IA-32 and Intel 64 Processor States Following Power-up, Reset, or
         INIT". RDX, the processor's signature, is left 0.
         """
-        width = self.words[WORD["maxphyaddr"]]
         self.record[:] = bytes(len(self.record))
-        self.words[WORD["maxphyaddr"]] = width
         self.rip, self.rflags, self.cr0 = 0xFFF0, RFLAGS_FIXED, CR0_RESET
+        self.features, self.maxphyaddr = (1 << 64) - 1, MOST_PHYSICAL
         self.cs = Segment(0xF000, 0xFFFF_0000, 0xFFFF, REAL_CODE)
         for name in DATA_SEGMENTS:
             setattr(self, name, Segment(0, 0, 0xFFFF, REAL_DATA))
@@ -229,7 +256,7 @@ class CpuState:
 
     def abandon(self) -> None:
         """Forget the instruction in flight; the next one starts at RIP afresh."""
-        for name in ("log_pending", "log_count", "page_count", "code_length"):
+        for name in ("log_pending", "log_count", "page_count", "code_length", "code_given"):
             self.words[WORD[name]] = 0
 
     def enter_real_mode(self, ip: int, selector: int = 0) -> None:

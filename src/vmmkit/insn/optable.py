@@ -2,27 +2,30 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The opcode table: one list of rows that feeds both engines, the docs and the tests.
 
-A row is `(encoding, mnemonic, operands, attributes)`.
+A row of `opcodes/*.py` is `(encoding, mnemonic, operands, attributes)`.
 
 *Encoding* follows the notation of the SDM's opcode columns (SDM vol. 2A, "Interpreting the
-Instruction Reference Pages"): an optional mandatory prefix (`NP`, `66`, `F3`, `F2`), an optional
-escape `0F`, the opcode byte in hexadecimal, `+r` when the low three bits name a register, `+cc`
-when the low four bits are a condition, and `/digit` when ModRM.reg extends the opcode.
+Instruction Reference Pages"). Legacy: an optional mandatory prefix (`NP`, `66`, `F3`, `F2`), an
+optional escape `0F`, `0F 38` or `0F 3A`, the opcode byte, `+r` when its low three bits name a
+register, `+cc` when the low four are a condition, `/d` when ModRM.reg extends the opcode, `/d:m`
+when ModRM.mod is 3 and rm is m as well. Vectors: `VEX` or `EVEX`, the vector length, the mandatory
+prefix, the map and W joined by dots, then opcode and digit; a length or W that is not written is
+not looked at, `256/512` is either.
 
 *Operands* use the letters of the SDM's opcode map (SDM vol. 2D, appendix "Opcode Map", "Codes for
-Addressing Method" and "Codes for Operand Type"): `E` ModRM.rm as register or memory, `G`
-ModRM.reg, `M` ModRM.rm as memory whose address alone matters, `S` segment register in ModRM.reg,
-`I` immediate, `J` relative offset, `O` absolute offset, `X` DS:rSI, `Y` ES:rDI; types `b` 1 byte,
-`w` 2, `d` 4, `q` 8, `v` operand size, `z` operand size but at most 4. Beside them stand `Z`
-(register in the opcode byte), `A` (accumulator), `D` (DX) and `F` (segment register fixed by the
-opcode).
+Addressing Method" and "Codes for Operand Type") where it has one: `OPERANDS` and `TYPES` below.
 
 *Attributes*: `lock` LOCK is legal on a memory destination; `i64` invalid in 64-bit mode; `o64`
 valid only there; `d64` operand size defaults to 8 in 64-bit mode; `f64` it is always 8 there;
-`mem` / `reg` only ModRM.mod != 3 / == 3; `b0` only without REX.B.
+`mem` / `reg` only ModRM.mod != 3 / == 3; `b0` only without REX.B; `seg` takes a segment override
+without a ModRM operand; `anymod` ModRM.rm is a register whatever mod says; `no66` a 66 prefix is
+refused; `sibmem` a SIB byte is required. The memory operand is written when it stands first, else read; `r`, `w`,
+`rw` and `n` (its address alone matters) say otherwise. EVEX: `k` a mask may be given, `kz` zeroing
+too, `k!` a mask must be given; `bc2`, `bc4`, `bc8` broadcasts elements of so many bytes; `er`, `sae`
+what EVEX.b means with registers. `uniq`: the destination must not be among the sources.
 
-Only the standard library is imported here: `csrc/ffi_build.py` runs this file in an isolated
-build, where neither vmmkit nor its dependencies exist.
+Rows overlap: of those that match, the one with the longest key counts. Only the standard library is
+imported here: `csrc/ffi_build.py` loads this file where vmmkit's dependencies do not exist.
 """
 
 from __future__ import annotations
@@ -30,177 +33,169 @@ from __future__ import annotations
 import hashlib
 from typing import Final, NamedTuple
 
+from vmmkit.insn.opcodes import evex, integer, sse, system, vex, x87
+
 __all__ = ["OPS", "ROWS", "TABLES", "Row", "Tables", "digest"]
 
-ALU: Final = ("ADD", "OR", "ADC", "SBB", "AND", "SUB", "XOR", "CMP")
-
-ALU_FORMS: Final = (
-    (0, "Eb Gb"),
-    (1, "Ev Gv"),
-    (2, "Gb Eb"),
-    (3, "Gv Ev"),
-    (4, "Ab Ib"),
-    (5, "Av Iz"),
-)
-
-GROUP1_FORMS: Final = (
-    ("80", "Eb Ib", ""),
-    ("81", "Ev Iz", ""),
-    ("82", "Eb Ib", "i64"),
-    ("83", "Ev Ib", ""),
-)
-
-
-def _alu_rows() -> list[tuple[str, str, str, str]]:
-    """00-3F and group 1: eight operations, six direct forms and four immediate forms each."""
-    rows = []
-    for number, mnemonic in enumerate(ALU):
-        for low, operands in ALU_FORMS:
-            attributes = "lock" if low < 2 and mnemonic != "CMP" else ""
-            rows.append((f"{number * 8 + low:02X}", mnemonic, operands, attributes))
-        for opcode, operands, limit in GROUP1_FORMS:
-            lock = "" if mnemonic == "CMP" else "lock"
-            rows.append((f"{opcode} /{number}", mnemonic, operands, f"{lock} {limit}"))
-    return rows
-
-
 SOURCE: Final = (
-    *_alu_rows(),
-    # Segment registers on the stack; 17 and friends do not exist in 64-bit mode.
-    ("06", "PUSH", "Fw", "i64"),
-    ("07", "POP", "Fw", "i64"),
-    ("0E", "PUSH", "Fw", "i64"),
-    ("16", "PUSH", "Fw", "i64"),
-    ("17", "POP", "Fw", "i64"),
-    ("1E", "PUSH", "Fw", "i64"),
-    ("1F", "POP", "Fw", "i64"),
-    ("0F A0", "PUSH", "Fw", "d64"),
-    ("0F A1", "POP", "Fw", "d64"),
-    ("0F A8", "PUSH", "Fw", "d64"),
-    ("0F A9", "POP", "Fw", "d64"),
-    # 40-4F are REX prefixes in 64-bit mode and never reach the table there.
-    ("40+r", "INC", "Zv", "i64"),
-    ("48+r", "DEC", "Zv", "i64"),
-    ("50+r", "PUSH", "Zv", "d64"),
-    ("58+r", "POP", "Zv", "d64"),
-    ("63", "MOVSXD", "Gv Ez", "o64"),
-    ("68", "PUSH", "Iz", "d64"),
-    ("6A", "PUSH", "Ib", "d64"),
-    ("70+cc", "JCC", "Jb", "f64"),
-    ("84", "TEST", "Eb Gb", ""),
-    ("85", "TEST", "Ev Gv", ""),
-    ("86", "XCHG", "Eb Gb", "lock"),
-    ("87", "XCHG", "Ev Gv", "lock"),
-    ("88", "MOV", "Eb Gb", ""),
-    ("89", "MOV", "Ev Gv", ""),
-    ("8A", "MOV", "Gb Eb", ""),
-    ("8B", "MOV", "Gv Ev", ""),
-    ("8C", "MOVFROMSEG", "Ew Sw", ""),
-    ("8D", "LEA", "Gv Mv", "mem"),
-    ("8E", "MOVTOSEG", "Sw Ew", ""),
-    ("8F /0", "POP", "Ev", "d64"),
-    # 90 without REX.B is NOP even with REX.W (SDM vol. 2B, NOP); F3 makes it PAUSE.
-    ("NP 90", "NOP", "", "b0"),
-    ("66 90", "NOP", "", "b0"),
-    ("F2 90", "NOP", "", "b0"),
-    ("F3 90", "PAUSE", "", "b0"),
-    ("90+r", "XCHG", "Zv Av", ""),
-    ("A0", "MOV", "Ab Ob", ""),
-    ("A1", "MOV", "Av Ov", ""),
-    ("A2", "MOV", "Ob Ab", ""),
-    ("A3", "MOV", "Ov Av", ""),
-    ("A4", "MOVS", "Yb Xb", ""),
-    ("A5", "MOVS", "Yv Xv", ""),
-    ("A8", "TEST", "Ab Ib", ""),
-    ("A9", "TEST", "Av Iz", ""),
-    ("AA", "STOS", "Yb Ab", ""),
-    ("AB", "STOS", "Yv Av", ""),
-    ("B0+r", "MOV", "Zb Ib", ""),
-    ("B8+r", "MOV", "Zv Iv", ""),
-    ("C2", "RET", "Iw", "f64"),
-    ("C3", "RET", "", "f64"),
-    ("C6 /0", "MOV", "Eb Ib", ""),
-    ("C7 /0", "MOV", "Ev Iz", ""),
-    ("E0", "LOOPNE", "Jb", "f64"),
-    ("E1", "LOOPE", "Jb", "f64"),
-    ("E2", "LOOP", "Jb", "f64"),
-    ("E3", "JCXZ", "Jb", "f64"),
-    ("E4", "IN", "Ab Ib", ""),
-    ("E5", "IN", "Az Ib", ""),
-    ("E6", "OUT", "Ib Ab", ""),
-    ("E7", "OUT", "Ib Az", ""),
-    ("E8", "CALL", "Jz", "f64"),
-    ("E9", "JMP", "Jz", "f64"),
-    ("EB", "JMP", "Jb", "f64"),
-    ("EC", "IN", "Ab Dw", ""),
-    ("ED", "IN", "Az Dw", ""),
-    ("EE", "OUT", "Dw Ab", ""),
-    ("EF", "OUT", "Dw Az", ""),
-    ("F4", "HLT", "", ""),
-    ("F5", "CMC", "", ""),
-    # /1 of the TEST immediate group is an alias the opcode map leaves undocumented.
-    ("F6 /0", "TEST", "Eb Ib", ""),
-    ("F6 /1", "TEST", "Eb Ib", ""),
-    ("F6 /2", "NOT", "Eb", "lock"),
-    ("F6 /3", "NEG", "Eb", "lock"),
-    ("F7 /0", "TEST", "Ev Iz", ""),
-    ("F7 /1", "TEST", "Ev Iz", ""),
-    ("F7 /2", "NOT", "Ev", "lock"),
-    ("F7 /3", "NEG", "Ev", "lock"),
-    ("F8", "CLC", "", ""),
-    ("F9", "STC", "", ""),
-    ("FA", "CLI", "", ""),
-    ("FB", "STI", "", ""),
-    ("FC", "CLD", "", ""),
-    ("FD", "STD", "", ""),
-    ("FE /0", "INC", "Eb", "lock"),
-    ("FE /1", "DEC", "Eb", "lock"),
-    ("FF /0", "INC", "Ev", "lock"),
-    ("FF /1", "DEC", "Ev", "lock"),
-    ("FF /2", "CALL", "Ev", "f64"),
-    ("FF /4", "JMP", "Ev", "f64"),
-    ("FF /6", "PUSH", "Ev", "d64"),
-    ("0F 1F /0", "NOP", "Ev", ""),
-    ("0F 80+cc", "JCC", "Jz", "f64"),
-    ("0F B6", "MOVZX", "Gv Eb", ""),
-    ("0F B7", "MOVZX", "Gv Ew", ""),
-    ("0F BE", "MOVSX", "Gv Eb", ""),
-    ("0F BF", "MOVSX", "Gv Ew", ""),
-    # Encodings that every processor refuses (SDM vol. 2D, "Opcode Map", blank and i64 cells).
-    *((f"FE /{digit}", "INVALID", "", "") for digit in range(2, 8)),
-    *((f"C6 /{digit}", "INVALID", "", "") for digit in range(1, 7)),
-    *((f"C7 /{digit}", "INVALID", "", "") for digit in range(1, 7)),
-    *((opcode, "INVALID", "", "o64") for opcode in ("27", "2F", "37", "3F", "60", "61", "9A")),
-    *((opcode, "INVALID", "", "o64") for opcode in ("CE", "D4", "D5", "D6", "EA")),
-    ("FF /7", "INVALID", "", ""),
-    ("0F 04", "INVALID", "", ""),
-    ("0F 0A", "INVALID", "", ""),
-    ("0F 0B", "INVALID", "", ""),  # UD2
-    ("0F 0C", "INVALID", "", ""),
-    ("0F B9", "INVALID", "E", ""),  # UD1
-    ("0F FF", "INVALID", "E", ""),  # UD0
+    *integer.ROWS,
+    *system.ROWS,
+    *x87.ROWS,
+    *sse.ROWS,
+    *vex.ROWS,
+    *evex.ROWS,
 )
 
-# How each operation uses its *first* operand; every later operand is read (XCHG's is written too).
-DESTINATION: Final = {
-    **dict.fromkeys(("ADD", "OR", "ADC", "SBB", "AND", "SUB", "XOR"), "rw"),
-    **dict.fromkeys(("INC", "DEC", "NEG", "NOT", "XCHG"), "rw"),
-    **dict.fromkeys(("CMP", "TEST", "CALL", "JMP", "PUSH"), "r"),
-    **dict.fromkeys(("MOV", "MOVFROMSEG", "POP"), "w"),
+# Operand letter: what it is; the position is the operand kind's number.
+OPERANDS: Final = {
+    " ": "none",
+    "E": "general register or memory in ModRM.rm",
+    "G": "general register in ModRM.reg",
+    "M": "memory in ModRM.rm",
+    "S": "segment register in ModRM.reg",
+    "I": "immediate",
+    "J": "relative offset",
+    "O": "absolute offset",
+    "X": "memory at DS:rSI",
+    "Y": "memory at ES:rDI",
+    "Z": "general register in the opcode",
+    "A": "accumulator",
+    "D": "DX",
+    "F": "segment register named by the opcode",
+    "R": "general register in ModRM.rm",
+    "B": "general register in vvvv",
+    "V": "vector register in ModRM.reg",
+    "W": "vector register or memory in ModRM.rm",
+    "U": "vector register in ModRM.rm",
+    "H": "vector register in vvvv",
+    "L": "vector register in the immediate's high half",
+    "P": "MMX register in ModRM.reg",
+    "Q": "MMX register or memory in ModRM.rm",
+    "N": "MMX register in ModRM.rm",
+    "K": "opmask register in ModRM.reg",
+    "k": "opmask register or memory in ModRM.rm",
+    "h": "opmask register in vvvv",
+    "t": "tile register in ModRM.reg",
+    "u": "tile register in ModRM.rm",
+    "v": "tile register in vvvv",
+    "f": "ST(0)",
+    "g": "ST(i) in ModRM.rm",
+    "r": "bound register in ModRM.reg",
+    "s": "bound register or memory in ModRM.rm",
+    "C": "control register in ModRM.reg",
+    "T": "debug register in ModRM.reg",
+    "p": "far pointer",
+    "1": "constant 1",
+    "c": "CL",
+    "m": "memory by vector index (VSIB)",
 }
+KINDS: Final = "".join(OPERANDS)
+IN_MODRM: Final = frozenset("EGMSRVWUPQNKktugrsCTm")
+MEMORY_KINDS: Final = frozenset("EMWQksmO")
+ONLY_MEMORY: Final = frozenset("Mm")
+ONLY_REGISTER: Final = frozenset("RUN")
+IN_VVVV: Final = frozenset("HBhv")
 
-ACCESS: Final = {"": 0, "r": 1, "w": 2, "rw": 3}
-KINDS: Final = " EGMSIJOXYZADF"  # position is the operand kind's number
-FIXED_SIZES: Final = {"b": 1, "w": 2, "d": 4, "q": 8}
-TYPES: Final = " bwdqvz"  # position is the operand type's number
-# Bytes of each operand type, by operand size; 0 for "no size" and for sizes that do not occur.
+# Bytes of each operand type: a number, or a name that `_type_size` knows; x, h, f and e follow
+# the vector length, D is VMOVDDUP's. The position is the type's number.
+TYPES: Final = {
+    " ": 0, "b": 1, "w": 2, "d": 4, "q": 8, "o": 16, "O": 32, "Q": 64, "K": 48, "t": 10, "F": 512,
+    "v": "v", "z": "z", "y": "y", "Y": "Y", "s": "s", "p": "p", "a": "a", "n": "n", "N": "N",
+    "x": 0, "h": 0, "f": 0, "e": 0, "D": 0, "?": 0,
+}  # fmt: skip
+TYPE_NAMES: Final = "".join(TYPES)
+
+
+def _type_size(meaning: int | str, size: int) -> int:
+    """Bytes of an operand type at operand size `size`."""
+    if isinstance(meaning, int):
+        return meaning
+    return {
+        "v": size,
+        "z": min(size, 4),
+        "y": max(size, 4),  # 66 does not make it 2
+        "Y": 2 * max(size, 4),
+        "s": 10 if size == 8 else 6,
+        "p": size + 2,
+        "a": 2 * size,
+        "n": 14 if size == 2 else 28,
+        "N": 94 if size == 2 else 108,
+    }[meaning]
+
+
 TYPE_SIZES: Final = tuple(
-    tuple({"v": size, "z": min(size, 4), **FIXED_SIZES}.get(name, 0) for name in TYPES)
-    for size in range(9)
+    tuple(_type_size(meaning, size) for meaning in TYPES.values()) for size in range(9)
 )
-ATTRIBUTES: Final = ("lock", "d64", "f64")  # bit numbers in a row's flags
-MAPS: Final = ("", "0F")
+# Bytes of x, h, f, e and D by vector length 0 (128 bits) to 2; all other types say 0.
+VECTOR_TYPES: Final = {
+    "x": (16, 32, 64),
+    "h": (8, 16, 32),
+    "f": (4, 8, 16),
+    "e": (2, 4, 8),
+    "D": (8, 32, 64),
+}
+VECTOR_SIZES: Final = tuple(
+    tuple(VECTOR_TYPES.get(name, (0, 0, 0))[length] for name in TYPES) for length in range(3)
+)
+
+# How many registers an operand kind may name in ModRM.reg, in ModRM.rm, in vvvv; the kinds that are
+# not named take what the encoding can say.
+REGISTER_LIMITS: Final = tuple(
+    tuple(counts.get(kind, 32) for kind in OPERANDS)
+    for counts in (
+        {"S": 6, "K": 8, "r": 4, "t": 8, "T": 8},
+        {"s": 4, "u": 8},
+        {"h": 8, "v": 8},
+    )
+)
+LIMITED: Final = frozenset("SKrtTsuhvC")
+
+# Bit numbers in a row's flags; `modrm`, `vvvv`, `vsib` and `limited` follow from the operands.
+ATTRIBUTES: Final = (
+    *("lock", "d64", "f64", "seg", "modrm", "vvvv", "vsib", "limited", "sibmem"),
+    *("anymod", "no66", "masking", "zeroing", "masked", "sae", "uniq"),
+)
+IMPLIED: Final = {
+    "k": ("masking",),
+    "kz": ("masking", "zeroing"),
+    "k!": ("masking", "masked"),
+    "er": ("sae",),
+}
+ACCESS: Final = {"n": 0, "r": 1, "w": 2, "rw": 3}
+LEGACY_MAPS: Final = {"": 0, "0F": 1, "0F38": 2, "0F3A": 3}
+VEX_MAPS: Final = {"0F": 4, "0F38": 5, "0F3A": 6}
+EVEX_MAPS: Final = {"0F": 7, "0F38": 8, "0F3A": 9, "MAP5": 10, "MAP6": 11}
+MAP_COUNT: Final = 12
+COMPLETE_MAPS: Final = 2  # what the first two maps leave blank is no instruction, now or later
 PREFIXES: Final = ("NP", "66", "F3", "F2")
+LENGTHS: Final = {"128": 0, "256": 1, "512": 2}
+
+# CPUID features that instructions the engines execute belong to; the position is the bit number in
+# a vCPU's `features`.
+FEATURES: Final[dict[str, tuple[str, ...]]] = {
+    "CX8": ("CMPXCHG8B",),
+    "CX16": (),  # CMPXCHG8B with REX.W
+    "CMOV": ("CMOVCC",),
+    "CLFSH": ("CLFLUSH",),
+    "SSE": ("SFENCE",),
+    "SSE2": ("MOVNTI", "LFENCE", "MFENCE"),
+    "SSE42": ("CRC32",),
+    "MOVBE": ("MOVBE",),
+    "POPCNT": ("POPCNT",),
+    "LAHF64": (),  # LAHF and SAHF, in 64-bit mode
+    "LZCNT": ("LZCNT",),
+    "BMI1": ("ANDN", "BEXTR", "BLSR", "BLSMSK", "BLSI", "TZCNT"),
+    "BMI2": ("BZHI", "MULX", "PDEP", "PEXT", "RORX", "SARX", "SHLX", "SHRX"),
+    "ADX": ("ADCX", "ADOX"),
+    "CLFLUSHOPT": ("CLFLUSHOPT",),
+    "CLWB": ("CLWB",),
+}
+FEATURE_OF: Final = {
+    mnemonic: number for number, names in enumerate(FEATURES.values()) for mnemonic in names
+}
+NO_FEATURE: Final = 255
+# What a processor without the feature makes of an instruction whose F3 it ignores; else #UD.
+WITHOUT: Final = {"TZCNT": "BSF", "LZCNT": "BSR"}
 
 UNKNOWN: Final = 0  # cell values below len(ROWS) are rows; these two are not instructions
 INVALID: Final = 1
@@ -217,19 +212,28 @@ LIMITS: Final = (
 )
 
 # What a split selects by, in the order tried, and how many children it has.
-SELECTORS: Final = (("mode64", 2), ("rexb", 2), ("prefix", 4), ("reg", 8), ("mod3", 2))
+SELECTORS: Final = (
+    *(("mode64", 2), ("rexb", 2), ("prefix", 4), ("w", 2)),
+    *(("reg", 8), ("mod3", 2), ("rm", 8), ("length", 4)),
+)
 
 
 class Row(NamedTuple):
-    """One instruction form, as the engines see it."""
+    """One instruction form, as the engines see it, and as it was written."""
 
     op: int
-    kinds: tuple[int, int, int]
-    types: tuple[int, int, int]
-    flags: int
+    kinds: tuple[int, int, int, int]
+    types: tuple[int, int, int, int]
+    flags: int  #: bits in the order of `ATTRIBUTES`
     access: int  #: of the memory operand: 1 read, 2 written, 3 both
-    modrm: int  #: 1 when a ModRM byte follows the opcode
+    memory: int  #: place of the memory operand among `kinds`, 4 without one
+    immediates: tuple[int, int]  #: types of the immediates that follow, 0 for none
+    broadcast: int  #: bytes of an element that EVEX.b broadcasts, 0 when it may not
+    feature: int  #: position in `FEATURES`, or `NO_FEATURE`
+    map: int
     text: str
+    encoding: str
+    operands: str
 
 
 class Tables(NamedTuple):
@@ -247,107 +251,208 @@ class _Form(NamedTuple):
     cell: int
 
 
+class _Encoding(NamedTuple):
+    """What an encoding says."""
+
+    map: int
+    opcodes: tuple[int, ...]
+    keys: tuple[dict[str, int], ...]  #: several where several vector lengths are written
+
+
 OPS: Final = ("INVALID", *dict.fromkeys(row[1] for row in SOURCE if row[1] != "INVALID"))
+OP_NUMBER: Final = {name: number for number, name in enumerate(OPS)}
 
 
-def _operands(text: str) -> list[tuple[int, int]]:
-    return [
-        (KINDS.index(word[0]), TYPES.index(word[1]) if len(word) > 1 else 0)
-        for word in text.split()
-    ]
+def _immediate_types(kinds: str, types: str) -> tuple[int, int]:
+    """Types of the immediates; a far pointer is an offset and a selector, /is4 is a byte."""
+    found: list[str] = []
+    for kind, name in zip(kinds, types, strict=True):
+        if kind in "IJ":
+            found.append(name)
+        elif kind == "L":
+            found.append("b")
+        elif kind == "p":
+            found += "v", "w"
+    numbers = [TYPE_NAMES.index(name) for name in found] + [0, 0]
+    return numbers[0], numbers[1]
 
 
-def _access(mnemonic: str, operands: list[tuple[int, int]]) -> int:
-    """Access of the ModRM or moffs operand, from its place among the operands."""
-    for place, (kind, _) in enumerate(operands):
-        if KINDS[kind] in "EO":
-            if mnemonic in {"NOP", "INVALID"}:
-                return 0
-            return ACCESS[DESTINATION[mnemonic] if place == 0 else "r"]
-    return 0
+def _flags(kinds: str, has_modrm: bool, attributes: list[str]) -> int:
+    names = {name for name in attributes if name in ATTRIBUTES}
+    names.update(*(IMPLIED.get(name, ()) for name in attributes))
+    if has_modrm:
+        names.add("modrm")
+    if IN_VVVV & set(kinds):
+        names.add("vvvv")
+    if "m" in kinds:
+        names.add("vsib")
+    if "X" in kinds:
+        names.add("seg")
+    if LIMITED & set(kinds) or "no66" in names:
+        names.add("limited")
+    return sum(1 << ATTRIBUTES.index(name) for name in names)
+
+
+def _access(memory: int, attributes: list[str]) -> int:
+    """Access of the memory operand: said, or from its place among the operands."""
+    said = [ACCESS[name] for name in attributes if name in ACCESS]
+    if said or memory == 4:
+        return said[0] if said else 0
+    return ACCESS["r" if memory else "w"]
 
 
 def _row(mnemonic: str, operand_text: str, encoding: str, attributes: list[str]) -> Row:
-    operands = _operands(operand_text)
-    kinds = [kind for kind, _ in operands] + [0] * (3 - len(operands))
-    types = [kind for _, kind in operands] + [0] * (3 - len(operands))
+    words = operand_text.split()
+    kinds = "".join(word[0] for word in words)
+    types = "".join(word[1] if len(word) > 1 else " " for word in words)
+    memory = next((place for place, kind in enumerate(kinds) if kind in MEMORY_KINDS), 4)
+    broadcast = [int(name[2:]) for name in attributes if name.startswith("bc")]
+    kind_numbers = (*(KINDS.index(kind) for kind in kinds), 0, 0, 0, 0)
+    type_numbers = (*(TYPE_NAMES.index(name) for name in types), 0, 0, 0, 0)
+    first, second, third, fourth, *_ = kind_numbers
+    has_modrm = "/" in encoding or bool(IN_MODRM & set(kinds)) or "reg" in attributes
     return Row(
-        op=OPS.index(mnemonic),
-        kinds=(kinds[0], kinds[1], kinds[2]),
-        types=(types[0], types[1], types[2]),
-        flags=sum(1 << bit for bit, name in enumerate(ATTRIBUTES) if name in attributes),
-        access=_access(mnemonic, operands),
-        modrm=int("/" in encoding or any(KINDS[kind] in "EGMS" for kind in kinds)),
+        op=OP_NUMBER[mnemonic],
+        kinds=(first, second, third, fourth),
+        types=(type_numbers[0], type_numbers[1], type_numbers[2], type_numbers[3]),
+        flags=_flags(kinds, has_modrm, attributes),
+        access=_access(memory, attributes),
+        memory=memory,
+        immediates=_immediate_types(kinds, types),
+        broadcast=broadcast[0] if broadcast else 0,
+        feature=FEATURE_OF.get(mnemonic, NO_FEATURE),
+        map=0,
         text=f"{encoding} {mnemonic} {operand_text}".strip(),
+        encoding=encoding,
+        operands=operand_text,
     )
 
 
-def _key(encoding: list[str], attributes: list[str]) -> dict[str, int]:
-    key = {}
-    if encoding[0] in PREFIXES and len(encoding) > 1:
-        key["prefix"] = PREFIXES.index(encoding[0])
-    if encoding[-1].startswith("/"):
-        key["reg"] = int(encoding[-1][1:])
-    return key | {selector: value for name, selector, value in LIMITS if name in attributes}
+def _span(word: str) -> tuple[int, ...]:
+    """Every opcode that the opcode word of an encoding covers."""
+    opcode, _, span = word.partition("+")
+    return tuple(int(opcode, 16) + low for low in range({"": 1, "r": 8, "cc": 16}[span]))
 
 
-def _opcodes(encoding: list[str]) -> list[int]:
-    """Every root cell (map * 256 + opcode) that a row's encoding covers."""
-    words = [word for word in encoding if not word.startswith("/")]
+def _digit_key(words: list[str]) -> dict[str, int]:
+    """Key of `/d` or `/d:m`, which is taken off `words`."""
+    if not words[-1].startswith("/"):
+        return {}
+    digit, _, rm = words.pop()[1:].partition(":")
+    return {"reg": int(digit)} | ({"mod3": 1, "rm": int(rm)} if rm else {})
+
+
+def _vector_encoding(words: list[str], key: dict[str, int]) -> _Encoding:
+    """VEX and EVEX: everything in the first word, then the opcode."""
+    kind, *fields = words[0].split(".")
+    maps = VEX_MAPS if kind == "VEX" else EVEX_MAPS
+    lengths: list[int] = []
+    number = 0
+    for field in fields:
+        if field in PREFIXES:
+            key["prefix"] = PREFIXES.index(field)
+        elif field in maps:
+            number = maps[field]
+        elif field in {"W0", "W1"}:
+            key["w"] = int(field[1])
+        else:
+            lengths = [LENGTHS[name] for name in field.split("/")]
+    keys = tuple(key | {"length": length} for length in lengths) or (key,)
+    return _Encoding(number, _span(words[1]), keys)
+
+
+def _legacy_encoding(words: list[str], key: dict[str, int]) -> _Encoding:
     if words[0] in PREFIXES and len(words) > 1:
+        key["prefix"] = PREFIXES.index(words[0])
         words = words[1:]
-    base = 256 * (len(words) - 1)
-    opcode, _, span = words[-1].partition("+")
-    return [base + int(opcode, 16) + low for low in range({"": 1, "r": 8, "cc": 16}[span])]
+    return _Encoding(LEGACY_MAPS["".join(words[:-1])], _span(words[-1]), (key,))
 
 
-def _missing(forms: list[_Form], selector: str, value: int) -> int:
-    """`i64` and `mem` say that the other side is refused; other gaps are merely not known yet."""
-    sides = {form.key[selector] for form in forms}
-    refused = (selector, value) in {("mode64", 1), ("mod3", 1)} and sides == {0}
-    return INVALID if refused else UNKNOWN
+def _encoding(text: str, operands: str, attributes: list[str]) -> _Encoding:
+    words = text.split()
+    kinds = {word[0] for word in operands.split()}
+    key = _digit_key(words)
+    key |= {selector: value for name, selector, value in LIMITS if name in attributes}
+    if kinds & ONLY_MEMORY:
+        key["mod3"] = 0
+    if kinds & ONLY_REGISTER and "anymod" not in attributes:
+        key["mod3"] = 1
+    vector = words[0].startswith(("VEX.", "EVEX."))
+    return (_vector_encoding if vector else _legacy_encoding)(words, key)
 
 
-def _select(forms: list[_Form], depth: int, cells: list[int], splits: list[tuple[int, int]]) -> int:
-    """Return the cell value for `forms`, adding splits for every selector they differ by."""
-    while depth < len(SELECTORS) and not any(SELECTORS[depth][0] in form.key for form in forms):
-        depth += 1
-    if depth == len(SELECTORS):
-        return forms[0].cell
-    name, width = SELECTORS[depth]
-    children = []
-    for value in range(width):
-        chosen = [form for form in forms if form.key.get(name) == value]
-        chosen = chosen or [form for form in forms if name not in form.key]
-        missing = UNKNOWN if chosen else _missing(forms, name, value)
-        children.append(_select(chosen, depth + 1, cells, splits) if chosen else missing)
-    base = len(cells)
-    cells.extend(children)
-    splits.append((depth, base))
-    return SPLIT | (len(splits) - 1)
+class _Lookup:
+    """The lookup arrays while they are being built; equal selections are shared."""
+
+    def __init__(self, cells: list[int]) -> None:
+        self.cells = cells
+        self.splits: list[tuple[int, int]] = []
+        self._known: dict[tuple[int, ...], int] = {}
+
+    def select(self, forms: list[_Form], depth: int, blank: int) -> int:
+        """Return the cell value for `forms`, with a split for every selector they differ by."""
+        while depth < len(SELECTORS) and not any(SELECTORS[depth][0] in form.key for form in forms):
+            depth += 1
+        if depth == len(SELECTORS):
+            return max(forms, key=lambda form: len(form.key)).cell if forms else blank
+        name, width = SELECTORS[depth]
+        children = tuple(
+            self.select([f for f in forms if f.key.get(name, value) == value], depth + 1, blank)
+            for value in range(width)
+        )
+        if len(set(children)) == 1:
+            return children[0]
+        return SPLIT | self._split(depth, children)
+
+    def _split(self, depth: int, children: tuple[int, ...]) -> int:
+        known = self._known.get((depth, *children))
+        if known is None:
+            known = self._known[depth, *children] = len(self.splits)
+            self.splits.append((depth, len(self.cells)))
+            self.cells.extend(children)
+        return known
+
+
+def _roots(rows: list[Row]) -> dict[int, list[_Form]]:
+    """The forms of every root cell (map * 256 + opcode); `rows` grows by a row for each."""
+    roots: dict[int, list[_Form]] = {}
+    for encoding_text, mnemonic, operands, attribute_text in SOURCE:
+        attributes = attribute_text.split()
+        encoding = _encoding(encoding_text, operands, attributes)
+        row = _row(mnemonic, operands, encoding_text, attributes)
+        for key in encoding.keys:
+            for opcode in encoding.opcodes:
+                form = _Form(key, len(rows))
+                roots.setdefault(encoding.map * 256 + opcode, []).append(form)
+        rows.append(row._replace(map=encoding.map))
+    return roots
 
 
 def _build() -> Tables:
     rows = [_row("INVALID", "", "unknown", []), _row("INVALID", "", "invalid", [])]
-    roots: dict[int, list[_Form]] = {}
-    for encoding_text, mnemonic, operands, attribute_text in SOURCE:
-        encoding, attributes = encoding_text.split(), attribute_text.split()
-        form = _Form(_key(encoding, attributes), len(rows))
-        rows.append(_row(mnemonic, operands, encoding_text, attributes))
-        for opcode in _opcodes(encoding):
-            roots.setdefault(opcode, []).append(form)
-    cells = [UNKNOWN] * (256 * len(MAPS))
-    splits: list[tuple[int, int]] = []
-    for opcode, forms in roots.items():
-        cells[opcode] = _select(forms, 0, cells, splits)
-    return Tables(tuple(rows), tuple(cells), tuple(splits))
+    cells = [INVALID] * (256 * COMPLETE_MAPS) + [UNKNOWN] * (256 * (MAP_COUNT - COMPLETE_MAPS))
+    lookup = _Lookup(cells)
+    for root, forms in _roots(rows).items():
+        cells[root] = lookup.select(forms, 0, cells[root])
+    return Tables(tuple(rows), tuple(cells), tuple(lookup.splits))
 
 
 TABLES: Final = _build()
 ROWS: Final = TABLES.rows
 
 
+def _without() -> tuple[int, ...]:
+    """For every row the row that stands for it without its feature, 0 for #UD."""
+    numbers = {OPS[row.op]: number for number, row in enumerate(ROWS)}
+    return tuple(numbers.get(WITHOUT.get(OPS[row.op], ""), 0) for row in ROWS)
+
+
+ROW_WITHOUT: Final = _without()
+
+
 def digest(*more: object) -> str:
     """Fingerprint of everything an engine compiles in; `more` adds the record layouts."""
-    compiled_in = (OPS, TABLES, SELECTORS, TYPE_SIZES, KINDS, ATTRIBUTES, MARKS, more)
+    features = tuple(FEATURES), ROW_WITHOUT
+    sizes = TYPE_SIZES, VECTOR_SIZES, REGISTER_LIMITS, KINDS, ATTRIBUTES, MARKS, MAP_COUNT
+    compiled_in = OPS, TABLES, SELECTORS, sizes, features, more
     return hashlib.sha256(repr(compiled_in).encode()).hexdigest()
