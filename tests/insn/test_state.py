@@ -49,6 +49,13 @@ def test_reset_undoes_everything():
     assert state.record == fresh.record
 
 
+def test_reset_leaves_what_kind_of_processor_it_is():
+    state = CpuState()
+    state.features, state.maxphyaddr = 0x5, 36
+    state.reset()
+    assert (state.features, state.maxphyaddr) == (0x5, 36)
+
+
 @given(value=WORD, name=st.sampled_from(WORDS))
 def test_words_hold_what_is_stored_and_nothing_else_moves(value, name):
     state, before = CpuState(), CpuState()

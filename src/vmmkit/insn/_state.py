@@ -214,17 +214,20 @@ class CpuState:
         self.record = bytearray(8 * CPU_WORDS)
         self.words = memoryview(self.record).cast("Q")
         self.gpr = self.words[:16]
+        self.features, self.maxphyaddr = (1 << 64) - 1, MOST_PHYSICAL
         self.reset()
 
     def reset(self) -> None:
         """Set every register to its value after RESET.
 
         SDM vol. 3A, table "IA-32 and Intel 64 Processor States Following Power-up, Reset, or
-        INIT". RDX, the processor's signature, is left 0.
+        INIT". RDX, the processor's signature, is left 0. What kind of processor it is (`features`,
+        `maxphyaddr`) stays.
         """
+        features, width = self.features, self.maxphyaddr
         self.record[:] = bytes(len(self.record))
+        self.features, self.maxphyaddr = features, width
         self.rip, self.rflags, self.cr0 = 0xFFF0, RFLAGS_FIXED, CR0_RESET
-        self.features, self.maxphyaddr = (1 << 64) - 1, MOST_PHYSICAL
         self.cs = Segment(0xF000, 0xFFFF_0000, 0xFFFF, REAL_CODE)
         for name in DATA_SEGMENTS:
             setattr(self, name, Segment(0, 0, 0xFFFF, REAL_DATA))
