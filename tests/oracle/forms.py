@@ -30,7 +30,7 @@ from oracle.native import (
 )
 from vmmkit.errors import DecodeError, DecodeReason
 from vmmkit.insn import RIP_BASE, Instruction, Prefixes, decode
-from vmmkit.insn._pure import EXECUTE
+from vmmkit.insn._pure import EXECUTE as HANDLERS
 from vmmkit.insn.optable import ATTRIBUTES, KINDS, OPS, PREFIXES, ROWS, VEX_MAPS, Row
 
 MODES: Final = (16, 32, 64)
@@ -170,7 +170,7 @@ def _form(number: int, row: Row) -> Form:
 
 
 # What the engines execute.
-FORMS: Final = tuple(_form(number, row) for number, row in enumerate(ROWS) if EXECUTE[number])
+FORMS: Final = tuple(_form(number, row) for number, row in enumerate(ROWS) if HANDLERS[number])
 
 
 def _prefixes(rng: Random, form: Form, mode: int) -> bytes:
@@ -427,6 +427,7 @@ def _names_esp(insn: Instruction) -> bool:
         insn.base == RSP
         or ("Z" in kinds and insn.opcode & 7 == RSP)
         or ("G" in kinds and insn.modrm >> 3 & 7 == RSP)
+        or ("B" in kinds and insn.vvvv == RSP)
         or (insn.modrm >= 0xC0 and insn.modrm & 7 == RSP)
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from oracle.compare import shift_count
 from oracle.forms import FS, LEGACY, RSI, STRINGS, Trial
 from oracle.native import CODE, PAGE, Result
 from vmmkit.insn import RIP_BASE, Outcome
@@ -90,6 +91,13 @@ def _branch_at_the_limit(trial: Trial, processor: Result, _engine: Result | Outc
     )
 
 
+def _beyond_16_bits(trial: Trial, _processor: Result, _engine: Result | Outcome) -> bool:
+    if trial.form.mnemonic not in {"SHLD", "SHRD"}:
+        return False
+    count, bits = shift_count(trial.case)
+    return count > bits
+
+
 def _canonical(address: int) -> bool:
     return (address >> 47) & 0x1_FFFF in {0, 0x1_FFFF}
 
@@ -125,6 +133,12 @@ KNOWN_DIFFERENCES: Final = (
         "MOVSXD with a 16-bit operand size reads 4 bytes, of which it uses 2; SDM vol. 2B, MOVSXD: "
         "r/m16",
         _movsxd_reads_4,
+    ),
+    KnownDifference(
+        AMD,
+        "SHLD and SHRD of 16 bits by more than 16, which the SDM leaves undefined, bring in the second "
+        "operand twice; Intel's processors bring in the second, then the first",
+        _beyond_16_bits,
     ),
     KnownDifference(
         AMD,

@@ -5,8 +5,9 @@
 Each function takes the value, the count already masked to 5 or 6 bits (SDM vol. 2B,
 "SAL/SAR/SHL/SHR - Shift"), the carry flag and the size in bytes, and returns the result, the flags,
 and the mask of flags it sets; a masked count of zero sets none. What the SDM leaves undefined is
-chosen so that both engines agree: OF for counts above 1 follows the formula for 1, AF is clear, and
-CF of a SHL or SHR beyond the operand's width is clear.
+chosen so that both engines agree: OF for counts above 1 follows the formula for 1, AF is clear, CF
+of a SHL or SHR beyond the operand's width is clear, and SHLD and SHRD of 2 bytes by more than 16
+bring in the second operand, then the first, as Intel's processors do.
 """
 
 from __future__ import annotations
