@@ -17,7 +17,6 @@ PAGE_FAULT: Final = 14
 KERNEL_FROM: Final = (1 << 47) - 0x1000  # Linux: TASK_SIZE_MAX
 
 
-
 def shift_count(case: Case) -> tuple[int, int]:
     """Masked count and operand width in bits of a shift or rotate."""
     insn = decode(case.code, case.mode)
@@ -73,6 +72,7 @@ def undefined_flags(case: Case, mnemonic: str) -> int:
     """The status flags that a case leaves undefined."""
     known = UNDEFINED_FLAGS.get(mnemonic, 0)
     return known if isinstance(known, int) else known(case)
+
 
 NAMES: Final = (
     *("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"),

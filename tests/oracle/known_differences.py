@@ -136,7 +136,7 @@ KNOWN_DIFFERENCES: Final = (
     ),
     KnownDifference(
         AMD,
-        "SHLD and SHRD of 16 bits by more than 16, which the SDM leaves undefined, bring in the second "
+        "SHLD and SHRD of 16 bits by more than 16, undefined in the SDM, bring in the second "
         "operand twice; Intel's processors bring in the second, then the first",
         _beyond_16_bits,
     ),
