@@ -104,6 +104,7 @@ LEGACY: Final = {
     "lock": (b"\xf0",),
 }
 LIKELIHOOD: Final = {"66": 0.25, "67": 0.15, "segment": 0.2, "repeat": 0.06, "lock": 0.08}
+REX2: Final = b"\xd5"  # AAD elsewhere
 BEFORE_VEX: Final = frozenset({"67", "segment"})  # the others make it #UD
 STRINGS: Final = frozenset({"MOVS", "STOS", "LODS", "CMPS", "SCAS", "INS", "OUTS"})
 # TF would be seen, or changed, by these: they run up to the jump behind them instead.
@@ -205,7 +206,8 @@ def _vex_prefix(rng: Random, form: Form, mode: int) -> bytes:
     return bytes([0xC4, first, second])
 
 
-def _opcode(rng: Random, form: Form, mode: int) -> bytes:
+def opcode_and_tail(rng: Random, form: Form, mode: int) -> bytes:
+    """VEX prefix, opcode and ModRM of a form, and bytes for what may follow."""
     opcode = form.opcode[:-1] + bytes([form.opcode[-1] + rng.randrange(form.spread)])
     opcode = _vex_prefix(rng, form, mode) + opcode
     modrm = b""
@@ -217,7 +219,7 @@ def _opcode(rng: Random, form: Form, mode: int) -> bytes:
 
 def _instruction(rng: Random, form: Form, mode: int) -> tuple[bytes, Instruction | None] | None:
     """Bytes of the form, or bytes that decode to nothing; `None` where it was another row."""
-    prefixes, rest = _prefixes(rng, form, mode), _opcode(rng, form, mode)
+    prefixes, rest = _prefixes(rng, form, mode), opcode_and_tail(rng, form, mode)
     code = (prefixes + rest)[:15]
     try:
         insn = decode(code, mode)
@@ -225,6 +227,7 @@ def _instruction(rng: Random, form: Form, mode: int) -> tuple[bytes, Instruction
         # Whether "no instruction" or "too long" is said first is the processor's own affair.
         invalid = error.reason is DecodeReason.INVALID or form.mnemonic == "INVALID"
         unsure = error.reason is DecodeReason.UNKNOWN or (invalid and len(prefixes) > 4)
+        unsure = unsure or (mode == 64 and form.opcode == REX2)
         return None if unsure else (code, None)
     return (code[: insn.length], insn) if insn.row == form.row else None
 
