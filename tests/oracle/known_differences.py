@@ -17,7 +17,7 @@ from oracle.forms import FS, LEGACY, RSI, STRINGS, Trial
 from oracle.native import CODE, PAGE, Result
 from vmmkit.insn import RIP_BASE, Outcome
 
-GP: Final = 13
+UD, GP = 6, 13
 NEAR_BRANCHES: Final = frozenset({"JMP", "JCC", "CALL", "RET", "LOOP", "LOOPE", "LOOPNE", "JCXZ"})
 CONDITIONAL_BRANCHES: Final = NEAR_BRANCHES - {"JMP", "CALL", "RET"}
 PREFIX_BYTES: Final = b"".join(byte for group in LEGACY.values() for byte in group)
@@ -91,6 +91,10 @@ def _branch_at_the_limit(trial: Trial, processor: Result, _engine: Result | Outc
     )
 
 
+def _register_prefetch(trial: Trial, processor: Result, _engine: Result | Outcome) -> bool:
+    return trial.form.text == "0F 0D NOP Rv Gv" and processor.vector == UD
+
+
 def _beyond_16_bits(trial: Trial, _processor: Result, _engine: Result | Outcome) -> bool:
     if trial.form.mnemonic not in {"SHLD", "SHRD"}:
         return False
@@ -139,6 +143,11 @@ KNOWN_DIFFERENCES: Final = (
         "SHLD and SHRD of 16 bits by more than 16, undefined in the SDM, bring in the second "
         "operand twice; Intel's processors bring in the second, then the first",
         _beyond_16_bits,
+    ),
+    KnownDifference(
+        AMD,
+        "0F 0D with a register is #UD; SDM vol. 2D, Opcode Map: a reserved NOP",
+        _register_prefetch,
     ),
     KnownDifference(
         AMD,
