@@ -84,7 +84,7 @@ def number(rng):
 
 
 def instruction(rng, mode):
-    """One encoding, mostly of an instruction that is executed, followed by bytes that may serve as its rest."""
+    """One encoding, mostly of what is executed, followed by bytes that may serve as its rest."""
     if rng.randrange(16) == 0:
         return bytes(rng.randrange(256) for _ in range(6))
     prefixes = [rng.choice(LEGACY) for _ in range(rng.choice((0, 0, 0, 1, 1, 2, 3)))]

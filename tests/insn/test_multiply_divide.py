@@ -54,7 +54,13 @@ PREFIX = {1: "", 2: "66", 4: "", 8: "48"}
             "CPSO",
         ),
         ("long", "48f7eb", {"rax": ONES, "rbx": ONES}, {"rax": 1, "rdx": 0}, ""),
-        ("long", "f7eb", {"rax": 5, "rbx": 0xFFFF_FFFF}, {"rax": 0xFFFF_FFFB, "rdx": ONES >> 32}, "S"),
+        (
+            "long",
+            "f7eb",
+            {"rax": 5, "rbx": 0xFFFF_FFFF},
+            {"rax": 0xFFFF_FFFB, "rdx": ONES >> 32},
+            "S",
+        ),
         # two and three operands
         ("long", "0fafc3", {"rax": 0xF_0000_0003, "rbx": 4}, {"rax": 12}, "P"),
         ("long", "480fafc3", {"rax": 1 << 62, "rbx": 2}, {"rax": 1 << 63}, "CPSO"),
@@ -87,7 +93,12 @@ def test_products(engine, mode, code, before, after, flags):
         # IDIV rounds towards zero; the remainder has the dividend's sign
         ("long", "f6fb", {"rax": 0xFFF9, "rbx": 2}, {"rax": 0xFFFD}),
         ("long", "f6fb", {"rax": 0xFF80, "rbx": 1}, {"rax": 0x0080}),
-        ("long", "48f7fb", {"rax": ONES - 6, "rdx": ONES, "rbx": 2}, {"rax": ONES - 2, "rdx": ONES}),
+        (
+            "long",
+            "48f7fb",
+            {"rax": ONES - 6, "rdx": ONES, "rbx": 2},
+            {"rax": ONES - 2, "rdx": ONES},
+        ),
         ("long", "48f7fb", {"rax": 7, "rdx": 0, "rbx": ONES - 1}, {"rax": ONES - 2, "rdx": 1}),
         ("long", "48f7fb", {"rax": 0, "rdx": 1, "rbx": 1 << 63}, {"rax": ONES - 1, "rdx": 0}),
         ("pm32", "f73f", {"rdi": DATA, (DATA, 4): 5, "rax": 17, "rdx": 0}, {"rax": 3, "rdx": 2}),

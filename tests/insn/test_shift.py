@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insn.machine import CR0_WP, DATA, GP, MMIO, PAGE_FAULT, STATUS, Machine, P, check_case, check_fault
+from insn.machine import (
+    CR0_WP,
+    DATA,
+    GP,
+    MMIO,
+    PAGE_FAULT,
+    STATUS,
+    Machine,
+    P,
+    check_case,
+    check_fault,
+)
 from vmmkit.insn import Read, Write
 
 OPS = ("ROL", "ROR", "RCL", "RCR", "SHL", "SHR", None, "SAR")

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import settings
 
 from insn.machine import CODE, DATA, GPR, STACK, STATUS, Machine
-from vmmkit.errors import DecodeError
 from oracle.compare import undefined_flags
 from oracle.native import Case
+from vmmkit.errors import DecodeError
 from vmmkit.insn import Done, Prefixes, decode
 from vmmkit.insn.optable import KINDS, ROWS, TABLES, UNKNOWN
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""What turns flags into data and back: SETcc, CMOVcc, LAHF, SAHF; `csrc/flag_moves.c` is the same."""
+"""Flags as data: SETcc, CMOVcc, LAHF, SAHF of the pure engine; `csrc/flag_moves.c` is the same."""
 
 from __future__ import annotations
 
