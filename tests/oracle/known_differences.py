@@ -95,6 +95,11 @@ def _register_prefetch(trial: Trial, processor: Result, _engine: Result | Outcom
     return trial.form.text == "0F 0D NOP Rv Gv" and processor.vector == UD
 
 
+def _bound_register(trial: Trial, processor: Result, _engine: Result | Outcome) -> bool:
+    nop = trial.form.text in {"0F 1A NOP Ev Gv", "0F 1B NOP Ev Gv"}
+    return nop and trial.insn is None and processor.vector != UD
+
+
 def _beyond_16_bits(trial: Trial, _processor: Result, _engine: Result | Outcome) -> bool:
     if trial.form.mnemonic not in {"SHLD", "SHRD"}:
         return False
@@ -148,6 +153,11 @@ KNOWN_DIFFERENCES: Final = (
         AMD,
         "0F 0D with a register is #UD; SDM vol. 2D, Opcode Map: a reserved NOP",
         _register_prefetch,
+    ),
+    KnownDifference(
+        AMD,
+        "without MPX 0F 1A and 0F 1B are NOPs, also where the operands of MPX would be refused",
+        _bound_register,
     ),
     KnownDifference(
         AMD,
