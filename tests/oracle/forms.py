@@ -104,7 +104,7 @@ LEGACY: Final = {
     "lock": (b"\xf0",),
 }
 LIKELIHOOD: Final = {"66": 0.25, "67": 0.15, "segment": 0.2, "repeat": 0.06, "lock": 0.08}
-REX2: Final = b"\xd5"  # AAD elsewhere
+PREFIXES64: Final = frozenset({*range(0x40, 0x50), 0xD5})  # INC, DEC and AAD elsewhere
 BEFORE_VEX: Final = frozenset({"67", "segment"})  # the others make it #UD
 STRINGS: Final = frozenset({"MOVS", "STOS", "LODS", "CMPS", "SCAS", "INS", "OUTS"})
 # TF would be seen, or changed, by these: they run up to the jump behind them instead.
@@ -227,7 +227,7 @@ def _instruction(rng: Random, form: Form, mode: int) -> tuple[bytes, Instruction
         # Whether "no instruction" or "too long" is said first is the processor's own affair.
         invalid = error.reason is DecodeReason.INVALID or form.mnemonic == "INVALID"
         unsure = error.reason is DecodeReason.UNKNOWN or (invalid and len(prefixes) > 4)
-        unsure = unsure or (mode == 64 and form.opcode == REX2)
+        unsure = unsure or (mode == 64 and form.opcode[0] in PREFIXES64)
         return None if unsure else (code, None)
     return (code[: insn.length], insn) if insn.row == form.row else None
 
