@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from oracle.compare import shift_count
 from oracle.forms import FS, LEGACY, RSI, STRINGS, Trial
 from oracle.native import CODE, PAGE, Result
-from vmmkit.insn import RIP_BASE, Outcome
+from vmmkit.insn import RIP_BASE, Instruction, Outcome
 
 UD, GP = 6, 13
 NEAR_BRANCHES: Final = frozenset({"JMP", "JCC", "CALL", "RET", "LOOP", "LOOPE", "LOOPNE", "JCXZ"})
@@ -68,7 +68,17 @@ def _offset_not_canonical(trial: Trial, processor: Result, _engine: Result | Out
         return not _canonical(gpr[RSI])
     base = trial.case.rip + insn.length if insn.base == RIP_BASE else gpr[insn.base]
     index = gpr[insn.index] * insn.scale if insn.index >= 0 else 0
-    return not _canonical((base if insn.base >= 0 else 0) + index + insn.displacement)
+    offset = (base if insn.base >= 0 else 0) + index + insn.displacement
+    return not _canonical(offset + _bit_displacement(trial, insn))
+
+
+def _bit_displacement(trial: Trial, insn: Instruction) -> int:
+    """How far a register's bit offset moves the operand of BT and the like."""
+    if trial.form.mnemonic not in {"BT", "BTS", "BTR", "BTC"} or not trial.form.text.endswith("Gv"):
+        return 0
+    bits = 8 * insn.operand_size
+    number = trial.case.gpr[insn.modrm >> 3 & 7 | (insn.rex & 4) << 1] & (1 << bits) - 1
+    return (number - (number >> bits - 1 << bits)) // bits * insn.operand_size
 
 
 def _movsxd_reads_4(trial: Trial, processor: Result, _engine: Result | Outcome) -> bool:
