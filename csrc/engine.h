@@ -8,7 +8,7 @@
  *   decode.c     _decode.py      flags.c    _flags.py     memory.c   _memory.py
  *   page_modes.c _page_modes.py  paging.c   _paging.py    segments.c _segments.py
  *   execute.c    _execute.py     control.c  _control.py   string.c   _string.py
- *   run.c        _pure.py
+ *   string_runs.c _string_runs.py            run.c      _pure.py
  *
  * Rules: everything works on buffers of the caller; no state between calls, no callback, no
  * inline assembly; unsigned arithmetic. Where Python raises Stop, a function here returns the
@@ -19,6 +19,7 @@
 
 #define PAGE 4096u
 #define LARGEST_BUDGET (((uint64_t)1 << 63) - 1)
+#define NO_RAM UINT64_MAX
 
 #if defined(__GNUC__)
 #define NOINLINE __attribute__((noinline))
@@ -136,6 +137,7 @@ typedef struct {
     vmmkit_cpu *cpu;
     const vmmkit_piece *ram;
     size_t pieces;
+    int blocks; /* whether the caller takes blocks */
     vmmkit_insn insn;
     const row *row;
     uint64_t next_rip;
