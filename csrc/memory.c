@@ -55,7 +55,7 @@ static NOINLINE int device(context *c, int kind, uint64_t address, unsigned size
 static inline int offer_block(context *c, int kind, uint64_t address, uint64_t ram, unsigned size,
                               uint64_t count)
 {
-    if (!c->blocks)
+    if (!c->blocks || c->cpu->rflags & DF)
         return 0;
     c->cpu->block_ram = ram;
     c->cpu->log_pending = (uint64_t)kind;

@@ -2,15 +2,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Mirrors src/vmmkit/insn/_string.py. An element leaves *done as it is when it did just one. */
 
-static inline int string_source(context *c, unsigned size, side *out)
+static inline int string_source(context *c, unsigned size, uint64_t most, side *out)
 {
     int segment = c->insn.segment >= 0 ? c->insn.segment : DS;
-    return locate_side(c, segment, RSI, size, 0, out);
+    return locate_side(c, segment, RSI, size, 0, most, out);
 }
 
-static inline int string_target(context *c, unsigned size, int write, side *out)
+static inline int string_target(context *c, unsigned size, int write, uint64_t most, side *out)
 {
-    return locate_side(c, ES, RDI, size, write, out);
+    return locate_side(c, ES, RDI, size, write, most, out);
 }
 
 static inline int movs(context *c, uint64_t most, uint64_t *done)
@@ -18,9 +18,9 @@ static inline int movs(context *c, uint64_t most, uint64_t *done)
     unsigned size = operand_bytes(c, 0);
     side source, target;
     uint64_t value, count;
-    TRY(string_source(c, size, &source));
-    TRY(string_target(c, size, 1, &target));
-    count = least(most, least(source.room, target.room));
+    TRY(string_source(c, size, most, &source));
+    TRY(string_target(c, size, 1, most, &target));
+    count = least(source.run, target.run);
     if (count > 1) {
         TRY(move_run(c, &source, &target, size, count, done));
         if (*done > 1)
@@ -33,12 +33,11 @@ static inline int movs(context *c, uint64_t most, uint64_t *done)
 static inline int stos(context *c, uint64_t most, uint64_t *done)
 {
     unsigned size = operand_bytes(c, 0);
-    uint64_t value = read_register(c, RAX, size), count;
+    uint64_t value = read_register(c, RAX, size);
     side target;
-    TRY(string_target(c, size, 1, &target));
-    count = least(most, target.room);
-    if (count > 1) {
-        TRY(fill_run(c, &target, value, size, count, done));
+    TRY(string_target(c, size, 1, most, &target));
+    if (target.run > 1) {
+        TRY(fill_run(c, &target, value, size, done));
         if (*done > 1)
             return 0;
     }
@@ -50,7 +49,7 @@ static inline int lods(context *c)
     unsigned size = operand_bytes(c, 0);
     uint64_t value;
     side source;
-    TRY(string_source(c, size, &source));
+    TRY(string_source(c, size, 1, &source));
     TRY(load(c, &source.where, &value));
     write_register(c, RAX, size, value);
     return 0;
@@ -61,8 +60,8 @@ static inline int cmps(context *c)
     unsigned size = operand_bytes(c, 0);
     uint64_t left, right;
     side source, target;
-    TRY(string_target(c, size, 0, &target));
-    TRY(string_source(c, size, &source));
+    TRY(string_target(c, size, 0, 1, &target));
+    TRY(string_source(c, size, 1, &source));
     TRY(load(c, &target.where, &right));
     TRY(load(c, &source.where, &left));
     set_status(c, subtract(left, right, 0, size).flags, STATUS);
@@ -74,7 +73,7 @@ static inline int scas(context *c)
     unsigned size = operand_bytes(c, 0);
     uint64_t right;
     side target;
-    TRY(string_target(c, size, 0, &target));
+    TRY(string_target(c, size, 0, 1, &target));
     TRY(load(c, &target.where, &right));
     set_status(c, subtract(read_register(c, RAX, size), right, 0, size).flags, STATUS);
     return 0;
@@ -89,13 +88,11 @@ static inline int checked_port(context *c, unsigned size, unsigned *port)
 static inline int ins(context *c, uint64_t most)
 {
     unsigned size = operand_bytes(c, 0), port;
-    uint64_t value = 0, count;
+    uint64_t value = 0;
     side target;
     TRY(checked_port(c, size, &port));
-    TRY(string_target(c, size, 1, &target));
-    count = least(most, target.room);
-    if (count > 1 && target.where.part[0].host)
-        TRY(offer_block(c, VMMKIT_EXIT_PORT_BLOCK_IN, port, target.where.part[0].gpa, size, count));
+    TRY(string_target(c, size, 1, most, &target));
+    TRY(offer_port(c, VMMKIT_EXIT_PORT_BLOCK_IN, port, &target, size));
     TRY(device(c, VMMKIT_EXIT_PORT_IN, port, size, &value));
     return store(c, &target.where, value);
 }
@@ -103,13 +100,11 @@ static inline int ins(context *c, uint64_t most)
 static inline int outs(context *c, uint64_t most)
 {
     unsigned size = operand_bytes(c, 1), port;
-    uint64_t value, count;
+    uint64_t value;
     side source;
     TRY(checked_port(c, size, &port));
-    TRY(string_source(c, size, &source));
-    count = least(most, source.room);
-    if (count > 1 && source.where.part[0].host)
-        TRY(offer_block(c, VMMKIT_EXIT_PORT_BLOCK_OUT, port, source.where.part[0].gpa, size, count));
+    TRY(string_source(c, size, most, &source));
+    TRY(offer_port(c, VMMKIT_EXIT_PORT_BLOCK_OUT, port, &source, size));
     TRY(load(c, &source.where, &value));
     return device(c, VMMKIT_EXIT_PORT_OUT, port, size, &value);
 }
@@ -152,9 +147,7 @@ static inline void move_on(context *c, uint64_t count)
 
 static inline uint64_t longest(const context *c, uint64_t count)
 {
-    if (c->cpu->rflags & DF || c->cpu->block_answer)
-        return 1;
-    return least(count, c->batch - c->elements + 1);
+    return c->cpu->block_answer ? 1 : least(count, c->batch - c->elements + 1);
 }
 
 static inline int ended(const context *c)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from vmmkit.insn._flags import DF
 from vmmkit.insn._record import CPU_WORDS, EXIT_KINDS, LOG_CAPACITY, UNSUPPORTED, WORD
 from vmmkit.insn.optable import ROWS, Row
 
@@ -50,6 +51,7 @@ BUDGET, DONE, READ, WRITE, PORT_IN, PORT_OUT, FAULT, HALT, STOP_UNSUPPORTED = ra
 BLOCK_KINDS: Final = range(EXIT_KINDS.index("BLOCK_READ"), EXIT_KINDS.index("STALE"))
 BLOCK_READ, BLOCK_WRITE, PORT_BLOCK_IN, PORT_BLOCK_OUT = BLOCK_KINDS
 
+RFLAGS: Final = WORD["rflags"]
 EXIT_ADDRESS: Final = WORD["exit_address"]
 EXIT_SIZE: Final = WORD["exit_size"]
 EXIT_VALUE: Final = WORD["exit_value"]
@@ -194,10 +196,12 @@ class Context:
     def offer_block(self, kind: int, address: int, ram: int, size: int, count: int) -> None:
         """Stop for `count` elements between a device and RAM at `ram`, if the caller takes blocks.
 
+        Those go upwards in memory; elements that go downwards stay alone.
+
         The answer, how many were done, is not in the log but in `block_answer`: a block is offered
         once for an element, and whatever else the element accesses keeps its ordinals.
         """
-        if not self.blocks:
+        if not self.blocks or self.words[RFLAGS] & DF:
             return
         self.words[BLOCK_RAM] = ram
         self.words[LOG_PENDING] = kind

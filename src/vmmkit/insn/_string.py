@@ -37,7 +37,7 @@ from vmmkit.insn._memory import (
 )
 from vmmkit.insn._record import PREFIX_BITS, WORD
 from vmmkit.insn._segments import DS, ES
-from vmmkit.insn._string_runs import Side, fill_run, locate_side, move_run, run_length
+from vmmkit.insn._string_runs import Side, fill_run, locate_side, move_run, offer_port
 from vmmkit.insn.optable import KINDS
 
 __all__ = ["STRING"]
@@ -52,21 +52,21 @@ MOVING: Final = {KINDS.index("X"): RSI, KINDS.index("Y"): RDI}
 Element = Callable[[Context, int], int]
 
 
-def _source(context: Context, size: int) -> Side:
+def _source(context: Context, size: int, most: int = 1) -> Side:
     segment = context.segment if context.segment >= 0 else DS
-    return locate_side(context, segment, RSI, size, write=False)
+    return locate_side(context, segment, RSI, size, write=False, most=most)
 
 
-def _target(context: Context, size: int, *, write: bool) -> Side:
-    return locate_side(context, ES, RDI, size, write=write)
+def _target(context: Context, size: int, most: int = 1, *, write: bool) -> Side:
+    return locate_side(context, ES, RDI, size, write=write, most=most)
 
 
 def _movs(context: Context, most: int) -> int:
     size = operand_bytes(context, 0)
-    source = _source(context, size)
-    target = _target(context, size, write=True)
-    count = run_length(most, source, target)
-    if count and move_run(context, source, target, size, count):
+    source = _source(context, size, most)
+    target = _target(context, size, most, write=True)
+    count = min(source.run, target.run)
+    if count > 1 and move_run(context, source, target, size, count):
         return count
     context.store(target.span, context.load(source.span))
     return 1
@@ -74,10 +74,9 @@ def _movs(context: Context, most: int) -> int:
 
 def _stos(context: Context, most: int) -> int:
     size = operand_bytes(context, 0)
-    target, value = _target(context, size, write=True), read_register(context, RAX, size)
-    count = run_length(most, target)
-    if count and fill_run(context, target, value, size, count):
-        return count
+    target, value = _target(context, size, most, write=True), read_register(context, RAX, size)
+    if target.run > 1 and fill_run(context, target, value, size):
+        return target.run
     context.store(target.span, value)
     return 1
 
@@ -117,10 +116,8 @@ def _checked_port(context: Context, size: int) -> int:
 def _ins(context: Context, most: int) -> int:
     size = operand_bytes(context, 0)
     port = _checked_port(context, size)
-    target = _target(context, size, write=True)
-    count, where = run_length(most, target), target.span[0]
-    if count and where.piece is not None:
-        context.offer_block(PORT_BLOCK_IN, port, where.gpa, size, count)
+    target = _target(context, size, most, write=True)
+    offer_port(context, PORT_BLOCK_IN, port, target, size)
     context.store(target.span, context.access(PORT_IN, port, size, 0))
     return 1
 
@@ -128,10 +125,8 @@ def _ins(context: Context, most: int) -> int:
 def _outs(context: Context, most: int) -> int:
     size = operand_bytes(context, 1)
     port = _checked_port(context, size)
-    source = _source(context, size)
-    count, where = run_length(most, source), source.span[0]
-    if count and where.piece is not None:
-        context.offer_block(PORT_BLOCK_OUT, port, where.gpa, size, count)
+    source = _source(context, size, most)
+    offer_port(context, PORT_BLOCK_OUT, port, source, size)
     context.access(PORT_OUT, port, size, context.load(source.span))
     return 1
 
@@ -150,8 +145,8 @@ def _move_on(context: Context, count: int) -> None:
 
 
 def _longest(context: Context, count: int) -> int:
-    """How many elements may be done at once: one downwards, or where a block was refused."""
-    if context.words[RFLAGS] & DF or context.words[BLOCK_ANSWER]:
+    """How many elements may be done at once: the next one where its block was refused."""
+    if context.words[BLOCK_ANSWER]:
         return 1
     return min(count, context.batch - context.elements + 1)
 

@@ -3,17 +3,17 @@
 """Several elements of MOVS, STOS, INS and OUTS at once; `csrc/string_runs.c` is the same.
 
 Elements that lie in one page, in one segment and within the address size pass the checks that the
-first of them has passed, and go to the same place. Such a run, upwards, is done in one go where it
-stays in RAM, and is offered to the caller as a block where one side is a device. The result is that
-of one element after the other, overlaps included.
+first of them has passed, and go to the same place. Such a run is done in one go where it stays in
+RAM and, going upwards, is offered to the caller as a block where one side is a device. The result
+is that of one element after the other, overlaps included.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from vmmkit.insn._execute import read_register
-from vmmkit.insn._flags import mask_of
+from vmmkit.insn._execute import RFLAGS, read_register
+from vmmkit.insn._flags import DF, mask_of
 from vmmkit.insn._memory import (
     BLOCK_READ,
     BLOCK_WRITE,
@@ -35,7 +35,7 @@ from vmmkit.insn._segments import (
     locate,
 )
 
-__all__ = ["Side", "fill_run", "locate_side", "move_run", "run_length"]
+__all__ = ["Side", "fill_run", "locate_side", "move_run", "offer_port"]
 
 EXPAND_DOWN: Final = ATTR_S | TYPE_EXPAND_DOWN
 
@@ -44,47 +44,54 @@ class Side(NamedTuple):
     """One memory side of a string instruction at its present element."""
 
     span: Span
-    room: int
-    """Elements from here upwards that one page and segment hold; 0 if the element crosses."""
+    run: int
+    """Elements from here on that may be done at once, 0 when the element stays alone."""
 
 
-def _last_offset(context: Context, segment: int) -> int:
-    """The highest offset that a segment and the address size allow."""
+def _segment_bounds(context: Context, segment: int) -> tuple[int, int]:
+    """The lowest and the highest offset that a segment and the address size allow."""
     last = mask_of(context.address_size)
     if context.mode == 64:
-        return last
+        return 0, last
     start = SEGMENT + 4 * segment
-    attributes = context.words[start + ATTRIBUTES]
+    attributes, limit = context.words[start + ATTRIBUTES], context.words[start + LIMIT]
     if attributes & (EXPAND_DOWN | TYPE_CODE) == EXPAND_DOWN:
-        return min(last, 0xFFFF_FFFF if attributes & ATTR_DB else 0xFFFF)
-    return min(last, context.words[start + LIMIT])
+        return limit + 1, min(last, 0xFFFF_FFFF if attributes & ATTR_DB else 0xFFFF)
+    return 0, min(last, limit)
 
 
-def locate_side(context: Context, segment: int, register: int, size: int, *, write: bool) -> Side:
-    """Check and translate the present element, and see how many more are like it."""
+def _room(context: Context, segment: int, offset: int, gpa: int, size: int) -> int:
+    """Elements from here on, in the direction of DF, that one page and segment hold."""
+    first, last = _segment_bounds(context, segment)
+    if context.words[RFLAGS] & DF:
+        return min(gpa & PAGE - 1, offset - first) // size + 1
+    return min(PAGE - (gpa & PAGE - 1), last - offset + 1) // size
+
+
+def locate_side(
+    context: Context, segment: int, register: int, size: int, *, write: bool, most: int
+) -> Side:
+    """Check and translate the present element, and see how many more, up to `most`, are like it."""
     offset = read_register(context, register, context.address_size)
     span = locate(context, segment, offset, size, write=write)
-    if len(span) > 1:
+    if most < 2 or len(span) > 1:
         return Side(span, 0)
-    in_page = PAGE - (span[0].gpa & PAGE - 1)
-    in_segment = _last_offset(context, segment) - offset + 1
-    return Side(span, min(in_page, in_segment) // size)
+    return Side(span, min(most, _room(context, segment, offset, span[0].gpa, size)))
 
 
-def run_length(most: int, *sides: Side) -> int:
-    """Elements to do at once, 0 when the element stays alone."""
-    count = min(most, *(side.room for side in sides))
-    return count if count > 1 else 0
-
-
-def _copy(source: memoryview, target: memoryview, size: int) -> None:
+def _copy(source: memoryview, target: memoryview, size: int, *, down: bool) -> None:
     """Copy element by element, so that an overlap repeats what has just been written."""
-    for start in range(0, len(source), size):
+    starts = range(0, len(source), size)
+    for start in reversed(starts) if down else starts:
         target[start : start + size] = bytes(source[start : start + size])
 
 
-def _bytes_at(piece: RamPiece, gpa: int, length: int) -> memoryview:
-    return piece.view[gpa - piece.gpa : gpa - piece.gpa + length]
+def _run_bytes(context: Context, piece: RamPiece, gpa: int, size: int, count: int) -> memoryview:
+    """The bytes of a run whose present element is at `gpa`."""
+    start = gpa - piece.gpa
+    if context.words[RFLAGS] & DF:
+        start -= size * (count - 1)
+    return piece.view[start : start + size * count]
 
 
 def move_run(context: Context, source: Side, target: Side, size: int, count: int) -> bool:
@@ -93,12 +100,12 @@ def move_run(context: Context, source: Side, target: Side, size: int, count: int
     if from_.piece is None or to.piece is None:
         _offer_move(context, from_, to, size, count)
         return False
-    read = _bytes_at(from_.piece, from_.gpa, size * count)
-    written = _bytes_at(to.piece, to.gpa, size * count)
-    if from_.piece is to.piece and not from_.gpa < to.gpa < from_.gpa + size * count:
+    read = _run_bytes(context, from_.piece, from_.gpa, size, count)
+    written = _run_bytes(context, to.piece, to.gpa, size, count)
+    if from_.piece is to.piece and abs(from_.gpa - to.gpa) >= size * count:
         written[:] = read
     else:  # an overlap, or perhaps one: two pieces may be the same memory
-        _copy(read, written, size)
+        _copy(read, written, size, down=bool(context.words[RFLAGS] & DF))
     return True
 
 
@@ -112,11 +119,19 @@ def _offer_move(context: Context, from_: Fragment, to: Fragment, size: int, coun
         context.offer_block(BLOCK_READ, from_.gpa, to.gpa, size, count)
 
 
-def fill_run(context: Context, target: Side, value: int, size: int, count: int) -> bool:
-    """Store `value` `count` times in RAM; or offer it; `False` if it was not done."""
+def fill_run(context: Context, target: Side, value: int, size: int) -> bool:
+    """Store `value` all over a run in RAM; or offer it; `False` if it was not done."""
     gpa, _, piece = target.span[0]
     if piece is None:
-        context.offer_block(BLOCK_WRITE, gpa, NO_RAM, size, count)
+        context.offer_block(BLOCK_WRITE, gpa, NO_RAM, size, target.run)
         return False
-    _bytes_at(piece, gpa, size * count)[:] = value.to_bytes(size, "little") * count
+    written = _run_bytes(context, piece, gpa, size, target.run)
+    written[:] = value.to_bytes(size, "little") * target.run
     return True
+
+
+def offer_port(context: Context, kind: int, port: int, ram: Side, size: int) -> None:
+    """Offer a run between a port and RAM."""
+    gpa, _, piece = ram.span[0]
+    if ram.run > 1 and piece is not None:
+        context.offer_block(kind, port, gpa, size, ram.run)
