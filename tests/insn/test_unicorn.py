@@ -115,7 +115,7 @@ def state(rng, found, mode):
     values[3] = DATA + rng.randrange(0x800)
     if mode == 64:
         values[11] = values[3]  # the same operand under REX.B
-    if found.mnemonic in {"MOVS", "STOS"}:
+    if found.mnemonic in STRINGS:
         values[1], values[6] = rng.randrange(4), DATA + 0x800 + rng.randrange(64)
         values[7] = DATA + 0x900 + rng.randrange(64)
     if found.mnemonic in {"JMP", "CALL"} and found.modrm >= 0xC0:
@@ -143,7 +143,7 @@ def test_like_unicorn(engine, mode):
             continue  # a fault, or an address outside of RAM: not comparable here
         if machine.low[CODE:DATA] != code.ljust(DATA - CODE, b"\0"):
             continue  # Unicorn starts an instruction again whose own page it has written to
-        repeated = found.mnemonic in {"MOVS", "STOS"}
+        repeated = found.mnemonic in STRINGS
         try:
             theirs = peer.run(code, values, flags, data, repeated)
         except unicorn.UcError:
