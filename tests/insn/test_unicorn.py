@@ -21,7 +21,7 @@ unicorn = pytest.importorskip("unicorn", reason="Unicorn is in the bench group")
 x86 = pytest.importorskip("unicorn.x86_const")
 
 LEFT_OUT = {
-    *("IN", "OUT", "HLT", "CLI", "STI", "MOVTOSEG"),
+    *("IN", "OUT", "INS", "OUTS", "HLT", "CLI", "STI", "MOVTOSEG"),
     # Unicorn's flat 32-bit segments have selectors of its own.
     "MOVFROMSEG",
 }
@@ -33,6 +33,7 @@ UNICORN_DIFFERS = {
     "RET with a count from 8000": lambda found: found.mnemonic == "RET" and found.immediate < 0,
     # QEMU sign-extends the count; processors do not (SDM vol. 2B, RET).
 }
+STRINGS = {"MOVS", "STOS", "LODS", "CMPS", "SCAS"}
 BRANCHES = {"JCC", "JMP", "CALL", "RET", "LOOP", "LOOPE", "LOOPNE", "JCXZ"}
 IN_CI = settings.get_current_profile_name() == "ci"
 CASES = 4000 if IN_CI else 1000
