@@ -8,6 +8,8 @@
  *   decode.c    _decode.py      flags.c    _flags.py     memory.c   _memory.py
  *   paging.c    _paging.py      segments.c _segments.py  execute.c  _execute.py
  *   control.c   _control.py     string.c   _string.py    run.c      _pure.py
+ *   lock.c      _lock.py        stack.c    _stack.py     exchange.c _exchange.py
+ *   transfer.c  _transfer.py    hints.c    _hints.py
  *
  * Rules: everything works on buffers of the caller; no state between calls, no callback, no
  * inline assembly; unsigned arithmetic. Where Python raises Stop, a function here returns the
@@ -25,12 +27,16 @@
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 #define ATOMIC_LOAD(pointer) __atomic_load_n(pointer, __ATOMIC_RELAXED)
 #define ATOMIC_STORE(pointer, value) __atomic_store_n(pointer, value, __ATOMIC_RELAXED)
+#define COMPARE_AND_SWAP(pointer, old, new) __sync_bool_compare_and_swap(pointer, old, new)
+#define FENCE() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #else
 #define NOINLINE
 #define LIKELY(condition) (condition)
 #define UNLIKELY(condition) (condition)
 #define ATOMIC_LOAD(pointer) (*(pointer))
 #define ATOMIC_STORE(pointer, value) (*(pointer) = (value))
+#define COMPARE_AND_SWAP(pointer, old, new) (*(pointer) == (old) && (*(pointer) = (new), 1))
+#define FENCE() ((void)0)
 #endif
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "guest RAM is little-endian, and this engine reads it as the host does; use VMMKIT_NATIVE=0"
@@ -45,6 +51,8 @@
 
 /* A batch of a repeated instruction is used up; differs from every exit kind. */
 #define BATCH_USED (-1)
+/* RAM changed under a locked instruction; so does this. */
+#define RACE_LOST (-2)
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, RIP_BASE = VMMKIT_LIMIT_RIP_BASE };
 enum { ES, CS, SS, DS, FS, GS, LDTR, TR };
@@ -65,7 +73,7 @@ enum {
     VIP = 1 << 20
 };
 
-enum { UD = 6, NP = 11, STACK_FAULT = 12, GP = 13, PAGE_FAULT = 14 };
+enum { BR = 5, UD = 6, NP = 11, STACK_FAULT = 12, GP = 13, PAGE_FAULT = 14 };
 enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2 };
 enum { READABLE = 1, WRITTEN = 2 };
 
@@ -129,6 +137,8 @@ typedef struct {
     uint64_t elements;
     uint64_t pages; /* translations made by this run of the instruction */
     uint64_t pages_known; /* of which so many were made by an earlier run */
+    uint64_t loaded; /* by read_target, from memory: what a locked store expects to find */
+    unsigned locked;
     uint8_t code[16];
     unsigned code_length;
     unsigned shadow;

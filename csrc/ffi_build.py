@@ -27,9 +27,14 @@ SOURCES = (
     "memory.c",
     "paging.c",
     "segments.c",
+    "lock.c",
     "execute.c",
+    "stack.c",
     "control.c",
     "string.c",
+    "exchange.c",
+    "transfer.c",
+    "hints.c",
     "run.c",
 )
 

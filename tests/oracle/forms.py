@@ -30,7 +30,8 @@ from oracle.native import (
 )
 from vmmkit.errors import DecodeError, DecodeReason
 from vmmkit.insn import RIP_BASE, Instruction, Prefixes, decode
-from vmmkit.insn.optable import KINDS, OPS, ROWS
+from vmmkit.insn._pure import EXECUTE as HANDLERS
+from vmmkit.insn.optable import ATTRIBUTES, KINDS, OPS, ROWS
 
 MODES: Final = (16, 32, 64)
 ES, CS, SS, DS, FS, GS = range(6)
@@ -108,6 +109,7 @@ STRINGS: Final = frozenset({"MOVS", "STOS", "LODS", "CMPS", "SCAS", "INS", "OUTS
 FLAGS_ON_STACK: Final = ("PUSHF", "POPF", "IRET")
 
 STATUS, DF = 0x8D5, 0x400
+MODRM: Final = 1 << ATTRIBUTES.index("modrm")
 
 
 class Form(NamedTuple):
@@ -123,6 +125,8 @@ class Form(NamedTuple):
     """How many opcodes from `opcode` on the row covers."""
     digit: int | None
     """ModRM.reg, when it is part of the opcode."""
+    rm: int | None
+    """ModRM.rm, when it is part of the opcode as well; ModRM.mod is 3 then."""
     modrm: bool
 
 
@@ -137,25 +141,31 @@ class Trial(NamedTuple):
 
 def _form(number: int) -> Form:
     row = ROWS[number]
-    tokens = row.text.split()
-    mnemonic = OPS[row.op]
-    encoding = tokens[: tokens.index(mnemonic)]
-    prefix, opcode, spread, digit = b"", b"", 1, None
+    encoding = row.encoding.split()
+    prefix, opcode, spread = b"", b"", 1
+    digit: int | None = None
+    rm: int | None = None
     if encoding[0] in {"NP", "66", "F3", "F2"} and len(encoding) > 1:
         mandatory = encoding.pop(0)
         prefix = b"" if mandatory == "NP" else bytes.fromhex(mandatory)
     for token in encoding:
         if token.startswith("/"):
-            digit = int(token[1:])
+            digit, rm = int(token[1]), int(token[3]) if token[2:] else None
             continue
         text, _, low = token.partition("+")
         opcode += bytes.fromhex(text)
         spread = {"": 1, "r": 8, "cc": 16}[low]
-    return Form(number, row.text, mnemonic, prefix, opcode, spread, digit, bool(row.modrm))
+    modrm = bool(row.flags & MODRM)
+    return Form(number, row.text, OPS[row.op], prefix, opcode, spread, digit, rm, modrm)
+
+
+def _is_tried(number: int) -> bool:
+    """Whether the engines execute the row; VEX and EVEX are not made here."""
+    return HANDLERS[number] is not None and not ROWS[number].encoding.startswith(("VEX", "EVEX"))
 
 
 # The first two rows stand for bytes that are no instruction.
-FORMS: Final = tuple(_form(number) for number in range(2, len(ROWS)))
+FORMS: Final = tuple(_form(number) for number in range(2, len(ROWS)) if _is_tried(number))
 
 
 def _prefixes(rng: Random, form: Form, mode: int) -> bytes:
@@ -183,7 +193,8 @@ def _opcode(rng: Random, form: Form) -> bytes:
     modrm = b""
     if form.modrm:
         reg = rng.randrange(8) if form.digit is None else form.digit
-        modrm = bytes([rng.randrange(256) & 0xC7 | reg << 3])
+        rest = rng.randrange(256) & 0xC7 if form.rm is None else 0xC0 | form.rm
+        modrm = bytes([rest | reg << 3])
     return opcode + modrm + _tail(rng)
 
 

@@ -15,6 +15,7 @@ its RAM fragments, so that a replayed read-modify-write still finds the RAM as i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from vmmkit.insn._record import CPU_WORDS, EXIT_KINDS, LOG_CAPACITY, UNSUPPORTED, WORD
@@ -194,14 +195,20 @@ class Context:
 
     def store(self, span: Span, value: int) -> None:
         """Store to a located span, device fragments first."""
-        shift, in_ram = 0, []
-        for fragment in span:
-            part = value >> shift & ((1 << 8 * fragment.size) - 1)
-            shift += 8 * fragment.size
-            if fragment.piece is None:
-                _device_store(self, fragment.gpa, fragment.size, part)
-            else:
-                in_ram.append((fragment, fragment.piece, part))
+        self.store_all(((span, value),))
+
+    def store_all(self, stores: Iterable[tuple[Span, int]]) -> None:
+        """Store to several located spans, device fragments of all of them first."""
+        in_ram = []
+        for span, value in stores:
+            shift = 0
+            for fragment in span:
+                part = value >> shift & ((1 << 8 * fragment.size) - 1)
+                shift += 8 * fragment.size
+                if fragment.piece is None:
+                    _device_store(self, fragment.gpa, fragment.size, part)
+                else:
+                    in_ram.append((fragment, fragment.piece, part))
         for fragment, piece, part in in_ram:
             offset = fragment.gpa - piece.gpa
             piece.view[offset : offset + fragment.size] = part.to_bytes(fragment.size, "little")

@@ -13,9 +13,12 @@ from typing import Final
 
 from vmmkit.insn._control import CONTROL
 from vmmkit.insn._decode import decode_fields
-from vmmkit.insn._decode_checks import FAIL_INVALID, FAIL_UNKNOWN, TRUNCATED
+from vmmkit.insn._decode_checks import FAIL_INVALID, FAIL_UNKNOWN, FLAG_LOCK, TRUNCATED
+from vmmkit.insn._exchange import EXCHANGE
 from vmmkit.insn._execute import MOVES, RIP, Handler
 from vmmkit.insn._flags import mask_of
+from vmmkit.insn._hints import HINTS
+from vmmkit.insn._lock import exclusive
 from vmmkit.insn._memory import (
     BUDGET,
     DONE,
@@ -42,8 +45,10 @@ from vmmkit.insn._record import (
 )
 from vmmkit.insn._segments import BASE, CS, GP, SEGMENT, UD, begin_mode, is_canonical
 from vmmkit.insn._segments import LIMIT as SEGMENT_LIMIT
+from vmmkit.insn._stack import STACK
 from vmmkit.insn._string import STRING
-from vmmkit.insn.optable import NO_FEATURE, OPS, ROW_WITHOUT, ROWS
+from vmmkit.insn._transfer import TRANSFER
+from vmmkit.insn.optable import NO_FEATURE, OPS, ROW_WITHOUT, ROWS, Row
 
 __all__ = ["EXECUTE", "NAME", "Core", "decode"]
 
@@ -69,8 +74,23 @@ ALL_ONES: Final = (1 << 64) - 1
 LARGEST_BUDGET: Final = (1 << 63) - 1
 CACHE_CAPACITY: Final = 4096
 
-_HANDLERS: Final[dict[str, Handler]] = {**MOVES, **CONTROL, **STRING}
-EXECUTE: Final[tuple[Handler | None, ...]] = tuple(_HANDLERS.get(OPS[row.op]) for row in ROWS)
+_HANDLERS: Final[dict[str, Handler]] = {
+    **MOVES,
+    **STACK,
+    **CONTROL,
+    **STRING,
+    **EXCHANGE,
+    **TRANSFER,
+    **HINTS,
+}
+
+
+def _handler(row: Row) -> Handler | None:
+    handler = _HANDLERS.get(OPS[row.op])
+    return exclusive(handler) if handler is not None and row.flags & FLAG_LOCK else handler
+
+
+EXECUTE: Final[tuple[Handler | None, ...]] = tuple(_handler(row) for row in ROWS)
 
 decode = decode_fields
 
