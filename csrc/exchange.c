@@ -32,7 +32,8 @@ static inline int execute_cmpxchg(context *c)
     TRY(read_target(c, &where, size, &found));
     TRY(read_target(c, &source, size, &desired));
     flags = subtract(read_register(c, RAX, size), found, 0, size).flags;
-    TRY(write_target(c, &where, size, flags & ZF ? desired : found));
+    if (flags & ZF || where.reg < 0)
+        TRY(write_target(c, &where, size, flags & ZF ? desired : found));
     if (!(flags & ZF))
         write_register(c, RAX, size, found);
     set_status(c, flags, STATUS);

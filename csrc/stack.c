@@ -145,8 +145,7 @@ static NOINLINE int execute_popa(context *c)
     unsigned size = c->insn.operand_size;
     stack_store frame[8];
     for (unsigned i = 8; i-- > 0;)
-        if (i != RSP)
-            TRY(stack_slot(c, RSP, (7 - i) * size, &frame[i].where));
+        TRY(stack_slot(c, RSP, (7 - i) * size, &frame[i].where));
     for (unsigned i = 8; i-- > 0;)
         if (i != RSP)
             TRY(load(c, &frame[i].where, &frame[i].value));

@@ -105,6 +105,9 @@ LEGACY: Final = {
 }
 LIKELIHOOD: Final = {"66": 0.25, "67": 0.15, "segment": 0.2, "repeat": 0.06, "lock": 0.08}
 STRINGS: Final = frozenset({"MOVS", "STOS", "LODS", "CMPS", "SCAS", "INS", "OUTS"})
+PUSHES_ESP: Final = frozenset({"PUSHA", "ENTER"})
+# Some processors read no ModRM byte of these.
+UNDEFINED: Final = frozenset({"UD0", "UD1"})
 # TF would be seen, or changed, by these: they run up to the jump behind them instead.
 FLAGS_ON_STACK: Final = ("PUSHF", "POPF", "IRET")
 
@@ -206,7 +209,7 @@ def _instruction(rng: Random, form: Form, mode: int) -> tuple[bytes, Instruction
         insn = decode(code, mode)
     except DecodeError as error:
         # Whether "no instruction" or "too long" is said first is the processor's own affair.
-        invalid = error.reason is DecodeReason.INVALID or form.mnemonic == "INVALID"
+        invalid = error.reason is DecodeReason.INVALID or form.mnemonic in {"INVALID", *UNDEFINED}
         unsure = error.reason is DecodeReason.UNKNOWN or (invalid and len(prefixes) > 4)
         return None if unsure else (code, None)
     return (code[: insn.length], insn) if insn.row == form.row else None
@@ -388,6 +391,19 @@ def _point_registers(state: _State, form: Form, insn: Instruction | None) -> Non
         state.point(RDI, width, ES)
     if form.mnemonic in STRINGS or form.mnemonic.startswith("LOOP") or state.rng.random() < 0.2:
         state.set(RCX, width, state.rng.randrange(12))
+    if form.mnemonic == "POPF":
+        _calm(state)
+
+
+def _calm(state: _State) -> None:
+    """Let POPF find no TF, and no AC: the oracle's own code would feel that."""
+    width = state.stack_width()
+    top = state.base(SS) + (state.gpr[RSP] & (1 << 8 * width) - 1)
+    if CODE - 8 < top < CODE + PAGE:
+        state.set(RSP, width, DATA - state.base(SS))
+        top = DATA
+    state.poke(top + 1, bytes([state.rng.getrandbits(8) & 0xFE]))
+    state.poke(top + 2, bytes([state.rng.getrandbits(8) & 0xFB]))
 
 
 def _narrow(state: _State, insn: Instruction | None) -> bool:
@@ -409,6 +425,7 @@ def _names_esp(insn: Instruction) -> bool:
         or ("Z" in kinds and insn.opcode & 7 == RSP)
         or ("G" in kinds and insn.modrm >> 3 & 7 == RSP)
         or (insn.modrm >= 0xC0 and insn.modrm & 7 == RSP)
+        or (OPS[ROWS[insn.row].op] in PUSHES_ESP and insn.operand_size == 4)
     )
 
 
@@ -420,7 +437,8 @@ def trial(rng: Random, form: Form, mode: int, image: bytes) -> Trial | None:
     code, insn = made
     state = _State(rng, mode, image)
     single_step = _traps(form, insn)
-    linear = _slot(rng, code, insn if single_step else None)
+    may_cross = single_step and form.mnemonic not in UNDEFINED
+    linear = _slot(rng, code, insn if may_cross else None)
     rip = linear - state.base(CS)
     _point_registers(state, form, insn)
     if insn is not None and insn.memory_size:

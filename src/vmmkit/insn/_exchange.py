@@ -58,7 +58,8 @@ def _cmpxchg(context: Context) -> None:
     if flags & ZF:
         write_target(context, where, size, read_target(context, source, size))
     else:
-        write_target(context, where, size, found)
+        if not isinstance(where, int):  # processors leave a register's upper half as it was
+            write_target(context, where, size, found)
         write_register(context, RAX, size, found)
     set_status(context, flags)
 

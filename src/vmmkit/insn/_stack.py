@@ -150,12 +150,12 @@ def _pusha(context: Context) -> None:
 
 
 def _popa(context: Context) -> None:
+    """rSP's slot is checked like the others and then passed over."""
     size = context.operand_size
-    frame = [
-        (number, _stack_slot(context, RSP, (7 - number) * size))
-        for number in (7, 6, 5, 3, 2, 1, 0)  # rSP's slot is passed over
-    ]
-    values = [(number, context.load(span)) for number, span in frame]
+    frame = [_stack_slot(context, RSP, number * size) for number in range(8)]
+    numbers = (7, 6, 5, RSP, 3, 2, 1, 0)
+    slots = [slot for slot in zip(numbers, frame, strict=True) if slot[0] != RSP]
+    values = [(number, context.load(span)) for number, span in slots]
     context.words[RSP] = move_stack(context, 8 * size)
     for number, value in values:
         write_register(context, number, size, value)
