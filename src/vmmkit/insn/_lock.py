@@ -2,19 +2,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Locked instructions of the pure engine; `csrc/lock.c` does the same by compare-and-swap.
 
-One lock serves every vCPU of the process: it keeps locked instructions of pure engines apart from
-each other (SDM vol. 3A, "Locked Atomic Operations"). Plain stores of other vCPUs are not kept out,
-and neither is anything the native engine does. A locked instruction at a device is a read and a
-write, with whatever other vCPUs do in between.
+One lock serves every vCPU of the process (SDM vol. 3A, "Locked Atomic Operations"). A locked
+instruction holds it from load to store, and every plain store takes it too: a spinlock is released
+by one, which must not fall between the two halves of another vCPU's XCHG. What the native engine
+does to the same RAM is not kept out. A locked instruction at a device is a read and a write, with
+whatever other vCPUs do in between.
 """
 
 from __future__ import annotations
 
-import threading
 from typing import Final
 
 from vmmkit.insn._execute import Handler
-from vmmkit.insn._memory import Context
+from vmmkit.insn._memory import RAM_LOCK, Context
 from vmmkit.insn._record import PREFIX_BITS
 from vmmkit.insn.optable import OPS
 
@@ -22,8 +22,6 @@ __all__ = ["exclusive"]
 
 LOCK: Final = PREFIX_BITS["LOCK"]
 XCHG: Final = OPS.index("XCHG")
-
-_bus: Final = threading.Lock()
 
 
 def exclusive(handler: Handler) -> Handler:
@@ -33,7 +31,7 @@ def exclusive(handler: Handler) -> Handler:
         implied = context.row.op == XCHG and context.modrm < 0xC0
         if not (implied or context.prefixes & LOCK):
             return handler(context)
-        with _bus:
+        with RAM_LOCK:
             return handler(context)
 
     return execute

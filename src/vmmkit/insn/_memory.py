@@ -15,6 +15,7 @@ its RAM fragments, so that a replayed read-modify-write still finds the RAM as i
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -29,6 +30,7 @@ __all__ = [
     "PAGE",
     "PORT_IN",
     "PORT_OUT",
+    "RAM_LOCK",
     "READ",
     "WRITE",
     "Context",
@@ -50,6 +52,10 @@ EXIT_VALUE: Final = WORD["exit_value"]
 LOG_PENDING: Final = WORD["log_pending"]
 LOG_COUNT: Final = WORD["log_count"]
 LOG_VALUE: Final = WORD["log_value"]
+
+
+RAM_LOCK: Final = threading.RLock()
+"""Held by every store to RAM, and by a locked instruction from its load to its store."""
 
 
 class Stop(Exception):  # noqa: N818 - control flow inside the engine, never seen outside
@@ -209,9 +215,10 @@ class Context:
                     _device_store(self, fragment.gpa, fragment.size, part)
                 else:
                     in_ram.append((fragment, fragment.piece, part))
-        for fragment, piece, part in in_ram:
-            offset = fragment.gpa - piece.gpa
-            piece.view[offset : offset + fragment.size] = part.to_bytes(fragment.size, "little")
+        with RAM_LOCK:
+            for fragment, piece, part in in_ram:
+                offset = fragment.gpa - piece.gpa
+                piece.view[offset : offset + fragment.size] = part.to_bytes(fragment.size, "little")
 
     def fragment(self, gpa: int, size: int, *, write: bool) -> Fragment:
         """Classify a range within one page; ROM is RAM for reads and a device for writes."""

@@ -174,7 +174,7 @@ class Core:
         wrap = (1 << 64 if context.mode == 64 else 1 << 32) - 1
         while len(context.code) < MAX_LENGTH and self._fields() == TRUNCATED:
             length = len(context.code)
-            rip = words[RIP] + length & wrap
+            rip = words[RIP] + length & wrap if length else words[RIP]
             context.code += _fetch_page(context, rip, MAX_LENGTH - length)
         # The answers so far were for the page tables on the way to the code.
         context.forget_accesses()
