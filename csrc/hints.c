@@ -4,8 +4,10 @@
 
 static inline int flush_line(context *c)
 {
-    target where;
-    return locate_target(c, 0, &where);
+    uint64_t linear;
+    span where;
+    TRY(flushed_address(c, c->insn.segment, effective_address(c, NULL), &linear));
+    return locate_linear(c, linear, 1, 0, &where);
 }
 
 static NOINLINE int execute_hint(context *c, unsigned op)

@@ -65,7 +65,9 @@ def test_the_display_may_lie_in_the_new_frame(engine):
 
 def test_a_shifted_display_sees_parts_of_pushed_values(engine):
     """rBP three bytes above rSP: each entry straddles two slots."""
-    machine = Machine(engine, "long", "c8000003", {"rbp": STACK + 3, (STACK, 8): 0x8877665544332211})
+    machine = Machine(
+        engine, "long", "c8000003", {"rbp": STACK + 3, (STACK, 8): 0x8877665544332211}
+    )
     machine.step()
     first = machine.peek(STACK - 8, 8)
     assert first == STACK + 3

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmmkit.insn._execute import Handler, target
+from vmmkit.insn._execute import Handler, effective_address
 from vmmkit.insn._memory import Context
-from vmmkit.insn._segments import UD
+from vmmkit.insn._paging import locate_linear
+from vmmkit.insn._segments import UD, flushed_address
 
 __all__ = ["HINTS"]
 
@@ -33,7 +34,8 @@ def _ignore(_context: Context) -> None:
 
 def _flush_line(context: Context) -> None:
     """Checks like a load of a byte; no device has a line to write back."""
-    target(context, 0)
+    linear = flushed_address(context, context.segment, effective_address(context))
+    locate_linear(context, linear, 1, 0)
 
 
 def _undefined(context: Context) -> None:

@@ -150,7 +150,7 @@ def _pusha(context: Context) -> None:
 
 
 def _popa(context: Context) -> None:
-    """rSP's slot is checked like the others and then passed over."""
+    """The slot of rSP is checked like the others and then passed over."""
     size = context.operand_size
     frame = [_stack_slot(context, RSP, number * size) for number in range(8)]
     numbers = (7, 6, 5, RSP, 3, 2, 1, 0)
