@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from insn.machine import DATA, Machine
-from vmmkit.insn import Halt
+from insn.machine import CR0_PG, DATA, Machine, check_case
+from vmmkit.insn import Cpu, Done, Halt, Read, Write
 
 COUNT = {"native": 200_001, "pure": 801}
 BUDGET = 1 << 40
@@ -123,3 +123,27 @@ def test_a_crossing_operand_still_adds(engine):
         machine = Machine(engine, "long", "f0ff03", {"rbx": start, (start, 4): 0xFFFF})
         machine.step()
         assert machine.peek(start, 4) == 0x1_0000
+
+
+def test_half_at_a_device(engine):
+    """A read and a write there, and the half in RAM behind it."""
+    before = {"rbx": 0x7FFE, "rax": 0x1_0001, (0x7FFE, 2): 5}
+    accesses = [Read(0x8000, 2), Write(0x8000, 2, 8)]
+    check_case(engine, "pm32", "f00103", before, {(0x7FFE, 2): 6}, "P", [7], accesses)
+
+
+@pytest.mark.parametrize("shift", [0, 1, 4, 8])
+def test_buffers_that_are_not_aligned(engine, shift):
+    """They cost atomicity, never a byte beyond them."""
+    ram = memoryview(bytearray(0x2000 + 16))[shift : shift + 0x2000]
+    cpu = Cpu([(0, ram)], engine=engine)
+    code = bytes.fromhex("f0ff03 f0fe4304 f0480fc70e")
+    ram[0x1000 : 0x1000 + len(code)] = code
+    cpu.state.enter_long_mode(0x1000, 0)
+    cpu.state.cr0 &= ~CR0_PG
+    for place in (0, 1, 3, 5, 0xFF9, 0x1FF8):
+        cpu.state.rip, cpu.state.rbx, cpu.state.rsi = 0x1000, place, 0x1FF0
+        before = int.from_bytes(ram[place : place + 5], "little")
+        assert [type(cpu.step()) for _ in range(3)] == [Done] * 3
+        after = int.from_bytes(ram[place : place + 5], "little")
+        assert after == before + 1 + (1 << 32)
