@@ -29,7 +29,9 @@ SOURCES = (
     "page_modes.c",
     "paging.c",
     "segments.c",
+    "lock.c",
     "execute.c",
+    "stack.c",
     "control.c",
     "string_runs.c",
     "string.c",
@@ -40,6 +42,9 @@ SOURCES = (
     "bit_instructions.c",
     "flag_moves.c",
     "decimal.c",
+    "exchange.c",
+    "transfer.c",
+    "hints.c",
     "run.c",
 )
 

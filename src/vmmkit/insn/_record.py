@@ -39,7 +39,7 @@ __all__ = [
 
 MAX_LENGTH: Final = 15  # SDM vol. 2A, "Instruction Format": longer instructions are refused
 LOG_CAPACITY: Final = 64
-PAGE_CAPACITY: Final = 16
+PAGE_CAPACITY: Final = 68  # ENTER with 31 levels makes up to 66 translations
 
 SEGMENT_NAMES: Final = ("es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr")
 SEGMENT_FIELDS: Final = ("selector", "base", "limit", "attributes")
