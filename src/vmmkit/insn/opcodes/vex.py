@@ -323,7 +323,8 @@ INTEGER: Final[Rows] = (
     *_family("66.0F38.W1", "Vx Hx Wx", "B4 VPMADD52LUQ", "B5 VPMADD52HUQ"),
 )
 
-# A gather has as many elements as its destination holds, or half as many 8-byte indices (`h`).
+# `vm32` and `vm64` say how wide an index is; an element is as wide as the memory operand's type,
+# and there are as many as the destination holds: half a vector with 8-byte indices to 4-byte data.
 GATHERS: Final[Rows] = (
     *_family("66.0F38.W0", "Vx md Hx", "90 VPGATHERDD", "92 VGATHERDPS", attributes="vm32 uniq"),
     *_family("66.0F38.W1", "Vx mq Hx", "90 VPGATHERDQ", "92 VGATHERDPD", attributes="vm32 uniq"),
@@ -379,18 +380,29 @@ OPMASKS: Final[Rows] = (
     *_expand(MASK_SHIFTS[1], "K* k* Ib", "reg", "31 KSHIFTR", "33 KSHIFTL"),
 )
 
+TILE_PRODUCTS: Final = (
+    ("F3.0F38.W0 5C", "TDPBF16PS"),
+    ("F2.0F38.W0 5C", "TDPFP16PS"),
+    ("NP.0F38.W0 5E", "TDPBUUD"),
+    ("66.0F38.W0 5E", "TDPBUSD"),
+    ("F3.0F38.W0 5E", "TDPBSUD"),
+    ("F2.0F38.W0 5E", "TDPBSSD"),
+    ("NP.0F38.W0 6C", "TCMMRLFP16PS"),
+    ("66.0F38.W0 6C", "TCMMIMFP16PS"),
+)
+
 TILES: Final[Rows] = (
     ("VEX.128.NP.0F38.W0 49 /0", "LDTILECFG", "MQ", "o64 r"),
     ("VEX.128.66.0F38.W0 49 /0", "STTILECFG", "MQ", "o64"),
     ("VEX.128.NP.0F38.W0 49 /0:0", "TILERELEASE", "", "o64"),
-    ("VEX.128.F2.0F38.W0 49 /r:0", "TILEZERO", "t", "o64"),
-    ("VEX.128.F2.0F38.W0 4B", "TILELOADD", "t M", "o64 sib"),
-    ("VEX.128.66.0F38.W0 4B", "TILELOADDT1", "t M", "o64 sib"),
-    ("VEX.128.F3.0F38.W0 4B", "TILESTORED", "M t", "o64 sib"),
-    *_family("128.F3.0F38.W0", "t u v", "5C TDPBF16PS", "5E TDPBSUD", attributes="o64 uniq"),
-    *_family("128.F2.0F38.W0", "t u v", "5C TDPFP16PS", "5E TDPBSSD", attributes="o64 uniq"),
-    *_family("128.66.0F38.W0", "t u v", "5E TDPBUSD", "6C TCMMIMFP16PS", attributes="o64 uniq"),
-    *_family("128.NP.0F38.W0", "t u v", "5E TDPBUUD", "6C TCMMRLFP16PS", attributes="o64 uniq"),
+    *((f"VEX.128.F2.0F38.W0 49 /{tile}:0", "TILEZERO", "t", "o64") for tile in range(8)),
+    ("VEX.128.F2.0F38.W0 4B", "TILELOADD", "t M", "o64 sibmem"),
+    ("VEX.128.66.0F38.W0 4B", "TILELOADDT1", "t M", "o64 sibmem"),
+    ("VEX.128.F3.0F38.W0 4B", "TILESTORED", "M t", "o64 sibmem"),
+    *(
+        (f"VEX.128.{fields}", mnemonic, "t u v", "o64 reg uniq")
+        for fields, mnemonic in TILE_PRODUCTS
+    ),
 )
 
 ROWS: Final[Rows] = (
