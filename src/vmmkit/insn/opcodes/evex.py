@@ -437,7 +437,7 @@ MASKS: Final[Rows] = (
 HALVING: Final = (("30", "WB", "h"), ("33", "DW", "h"), ("35", "QD", "h"))
 QUARTERING: Final = (("31", "DB", "f"), ("34", "QW", "f"))
 NARROWING: Final = (*HALVING, *QUARTERING, ("32", "QB", "e"))
-# The opcode of the plain truncation less this one is that of the saturating ones.
+# How far below the opcode of the truncating form those of the saturating forms lie.
 SATURATION: Final = ((0x00, "VPMOV"), (0x10, "VPMOVS"), (0x20, "VPMOVUS"))
 
 WIDTH_CHANGES: Final[Rows] = (
@@ -481,7 +481,7 @@ LANES: Final[Rows] = (
     *_family("512.66.0F3A.W1", "WO Vx Ib", "kz", "1B VEXTRACTF64X4", "3B VEXTRACTI64X4"),
 )
 
-# Memory holds up to a whole vector, yet disp8 counts elements (`N1` to `N8`).
+# Up to a whole vector in memory, yet disp8 counts elements: `N1` to `N8` say of how many bytes.
 PACKING: Final[Rows] = (
     *_family("66.0F38.W0", "Vx Wx", "kz N1", "62 VPEXPANDB"),
     *_family("66.0F38.W1", "Vx Wx", "kz N2", "62 VPEXPANDW"),
@@ -500,6 +500,7 @@ GATHER_PREFETCHES: Final = (
     ("/6", "VSCATTERPF1"),
 )
 
+# `vm32` and `vm64` say how wide an index is; data are as many as V holds, of the type of `m`.
 GATHERS: Final[Rows] = (
     *_family("66.0F38.W0", "Vx md", "k! vm32 uniq", "90 VPGATHERDD", "92 VGATHERDPS"),
     *_family("66.0F38.W1", "Vx mq", "k! vm32 uniq", "90 VPGATHERDQ", "92 VGATHERDPD"),
