@@ -28,7 +28,7 @@ static inline unsigned rm_number(const decoder *d)
 
 static inline int kind_refuses(const decoder *d, unsigned kind)
 {
-    unsigned reg = reg_number(d);
+    unsigned reg = kind == VMMKIT_KIND_S ? reg_number(d) & 7 : reg_number(d);
     return reg >= reg_limits[kind] || (d->out->modrm >= 0xC0 && rm_number(d) >= rm_limits[kind]) ||
            d->out->vvvv >= vvvv_limits[kind] ||
            (kind == VMMKIT_KIND_C && !(CONTROL_REGISTERS >> reg & 1));
@@ -55,7 +55,8 @@ static int check_evex(const decoder *d)
                   (opmask && !(flags & VMMKIT_FLAG_MASKING)) ||
                   (!opmask && flags & VMMKIT_FLAG_MASKED) ||
                   (zeroing && !(flags & VMMKIT_FLAG_ZEROING && opmask)) ||
-                  (zeroing && memory && d->row->memory == 0);
+                  (zeroing && memory && d->row->memory == 0) ||
+                  (d->row->kinds[0] == VMMKIT_KIND_G && d->out->rex & VMMKIT_REX_R4);
     return refused ? VMMKIT_DECODE_INVALID : 0;
 }
 
@@ -77,8 +78,11 @@ static NOINLINE int check_vector(decoder *d)
     unsigned spare = flags & VMMKIT_FLAG_VSIB ? out->vvvv & 15 : out->vvvv;
     if (!(flags & VMMKIT_FLAG_VVVV) && spare)
         return VMMKIT_DECODE_INVALID;
-    if (out->mode != 64)
+    if (out->mode != 64) {
+        if (out->vvvv & 16)
+            return VMMKIT_DECODE_INVALID;
         out->vvvv &= 7;
+    }
     if (out->prefixes & VMMKIT_PREFIX_EVEX)
         TRY(check_evex(d));
     if (flags & VMMKIT_FLAG_UNIQ && !unique(d))

@@ -140,7 +140,7 @@ def arrays() -> str:
     rows = [
         (
             *(row.op, row.kinds, row.types, row.flags, row.access, row.memory),
-            *((*row.types, 0)[row.memory], row.immediates, row.broadcast),
+            *((*row.types, 0)[row.memory], row.immediates, row.broadcast, row.disp8),
         )
         for row in tables.rows
     ]
@@ -148,12 +148,13 @@ def arrays() -> str:
         "uint16_t op;",
         "uint8_t kinds[4];",
         "uint8_t types[4];",
-        "uint16_t flags;",
+        "uint32_t flags;",
         "uint8_t access;",
         "uint8_t memory;",
         "uint8_t memory_type;",
         "uint8_t immediates[2];",
         "uint8_t broadcast;",
+        "uint8_t disp8;",
     ]
     digest = TABLE["digest"](RECORD["layout"]())
     types, kinds = len(TABLE["TYPES"]), len(TABLE["KINDS"])

@@ -262,6 +262,8 @@ class Decoder:
             return self.mandatory_prefix()
         if selector == 3:
             return self.rex >> 3 & 1
+        if selector == 7 and self.prefixes & VEX:
+            return self.length  # VZEROUPPER has no ModRM
         self.take_modrm()
         if selector == 4:
             return self.modrm >> 3 & 7
@@ -308,7 +310,7 @@ class Decoder:
             self.take_address_32()
         if self.prefixes & EVEX and self.modrm >> 6 == 1:
             # SDM vol. 2A, "EVEX Encoding of Displacement": disp8 counts whole operands.
-            self.displacement *= self.memory_size()
+            self.displacement *= self.row.disp8 or self.memory_size()
 
     def take_address_16(self) -> None:
         """Take a displacement of 16-bit addressing."""
@@ -402,10 +404,10 @@ class Decoder:
         if self.prefixes & LOCK and not (row.flags & FLAG_LOCK and access & 2):
             raise DecodeStop(FAIL_INVALID)  # SDM vol. 2A, LOCK: only on a memory destination
         vector = self.prefixes & (VEX | EVEX)
-        if row.flags & FLAG_LIMITED:
-            check_registers(self)
         if vector:
             check_vector(self)
+        if row.flags & FLAG_LIMITED:
+            check_registers(self)
         if not (in_memory or row.flags & FLAG_SEG):
             self.segment = -1  # an override without anything to override
         return (

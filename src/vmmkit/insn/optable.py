@@ -161,6 +161,7 @@ IMPLIED: Final = {
     "k!": ("masking", "masked"),
     "er": ("sae",),
 }
+DISP8: Final = {"N1": 1, "N2": 2, "N4": 4, "N8": 8}
 ACCESS: Final = {"n": 0, "r": 1, "w": 2, "rw": 3}
 LEGACY_MAPS: Final = {"": 0, "0F": 1, "0F38": 2, "0F3A": 3}
 VEX_MAPS: Final = {"0F": 4, "0F38": 5, "0F3A": 6}
@@ -202,6 +203,7 @@ class Row(NamedTuple):
     memory: int  #: place of the memory operand among `kinds`, 4 without one
     immediates: tuple[int, int]  #: types of the immediates that follow, 0 for none
     broadcast: int  #: bytes of an element that EVEX.b broadcasts, 0 when it may not
+    disp8: int  #: bytes that a compressed displacement counts, 0 for the memory operand's size
     map: int
     text: str
     encoding: str
@@ -292,6 +294,7 @@ def _row(mnemonic: str, operand_text: str, encoding: str, attributes: list[str])
         memory=memory,
         immediates=_immediate_types(kinds, types),
         broadcast=broadcast[0] if broadcast else 0,
+        disp8=DISP8.get(attributes[-1], 0) if attributes else 0,
         map=0,
         text=f"{encoding} {mnemonic} {operand_text}".strip(),
         encoding=encoding,

@@ -3,7 +3,8 @@
 """Opcode rows of MMX, SSE to SSE4.2, SSE4a, AES, PCLMULQDQ, SHA and GFNI without VEX or EVEX.
 
 Here too are the reserved-NOP ranges 0F 0D and 0F 18 to 0F 1F (SDM vol. 2D, "Opcode Map"), less
-the hints and the CET and MPX instructions that have been given a place in them.
+the hints and the CET instructions that have been given a place in them; those of MPX are no-ops,
+as on every processor without it.
 
 MOVD, PINSRD and PEXTRD move 8 bytes with REX.W, where the SDM calls them MOVQ, PINSRQ and PEXTRQ.
 """

@@ -3,7 +3,7 @@
 """Opcode rows of the system instructions without VEX or EVEX.
 
 Privileged instructions and what stands beside them: descriptor tables, control and debug
-registers, MSRs, system calls, far transfers, interrupts, state saving (XSAVE family), CET, MPX,
+registers, MSRs, system calls, far transfers, interrupts, state saving (XSAVE family), CET,
 TSX, SGX, VMX, SMX, SVM, TDX, key locker, user interrupts, enqueue and direct stores, waits.
 
 Where REX.W changes only the width of what is transferred, the SDM's second name (`FXSAVE64`,
@@ -144,10 +144,10 @@ ROWS: Final = (
     ("0F 00 /4", "VERR", "Ew", "r"),
     ("0F 00 /5", "VERW", "Ew", "r"),
     ("F2 0F 00 /6", "LKGS", "Ew", "r o64"),
-    ("0F 01 /0", "SGDT", "Ms", ""),
-    ("0F 01 /1", "SIDT", "Ms", ""),
-    ("0F 01 /2", "LGDT", "Ms", "r"),
-    ("0F 01 /3", "LIDT", "Ms", "r"),
+    ("0F 01 /0", "SGDT", "Ms", "f64"),
+    ("0F 01 /1", "SIDT", "Ms", "f64"),
+    ("0F 01 /2", "LGDT", "Ms", "r f64"),
+    ("0F 01 /3", "LIDT", "Ms", "r f64"),
     ("0F 01 /4", "SMSW", "Ew", ""),
     ("F3 0F 01 /5", "RSTORSSP", "Mq", "rw"),
     ("0F 01 /6", "LMSW", "Ew", "r"),
@@ -159,18 +159,6 @@ ROWS: Final = (
     ("0F 21", "MOVFROMDR", "Ry Ty", "f64 anymod"),
     ("0F 22", "MOVTOCR", "Cy Ry", "f64 anymod"),
     ("0F 23", "MOVTODR", "Ty Ry", "f64 anymod"),
-    # MPX. Bounds are two addresses: 4 bytes each outside 64-bit mode, 8 in it; 66 is mandatory.
-    # Only BNDMOV reads or writes at the address itself: the others use it as a number.
-    ("NP 0F 1A", "BNDLDX", "r M", "n"),
-    ("66 0F 1A", "BNDMOV", "r sq", "i64"),
-    ("66 0F 1A", "BNDMOV", "r so", "o64"),
-    ("F3 0F 1A", "BNDCL", "r Ey", "n f64"),
-    ("F2 0F 1A", "BNDCU", "r Ey", "n f64"),
-    ("NP 0F 1B", "BNDSTX", "M r", "n"),
-    ("66 0F 1B", "BNDMOV", "sq r", "i64"),
-    ("66 0F 1B", "BNDMOV", "so r", "o64"),
-    ("F3 0F 1B", "BNDMK", "r My", "n f64"),
-    ("F2 0F 1B", "BNDCN", "r Ey", "n f64"),
     # CET.
     ("F3 0F 1E /1", "RDSSP", "Ry", ""),
     ("F3 0F 1E /7:2", "ENDBR64", "", ""),
