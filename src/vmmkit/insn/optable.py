@@ -2,36 +2,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The opcode table: one list of rows that feeds both engines, the docs and the tests.
 
-A row of `opcodes/*.py` is `(encoding, mnemonic, operands, attributes)`.
-
-*Encoding* follows the notation of the SDM's opcode columns (SDM vol. 2A, "Interpreting the
-Instruction Reference Pages"). Legacy: an optional mandatory prefix (`NP`, `66`, `F3`, `F2`), an
-optional escape `0F`, `0F 38` or `0F 3A`, the opcode byte, `+r` when its low three bits name a
-register, `+cc` when the low four are a condition, `/d` when ModRM.reg extends the opcode, `/d:m`
-when ModRM.mod is 3 and rm is m as well. Vectors: `VEX` or `EVEX`, the vector length, the mandatory
-prefix, the map and W joined by dots, then opcode and digit; a length or W that is not written is
-not looked at, `256/512` is either.
-
-*Operands* use the letters of the SDM's opcode map (SDM vol. 2D, appendix "Opcode Map", "Codes for
-Addressing Method" and "Codes for Operand Type") where it has one: `OPERANDS` and `TYPES` below.
-
-*Attributes*: `lock` LOCK is legal on a memory destination; `i64` invalid in 64-bit mode; `o64`
-valid only there; `d64` operand size defaults to 8 in 64-bit mode; `f64` it is always 8 there;
-`mem` / `reg` only ModRM.mod != 3 / == 3; `b0` only without REX.B; `seg` takes a segment override
-without a ModRM operand; `anymod` ModRM.rm is a register whatever mod says; `no66` a 66 prefix is
-refused; `sibmem` a SIB byte is required. The memory operand is written when it stands first, else read; `r`, `w`,
-`rw` and `n` (its address alone matters) say otherwise. EVEX: `k` a mask may be given, `kz` zeroing
-too, `k!` a mask must be given; `bc2`, `bc4`, `bc8` broadcasts elements of so many bytes; `er`, `sae`
-what EVEX.b means with registers. `uniq`: the destination must not be among the sources.
-
-Rows overlap: of those that match, the one with the longest key counts. Only the standard library is
-imported here: `csrc/ffi_build.py` loads this file where vmmkit's dependencies do not exist.
+The rows are data in `opcodes`, whose package explains their notation; here they become numbers and
+the lookup arrays that both engines walk. Rows overlap: of those that match, the one with the
+longest key counts. Only the standard library is imported: `csrc/ffi_build.py` loads this file where
+vmmkit's dependencies do not exist.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Final, NamedTuple
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 from vmmkit.insn.opcodes import evex, integer, sse, system, vex, x87
 
@@ -98,7 +79,7 @@ IN_VVVV: Final = frozenset("HBhv")
 
 # Bytes of each operand type: a number, or a name that `_type_size` knows; x, h, f and e follow
 # the vector length, D is VMOVDDUP's. The position is the type's number.
-TYPES: Final = {
+TYPES: Final[dict[str, int | str]] = {
     " ": 0, "b": 1, "w": 2, "d": 4, "q": 8, "o": 16, "O": 32, "Q": 64, "K": 48, "t": 10, "F": 512,
     "v": "v", "z": "z", "y": "y", "Y": "Y", "s": "s", "p": "p", "a": "a", "n": "n", "N": "N",
     "x": 0, "h": 0, "f": 0, "e": 0, "D": 0, "?": 0,
@@ -127,7 +108,7 @@ TYPE_SIZES: Final = tuple(
     tuple(_type_size(meaning, size) for meaning in TYPES.values()) for size in range(9)
 )
 # Bytes of x, h, f, e and D by vector length 0 (128 bits) to 2; all other types say 0.
-VECTOR_TYPES: Final = {
+VECTOR_TYPES: Final[dict[str, int | str]] = {
     "x": (16, 32, 64),
     "h": (8, 16, 32),
     "f": (4, 8, 16),
@@ -161,7 +142,12 @@ IMPLIED: Final = {
     "k!": ("masking", "masked"),
     "er": ("sae",),
 }
-DISP8: Final = {"N1": 1, "N2": 2, "N4": 4, "N8": 8}
+# Bytes that attributes say, for the row's `broadcast`, `disp8` and `index_size`.
+ATTRIBUTE_SIZES: Final = (
+    {"bc2": 2, "bc4": 4, "bc8": 8},
+    {"N1": 1, "N2": 2, "N4": 4, "N8": 8},
+    {"vm32": 4, "vm64": 8},
+)
 ACCESS: Final = {"n": 0, "r": 1, "w": 2, "rw": 3}
 LEGACY_MAPS: Final = {"": 0, "0F": 1, "0F38": 2, "0F3A": 3}
 VEX_MAPS: Final = {"0F": 4, "0F38": 5, "0F3A": 6}
@@ -191,6 +177,8 @@ SELECTORS: Final = (
     *(("reg", 8), ("mod3", 2), ("rm", 8), ("length", 4)),
 )
 
+SELECTOR_NAMES: Final = tuple(name for name, _ in SELECTORS)
+
 
 class Row(NamedTuple):
     """One instruction form, as the engines see it, and as it was written."""
@@ -203,7 +191,8 @@ class Row(NamedTuple):
     memory: int  #: place of the memory operand among `kinds`, 4 without one
     immediates: tuple[int, int]  #: types of the immediates that follow, 0 for none
     broadcast: int  #: bytes of an element that EVEX.b broadcasts, 0 when it may not
-    disp8: int  #: bytes that a compressed displacement counts, 0 for the memory operand's size
+    disp8: int  #: bytes that a one-byte displacement counts, 0 for the memory operand's size
+    index_size: int  #: bytes of one index of a vector index register, 0 without one
     map: int
     text: str
     encoding: str
@@ -221,16 +210,16 @@ class Tables(NamedTuple):
 class _Form(NamedTuple):
     """A row with its key, while the lookup arrays are being built."""
 
-    key: dict[str, int]
+    key: tuple[int, ...]  #: a value for each of `SELECTORS`, -1 for any
     cell: int
 
 
-class _Encoding(NamedTuple):
-    """What an encoding says."""
+class _Vector(NamedTuple):
+    """What the first word of a VEX or EVEX encoding says."""
 
     map: int
-    opcodes: tuple[int, ...]
-    keys: tuple[dict[str, int], ...]  #: several where several vector lengths are written
+    key: dict[str, int]
+    lengths: tuple[int, ...]
 
 
 OPS: Final = ("INVALID", *dict.fromkeys(row[1] for row in SOURCE if row[1] != "INVALID"))
@@ -275,53 +264,52 @@ def _access(memory: int, attributes: list[str]) -> int:
     return ACCESS["r" if memory else "w"]
 
 
-def _row(mnemonic: str, operand_text: str, encoding: str, attributes: list[str]) -> Row:
-    words = operand_text.split()
+@cache
+def _parts(operand_text: str, attribute_text: str, digit: bool) -> tuple[Any, ...]:
+    """Fields of a row that operands and attributes say, from `kinds` to `index_size`."""
+    words, attributes = operand_text.split(), attribute_text.split()
     kinds = "".join(word[0] for word in words)
     types = "".join(word[1] if len(word) > 1 else " " for word in words)
     memory = next((place for place, kind in enumerate(kinds) if kind in MEMORY_KINDS), 4)
-    broadcast = [int(name[2:]) for name in attributes if name.startswith("bc")]
-    kind_numbers = (*(KINDS.index(kind) for kind in kinds), 0, 0, 0, 0)
-    type_numbers = (*(TYPE_NAMES.index(name) for name in types), 0, 0, 0, 0)
-    first, second, third, fourth, *_ = kind_numbers
-    has_modrm = "/" in encoding or bool(IN_MODRM & set(kinds)) or "reg" in attributes
-    return Row(
-        op=OP_NUMBER[mnemonic],
-        kinds=(first, second, third, fourth),
-        types=(type_numbers[0], type_numbers[1], type_numbers[2], type_numbers[3]),
-        flags=_flags(kinds, has_modrm, attributes),
-        access=_access(memory, attributes),
-        memory=memory,
-        immediates=_immediate_types(kinds, types),
-        broadcast=broadcast[0] if broadcast else 0,
-        disp8=DISP8.get(attributes[-1], 0) if attributes else 0,
-        map=0,
-        text=f"{encoding} {mnemonic} {operand_text}".strip(),
-        encoding=encoding,
-        operands=operand_text,
+    has_modrm = digit or bool(IN_MODRM & set(kinds)) or "reg" in attributes
+    return (
+        tuple(KINDS.index(kind) for kind in f"{kinds:4}"),
+        tuple(TYPE_NAMES.index(name) for name in f"{types:4}"),
+        _flags(kinds, has_modrm, attributes),
+        _access(memory, attributes),
+        memory,
+        _immediate_types(kinds, types),
+        *(max((sizes.get(name, 0) for name in attributes), default=0) for sizes in ATTRIBUTE_SIZES),
     )
 
 
-def _span(word: str) -> tuple[int, ...]:
+def _row(encoding: str, mnemonic: str, operands: str, attributes: str, number: int) -> Row:
+    text = f"{encoding} {mnemonic} {operands}".rstrip()
+    parts = _parts(operands, attributes, "/" in encoding)
+    return Row._make((OP_NUMBER[mnemonic], *parts, number, text, encoding, operands))
+
+
+def _span(word: str) -> range:
     """Every opcode that the opcode word of an encoding covers."""
     opcode, _, span = word.partition("+")
-    return tuple(int(opcode, 16) + low for low in range({"": 1, "r": 8, "cc": 16}[span]))
+    first = int(opcode, 16)
+    return range(first, first + {"": 1, "r": 8, "cc": 16}[span])
 
 
-def _digit_key(words: list[str]) -> dict[str, int]:
-    """Key of `/d` or `/d:m`, which is taken off `words`."""
-    if not words[-1].startswith("/"):
-        return {}
-    digit, _, rm = words.pop()[1:].partition(":")
-    return {"reg": int(digit)} | ({"mod3": 1, "rm": int(rm)} if rm else {})
+def _digit_key(digit: str) -> dict[str, int]:
+    """Key of `/d` or `/d:m`, of which the slash is gone."""
+    reg, _, rm = digit.partition(":")
+    return {"reg": int(reg)} | ({"mod3": 1, "rm": int(rm)} if rm else {})
 
 
-def _vector_encoding(words: list[str], key: dict[str, int]) -> _Encoding:
-    """VEX and EVEX: everything in the first word, then the opcode."""
-    kind, *fields = words[0].split(".")
+@cache
+def _vector_word(word: str) -> _Vector:
+    """VEX and EVEX: everything in the first word."""
+    kind, *fields = word.split(".")
     maps = VEX_MAPS if kind == "VEX" else EVEX_MAPS
-    lengths: list[int] = []
+    key: dict[str, int] = {}
     number = 0
+    lengths: tuple[int, ...] = (-1,)
     for field in fields:
         if field in PREFIXES:
             key["prefix"] = PREFIXES.index(field)
@@ -330,73 +318,94 @@ def _vector_encoding(words: list[str], key: dict[str, int]) -> _Encoding:
         elif field in {"W0", "W1"}:
             key["w"] = int(field[1])
         else:
-            lengths = [LENGTHS[name] for name in field.split("/")]
-    keys = tuple(key | {"length": length} for length in lengths) or (key,)
-    return _Encoding(number, _span(words[1]), keys)
+            lengths = tuple(LENGTHS[name] for name in field.split("/"))
+    return _Vector(number, key, lengths)
 
 
-def _legacy_encoding(words: list[str], key: dict[str, int]) -> _Encoding:
-    if words[0] in PREFIXES and len(words) > 1:
-        key["prefix"] = PREFIXES.index(words[0])
-        words = words[1:]
-    return _Encoding(LEGACY_MAPS["".join(words[:-1])], _span(words[-1]), (key,))
-
-
-def _encoding(text: str, operands: str, attributes: list[str]) -> _Encoding:
-    words = text.split()
-    kinds = {word[0] for word in operands.split()}
-    key = _digit_key(words)
-    key |= {selector: value for name, selector, value in LIMITS if name in attributes}
+@cache
+def _limit_key(operands: str, attributes: str) -> dict[str, int]:
+    """The part of a key that operands and attributes say."""
+    names, kinds = attributes.split(), {word[0] for word in operands.split()}
+    key = {selector: value for name, selector, value in LIMITS if name in names}
     if kinds & ONLY_MEMORY:
         key["mod3"] = 0
-    if kinds & ONLY_REGISTER and "anymod" not in attributes:
+    if kinds & ONLY_REGISTER and "anymod" not in names:
         key["mod3"] = 1
-    vector = words[0].startswith(("VEX.", "EVEX."))
-    return (_vector_encoding if vector else _legacy_encoding)(words, key)
+    return key
 
 
-def _select(
-    forms: list[_Form], depth: int, blank: int, cells: list[int], splits: list[tuple[int, int]]
-) -> int:
-    """Return the cell value for `forms`, adding splits for every selector they differ by."""
-    while depth < len(SELECTORS) and not any(SELECTORS[depth][0] in form.key for form in forms):
-        depth += 1
-    if depth == len(SELECTORS):
-        return max(forms, key=lambda form: len(form.key)).cell if forms else blank
-    name, width = SELECTORS[depth]
-    children = []
-    for value in range(width):
-        chosen = [form for form in forms if form.key.get(name, value) == value]
-        children.append(_select(chosen, depth + 1, blank, cells, splits))
-    base = len(cells)
-    cells.extend(children)
-    splits.append((depth, base))
-    return SPLIT | (len(splits) - 1)
+def _encoding(text: str, limits: dict[str, int]) -> tuple[int, range, list[tuple[int, ...]]]:
+    """Opcode map, opcodes, and the keys: several where several vector lengths are written."""
+    opcode_text, _, digit = text.partition(" /")
+    *words, opcode = opcode_text.split()
+    key = dict.fromkeys(SELECTOR_NAMES, -1) | limits
+    if digit:
+        key |= _digit_key(digit)
+    lengths: tuple[int, ...] = (-1,)
+    if words and "." in words[0]:
+        number, vector_key, lengths = _vector_word(words[0])
+        key |= vector_key
+    else:
+        if words and words[0] in PREFIXES:
+            key["prefix"] = PREFIXES.index(words.pop(0))
+        number = LEGACY_MAPS["".join(words)]
+    keys = [tuple((key | {"length": length}).values()) for length in lengths]
+    return number, _span(opcode), keys
 
 
-def _roots(rows: list[Row]) -> dict[int, list[_Form]]:
-    """The forms of every root cell (map * 256 + opcode); `rows` grows by a row for each."""
-    roots: dict[int, list[_Form]] = {}
-    for encoding_text, mnemonic, operands, attribute_text in SOURCE:
-        attributes = attribute_text.split()
-        encoding = _encoding(encoding_text, operands, attributes)
-        row = _row(mnemonic, operands, encoding_text, attributes)
-        for key in encoding.keys:
-            for opcode in encoding.opcodes:
-                form = _Form(key, len(rows))
-                roots.setdefault(encoding.map * 256 + opcode, []).append(form)
-        rows.append(row._replace(map=encoding.map))
-    return roots
+def _openness(form: _Form) -> int:
+    """How much a key leaves open; the first written is taken among equals."""
+    return form.key.count(-1)
+
+
+class _Lookup:
+    """The lookup arrays while they are being built."""
+
+    def __init__(self) -> None:
+        blanks = [INVALID] * COMPLETE_MAPS + [UNKNOWN] * (MAP_COUNT - COMPLETE_MAPS)
+        self.cells = [blank for blank in blanks for _ in range(256)]
+        self.splits: list[tuple[int, int]] = []
+        self.known: dict[tuple[int, tuple[_Form, ...]], int] = {}
+
+    def select(self, forms: tuple[_Form, ...], depth: int, blank: int) -> int:
+        """Return the cell for `forms`, adding splits for every selector they differ by."""
+        if not forms:
+            return blank
+        first = forms[0]
+        used = tuple(map(max, *(form.key for form in forms))) if len(forms) > 1 else first.key
+        while depth < len(SELECTORS) and used[depth] < 0:
+            depth += 1
+        if depth == len(SELECTORS):
+            return min(forms, key=_openness).cell if len(forms) > 1 else first.cell
+        if (depth, forms) not in self.known:
+            self.known[depth, forms] = self.split(forms, depth, blank)
+        return self.known[depth, forms]
+
+    def split(self, forms: tuple[_Form, ...], depth: int, blank: int) -> int:
+        """Return a cell that selects by the selector `depth`."""
+        children = []
+        for value in range(SELECTORS[depth][1]):
+            chosen = [form for form in forms if form.key[depth] < 0 or form.key[depth] == value]
+            children.append(self.select(tuple(chosen), depth + 1, blank))
+        self.splits.append((depth, len(self.cells)))
+        self.cells.extend(children)
+        return SPLIT | (len(self.splits) - 1)
 
 
 def _build() -> Tables:
-    rows = [_row("INVALID", "", "unknown", []), _row("INVALID", "", "invalid", [])]
-    cells = [INVALID] * (256 * COMPLETE_MAPS) + [UNKNOWN] * (256 * (MAP_COUNT - COMPLETE_MAPS))
-    splits: list[tuple[int, int]] = []
-    for root, forms in _roots(rows).items():
-        blank = cells[root]
-        cells[root] = _select(forms, 0, blank, cells, splits)
-    return Tables(tuple(rows), tuple(cells), tuple(splits))
+    rows = [_row(name, "INVALID", "", "", 0) for name in ("unknown", "invalid")]
+    roots: dict[int, list[_Form]] = {}
+    for encoding, mnemonic, operands, attributes in SOURCE:
+        number, opcodes, keys = _encoding(encoding, _limit_key(operands, attributes))
+        for key in keys:
+            form = _Form(key, len(rows))
+            for opcode in opcodes:
+                roots.setdefault(number * 256 + opcode, []).append(form)
+        rows.append(_row(encoding, mnemonic, operands, attributes, number))
+    lookup = _Lookup()
+    for root, forms in roots.items():
+        lookup.cells[root] = lookup.select(tuple(forms), 0, lookup.cells[root])
+    return Tables(tuple(rows), tuple(lookup.cells), tuple(lookup.splits))
 
 
 TABLES: Final = _build()
