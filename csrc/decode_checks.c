@@ -57,6 +57,8 @@ static int check_evex(const decoder *d)
                   (zeroing && !(flags & VMMKIT_FLAG_ZEROING && opmask)) ||
                   (zeroing && memory && d->row->memory == 0) ||
                   (d->row->kinds[0] == VMMKIT_KIND_G && d->out->rex & VMMKIT_REX_R4);
+    if (!refused && mask & VMMKIT_MASK_B && !memory)
+        d->out->mask |= (uint8_t)(d->vector_length << 5);
     return refused ? VMMKIT_DECODE_INVALID : 0;
 }
 

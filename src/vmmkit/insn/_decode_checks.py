@@ -130,6 +130,8 @@ def _check_evex(decoder: Decoder, flags: int) -> None:
     )
     if refused:
         raise DecodeStop(FAIL_INVALID)
+    if mask & MASK_BITS["B"] and not memory:
+        decoder.mask |= decoder.length << 5
 
 
 def _unique(decoder: Decoder) -> bool:

@@ -108,7 +108,7 @@ TYPE_SIZES: Final = tuple(
     tuple(_type_size(meaning, size) for meaning in TYPES.values()) for size in range(9)
 )
 # Bytes of x, h, f, e and D by vector length 0 (128 bits) to 2; all other types say 0.
-VECTOR_TYPES: Final[dict[str, int | str]] = {
+VECTOR_TYPES: Final = {
     "x": (16, 32, 64),
     "h": (8, 16, 32),
     "f": (4, 8, 16),

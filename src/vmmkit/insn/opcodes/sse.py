@@ -326,8 +326,8 @@ ROWS: Final = (
     ("66 0F E7", "MOVNTDQ", "Mo Vo", ""),
     ("F2 0F F0", "LDDQU", "Vo Mo", ""),
     # The store goes to DS:rDI, which no operand names.
-    ("NP 0F F7", "MASKMOVQ", "Pq Nq", ""),
-    ("66 0F F7", "MASKMOVDQU", "Vo Uo", ""),
+    ("NP 0F F7", "MASKMOVQ", "Pq Nq", "seg"),
+    ("66 0F F7", "MASKMOVDQU", "Vo Uo", "seg"),
     ("66 0F 38 2A", "MOVNTDQA", "Vo Mo", ""),
     ("66 0F 3A 0A", "ROUNDSS", "Vo Wd Ib", ""),
     ("66 0F 3A 0B", "ROUNDSD", "Vo Wq Ib", ""),

@@ -28,7 +28,7 @@ GROUP7: Final = (
     ("F3", 0, 6, "WRMSRLIST", "o64"),
     ("F2", 0, 6, "RDMSRLIST", "o64"),
     ("NP", 0, 7, "PBNDKB", "o64"),
-    ("NP", 1, 0, "MONITOR", ""),
+    ("NP", 1, 0, "MONITOR", "seg"),
     ("NP", 1, 1, "MWAIT", ""),
     ("NP", 1, 2, "CLAC", ""),
     ("F3", 1, 2, "ERETU", "o64"),
@@ -68,10 +68,10 @@ GROUP7: Final = (
     ("F3", 5, 7, "STUI", "o64"),
     ("", 7, 0, "SWAPGS", "o64"),
     ("", 7, 1, "RDTSCP", ""),
-    ("NP", 7, 2, "MONITORX", ""),
+    ("NP", 7, 2, "MONITORX", "seg"),
     ("F3", 7, 2, "MCOMMIT", ""),
     ("NP", 7, 3, "MWAITX", ""),
-    ("", 7, 4, "CLZERO", ""),
+    ("", 7, 4, "CLZERO", "seg"),
     ("NP", 7, 5, "RDPRU", ""),
     ("F3", 7, 5, "RMPQUERY", "o64"),
     ("NP", 7, 6, "INVLPGB", ""),
@@ -174,7 +174,7 @@ ROWS: Final = (
     ("F3 0F AE /3", "WRGSBASE", "Ry", "o64"),
     ("F3 0F AE /4", "PTWRITE", "Ey", "r no66"),
     ("66 0F AE /6", "TPAUSE", "Ry", ""),
-    ("F3 0F AE /6", "UMONITOR", "R", ""),  # an address: as wide as the address size
+    ("F3 0F AE /6", "UMONITOR", "R", "seg"),  # an address: as wide as the address size
     ("F2 0F AE /6", "UMWAIT", "Ry", ""),
     # Random numbers, processor number, user interrupts.
     ("NP 0F C7 /6", "RDRAND", "Rv", ""),
