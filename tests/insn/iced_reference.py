@@ -2,23 +2,34 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What iced-x86 makes of a few bytes, in our terms, and how that differs from ours.
 
-iced-x86 is a decoder written by other people from the same manuals. `differences` compares one
-decode field by field; what remains stands in `insn_differences.py`, with names and reasons.
+iced-x86 is a decoder written by other people from the same manuals; it runs with its default
+options. `differences` compares one decode field by field, `sweep` many; what may differ has a
+name in `insn_differences`.
 """
 
+from collections import Counter
 from typing import NamedTuple
 
 import iced_x86 as iced
-from insn_differences import SAME_NAME
 
+from insn.insn_differences import EXEMPTIONS, SAME_NAME
 from vmmkit.insn import RIP_BASE
-from vmmkit.insn._engine import engine_named
 from vmmkit.insn._record import DECODE_FAILURES, INSN_FIELDS, PREFIX_BITS, REX_BITS
 from vmmkit.insn.optable import ATTRIBUTES, KINDS, OPS, ROWS
 
-__all__ = ["Difference", "differences", "engine_decode"]
+__all__ = ["FIELD", "Difference", "Found", "differences", "sweep"]
 
-MNEMONICS = {value: name for name, value in vars(iced.Mnemonic).items() if isinstance(value, int)}
+
+def numbers_of(enumeration):
+    """The members of one of iced's enumerations."""
+    return {
+        value: name
+        for name, value in vars(enumeration).items()
+        if isinstance(value, int) and not name.startswith("_")
+    }
+
+
+MNEMONICS = numbers_of(iced.Mnemonic)
 FIELD = {name: number for number, (name, _, _) in enumerate(INSN_FIELDS)}
 ACCESS = {
     iced.OpAccess.NONE: 0,
@@ -47,37 +58,47 @@ IMMEDIATES = {
     iced.OpKind.IMMEDIATE8TO64: 8,
     iced.OpKind.IMMEDIATE32TO64: 8,
 }
-REGISTER = iced.OpKind.REGISTER
-MEMORY = iced.OpKind.MEMORY
+REGISTER, MEMORY = iced.OpKind.REGISTER, iced.OpKind.MEMORY
 NULL_SEGMENTS = {iced.Register.ES, iced.Register.CS, iced.Register.SS, iced.Register.DS}
 RIP = {iced.Register.RIP, iced.Register.EIP}
-NUMBER = {0: -1}
-NUMBER |= {
-    value: iced.RegisterExt.number(value)
-    for value in vars(iced.Register).values()
-    if isinstance(value, int) and value
+# iced numbers the byte registers AL to BH first, then SPL to DIL and R8L to R15L.
+NUMBER = {0: -1} | {
+    value: iced.RegisterExt.number(value) - (4 if iced.RegisterExt.size(value) == 1 else 0)
+    if name in {"SPL", "BPL", "SIL", "DIL"} or (name.startswith("R") and name.endswith("L"))
+    else iced.RegisterExt.number(value)
+    for value, name in numbers_of(iced.Register).items()
+    if value
 }
-SIZES = [iced.MemorySizeExt.size(size) for size in range(max(
-    value for value in vars(iced.MemorySize).values() if isinstance(value, int)) + 1)]
+SIZES = [iced.MemorySizeExt.size(size) for size in sorted(numbers_of(iced.MemorySize))]
+OLD_ENCODINGS = {iced.EncodingKind.XOP: "XOP", iced.EncodingKind.D3NOW: "3DNow!"}
 XLATB = iced.Mnemonic.XLATB
 SEG = 1 << ATTRIBUTES.index("seg")
-WITH_SOURCE = frozenset(number for number, row in enumerate(ROWS) if row.flags & SEG)
-ONE = KINDS.index("1")
-BY_ONE = frozenset(number for number, row in enumerate(ROWS) if ONE in row.kinds)
+TAKES_SEGMENT = frozenset(number for number, row in enumerate(ROWS) if row.flags & SEG)
+BY_ONE = frozenset(number for number, row in enumerate(ROWS) if KINDS.index("1") in row.kinds)
 FACTORY = iced.InstructionInfoFactory()
+EXPLAINED = {
+    (field, mnemonic): entry.name
+    for entry in EXEMPTIONS
+    for field in entry.fields
+    for mnemonic in entry.mnemonics
+}
 
 
 class Difference(NamedTuple):
-    """One field of one instruction."""
+    """One field of one instruction; `mnemonic` is iced's name for it."""
 
     field: str
     ours: object
     theirs: object
+    mnemonic: str
 
 
-def engine_decode(engine):
-    """The decoder of an engine that returns fields or a failure number, and raises nothing."""
-    return engine_named(engine).decode
+class Found(NamedTuple):
+    """What a sweep found."""
+
+    compared: int
+    valid: int
+    explained: Counter
 
 
 def masked(value, size):
@@ -85,68 +106,45 @@ def masked(value, size):
     return value & ((1 << 8 * size) - 1)
 
 
-def named_alike(ours, theirs):
-    """Whether two mnemonics mean one instruction."""
-    return ours == theirs or theirs in SAME_NAME.get(ours, ())
+def name_of(theirs):
+    """iced's mnemonic, or the extension that the encoding belongs to."""
+    return OLD_ENCODINGS.get(theirs.encoding, MNEMONICS[theirs.mnemonic])
 
 
-def validity(failure, theirs):
-    """Of bytes that are no instruction to us."""
-    if theirs.is_invalid or theirs.code == 0:
-        return None
-    reason = DECODE_FAILURES[failure]
-    return Difference("validity", reason, MNEMONICS[theirs.mnemonic])
-
-
-def memory_differences(ours, theirs):
-    """The operand in ModRM or at an absolute offset, and its segment."""
-    kinds = [theirs.op_kind(number) for number in range(theirs.op_count)]
-    if theirs.mnemonic == XLATB:  # an operand to iced, implicit to us
-        kinds = []
+def memory_fields(ours, theirs, kinds):
+    """The operand in ModRM or at an absolute offset, and its segment: (field, ours, theirs)."""
+    row = ours[FIELD["row"]]
     base, index, access, size = (
         ours[FIELD[name]] for name in ("base", "index", "memory_access", "memory_size")
     )
-    if MEMORY not in kinds:
-        if (base, index, access, size) != (-1, -1, 0, 0):
-            yield Difference("memory", (base, index, access, size), None)
-        if ours[FIELD["row"]] in WITH_SOURCE:
-            yield from segment_difference(ours, theirs, -1)
+    if MEMORY not in kinds or theirs.mnemonic == XLATB:
+        yield "memory", (base, index, access, size), (-1, -1, 0, 0)
+        yield from segment_fields(ours, theirs, -1, row in TAKES_SEGMENT)
         return
     width = ours[FIELD["address_size"]]
-    their_base = theirs.memory_base
-    relative = their_base in RIP
-    if base != (RIP_BASE if relative else NUMBER[their_base]):
-        yield Difference("base", base, NUMBER[their_base])
-    scale = (index, ours[FIELD["scale"]])
-    theirs_scale = NUMBER[theirs.memory_index], theirs.memory_index_scale
-    if scale != (theirs_scale if theirs_scale[0] >= 0 else (-1, 0)):
-        yield Difference("index", scale, theirs_scale)
+    relative = theirs.memory_base in RIP
+    yield "base", base, RIP_BASE if relative else NUMBER[theirs.memory_base]
+    their_index = NUMBER[theirs.memory_index]
+    their_scale = theirs.memory_index_scale if their_index >= 0 else 0
+    yield "index", (index, ours[FIELD["scale"]]), (their_index, their_scale)
     displacement = ours[FIELD["displacement"]] + (ours[FIELD["length"]] if relative else 0)
-    if masked(displacement, width) != masked(theirs.memory_displacement, width):
-        yield Difference("displacement", displacement, theirs.memory_displacement)
+    their_displacement = masked(theirs.memory_displacement, width)
+    yield "displacement", masked(displacement, width), their_displacement
     stack = base == 5 or (base == 4 and width > 2)
-    yield from segment_difference(ours, theirs, 2 if stack else 3)
-    number = kinds.index(MEMORY)
-    their_access = ACCESS[FACTORY.info(theirs).op_access(number)]
-    if access != their_access:
-        yield Difference("access", access, their_access)
-    their_size = SIZES[theirs.memory_size]
-    if access and size != their_size:
-        yield Difference("memory size", size, their_size)
+    yield from segment_fields(ours, theirs, 2 if stack else 3, overridable=True)
+    info = FACTORY.info(theirs)
+    yield "access", access, ACCESS[info.op_access(kinds.index(MEMORY))]
+    yield "memory size", size, SIZES[theirs.memory_size] if access else 0
 
 
-def segment_difference(ours, theirs, default):
-    """The segment; iced reports overrides that 64-bit mode ignores, we what is checked."""
+def segment_fields(ours, theirs, default, overridable):
+    """The segment; iced reports prefixes that 64-bit mode ignores, we what is checked."""
     segment = ours[FIELD["segment"]]
     override = theirs.segment_prefix
-    if override and not (ours[FIELD["mode"]] == 64 and override in NULL_SEGMENTS):
-        expected = NUMBER[override]
-    elif ours[FIELD["prefixes"]] & PREFIX_BITS["SEGMENT"]:
-        return  # iced reports the last override only, though an FS or GS before it counts
-    else:
-        expected = default
-    if segment != expected:
-        yield Difference("segment", segment, expected)
+    null = ours[FIELD["mode"]] == 64 and override in NULL_SEGMENTS
+    if null and ours[FIELD["prefixes"]] & PREFIX_BITS["SEGMENT"]:
+        return  # iced reports the last prefix only, though an FS or GS before it counts
+    yield "segment", segment, NUMBER[override] if override and overridable and not null else default
 
 
 def register_number(ours, kind):
@@ -172,63 +170,69 @@ def register_number(ours, kind):
     return 0 if kind == "A" else None
 
 
-def register_differences(ours, theirs):
+def register_fields(ours, theirs, kinds):
     """Number of operands, and the registers among them."""
-    row = ROWS[ours[FIELD["row"]]]
-    kinds = [KINDS[kind] for kind in row.kinds if kind]
-    if len(kinds) != theirs.op_count:
-        yield Difference("operand count", len(kinds), theirs.op_count)
-        return
-    for number, kind in enumerate(kinds):
-        if theirs.op_kind(number) == REGISTER:
-            expected = NUMBER[theirs.op_register(number)]
+    ours_kinds = [KINDS[kind] for kind in ROWS[ours[FIELD["row"]]].kinds if kind]
+    yield "operand count", len(ours_kinds), len(kinds)
+    if len(ours_kinds) == len(kinds):
+        for number, (kind, their_kind) in enumerate(zip(ours_kinds, kinds, strict=True)):
             found = register_number(ours, kind)
-            if found is not None and found != expected:
-                yield Difference("register", found, expected)
+            if their_kind == REGISTER and found is not None:
+                yield "register", found, NUMBER[theirs.op_register(number)]
 
 
-def immediate_differences(ours, theirs):
+def immediate_fields(ours, theirs, kinds):
     """Immediates, far pointers, and where relative branches go."""
     taken = [ours[FIELD["immediate"]], ours[FIELD["second_immediate"]]]
     if ours[FIELD["row"]] in BY_ONE:
-        taken[0] = 1  # the constant in the shift's name
-    for number in range(theirs.op_count):
-        kind = theirs.op_kind(number)
+        taken[0] = 1  # the constant in the instruction's name
+    for number, kind in enumerate(kinds):
         if kind in BRANCHES:
             target = masked(taken[0] + ours[FIELD["length"]], BRANCHES[kind])
-            if target != theirs.near_branch_target:
-                yield Difference("branch", target, theirs.near_branch_target)
+            yield "branch", target, theirs.near_branch_target
         elif kind in FAR:
-            theirs_far = (theirs.far_branch_selector, (
-                theirs.far_branch16 if FAR[kind] == 2 else theirs.far_branch32))
-            ours_far = taken[1], masked(taken[0], FAR[kind])
-            if ours_far != theirs_far:
-                yield Difference("far pointer", ours_far, theirs_far)
+            offset = theirs.far_branch16 if FAR[kind] == 2 else theirs.far_branch32
+            pointer = taken[1], masked(taken[0], FAR[kind])
+            yield "far pointer", pointer, (theirs.far_branch_selector, offset)
         elif kind in IMMEDIATES:
             size = IMMEDIATES[kind]
-            value = taken.pop(0) if taken else 0
-            if masked(value, size) != masked(theirs.immediate(number), size):
-                yield Difference("immediate", value, theirs.immediate(number))
+            their_value = masked(theirs.immediate(number), size)
+            yield "immediate", masked(taken.pop(0), size), their_value
 
 
-def differences(code, mode, decode):
-    """Every difference between `decode` and iced over the instruction at the start of `code`."""
-    theirs = iced.Decoder(mode, code).decode()
-    ours = decode(code, mode)
+def mnemonic_field(ours, theirs):
+    """Names, where one of theirs may stand for ours."""
+    name, their_name = OPS[ROWS[ours[FIELD["row"]]].op], MNEMONICS[theirs.mnemonic]
+    yield "mnemonic", name, name if their_name in SAME_NAME.get(name, ()) else their_name
+
+
+def differences(ours, theirs):
+    """Every difference between a decode of ours and one of iced's."""
+    name = name_of(theirs)
     if isinstance(ours, int):
-        found = validity(ours, theirs)
-        return [found] if found else []
+        return [] if theirs.code == 0 else [Difference("validity", DECODE_FAILURES[ours], "", name)]
     if theirs.code == 0:
-        return [Difference("validity", OPS[ROWS[ours[FIELD["row"]]].op], "INVALID")]
-    found = []
-    name = OPS[ROWS[ours[FIELD["row"]]].op]
-    if not named_alike(name, MNEMONICS[theirs.mnemonic]):
-        found.append(Difference("mnemonic", name, MNEMONICS[theirs.mnemonic]))
-    if ours[FIELD["length"]] != theirs.len:
-        found.append(Difference("length", ours[FIELD["length"]], theirs.len))
-    if theirs.has_lock_prefix != bool(ours[FIELD["prefixes"]] & PREFIX_BITS["LOCK"]):
-        found.append(Difference("lock", not theirs.has_lock_prefix, theirs.has_lock_prefix))
-    found += register_differences(ours, theirs)
-    found += memory_differences(ours, theirs)
-    found += immediate_differences(ours, theirs)
-    return found
+        rex2 = ours[FIELD["prefixes"]] & PREFIX_BITS["REX2"]
+        name = "REX2" if rex2 else OPS[ROWS[ours[FIELD["row"]]].op]
+        return [Difference("validity", "valid", "INVALID", name)]
+    kinds = [theirs.op_kind(number) for number in range(theirs.op_count)]
+    lock = bool(ours[FIELD["prefixes"]] & PREFIX_BITS["LOCK"])
+    fields = [("length", ours[FIELD["length"]], theirs.len), ("lock", lock, theirs.has_lock_prefix)]
+    for part in (register_fields, memory_fields, immediate_fields):
+        fields += part(ours, theirs, kinds)
+    fields += mnemonic_field(ours, theirs)
+    return [Difference(field, a, b, name) for field, a, b in fields if a != b]
+
+
+def sweep(codes, mode, decode):
+    """Compare every byte string; raise `AssertionError` at a difference that has no name."""
+    explained, compared, valid = Counter(), 0, 0
+    for code in codes:
+        ours, theirs = decode(code, mode), iced.Decoder(mode, code).decode()
+        compared += 1
+        valid += not isinstance(ours, int)
+        for found in differences(ours, theirs):
+            name = EXPLAINED.get((found.field, found.mnemonic))
+            assert name, f"{mode}-bit {code.hex(' ')}: {found}"
+            explained[name] += 1
+    return Found(compared, valid, explained)
