@@ -41,9 +41,10 @@ static NOINLINE int check_registers(const decoder *d)
             return VMMKIT_DECODE_INVALID;
     if (d->row->kinds[0] == VMMKIT_KIND_S && (reg_number(d) & 7) == CS)
         return VMMKIT_DECODE_INVALID;
-    if (d->row->flags & VMMKIT_FLAG_NO66 && d->out->prefixes & VMMKIT_PREFIX_OPERAND_SIZE)
-        return VMMKIT_DECODE_INVALID;
-    return 0;
+    return d->out->prefixes & ((d->row->flags & VMMKIT_FLAG_NO66 ? VMMKIT_PREFIX_OPERAND_SIZE : 0) |
+                               (d->row->flags & VMMKIT_FLAG_NOREX2 ? VMMKIT_PREFIX_REX2 : 0))
+               ? VMMKIT_DECODE_INVALID
+               : 0;
 }
 
 static int check_evex(const decoder *d)

@@ -11,7 +11,8 @@ from vmmkit.insn.optable import ATTRIBUTES, ROWS
 
 __all__ = ["Form", "forms", "vector_head"]
 
-ROW = [name for name, _, _ in INSN_FIELDS].index("row")
+FIELDS = [name for name, _, _ in INSN_FIELDS]
+ROW, MODRM = FIELDS.index("row"), FIELDS.index("modrm")
 PREFIXES = {"NP": "", "66": "66", "F3": "F3", "F2": "F2"}
 PP = {"NP": 0, "66": 1, "F3": 2, "F2": 3}
 MAPS = {"0F": 1, "0F38": 2, "0F3A": 3, "MAP5": 5, "MAP6": 6}
@@ -66,20 +67,20 @@ def head(row, low):
 
 
 def candidates(row):
-    """Byte strings that may be this row, memory form first."""
+    """Byte strings that may be this row; one without a mandatory prefix may need another one's."""
     for low in range(8 if "+" in row.encoding else 1):
         start, digit, rm = head(row, low)
-        if not row.flags & FLAG["modrm"]:
-            yield False, start
-            continue
+        modrms = [b""]
+        if row.flags & FLAG["modrm"]:
+            modrms = [bytes([0xC0 | digit << 3 | (3 if rm is None else rm)])]
         if row.flags & (FLAG["vsib"] | FLAG["sibmem"]):
-            yield True, start + bytes([0x04 | digit << 3, 0x6B])
-        elif rm is None:
-            yield True, start + bytes([0x07 | digit << 3])
-        yield False, start + bytes([0xC0 | digit << 3 | (3 if rm is None else rm)])
-        if digit == 1:  # there is no CR1, and CS cannot be loaded
-            yield True, start + bytes([0x17])
-            yield False, start + bytes([0xD3])
+            modrms.append(bytes([0x04 | digit << 3, 0x6B]))
+        elif row.flags & FLAG["modrm"] and rm is None:
+            modrms.append(bytes([0x07 | digit << 3]))
+        if row.flags & FLAG["modrm"] and digit == 1:  # there is no CR1, and CS cannot be loaded
+            modrms += [bytes([0x17]), bytes([0xD3])]
+        prefixes = (b"",) if "." in row.encoding else (b"", b"\x66", b"\xf2")
+        yield from (prefix + start + modrm for prefix in prefixes for modrm in modrms)
 
 
 @cache
@@ -87,10 +88,11 @@ def forms():
     """A form of every row with memory and with registers, where each exists."""
     found = {}
     for number, row in enumerate(ROWS):
-        for memory, code in candidates(row) if number > 1 else ():
+        for code in candidates(row) if number > 1 else ():
             for mode in (64, 32, 16):
-                key = number, memory
                 fields = decode(code + TAIL, mode)
-                if key not in found and not isinstance(fields, int) and fields[ROW] == number:
-                    found[key] = Form(number, mode, memory, code + TAIL)
+                if isinstance(fields, int) or fields[ROW] != number:
+                    continue
+                memory = 0 <= fields[MODRM] < 0xC0
+                found.setdefault((number, memory), Form(number, mode, memory, code + TAIL))
     return tuple(found.values())

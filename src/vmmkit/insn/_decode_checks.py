@@ -44,6 +44,7 @@ FLAG_VSIB: Final = _FLAG["vsib"]
 FLAG_LIMITED: Final = _FLAG["limited"]
 FLAG_ANYMOD: Final = _FLAG["anymod"]
 FLAG_NO66: Final = _FLAG["no66"]
+FLAG_NOREX2: Final = _FLAG["norex2"]
 FLAG_SIBMEM: Final = _FLAG["sibmem"]
 FLAG_MASKING: Final = _FLAG["masking"]
 FLAG_ZEROING: Final = _FLAG["zeroing"]
@@ -93,7 +94,10 @@ def check_registers(decoder: Decoder) -> None:
     # MOV to CS: SDM vol. 2B, MOV, "#UD If attempt is made to load the CS register".
     if decoder.row.kinds[0] == S and reg & 7 == 1:
         raise DecodeStop(FAIL_INVALID)
-    if decoder.row.flags & FLAG_NO66 and decoder.prefixes & OPERAND_SIZE:
+    refused_prefixes = (OPERAND_SIZE if decoder.row.flags & FLAG_NO66 else 0) | (
+        REX2 if decoder.row.flags & FLAG_NOREX2 else 0
+    )
+    if decoder.prefixes & refused_prefixes:
         raise DecodeStop(FAIL_INVALID)
 
 

@@ -111,9 +111,14 @@ def _rm(insn: Instruction) -> int:
     return number | (16 if insn.rex & REX_BITS["B4"] else 0)
 
 
+def _vector_reg(insn: Instruction) -> int:
+    """Bit 4 of REX2 is for general registers only."""
+    return _reg(insn) & (15 if insn.prefixes & PREFIX_BITS["REX2"] else 31)
+
+
 def _vector_rm(insn: Instruction) -> int:
     high = (insn.rex & 2) << 3 if insn.prefixes & PREFIX_BITS["EVEX"] else 0
-    return _rm(insn) | high
+    return _rm(insn) & 15 | high
 
 
 def _size(insn: Instruction, row: Row, place: int) -> int:
@@ -226,6 +231,11 @@ def _general_rm(insn: Instruction, row: Row, place: int) -> str:
     return _rm_operand(insn, row, place, _general(insn, _rm(insn), 4 if narrow else size))
 
 
+def _general_opcode(insn: Instruction, row: Row, place: int) -> str:
+    high = (insn.rex & 1) << 3 | (16 if insn.rex & REX_BITS["B4"] else 0)
+    return _general(insn, insn.opcode & 7 | high, _size(insn, row, place))
+
+
 OPERAND_TEXT: Final[dict[str, Callable[[Instruction, Row, int], str]]] = {
     "E": _general_rm,
     "R": _general_rm,
@@ -241,14 +251,12 @@ OPERAND_TEXT: Final[dict[str, Callable[[Instruction, Row, int], str]]] = {
     "p": _far_pointer,
     "X": _string_source,
     "Y": _string_destination,
-    "Z": lambda insn, row, place: _general(
-        insn, insn.opcode & 7 | (insn.rex & 1) << 3, _size(insn, row, place)
-    ),
+    "Z": _general_opcode,
     "A": lambda insn, row, place: _general(insn, 0, _size(insn, row, place)),
     "D": lambda _insn, _row, _place: "dx",
     "1": lambda _insn, _row, _place: "1",
     "c": lambda _insn, _row, _place: "cl",
-    "V": lambda insn, row, place: _vector(insn, row, place, _reg(insn)),
+    "V": lambda insn, row, place: _vector(insn, row, place, _vector_reg(insn)),
     "H": lambda insn, row, place: _vector(insn, row, place, insn.vvvv),
     "U": lambda insn, row, place: _vector(insn, row, place, _vector_rm(insn)),
     "W": lambda insn, row, place: _rm_operand(

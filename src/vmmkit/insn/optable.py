@@ -134,7 +134,7 @@ LIMITED: Final = frozenset("SKrtTsuhvC")
 # Bit numbers in a row's flags; `modrm`, `vvvv`, `vsib` and `limited` follow from the operands.
 ATTRIBUTES: Final = (
     *("lock", "d64", "f64", "seg", "modrm", "vvvv", "vsib", "limited", "sibmem"),
-    *("anymod", "no66", "masking", "zeroing", "masked", "er", "sae", "uniq"),
+    *("anymod", "no66", "masking", "zeroing", "masked", "er", "sae", "uniq", "norex2"),
 )
 IMPLIED: Final = {
     "k": ("masking",),
@@ -251,7 +251,7 @@ def _flags(kinds: str, has_modrm: bool, attributes: list[str]) -> int:
         names.add("vsib")
     if "X" in kinds:
         names.add("seg")
-    if LIMITED & set(kinds) or "no66" in names:
+    if LIMITED & set(kinds) or names & {"no66", "norex2"}:
         names.add("limited")
     return sum(1 << ATTRIBUTES.index(name) for name in names)
 

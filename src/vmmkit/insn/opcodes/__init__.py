@@ -24,8 +24,8 @@ form. `G` and `R` without a type are as wide as the address size.
 - `i64` invalid in 64-bit mode; `o64` valid only there; `d64` operand size defaults to 8 there;
   `f64` it is always 8 there; `b0` only without REX.B;
 - `mem` / `reg` only ModRM.mod != 3 / == 3; `anymod` ModRM.rm is a register whatever mod says;
-- `seg` takes a segment override without a ModRM operand; `no66` a 66 prefix is refused; `sibmem` a
-  SIB byte is required;
+- `seg` takes a segment override without a ModRM operand; `no66` a 66 prefix is refused, `norex2`
+  a REX2 prefix; `sibmem` a SIB byte is required;
 - the memory operand is written when it stands first, else read; `r`, `w`, `rw` and `n` (its address
   alone matters) say otherwise;
 - EVEX: `k` a mask may be given, `kz` zeroing too, `k!` a mask must be given; `bc2`, `bc4`, `bc8`

@@ -112,12 +112,12 @@ PLAIN: Final = (
 STATE: Final = (
     ("AE /0", "FXSAVE", "MF", ""),
     ("AE /1", "FXRSTOR", "MF", "r"),
-    ("AE /4", "XSAVE", "M", "rw"),
-    ("AE /5", "XRSTOR", "M", "r"),
-    ("AE /6", "XSAVEOPT", "M", "rw"),
-    ("C7 /3", "XRSTORS", "M", "r"),
-    ("C7 /4", "XSAVEC", "M", ""),
-    ("C7 /5", "XSAVES", "M", ""),
+    ("AE /4", "XSAVE", "M", "rw norex2"),
+    ("AE /5", "XRSTOR", "M", "r norex2"),
+    ("AE /6", "XSAVEOPT", "M", "rw norex2"),
+    ("C7 /3", "XRSTORS", "M", "r norex2"),
+    ("C7 /4", "XSAVEC", "M", "norex2"),
+    ("C7 /5", "XSAVES", "M", "norex2"),
 )
 
 ROWS: Final = (
