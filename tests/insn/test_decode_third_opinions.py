@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Lengths against objdump and llvm-mc, where they are installed, over bytes that decode.
+"""Lengths against objdump, and validity against llvm-mc, where they are installed.
 
 Neither is an oracle: a disassembler for people prints something for much that a processor refuses,
-and an older one does not know newer instructions. So a rate is asked for, and of what differs,
-nothing may be in the integer instructions.
+and an older one does not know newer instructions. So a rate is asked for; of plain integer
+instructions objdump must give every length.
 """
 
 import re
@@ -23,8 +23,8 @@ COUNT = 4_000
 INTEGER = {f"{encoding} {name} {operands}".rstrip() for encoding, name, operands, _ in integer.ROWS}
 
 
-OBJDUMP_LACKS = set()
-LLVM_LACKS = set()
+LEGACY_PREFIXES = {0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3}
+FENCES = {"LFENCE", "MFENCE", "SFENCE"}  # any ModRM.rm will do for a processor, not for objdump
 
 
 def samples():
@@ -56,16 +56,13 @@ def objdump_lengths(codes, folder):
     return lengths
 
 
-def llvm_lengths(codes):
-    """Length that llvm-mc gives each: it consumes a line's bytes, or warns of the first."""
-    command = ["llvm-mc", "--disassemble", "--triple=x86_64", "--mattr=+all", "--show-encoding"]
-    lengths = []
-    text = "".join("".join(f"0x{byte:02x} " for byte in code) + "\n" for code in codes)
+def llvm_refused(codes):
+    """Numbers of those that llvm-mc warns of; what follows such a line may be hit as well."""
+    text = "".join(" ".join(f"0x{byte:02x}" for byte in code) + "\n" for code in codes)
+    command = ["llvm-mc", "--disassemble", "--triple=x86_64"]
     found = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-    refused = {int(number) - 1 for number in re.findall(r"<stdin>:(\d+):", found.stderr)}
-    for number, code in enumerate(codes):
-        lengths.append(0 if number in refused else len(code))
-    return dict(enumerate(lengths))
+    warnings = re.findall(r"<stdin>:(\d+):\d+: warning: invalid", found.stderr)
+    return {int(number) - 1 for number in warnings}
 
 
 def is_plain(code):
@@ -74,35 +71,22 @@ def is_plain(code):
     return rest[0] not in {0xD5, *LEGACY_PREFIXES} and rest[0] & 0xF0 != 0x40
 
 
-def differing(lengths, codes, found):
-    """Instructions of another length, and those of them that are plain integer instructions."""
-    wrong = [code for number, code in enumerate(codes) if lengths[number] != len(code)]
-    integer_ones = {
-        str(found[code]).partition(" ")[0]
-        for code in wrong
-        if ROWS[found[code].row].text in INTEGER and is_plain(code)
-    }
-    return wrong, integer_ones
-
-
-LEGACY_PREFIXES = {0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3}
-
-
 @pytest.mark.skipif(not shutil.which("objdump"), reason="objdump is not installed")
 def test_lengths_against_objdump(tmp_path):
     found = samples()
     codes = list(found)
-    wrong, integer_ones = differing(objdump_lengths(codes, tmp_path), codes, found)
-    print(len(wrong), "of", len(codes), integer_ones)
+    lengths = objdump_lengths(codes, tmp_path)
+    wrong = [code for number, code in enumerate(codes) if lengths[number] != len(code)]
     assert len(wrong) < 0.1 * len(codes)
-    assert integer_ones <= OBJDUMP_LACKS
+    of_integer_rows = {
+        found[code].mnemonic
+        for code in wrong
+        if ROWS[found[code].row].text in INTEGER and is_plain(code)
+    }
+    assert of_integer_rows <= FENCES
 
 
 @pytest.mark.skipif(not shutil.which("llvm-mc"), reason="llvm-mc is not installed")
-def test_lengths_against_llvm():
-    found = samples()
-    codes = list(found)
-    wrong, integer_ones = differing(llvm_lengths(codes), codes, found)
-    print(len(wrong), "of", len(codes), integer_ones)
-    assert len(wrong) < 0.2 * len(codes)
-    assert integer_ones <= LLVM_LACKS
+def test_validity_against_llvm():
+    codes = list(samples())
+    assert len(llvm_refused(codes)) < 0.1 * len(codes)
