@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Builds `vmmkit.insn._native`: the only place where Python tables become C.
+"""Builds `vmmkit.insn._native`, and the header of `_crossing`: where Python tables become C.
 
-`optable.py`, its rows and `_record.py` are loaded without `vmmkit` itself, since the build is isolated
-and vmmkit's dependencies are not importable. What they say becomes enumerations, structures and constant arrays
-in front of one translation unit that includes every C file. Nothing generated is kept.
+`optable.py`, its rows and `_record.py` are loaded without `vmmkit` itself, since the build is
+isolated and vmmkit's dependencies are not importable. What they say becomes enumerations,
+structures and constant arrays in front of one translation unit that includes every C file of the
+engine. `crossing.c` gets the records and the digest alone, as a header. Nothing generated is kept.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ SOURCES = (
     "decode.c",
     "flags.c",
     "memory.c",
+    "page_modes.c",
     "paging.c",
     "segments.c",
     "execute.c",
@@ -97,6 +99,7 @@ def enumerations() -> str:
     numbered = {
         **RECORD["reasons"](),
         "OP": TABLE["OPS"],
+        "FEATURE": TABLE["FEATURES"],
         "KIND": ("NONE", *TABLE["KINDS"][1:]),
         "SELECT": [name.upper() for name, _ in TABLE["SELECTORS"]],
     }
@@ -113,7 +116,7 @@ def enumerations() -> str:
     flags = {name.upper(): 1 << bit for bit, name in enumerate(TABLE["ATTRIBUTES"])}
     cells = {name: TABLE[name] for name in ("UNKNOWN", "INVALID", "SPLIT")}
     limit_names = ("MAX_LENGTH", "LOG_CAPACITY", "PAGE_CAPACITY", "STEP_BATCH", "RIP_BASE")
-    limits = {name: RECORD[name] for name in limit_names}
+    limits = {name: RECORD[name] for name in limit_names} | {"NO_FEATURE": TABLE["NO_FEATURE"]}
     for prefix, names in (
         ("PREFIX", RECORD["PREFIX_BITS"]),
         ("REX", RECORD["REX_BITS"]),
@@ -134,29 +137,37 @@ def initializer(values: Any) -> str:
     return "{" + ", ".join(initializer(value) for value in values) + "}"
 
 
+def digest() -> str:
+    """The fingerprint that both modules carry and the Python files must match."""
+    text: str = TABLE["digest"](RECORD["layout"]())
+    return text
+
+
 def arrays() -> str:
     """The opcode table as constant data."""
     tables = TABLE["TABLES"]
     rows = [
         (
-            *(row.op, row.kinds, row.types, row.flags, row.access, row.memory),
-            *((*row.types, 0)[row.memory], row.immediates, row.broadcast, row.disp8),
+            *(row.flags, row.op, without, row.kinds, row.types),
+            *(row.access, row.memory, (*row.types, 0)[row.memory], row.immediates),
+            *(row.broadcast, row.disp8, row.feature),
         )
-        for row in tables.rows
+        for row, without in zip(tables.rows, TABLE["ROW_WITHOUT"], strict=True)
     ]
     row_fields = [
+        "uint32_t flags;",
         "uint16_t op;",
+        "uint16_t without;",
         "uint8_t kinds[4];",
         "uint8_t types[4];",
-        "uint32_t flags;",
         "uint8_t access;",
         "uint8_t memory;",
         "uint8_t memory_type;",
         "uint8_t immediates[2];",
         "uint8_t broadcast;",
         "uint8_t disp8;",
+        "uint8_t feature;",
     ]
-    digest = TABLE["digest"](RECORD["layout"]())
     types, kinds = len(TABLE["TYPES"]), len(TABLE["KINDS"])
     limits = zip(("reg", "rm", "vvvv"), TABLE["REGISTER_LIMITS"], strict=True)
     return (
@@ -170,7 +181,7 @@ def arrays() -> str:
             f"static const uint8_t {name}_limits[{kinds}] = {initializer(counts)};\n"
             for name, counts in limits
         )
-        + f'static const char digest_text[] = "{digest}";\n'
+        + f'static const char digest_text[] = "{digest()}";\n'
     )
 
 
@@ -184,6 +195,20 @@ def source() -> str:
         + arrays()
         + '#include "engine.h"\n'
         + includes
+    )
+
+
+def crossing_header() -> str:
+    """What `crossing.c` knows of the engine: records, functions, limits, and the digest of all."""
+    fields = RECORD["INSN_FIELDS"]
+    listed = " ".join(f"X({name})" for name, *_ in fields)
+    return (
+        "#include <stddef.h>\n#include <stdint.h>\n"
+        + enumerations()
+        + declarations()
+        + f"#define VMMKIT_INSN_FIELD_COUNT {len(fields)}\n"
+        + f"#define VMMKIT_INSN_FIELDS(X) {listed}\n"
+        + f'#define VMMKIT_DIGEST "{digest()}"\n'
     )
 
 

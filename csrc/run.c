@@ -145,30 +145,56 @@ static NOINLINE int refusal(context *c, int failure)
     return fault(c, failure == VMMKIT_DECODE_INVALID ? UD : GP, 0, 0);
 }
 
-/* Fills c->code and c->insn from what is latched or from memory. */
+static NOINLINE int fetch_rest(context *c, int *failure)
+{
+    uint64_t wrap = mask_of(c->mode == 64 ? 8 : 4);
+    while (*failure == VMMKIT_DECODE_TRUNCATED && c->code_length < VMMKIT_LIMIT_MAX_LENGTH) {
+        uint64_t rip = (c->cpu->rip + c->code_length) & wrap;
+        TRY(fetch_page(c, rip, VMMKIT_LIMIT_MAX_LENGTH - c->code_length));
+        *failure = decode_here(c);
+    }
+    return 0;
+}
+
+static NOINLINE int take_latched(context *c)
+{
+    for (unsigned i = 0; i < c->code_length; i++)
+        c->code[i] = (uint8_t)(c->cpu->code[i / 8] >> (8 * (i % 8)));
+    return decode_here(c);
+}
+
+/* Fills c->code and c->insn: what was latched for the instruction, and the rest from memory. */
 static inline int fetch(context *c)
 {
     vmmkit_cpu *cpu = c->cpu;
     int failure;
     c->code_length = (unsigned)cpu->code_length & VMMKIT_LIMIT_MAX_LENGTH;
     if (UNLIKELY(c->code_length)) {
-        for (unsigned i = 0; i < c->code_length; i++)
-            c->code[i] = (uint8_t)(cpu->code[i / 8] >> (8 * (i % 8)));
-        failure = decode_here(c);
-        return failure ? refusal(c, failure) : 0;
-    }
-    TRY(fetch_page(c, cpu->rip, VMMKIT_LIMIT_MAX_LENGTH));
-    failure = decode_here(c);
-    if (UNLIKELY(failure == VMMKIT_DECODE_TRUNCATED &&
-                 c->code_length < VMMKIT_LIMIT_MAX_LENGTH)) {
-        uint64_t following = (cpu->rip + c->code_length) & mask_of(c->mode == 64 ? 8 : 4);
-        TRY(fetch_page(c, following, VMMKIT_LIMIT_MAX_LENGTH - c->code_length));
+        failure = take_latched(c);
+        if (failure != VMMKIT_DECODE_TRUNCATED)
+            return failure ? refusal(c, failure) : 0;
+    } else {
+        TRY(fetch_page(c, cpu->rip, VMMKIT_LIMIT_MAX_LENGTH));
         failure = decode_here(c);
     }
+    if (UNLIKELY(failure == VMMKIT_DECODE_TRUNCATED))
+        TRY(fetch_rest(c, &failure));
     /* The answers so far were for the page tables on the way to the code. */
     forget_accesses(c);
     cpu->code_length = c->code_length;
     return failure ? refusal(c, failure) : 0;
+}
+
+/* The row itself, or what a processor without its feature makes of it. */
+static inline int visible(context *c)
+{
+    unsigned feature = c->row->feature;
+    if (LIKELY(feature == VMMKIT_LIMIT_NO_FEATURE) || c->cpu->features >> feature & 1)
+        return 0;
+    if (!c->row->without)
+        return fault(c, UD, 0, 0);
+    c->row = &rows[c->row->without];
+    return 0;
 }
 
 static NOINLINE int stopped(context *c, int kind)
@@ -180,7 +206,7 @@ static NOINLINE int stopped(context *c, int kind)
     if (kind == VMMKIT_EXIT_UNSUPPORTED)
         cpu->exit_size = c->code_length;
     if (kind == VMMKIT_EXIT_FAULT || kind == VMMKIT_EXIT_UNSUPPORTED)
-        cpu->log_count = cpu->page_count = cpu->code_length = 0;
+        cpu->log_count = cpu->page_count = cpu->code_length = cpu->code_given = 0;
     else
         cpu->page_count = c->pages;
     cpu->code_rip = cpu->rip;
@@ -204,10 +230,12 @@ static inline int one(context *c, uint64_t batch)
         return stopped(c, kind);
     c->row = &rows[c->insn.row];
     c->next_rip = (cpu->rip + c->insn.length) & mask_of(c->mode == 64 ? 8 : 4);
-    kind = execute(c);
+    kind = visible(c);
+    if (LIKELY(!kind))
+        kind = execute(c);
     if (UNLIKELY(kind > 0 && kind != VMMKIT_EXIT_HALT))
         return stopped(c, kind);
-    cpu->log_count = cpu->page_count = cpu->code_length = 0;
+    cpu->log_count = cpu->page_count = cpu->code_length = cpu->code_given = 0;
     cpu->interrupt_shadow = c->shadow;
     if (UNLIKELY(kind == BATCH_USED))
         return VMMKIT_EXIT_DONE;
@@ -220,12 +248,16 @@ static inline int one(context *c, uint64_t batch)
 static inline int begin_run(context *c, uint64_t answer)
 {
     vmmkit_cpu *cpu = c->cpu;
+    int moved;
+    begin_mode(c);
+    moved = cpu->code_rip != cpu->rip || cpu->code_mode != (uint64_t)c->mode;
     if (!cpu->log_pending) {
-        cpu->log_count = cpu->page_count = cpu->code_length = 0;
+        cpu->log_count = cpu->page_count = 0;
+        if (moved || !cpu->code_given)
+            cpu->code_length = cpu->code_given = 0;
         return 0;
     }
-    begin_mode(c);
-    if (cpu->code_rip != cpu->rip || cpu->code_mode != (uint64_t)c->mode)
+    if (moved)
         return VMMKIT_EXIT_STALE;
     take_answer(cpu, answer);
     return 0;

@@ -10,7 +10,7 @@ at a hole. If `decode` is wrong about the operand, the case merely lands elsewhe
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Final, NamedTuple
 
@@ -107,7 +107,7 @@ STRINGS: Final = frozenset({"MOVS", "STOS", "LODS", "CMPS", "SCAS", "INS", "OUTS
 # TF would be seen, or changed, by these: they run up to the jump behind them instead.
 FLAGS_ON_STACK: Final = ("PUSHF", "POPF", "IRET")
 
-STATUS, DF = 0x8D5, 0x400
+STATUS, DF, AC = 0x8D5, 0x400, 1 << 18
 
 
 class Form(NamedTuple):
@@ -256,9 +256,11 @@ def _canonical(address: int) -> int:
 class _State:
     """Registers and memory of a case while it is put together."""
 
-    def __init__(self, rng: Random, mode: int, image: bytes) -> None:
+    def __init__(
+        self, rng: Random, mode: int, image: bytes, registers: Sequence[int] | None
+    ) -> None:
         self.rng, self.mode = rng, mode
-        self.gpr = [value(rng) for _ in range(16)]
+        self.gpr = list(registers or (value(rng) for _ in range(16)))
         if rng.random() < 0.15:  # equal operands
             self.gpr = [self.gpr[0]] * 16
         self.memory = bytearray(image)
@@ -401,13 +403,18 @@ def _names_esp(insn: Instruction) -> bool:
     )
 
 
-def trial(rng: Random, form: Form, mode: int, image: bytes) -> Trial | None:
-    """One random case of a form, `None` when the bytes came out as something else."""
+def trial(
+    rng: Random, form: Form, mode: int, image: bytes, registers: Sequence[int] | None = None
+) -> Trial | None:
+    """One random case of a form, `None` when the bytes came out as something else.
+
+    What does not matter to the case keeps the contents of `image` and `registers`.
+    """
     made = _instruction(rng, form, mode)
     if made is None:
         return None
     code, insn = made
-    state = _State(rng, mode, image)
+    state = _State(rng, mode, image, registers)
     single_step = _traps(form, insn)
     linear = _slot(rng, code, insn if single_step else None)
     rip = linear - state.base(CS)
@@ -420,6 +427,8 @@ def trial(rng: Random, form: Form, mode: int, image: bytes) -> Trial | None:
     if not _narrow(state, insn):
         return None
     flags = rng.getrandbits(12) & STATUS | (DF if rng.random() < 0.3 else 0)
+    if rng.random() < 0.15:  # Linux sets CR0.AM
+        flags |= AC
     case = Case(
         code,
         mode,

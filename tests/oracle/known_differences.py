@@ -136,10 +136,19 @@ KNOWN_DIFFERENCES: Final = (
 
 
 @functools.cache
+def _cpuinfo(name: str) -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next(line.partition(":")[2].strip() for line in lines if line.startswith(name))
+
+
 def vendor() -> str:
     """Vendor of this machine's processor."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next(line.split()[-1] for line in lines if line.startswith("vendor_id"))
+    return _cpuinfo("vendor_id")
+
+
+def model() -> str:
+    """Model name of this machine's processor."""
+    return _cpuinfo("model name")
 
 
 def known(trial: Trial, processor: Result, engine: Result | Outcome) -> KnownDifference | None:

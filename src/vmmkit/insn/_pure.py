@@ -9,7 +9,8 @@ costs more than executing.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
 
 from vmmkit.insn._control import CONTROL
 from vmmkit.insn._decode import decode_fields
@@ -31,7 +32,8 @@ from vmmkit.insn._memory import (
     RamPiece,
     Stop,
 )
-from vmmkit.insn._paging import INTENT_FETCH, translate
+from vmmkit.insn._page_modes import INTENT_FETCH
+from vmmkit.insn._paging import translate
 from vmmkit.insn._record import (
     EXIT_KINDS,
     LOG_CAPACITY,
@@ -43,9 +45,12 @@ from vmmkit.insn._record import (
 from vmmkit.insn._segments import BASE, CS, GP, SEGMENT, UD, begin_mode, is_canonical
 from vmmkit.insn._segments import LIMIT as SEGMENT_LIMIT
 from vmmkit.insn._string import STRING
-from vmmkit.insn.optable import OPS, ROWS
+from vmmkit.insn.optable import NO_FEATURE, OPS, ROW_WITHOUT, ROWS
 
-__all__ = ["EXECUTE", "NAME", "Core", "decode"]
+__all__ = ["EXECUTE", "NAME", "Core", "Decoder"]
+
+Insn = TypeVar("Insn", bound=tuple[int, ...])
+PublicDecode = TypeVar("PublicDecode", bound=Callable[..., object])
 
 NAME: Final = "pure"
 STALE: Final = EXIT_KINDS.index("STALE")
@@ -60,6 +65,8 @@ CODE_RIP: Final = WORD["code_rip"]
 CODE_MODE: Final = WORD["code_mode"]
 CODE_LENGTH: Final = WORD["code_length"]
 CODE: Final = WORD["code"]
+CODE_GIVEN: Final = WORD["code_given"]
+FEATURES: Final = WORD["features"]
 EXIT_SIZE: Final = WORD["exit_size"]
 
 REX2: Final = PREFIX_BITS["REX2"]
@@ -70,7 +77,24 @@ CACHE_CAPACITY: Final = 4096
 _HANDLERS: Final[dict[str, Handler]] = {**MOVES, **CONTROL, **STRING}
 EXECUTE: Final[tuple[Handler | None, ...]] = tuple(_HANDLERS.get(OPS[row.op]) for row in ROWS)
 
-decode = decode_fields
+
+class Decoder(Generic[Insn]):
+    """The decoder, making named tuples of the caller's type."""
+
+    def __init__(self, instruction: Callable[..., Insn]) -> None:
+        """Bind the type, whose fields are `INSN_FIELDS`."""
+        self._instruction = instruction
+
+    def decode(self, code: object, mode: object) -> Insn | int | None:
+        """Decode `bytes` in mode 16, 32 or 64, as `BoundDecoder` says."""
+        if type(code) is not bytes or type(mode) is not int or mode not in {16, 32, 64}:
+            return None
+        fields = decode_fields(code, mode)
+        return fields if isinstance(fields, int) else self._instruction(*fields)
+
+    def shortcut(self, function: PublicDecode) -> PublicDecode:
+        """Return the public `decode` as it is; only the native engine knows a shorter way."""
+        return function
 
 
 class Core:
@@ -89,6 +113,9 @@ class Core:
         words = self._context.words
         words[LIMIT], words[BATCH] = words[RETIRED] + 1 & ALL_ONES, STEP_BATCH
         return self.resume(answer)
+
+    def advance(self, answer: object) -> None:
+        """Do nothing: what this saves the native engine does not show here."""
 
     def run(self, budget: int, answer: int) -> int:
         """Execute up to `budget` instructions; else as `step`."""
@@ -126,13 +153,13 @@ class Core:
         try:
             begin_mode(context)
             self._fetch()
-            handler = EXECUTE[self._load_fields()]
+            handler = EXECUTE[_visible(context, self._load_fields())]
             if handler is None or context.prefixes & REX2:
                 raise context.unsupported("OPCODE", words[RIP])
             kind = handler(context)
         except Stop as stop:
             return _stopped(context, stop.kind)
-        words[LOG_COUNT] = words[PAGE_COUNT] = words[CODE_LENGTH] = 0
+        words[LOG_COUNT] = words[PAGE_COUNT] = words[CODE_LENGTH] = words[CODE_GIVEN] = 0
         words[SHADOW] = context.shadow
         if kind == BUDGET:  # the batch is used up, the instruction is not
             return DONE
@@ -141,20 +168,19 @@ class Core:
         return DONE if kind is None else kind
 
     def _fetch(self) -> None:
-        """Fill `context.code`: what was latched for the instruction in flight, or from memory."""
+        """Fill `context.code`: what was latched for the instruction, and the rest from memory."""
         context = self._context
         words = context.words
         length = words[CODE_LENGTH] & MAX_LENGTH
-        if length:
-            latched = words[CODE] | words[CODE + 1] << 64
-            context.code = latched.to_bytes(16, "little")[:length]
+        latched = words[CODE] | words[CODE + 1] << 64
+        context.code = latched.to_bytes(16, "little")[:length]
+        if length and self._fields() != TRUNCATED:
             return
-        context.code = b""
-        context.code = _fetch_page(context, words[RIP], MAX_LENGTH)
-        if len(context.code) < MAX_LENGTH and self._fields() == TRUNCATED:
-            wrap = (1 << 64 if context.mode == 64 else 1 << 32) - 1
-            following = words[RIP] + len(context.code) & wrap
-            context.code += _fetch_page(context, following, MAX_LENGTH - len(context.code))
+        wrap = (1 << 64 if context.mode == 64 else 1 << 32) - 1
+        while len(context.code) < MAX_LENGTH and self._fields() == TRUNCATED:
+            length = len(context.code)
+            rip = words[RIP] + length & wrap if length else words[RIP]
+            context.code += _fetch_page(context, rip, MAX_LENGTH - length)
         # The answers so far were for the page tables on the way to the code.
         context.forget_accesses()
         words[CODE_LENGTH] = len(context.code)
@@ -210,11 +236,14 @@ def _begin_run(context: Context, answer: int) -> bool:
     Returns whether RIP or mode have changed under the instruction: the caller's mistake.
     """
     words = context.words
-    if not words[LOG_PENDING]:
-        words[LOG_COUNT] = words[PAGE_COUNT] = words[CODE_LENGTH] = 0
-        return False
     begin_mode(context)
-    if words[CODE_RIP] != words[RIP] or words[CODE_MODE] != context.mode:
+    moved = words[CODE_RIP] != words[RIP] or words[CODE_MODE] != context.mode
+    if not words[LOG_PENDING]:
+        words[LOG_COUNT] = words[PAGE_COUNT] = 0
+        if moved or not words[CODE_GIVEN]:
+            words[CODE_LENGTH] = words[CODE_GIVEN] = 0
+        return False
+    if moved:
         return True
     _take_answer(words, answer)
     return False
@@ -253,6 +282,18 @@ def _fetch_page(context: Context, rip: int, wanted: int) -> bytes:
     return bytes(piece.view[gpa - piece.gpa : gpa - piece.gpa + wanted])
 
 
+def _visible(context: Context, row: int) -> int:
+    """The row itself, or what a processor without its feature makes of it."""
+    feature = context.row.feature
+    if feature == NO_FEATURE or context.words[FEATURES] >> feature & 1:
+        return row
+    row = ROW_WITHOUT[row]
+    if not row:
+        raise context.fault(UD)
+    context.row = ROWS[row]
+    return row
+
+
 def _refusal(context: Context, failure: int) -> Stop:
     """What the processor does with bytes that are no instruction, or that we do not know."""
     if failure == FAIL_UNKNOWN:
@@ -269,7 +310,7 @@ def _stopped(context: Context, kind: int) -> int:
     if kind == STOP_UNSUPPORTED:
         words[EXIT_SIZE] = len(context.code)
     if kind in {FAULT, STOP_UNSUPPORTED}:
-        words[LOG_COUNT] = words[PAGE_COUNT] = words[CODE_LENGTH] = 0
+        words[LOG_COUNT] = words[PAGE_COUNT] = words[CODE_LENGTH] = words[CODE_GIVEN] = 0
     else:
         words[PAGE_COUNT] = context.pages
     words[CODE_RIP], words[CODE_MODE] = words[RIP], context.mode

@@ -58,6 +58,9 @@ CPU_FIELDS: Final = (
     ("cr3", 1),
     ("cr4", 1),
     ("efer", 1),
+    ("pkru", 1),
+    ("maxphyaddr", 1),  # width of physical addresses in bits: the processor's, no register
+    ("features", 1),  # bits in the order of `optable.FEATURES`: what the guest's CPUID shows
     ("interrupt_shadow", 1),  # 1 while the next instruction runs after STI, 2 after MOV/POP SS
     ("retired", 1),  # instructions completed; each element of a repeated one counts
     ("limit", 1),  # run ends when `retired` gets here
@@ -75,6 +78,7 @@ CPU_FIELDS: Final = (
     ("code_rip", 1),  # where and in which mode the instruction in flight was fetched
     ("code_mode", 1),
     ("code_length", 1),  # bytes latched for the instruction in flight
+    ("code_given", 1),  # 1 while they come from the owner, for an instruction not begun yet
     ("code", 2),
 )
 
@@ -152,7 +156,7 @@ EXIT_KINDS: Final = (
 STEP_BATCH: Final = 1024  # elements of a repeated instruction that one step does at most
 
 # Why an instruction is Unsupported: the number an engine reports in `exit_value`.
-UNSUPPORTED: Final = ("OPCODE", "NO_CODE", "PAGING_MODE", "TOO_MANY_ACCESSES")
+UNSUPPORTED: Final = ("OPCODE", "NO_CODE", "TOO_MANY_ACCESSES")
 
 # What `decode` returns instead of a length.
 DECODE_FAILURES: Final = ("OK", "TRUNCATED", "INVALID", "TOO_LONG", "UNKNOWN")

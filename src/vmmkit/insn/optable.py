@@ -15,8 +15,9 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 from vmmkit.insn.opcodes import evex, integer, sse, system, vex, x87
+from vmmkit.insn.opcodes.features import FEATURE_OF, FEATURES, NO_FEATURE, WITHOUT
 
-__all__ = ["OPS", "ROWS", "TABLES", "Row", "Tables", "digest"]
+__all__ = ["FEATURES", "NO_FEATURE", "OPS", "ROWS", "TABLES", "Row", "Tables", "digest"]
 
 SOURCE: Final = (
     *integer.ROWS,
@@ -193,6 +194,7 @@ class Row(NamedTuple):
     broadcast: int  #: bytes of an element that EVEX.b broadcasts, 0 when it may not
     disp8: int  #: bytes that a one-byte displacement counts, 0 for the memory operand's size
     index_size: int  #: bytes of one index of a vector index register, 0 without one
+    feature: int  #: position in `FEATURES`, or `NO_FEATURE`
     map: int
     text: str
     encoding: str
@@ -286,7 +288,8 @@ def _parts(operand_text: str, attribute_text: str, digit: bool) -> tuple[Any, ..
 def _row(encoding: str, mnemonic: str, operands: str, attributes: str, number: int) -> Row:
     text = f"{encoding} {mnemonic} {operands}".rstrip()
     parts = _parts(operands, attributes, "/" in encoding)
-    return Row._make((OP_NUMBER[mnemonic], *parts, number, text, encoding, operands))
+    feature = FEATURE_OF.get(mnemonic, NO_FEATURE)
+    return Row._make((OP_NUMBER[mnemonic], *parts, feature, number, text, encoding, operands))
 
 
 def _span(word: str) -> range:
@@ -359,16 +362,16 @@ def _openness(form: _Form) -> int:
 
 
 class _Lookup:
-    """The lookup arrays while they are being built."""
+    """The lookup arrays while they are being built; equal selections are shared."""
 
     def __init__(self) -> None:
         blanks = [INVALID] * COMPLETE_MAPS + [UNKNOWN] * (MAP_COUNT - COMPLETE_MAPS)
         self.cells = [blank for blank in blanks for _ in range(256)]
         self.splits: list[tuple[int, int]] = []
-        self.known: dict[tuple[int, tuple[_Form, ...]], int] = {}
+        self._known: dict[tuple[int, ...], int] = {}
 
-    def select(self, forms: tuple[_Form, ...], depth: int, blank: int) -> int:
-        """Return the cell for `forms`, adding splits for every selector they differ by."""
+    def select(self, forms: list[_Form], depth: int, blank: int) -> int:
+        """Return the cell for `forms`, with a split for every selector they differ by."""
         if not forms:
             return blank
         first = forms[0]
@@ -377,19 +380,23 @@ class _Lookup:
             depth += 1
         if depth == len(SELECTORS):
             return min(forms, key=_openness).cell if len(forms) > 1 else first.cell
-        if (depth, forms) not in self.known:
-            self.known[depth, forms] = self.split(forms, depth, blank)
-        return self.known[depth, forms]
+        children = [
+            self.select(
+                [form for form in forms if form.key[depth] < 0 or form.key[depth] == value],
+                depth + 1,
+                blank,
+            )
+            for value in range(SELECTORS[depth][1])
+        ]
+        return children[0] if len(set(children)) == 1 else SPLIT | self._split(depth, children)
 
-    def split(self, forms: tuple[_Form, ...], depth: int, blank: int) -> int:
-        """Return a cell that selects by the selector `depth`."""
-        children = []
-        for value in range(SELECTORS[depth][1]):
-            chosen = [form for form in forms if form.key[depth] < 0 or form.key[depth] == value]
-            children.append(self.select(tuple(chosen), depth + 1, blank))
-        self.splits.append((depth, len(self.cells)))
-        self.cells.extend(children)
-        return SPLIT | (len(self.splits) - 1)
+    def _split(self, depth: int, children: list[int]) -> int:
+        key = (depth, *children)
+        if key not in self._known:
+            self._known[key] = len(self.splits)
+            self.splits.append((depth, len(self.cells)))
+            self.cells.extend(children)
+        return self._known[key]
 
 
 def _build() -> Tables:
@@ -404,7 +411,7 @@ def _build() -> Tables:
         rows.append(_row(encoding, mnemonic, operands, attributes, number))
     lookup = _Lookup()
     for root, forms in roots.items():
-        lookup.cells[root] = lookup.select(tuple(forms), 0, lookup.cells[root])
+        lookup.cells[root] = lookup.select(forms, 0, lookup.cells[root])
     return Tables(tuple(rows), tuple(lookup.cells), tuple(lookup.splits))
 
 
@@ -412,8 +419,18 @@ TABLES: Final = _build()
 ROWS: Final = TABLES.rows
 
 
+def _without() -> tuple[int, ...]:
+    """For every row the row that stands for it without its feature, 0 for #UD."""
+    numbers = {OPS[row.op]: number for number, row in enumerate(ROWS)}
+    return tuple(numbers.get(WITHOUT.get(OPS[row.op], ""), 0) for row in ROWS)
+
+
+ROW_WITHOUT: Final = _without()
+
+
 def digest(*more: object) -> str:
     """Fingerprint of everything an engine compiles in; `more` adds the record layouts."""
+    features = tuple(FEATURES), ROW_WITHOUT
     sizes = TYPE_SIZES, VECTOR_SIZES, REGISTER_LIMITS, KINDS, ATTRIBUTES, MARKS, MAP_COUNT
-    compiled_in = OPS, TABLES, SELECTORS, sizes, more
+    compiled_in = OPS, TABLES, SELECTORS, sizes, features, more
     return hashlib.sha256(repr(compiled_in).encode()).hexdigest()

@@ -34,3 +34,5 @@ form. `G` and `R` without a type are as wide as the address size.
 - `vm32`, `vm64` the width of an index in a vector index register;
 - `uniq` the destination must not be among the sources.
 """
+
+__all__: list[str] = []
