@@ -5,7 +5,7 @@
 from functools import cache
 from typing import NamedTuple
 
-from vmmkit.insn._pure import decode
+from vmmkit.insn._decode import decode_fields
 from vmmkit.insn._record import INSN_FIELDS
 from vmmkit.insn.optable import ATTRIBUTES, ROWS
 
@@ -90,7 +90,7 @@ def forms():
     for number, row in enumerate(ROWS):
         for code in candidates(row) if number > 1 else ():
             for mode in (64, 32, 16):
-                fields = decode(code + TAIL, mode)
+                fields = decode_fields(code + TAIL, mode)
                 if isinstance(fields, int) or fields[ROW] != number:
                     continue
                 memory = 0 <= fields[MODRM] < 0xC0

@@ -366,7 +366,7 @@ def test_truncated_at_every_length(engine, mode, code):
 
 
 def test_every_row_is_truncated_at_every_length(engine):
-    function = engine_named(engine).decode
+    function = engine_named(engine).Decoder(Instruction).decode
     for form in forms():
         length = decode(form.code, form.mode, engine=engine).length
         for short in range(length):

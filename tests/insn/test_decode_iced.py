@@ -25,6 +25,7 @@ from insn.sweep_encodings import (
     random_codes,
     vex,
 )
+from vmmkit.insn import Instruction
 from vmmkit.insn._engine import engine_named
 from vmmkit.insn.optable import ROWS
 
@@ -33,8 +34,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "insn-differences.md"
 
 
 def decoder(engine):
-    """The function that returns fields or a failure number, and raises nothing."""
-    return engine_named(engine).decode
+    """The function that returns an instruction or a failure number, and raises nothing."""
+    return engine_named(engine).Decoder(Instruction).decode
 
 
 @MODES
