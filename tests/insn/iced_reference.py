@@ -15,7 +15,7 @@ import iced_x86 as iced
 from insn.insn_differences import EXEMPTIONS, SAME_NAME
 from vmmkit.insn import RIP_BASE
 from vmmkit.insn._record import DECODE_FAILURES, INSN_FIELDS, PREFIX_BITS, REX_BITS
-from vmmkit.insn.optable import ATTRIBUTES, KINDS, OPS, ROWS
+from vmmkit.insn.optable import ATTRIBUTES, KINDS, OPS, ROWS, TYPE_NAMES, TYPE_SIZES, VECTOR_SIZES
 
 __all__ = ["FIELD", "Difference", "Found", "differences", "sweep"]
 
@@ -69,6 +69,7 @@ NUMBER = {0: -1} | {
     for value, name in numbers_of(iced.Register).items()
     if value
 }
+REGISTER_SIZES = {value: iced.RegisterExt.size(value) for value in numbers_of(iced.Register)}
 SIZES = [iced.MemorySizeExt.size(size) for size in sorted(numbers_of(iced.MemorySize))]
 OLD_ENCODINGS = {iced.EncodingKind.XOP: "XOP", iced.EncodingKind.D3NOW: "3DNow!"}
 XLATB = iced.Mnemonic.XLATB
@@ -124,6 +125,8 @@ def memory_fields(ours, theirs, kinds):
     width = ours[FIELD["address_size"]]
     relative = theirs.memory_base in RIP
     yield "base", base, RIP_BASE if relative else NUMBER[theirs.memory_base]
+    if theirs.memory_base:
+        yield "address size", width, REGISTER_SIZES[theirs.memory_base]
     their_index = NUMBER[theirs.memory_index]
     their_scale = theirs.memory_index_scale if their_index >= 0 else 0
     yield "index", (index, ours[FIELD["scale"]]), (their_index, their_scale)
@@ -170,15 +173,32 @@ def register_number(ours, kind):
     return 0 if kind == "A" else None
 
 
+def register_size(ours, kind, number):
+    """Bytes of the register that an operand of type `number` names, where the type decides."""
+    name = TYPE_NAMES[number]
+    if kind in "EGRZAB" and name in "vzy":
+        return TYPE_SIZES[ours[FIELD["operand_size"]]][number]
+    if kind not in "VWUH":
+        return None
+    length = {32: 1, 64: 2}.get(ours[FIELD["vector_length"]], 0)
+    return max(16, TYPE_SIZES[0][number], VECTOR_SIZES[length][number])
+
+
 def register_fields(ours, theirs, kinds):
     """Number of operands, and the registers among them."""
-    ours_kinds = [KINDS[kind] for kind in ROWS[ours[FIELD["row"]]].kinds if kind]
+    row = ROWS[ours[FIELD["row"]]]
+    ours_kinds = [KINDS[kind] for kind in row.kinds if kind]
     yield "operand count", len(ours_kinds), len(kinds)
     if len(ours_kinds) == len(kinds):
         for number, (kind, their_kind) in enumerate(zip(ours_kinds, kinds, strict=True)):
-            found = register_number(ours, kind)
-            if their_kind == REGISTER and found is not None:
-                yield "register", found, NUMBER[theirs.op_register(number)]
+            if their_kind != REGISTER:
+                continue
+            register = theirs.op_register(number)
+            found, size = register_number(ours, kind), register_size(ours, kind, row.types[number])
+            if found is not None:
+                yield "register", found, NUMBER[register]
+            if size is not None:
+                yield "register size", size, REGISTER_SIZES[register]
 
 
 def immediate_fields(ours, theirs, kinds):

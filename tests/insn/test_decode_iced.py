@@ -12,7 +12,9 @@ import pytest
 
 pytest.importorskip("iced_x86", reason="iced-x86 is in the bench group")
 
-from insn.iced_reference import sweep
+import iced_x86
+
+from insn.iced_reference import differences, sweep
 from insn.insn_differences import EXEMPTIONS, NORMALISED
 from insn.row_encodings import forms
 from insn.sweep_encodings import (
@@ -25,7 +27,7 @@ from insn.sweep_encodings import (
     random_codes,
     vex,
 )
-from vmmkit.insn import Instruction
+from vmmkit.insn import Instruction, decode
 from vmmkit.insn._engine import engine_named
 from vmmkit.insn.optable import ROWS
 
@@ -109,6 +111,43 @@ def test_engines_agree_over_the_sweeps(two_engines, mode):
     codes = chain(islice(chain(*sweeps), 0, None, 23), random_codes(mode, 50_000))
     for code in codes:
         assert pure(code, mode) == native(code, mode), f"{mode}-bit {code.hex(' ')}"
+
+
+CHANGES = [
+    ("488b4c1810", "base", {"base": 1}),
+    ("488b4c1810", "index", {"index": 5}),
+    ("488b4c1810", "index", {"scale": 2}),
+    ("488b4c1810", "displacement", {"displacement": 17}),
+    ("488b4c1810", "segment", {"segment": 4}),
+    ("488b4c1810", "access", {"memory_access": 3}),
+    ("488b4c1810", "memory size", {"memory_size": 4}),
+    ("488b4c1810", "length", {"length": 6}),
+    ("488b4c1810", "lock", {"prefixes": 1}),
+    ("488b4c1810", "register", {"rex": 0x4C}),
+    ("488b4c1810", "register size", {"operand_size": 4}),
+    ("488b4c1810", "address size", {"address_size": 4}),
+    ("4883c010", "immediate", {"immediate": 17}),
+    ("eb10", "branch", {"immediate": 17}),
+    ("c8341205", "immediate", {"second_immediate": 6}),
+    ("62f17c4858c2", "register", {"vvvv": 1}),
+    ("62f17c4858c2", "register size", {"vector_length": 32}),
+    ("90", "mnemonic", {"row": 2}),
+]
+
+
+@pytest.mark.parametrize(("code", "field", "change"), CHANGES)
+def test_the_comparison_sees_every_field(code, field, change):
+    raw = bytes.fromhex(code)
+    ours, theirs = decode(raw, 64), iced_x86.Decoder(64, raw).decode()
+    assert differences(ours, theirs) == []
+    assert field in {found.field for found in differences(ours._replace(**change), theirs)}
+
+
+def test_the_comparison_sees_validity():
+    valid, invalid = (iced_x86.Decoder(64, code).decode() for code in (b"\x90", b"\x06"))
+    assert [found.field for found in differences(2, valid)] == ["validity"]
+    assert differences(2, invalid) == []
+    assert [found.field for found in differences(decode(b"\x90", 64), invalid)] == ["validity"]
 
 
 def test_every_difference_is_documented():
