@@ -9,7 +9,7 @@ from vmmkit.insn._decode import decode_fields
 from vmmkit.insn._record import INSN_FIELDS
 from vmmkit.insn.optable import ATTRIBUTES, ROWS
 
-__all__ = ["Form", "forms", "vector_head"]
+__all__ = ["INSTRUCTIONS", "REFUSED", "Form", "candidates", "forms"]
 
 FIELDS = [name for name, _, _ in INSN_FIELDS]
 ROW, MODRM = FIELDS.index("row"), FIELDS.index("modrm")
@@ -20,6 +20,8 @@ LENGTHS = {"128": 0, "256": 1, "512": 2}
 FLAG = {name: 1 << bit for bit, name in enumerate(ATTRIBUTES)}
 TAIL = bytes.fromhex("1122334455667788")
 VVVV = 2
+INSTRUCTIONS = frozenset(number for number, row in enumerate(ROWS) if row.op)
+REFUSED = frozenset(range(2, len(ROWS))) - INSTRUCTIONS  # rows that say #UD
 
 
 class Form(NamedTuple):
@@ -85,10 +87,10 @@ def candidates(row):
 
 @cache
 def forms():
-    """A form of every row with memory and with registers, where each exists."""
+    """A form of every instruction's row with memory and with registers, where each exists."""
     found = {}
     for number, row in enumerate(ROWS):
-        for code in candidates(row) if number > 1 else ():
+        for code in candidates(row) if row.op else ():
             for mode in (64, 32, 16):
                 fields = decode_fields(code + TAIL, mode)
                 if isinstance(fields, int) or fields[ROW] != number:

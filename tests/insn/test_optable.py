@@ -7,8 +7,10 @@ from itertools import combinations
 
 import pytest
 
-from insn.row_encodings import forms
+from insn.row_encodings import INSTRUCTIONS, REFUSED, candidates, forms
 from vmmkit.insn import optable
+from vmmkit.insn._decode import decode_fields
+from vmmkit.insn._record import DECODE_FAILURES
 from vmmkit.insn.optable import (
     ACCESS,
     ATTRIBUTE_SIZES,
@@ -78,14 +80,22 @@ def test_of_overlapping_rows_one_is_the_narrower():
 
 
 def test_every_row_is_reached():
-    assert {form.row for form in forms()} == set(range(2, len(ROWS)))
+    assert {form.row for form in forms()} == INSTRUCTIONS
+
+
+def test_every_row_that_says_so_is_refused():
+    invalid = DECODE_FAILURES.index("INVALID")
+    for number in REFUSED:
+        for code in candidates(ROWS[number]):
+            assert decode_fields(code + bytes(10), 32) == invalid, ROWS[number].text
 
 
 def test_every_row_that_can_has_a_memory_form_and_a_register_form():
     """Kinds that are both reach both, unless the row itself says otherwise."""
     found = {(form.row, form.memory) for form in forms()}
     limited = {"mem", "reg"}
-    for number, row in enumerate(ROWS[2:], 2):
+    for number in INSTRUCTIONS:
+        row = ROWS[number]
         attributes = set(SOURCE[number - 2][3].split())
         kinds = {KINDS[kind] for kind in row.kinds}
         if kinds & set("EWQks") and not attributes & limited and ":" not in row.encoding:
