@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 BUILT := $(VENV)/.built-$(or $(VMMKIT_NATIVE),auto)
 # What the build reads; Python sources besides these are used where they lie.
 BUILD_INPUTS := pyproject.toml setup.py src/vmmkit/__init__.py $(wildcard csrc/*) \
-	$(wildcard src/vmmkit/insn/optable.py src/vmmkit/insn/_record.py)
+	$(wildcard src/vmmkit/insn/optable.py src/vmmkit/insn/_record.py src/vmmkit/insn/opcodes/*.py)
 PYTEST := $(BIN)/python -m pytest
 ENGINE = $(BIN)/python -c 'from vmmkit.insn import IMPLEMENTATION; print(IMPLEMENTATION)'
 
@@ -47,10 +47,13 @@ lint: $(BUILT) $(VENV)/.group-lint $(VENV)/.group-test c-warnings ## Check style
 c-warnings: $(BUILT)
 	@mkdir -p build/lint
 	$(BIN)/python -c 'import runpy; \
-	    runpy.run_path("csrc/ffi_build.py")["ffibuilder"].emit_c_code("build/lint/native.c")'
+	    build = runpy.run_path("csrc/ffi_build.py"); \
+	    build["ffibuilder"].emit_c_code("build/lint/native.c"); \
+	    open("build/lint/crossing_record.h", "w").write(build["crossing_header"]())'
 	$(CC) -std=c11 -Wall -Wextra -Werror -Wno-unused-parameter -fsyntax-only -Icsrc \
+	    -Ibuild/lint -DPy_LIMITED_API=0x030B0000 \
 	    -isystem $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))') \
-	    build/lint/native.c
+	    build/lint/native.c csrc/crossing.c
 
 docs: $(BUILT) $(VENV)/.group-docs ## Build the manual into build/docs
 	$(BIN)/python -m sphinx -n -W --keep-going -q docs build/docs

@@ -11,13 +11,15 @@ C error is an error.
 """
 
 import os
+import runpy
 import sys
 import sysconfig
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from setuptools import setup
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 # setuptools brings its own distutils and installs it under this name when it is imported.
 from distutils.ccompiler import new_compiler  # isort: skip
@@ -26,12 +28,44 @@ from distutils.sysconfig import customize_compiler  # isort: skip
 
 PROBE = "#include <Python.h>\nPyMODINIT_FUNC PyInit_probe(void) { return NULL; }\n"
 
+# One binary for every later Python. The free-threaded builds have no such ABI.
+ONE_ABI = not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+CROSSING = Extension(
+    "vmmkit.insn._crossing",
+    ["csrc/crossing.c"],
+    depends=[
+        "csrc/crossing_decode.c",
+        "csrc/crossing_core.c",
+        "csrc/ffi_build.py",
+        "src/vmmkit/insn/optable.py",
+        "src/vmmkit/insn/_record.py",
+        *map(str, Path("src/vmmkit/insn/opcodes").glob("*.py")),
+    ],
+    define_macros=[("Py_LIMITED_API", "0x030B0000")] if ONE_ABI else [],
+    extra_compile_args=["-std=c11", "-O2"],
+    py_limited_api=ONE_ABI,
+)
+
+
+class BuildExtensions(build_ext):
+    """Writes the header that `crossing.c` includes before anything is compiled."""
+
+    def run(self) -> None:
+        """Generate, then build."""
+        header = runpy.run_path("csrc/ffi_build.py")["crossing_header"]()
+        folder = Path(self.build_temp)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "crossing_record.h").write_text(header)
+        CROSSING.include_dirs.append(str(folder))
+        super().run()
+
+
 NATIVE = {
     "cffi_modules": ["csrc/ffi_build.py:ffibuilder"],
-    # One binary for every later Python. The free-threaded builds have no such ABI.
-    "options": {}
-    if sysconfig.get_config_var("Py_GIL_DISABLED")
-    else {"bdist_wheel": {"py_limited_api": "cp311"}},
+    "ext_modules": [CROSSING],
+    "cmdclass": {"build_ext": BuildExtensions},
+    "options": {"bdist_wheel": {"py_limited_api": "cp311"}} if ONE_ABI else {},
 }
 
 

@@ -13,7 +13,7 @@ from email.parser import Parser
 from pathlib import Path
 
 EXPECTED_TAG = {"native": "cp311-abi3", "pure": "py3-none-any"}
-LIBRARY = ("vmmkit/insn/_native.abi3.so", "vmmkit/insn/_native.pyd")
+LIBRARIES = {f"vmmkit/insn/{name}.abi3.so" for name in ("_native", "_crossing")}
 
 
 def read_headers(wheel: zipfile.ZipFile, name: str) -> Message:
@@ -28,12 +28,12 @@ def problems(path: Path, kind: str) -> list[str]:
         names = wheel.namelist()
         tags = read_headers(wheel, "WHEEL").get_all("Tag", [])
         licence = read_headers(wheel, "METADATA")["License-Expression"]
-    native = any(name in LIBRARY for name in names)
+    inside = {name for name in names if name.endswith((".so", ".pyd"))}
     strangers = [n for n in names if not n.startswith(("vmmkit/", "vmmkit-")) or n.endswith(".c")]
     checks = {
         f"tags are {tags}": all(tag.startswith(EXPECTED_TAG[kind]) for tag in tags) and tags,
         f"file name lacks {EXPECTED_TAG[kind]}": EXPECTED_TAG[kind] in path.name,
-        f"library inside: {native}": native == (kind == "native"),
+        f"libraries inside: {inside}": inside == (LIBRARIES if kind == "native" else set()),
         "py.typed is missing": "vmmkit/py.typed" in names,
         "the licence text is missing": any(name.endswith("licenses/LICENSE") for name in names),
         f"licence is {licence}": licence == "BSD-2-Clause",

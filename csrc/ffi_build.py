@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Builds `vmmkit.insn._native`: the only place where Python tables become C.
+"""Builds `vmmkit.insn._native`, and the header of `_crossing`: where Python tables become C.
 
-`optable.py`, its rows and `_record.py` are loaded without `vmmkit` itself, since the build is isolated
-and vmmkit's dependencies are not importable. What they say becomes enumerations, structures and constant arrays
-in front of one translation unit that includes every C file. Nothing generated is kept.
+`optable.py`, its rows and `_record.py` are loaded without `vmmkit` itself, since the build is
+isolated and vmmkit's dependencies are not importable. What they say becomes enumerations,
+structures and constant arrays in front of one translation unit that includes every C file of the
+engine. `crossing.c` gets the records and the digest alone, as a header. Nothing generated is kept.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ SOURCES = (
     "decode.c",
     "flags.c",
     "memory.c",
+    "page_modes.c",
     "paging.c",
     "segments.c",
     "lock.c",
@@ -35,6 +37,13 @@ SOURCES = (
     "exchange.c",
     "transfer.c",
     "hints.c",
+    "shifts.c",
+    "multiply.c",
+    "bits.c",
+    "arithmetic.c",
+    "bit_instructions.c",
+    "flag_moves.c",
+    "decimal.c",
     "run.c",
 )
 
@@ -140,6 +149,12 @@ def initializer(values: Any) -> str:
     return "{" + ", ".join(initializer(value) for value in values) + "}"
 
 
+def digest() -> str:
+    """The fingerprint that both modules carry and the Python files must match."""
+    text: str = TABLE["digest"](RECORD["layout"]())
+    return text
+
+
 def arrays() -> str:
     """The opcode table as constant data."""
     tables = TABLE["TABLES"]
@@ -163,7 +178,6 @@ def arrays() -> str:
         "uint8_t feature;",
         "uint16_t without;",
     ]
-    digest = TABLE["digest"](RECORD["layout"]())
     types, kinds = len(TABLE["TYPES"]), len(TABLE["KINDS"])
     limits = zip(("reg", "rm", "vvvv"), TABLE["REGISTER_LIMITS"], strict=True)
     return (
@@ -177,7 +191,7 @@ def arrays() -> str:
             f"static const uint8_t {name}_limits[{kinds}] = {initializer(counts)};\n"
             for name, counts in limits
         )
-        + f'static const char digest_text[] = "{digest}";\n'
+        + f'static const char digest_text[] = "{digest()}";\n'
     )
 
 
@@ -191,6 +205,20 @@ def source() -> str:
         + arrays()
         + '#include "engine.h"\n'
         + includes
+    )
+
+
+def crossing_header() -> str:
+    """What `crossing.c` knows of the engine: records, functions, limits, and the digest of all."""
+    fields = RECORD["INSN_FIELDS"]
+    listed = " ".join(f"X({name})" for name, *_ in fields)
+    return (
+        "#include <stddef.h>\n#include <stdint.h>\n"
+        + enumerations()
+        + declarations()
+        + f"#define VMMKIT_INSN_FIELD_COUNT {len(fields)}\n"
+        + f"#define VMMKIT_INSN_FIELDS(X) {listed}\n"
+        + f'#define VMMKIT_DIGEST "{digest()}"\n'
     )
 
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """How the manual is built: Markdown pages, and reference pages from the docstrings."""
 
+import os
 import re
 from typing import Any
 
@@ -11,6 +12,9 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 import vmmkit
+
+# A public function that the native engine has in C carries no annotations for the reference.
+os.environ["VMMKIT_NATIVE"] = "0"
 
 project = "vmmkit"
 author = "vmmkit contributors"

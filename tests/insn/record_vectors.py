@@ -17,7 +17,7 @@ sys.path[:0] = [str(TESTS), str(TESTS.parent / "src")]
 from insn.vectors import DECODE, EXECUTE, FOLDER, decode_line, execute_line  # noqa: E402
 from vmmkit.errors import DecodeError, DecodeReason  # noqa: E402
 from vmmkit.insn import decode  # noqa: E402
-from vmmkit.insn.optable import PREFIXES, ROWS  # noqa: E402
+from vmmkit.insn.optable import ATTRIBUTES, PREFIXES, ROWS  # noqa: E402
 
 MODES = {16: "real", 32: "pm32", 64: "long"}
 PREFIX_ROTATION = {
@@ -44,6 +44,7 @@ HEADER = """\
 # Written by tests/insn/record_vectors.py; the format is in tests/insn/vectors.py.
 """
 
+MODRM = 1 << ATTRIBUTES.index("modrm")
 _turn = count()
 
 
@@ -72,7 +73,7 @@ def parts(row):
 def encodings(row, mode):
     """A few encodings of a row in a mode."""
     prefix, opcode, reg = parts(row)
-    if not row.modrm:
+    if not row.flags & MODRM:
         forms = [""]
     else:
         turn = next(_turn)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(available() is not None, reason=str(available())
 
 CASES = int(os.environ.get("VMMKIT_ORACLE_CASES", "40"))
 SEED = os.environ.get("VMMKIT_ORACLE_SEED", "1")
-NO_ENCODING = {("MOVSXD", 16), ("MOVSXD", 32)}  # the opcode is another row's there
+NO_ENCODING = {("MOVSXD", 16), ("MOVSXD", 32), ("AAD", 64)}  # the opcode is another row's there
 SHOWN = 3  # disagreements that a failing form tells in full
 
 BY_MNEMONIC = {
@@ -84,7 +84,7 @@ def test_cases_are_of_every_kind(oracle):
     total = sum(kinds.values())
     assert kinds[None] > total // 4
     assert kinds[6] < total // 3
-    assert all(kinds[vector] > total // 200 for vector in (12, 13, 14)), kinds
+    assert all(kinds[vector] > total // 200 for vector in (12, 13, 14, 17)), kinds
 
 
 def test_same_seed_same_cases():

@@ -73,17 +73,17 @@ cpu = Cpu([(0, ram)])
 cpu.state.enter_protected_mode(0)
 assert cpu.step() == Done(5, 0) and cpu.state.rax == 0x12345678
 assert decode(bytes(ram), 32).length == 5
-print(cpu.engine, "vmmkit.insn._native" in sys.modules)
+print(cpu.engine, *(f"vmmkit.insn.{name}" in sys.modules for name in ("_native", "_crossing")))
 """
 
 
 def test_the_pure_engine_does_not_load_the_library():
-    assert ask("0", PROGRAM) == ("pure False", "")
+    assert ask("0", PROGRAM) == ("pure False False", "")
 
 
 @pytest.mark.native
 def test_the_default_engine_is_the_one_that_runs():
-    assert ask("1", PROGRAM) == ("native True", "")
+    assert ask("1", PROGRAM) == ("native True True", "")
 
 
 @pytest.mark.parametrize("wanted", ["0", None])
@@ -133,6 +133,31 @@ def test_a_stale_library_that_was_merely_preferred_is_a_warning(copied_tree, nam
     assert "ImportWarning" in err
     assert "rebuild" in err
     assert ask("0", path=copied_tree.parent) == ("pure pure", "")
+
+
+def replace_crossing(tree, text):
+    """Put a Python file, or nothing, where one of the two native modules was."""
+    for library in libraries(tree):
+        if library.name.startswith("_crossing"):
+            library.unlink()
+    if text:
+        (tree / "insn" / "_crossing.py").write_text(text)
+
+
+@pytest.mark.native
+@pytest.mark.parametrize(
+    ("text", "says"), [("", "cannot be loaded"), ("digest = 'another'", "rebuild")]
+)
+def test_one_native_module_alone_is_no_engine(copied_tree, text, says):
+    replace_crossing(copied_tree, text)
+    out, err = ask("1", path=copied_tree.parent)
+    assert out == ""
+    assert "EngineError" in err
+    assert says in err
+    out, err = ask(None, path=copied_tree.parent)
+    assert out == "pure pure"
+    assert "ImportWarning" in err
+    assert says in err
 
 
 @pytest.mark.native

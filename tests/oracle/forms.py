@@ -10,7 +10,7 @@ at a hole. If `decode` is wrong about the operand, the case merely lands elsewhe
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Final, NamedTuple
 
@@ -31,7 +31,7 @@ from oracle.native import (
 from vmmkit.errors import DecodeError, DecodeReason
 from vmmkit.insn import RIP_BASE, Instruction, Prefixes, decode
 from vmmkit.insn._pure import EXECUTE as HANDLERS
-from vmmkit.insn.optable import ATTRIBUTES, KINDS, OPS, ROWS
+from vmmkit.insn.optable import ATTRIBUTES, KINDS, OPS, PREFIXES, ROWS, VEX_MAPS, Row
 
 MODES: Final = (16, 32, 64)
 ES, CS, SS, DS, FS, GS = range(6)
@@ -104,6 +104,8 @@ LEGACY: Final = {
     "lock": (b"\xf0",),
 }
 LIKELIHOOD: Final = {"66": 0.25, "67": 0.15, "segment": 0.2, "repeat": 0.06, "lock": 0.08}
+PREFIXES64: Final = frozenset({*range(0x40, 0x50), 0xD5})  # INC, DEC and AAD elsewhere
+BEFORE_VEX: Final = frozenset({"67", "segment"})  # the others make it #UD
 STRINGS: Final = frozenset({"MOVS", "STOS", "LODS", "CMPS", "SCAS", "INS", "OUTS"})
 PUSHES_ESP: Final = frozenset({"PUSHA", "ENTER"})
 # Some processors read no ModRM byte of these.
@@ -111,8 +113,7 @@ UNDEFINED: Final = frozenset({"UD0", "UD1"})
 # TF would be seen, or changed, by these: they run up to the jump behind them instead.
 FLAGS_ON_STACK: Final = ("PUSHF", "POPF", "IRET")
 
-STATUS, DF = 0x8D5, 0x400
-MODRM: Final = 1 << ATTRIBUTES.index("modrm")
+STATUS, DF, AC = 0x8D5, 0x400, 1 << 18
 
 
 class Form(NamedTuple):
@@ -131,6 +132,8 @@ class Form(NamedTuple):
     rm: int | None
     """ModRM.rm, when it is part of the opcode as well; ModRM.mod is 3 then."""
     modrm: bool
+    vex: tuple[int, int] | None
+    """Bits mmmmm and pp, for a form with a VEX prefix."""
 
 
 class Trial(NamedTuple):
@@ -142,13 +145,25 @@ class Trial(NamedTuple):
     """`None` when the bytes are no instruction."""
 
 
-def _form(number: int) -> Form:
-    row = ROWS[number]
+MODRM: Final = 1 << ATTRIBUTES.index("modrm")
+VEX_MAP_NUMBERS: Final = {name: number for number, name in enumerate(VEX_MAPS, 1)}
+
+
+def _vex(word: str) -> tuple[int, int]:
+    """Bits mmmmm and pp of an encoding's first word, such as `VEX.128.F2.0F38.W1`."""
+    fields = word.split(".")
+    escape = next(name for name in VEX_MAPS if name in fields)
+    return VEX_MAP_NUMBERS[escape], next(pp for pp in range(4) if PREFIXES[pp] in fields)
+
+
+def _form(number: int, row: Row) -> Form:
     encoding = row.encoding.split()
-    prefix, opcode, spread = b"", b"", 1
+    prefix, opcode, spread, vex = b"", b"", 1, None
     digit: int | None = None
     rm: int | None = None
-    if encoding[0] in {"NP", "66", "F3", "F2"} and len(encoding) > 1:
+    if encoding[0].startswith("VEX."):
+        vex = _vex(encoding.pop(0))
+    elif encoding[0] in PREFIXES and len(encoding) > 1:
         mandatory = encoding.pop(0)
         prefix = b"" if mandatory == "NP" else bytes.fromhex(mandatory)
     for token in encoding:
@@ -159,28 +174,25 @@ def _form(number: int) -> Form:
         opcode += bytes.fromhex(text)
         spread = {"": 1, "r": 8, "cc": 16}[low]
     modrm = bool(row.flags & MODRM)
-    return Form(number, row.text, OPS[row.op], prefix, opcode, spread, digit, rm, modrm)
+    return Form(number, row.text, OPS[row.op], prefix, opcode, spread, digit, rm, modrm, vex)
 
 
-def _is_tried(number: int) -> bool:
-    """Whether the engines execute the row; VEX and EVEX are not made here."""
-    return HANDLERS[number] is not None and not ROWS[number].encoding.startswith(("VEX", "EVEX"))
-
-
-# The first two rows stand for bytes that are no instruction.
-FORMS: Final = tuple(_form(number) for number in range(2, len(ROWS)) if _is_tried(number))
+# What the engines execute.
+FORMS: Final = tuple(_form(number, row) for number, row in enumerate(ROWS) if HANDLERS[number])
 
 
 def _prefixes(rng: Random, form: Form, mode: int) -> bytes:
     chosen = [form.prefix]
     for name, choices in LEGACY.items():
         likelihood = 0.6 if name == "repeat" and form.mnemonic in STRINGS else LIKELIHOOD[name]
+        if form.vex is not None and name not in BEFORE_VEX:
+            likelihood = 0.01
         if rng.random() < likelihood:
             chosen.append(rng.choice(choices))
     rng.shuffle(chosen)
     if rng.random() < 0.01:
         chosen.insert(0, rng.choice((b"\x2e", b"\x66")) * rng.randrange(8, 14))
-    if mode == 64 and rng.random() < 0.5:
+    if mode == 64 and rng.random() < (0.5 if form.vex is None else 0.01):
         chosen.append(bytes([rng.randrange(0x40, 0x50)]))
     return b"".join(chosen)
 
@@ -191,8 +203,20 @@ def _tail(rng: Random) -> bytes:
     return bytes(rng.choice((0, 1, 0x7F, 0x80, 0xFF, 0xFE)) for _ in range(14))
 
 
-def _opcode(rng: Random, form: Form) -> bytes:
+def _vex_prefix(rng: Random, form: Form, mode: int) -> bytes:
+    """C4 and two bytes: ~R ~X ~B mmmmm, W ~vvvv L pp; out of 64-bit mode R and X must be 0."""
+    if form.vex is None:
+        return b""
+    map_number, pp = form.vex
+    first = rng.getrandbits(8) & 0xE0 | (0 if mode == 64 else 0xC0) | map_number
+    second = rng.getrandbits(8) & 0xF8 | pp | (4 if rng.random() < 0.03 else 0)
+    return bytes([0xC4, first, second])
+
+
+def opcode_and_tail(rng: Random, form: Form, mode: int) -> bytes:
+    """VEX prefix, opcode and ModRM of a form, and bytes for what may follow."""
     opcode = form.opcode[:-1] + bytes([form.opcode[-1] + rng.randrange(form.spread)])
+    opcode = _vex_prefix(rng, form, mode) + opcode
     modrm = b""
     if form.modrm:
         reg = rng.randrange(8) if form.digit is None else form.digit
@@ -203,7 +227,7 @@ def _opcode(rng: Random, form: Form) -> bytes:
 
 def _instruction(rng: Random, form: Form, mode: int) -> tuple[bytes, Instruction | None] | None:
     """Bytes of the form, or bytes that decode to nothing; `None` where it was another row."""
-    prefixes, rest = _prefixes(rng, form, mode), _opcode(rng, form)
+    prefixes, rest = _prefixes(rng, form, mode), opcode_and_tail(rng, form, mode)
     code = (prefixes + rest)[:15]
     try:
         insn = decode(code, mode)
@@ -211,6 +235,7 @@ def _instruction(rng: Random, form: Form, mode: int) -> tuple[bytes, Instruction
         # Whether "no instruction" or "too long" is said first is the processor's own affair.
         invalid = error.reason is DecodeReason.INVALID or form.mnemonic in {"INVALID", *UNDEFINED}
         unsure = error.reason is DecodeReason.UNKNOWN or (invalid and len(prefixes) > 4)
+        unsure = unsure or (mode == 64 and form.opcode[0] in PREFIXES64)
         return None if unsure else (code, None)
     return (code[: insn.length], insn) if insn.row == form.row else None
 
@@ -270,9 +295,11 @@ def _canonical(address: int) -> int:
 class _State:
     """Registers and memory of a case while it is put together."""
 
-    def __init__(self, rng: Random, mode: int, image: bytes) -> None:
+    def __init__(
+        self, rng: Random, mode: int, image: bytes, registers: Sequence[int] | None
+    ) -> None:
         self.rng, self.mode = rng, mode
-        self.gpr = [value(rng) for _ in range(16)]
+        self.gpr = list(registers or (value(rng) for _ in range(16)))
         if rng.random() < 0.15:  # equal operands
             self.gpr = [self.gpr[0]] * 16
         self.memory = bytearray(image)
@@ -424,18 +451,24 @@ def _names_esp(insn: Instruction) -> bool:
         insn.base == RSP
         or ("Z" in kinds and insn.opcode & 7 == RSP)
         or ("G" in kinds and insn.modrm >> 3 & 7 == RSP)
+        or ("B" in kinds and insn.vvvv == RSP)
         or (insn.modrm >= 0xC0 and insn.modrm & 7 == RSP)
         or (OPS[ROWS[insn.row].op] in PUSHES_ESP and insn.operand_size == 4)
     )
 
 
-def trial(rng: Random, form: Form, mode: int, image: bytes) -> Trial | None:
-    """One random case of a form, `None` when the bytes came out as something else."""
+def trial(
+    rng: Random, form: Form, mode: int, image: bytes, registers: Sequence[int] | None = None
+) -> Trial | None:
+    """One random case of a form, `None` when the bytes came out as something else.
+
+    What does not matter to the case keeps the contents of `image` and `registers`.
+    """
     made = _instruction(rng, form, mode)
     if made is None:
         return None
     code, insn = made
-    state = _State(rng, mode, image)
+    state = _State(rng, mode, image, registers)
     single_step = _traps(form, insn)
     may_cross = single_step and form.mnemonic not in UNDEFINED
     linear = _slot(rng, code, insn if may_cross else None)
@@ -449,6 +482,8 @@ def trial(rng: Random, form: Form, mode: int, image: bytes) -> Trial | None:
     if not _narrow(state, insn):
         return None
     flags = rng.getrandbits(12) & STATUS | (DF if rng.random() < 0.3 else 0)
+    if rng.random() < 0.15:  # Linux sets CR0.AM
+        flags |= AC
     case = Case(
         code,
         mode,

@@ -7,26 +7,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from enum import IntEnum
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Never
 
 from vmmkit.errors import GuestMemoryError, StepError
 from vmmkit.insn._engine import engine_named
 from vmmkit.insn._memory import PAGE, PORT_IN, READ, RamPiece
 from vmmkit.insn._outcomes import (
+    SHAPES,
     BudgetSpent,
-    Done,
     Fault,
-    Halt,
     Outcome,
-    PortIn,
-    PortOut,
     Read,
     Unsupported,
     UnsupportedReason,
-    Write,
 )
 from vmmkit.insn._record import EXIT_KINDS, MAX_LENGTH, STEP_BATCH, WORD
 from vmmkit.insn._state import CpuState
+from vmmkit.insn._translate import PageAccess, Translation, translate_only
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -36,7 +33,6 @@ __all__ = ["STEP_BATCH", "Cpu", "ExitKind"]
 ADDRESS_SPACE: Final = 1 << 52  # SDM vol. 3A: physical addresses have at most 52 bits
 
 RIP: Final = WORD["rip"]
-SHADOW: Final = WORD["interrupt_shadow"]
 RETIRED: Final = WORD["retired"]
 ALL_ONES: Final = (1 << 64) - 1
 ADDRESS: Final = WORD["exit_address"]
@@ -73,40 +69,12 @@ class ExitKind(IntEnum):
     STALE = EXIT_KINDS.index("STALE")  #: RIP or mode changed under an instruction in flight
 
 
-def _done(words: memoryview) -> Outcome:
-    return Done(words[RIP], words[SHADOW])
-
-
-def _read(words: memoryview) -> Outcome:
-    return _NEW(Read, (words[ADDRESS], words[SIZE]))
-
-
-def _write(words: memoryview) -> Outcome:
-    return _NEW(Write, (words[ADDRESS], words[SIZE], words[VALUE]))
-
-
-def _port_in(words: memoryview) -> Outcome:
-    return _NEW(PortIn, (words[ADDRESS], words[SIZE]))
-
-
-def _port_out(words: memoryview) -> Outcome:
-    return _NEW(PortOut, (words[ADDRESS], words[SIZE], words[VALUE]))
-
-
-def _fault(words: memoryview) -> Outcome:
-    return Fault(words[ADDRESS], words[SIZE], words[VALUE])
-
-
-def _halt(words: memoryview) -> Outcome:
-    return Halt(words[RIP])
-
-
 def _unsupported(words: memoryview) -> Outcome:
     code = words[CODE : CODE + 2].tobytes()[: words[SIZE]]
     return Unsupported(code, UnsupportedReason(words[VALUE]), words[ADDRESS])
 
 
-def _stale(words: memoryview) -> Outcome:
+def _stale(words: memoryview) -> Never:
     message = (
         f"the instruction at {words[CODE_RIP]:#x} awaits completion, but RIP is {words[RIP]:#x} or "
         "the mode has changed; step to its end first, or abandon it"
@@ -114,19 +82,13 @@ def _stale(words: memoryview) -> Outcome:
     raise StepError(message)
 
 
-# In the order of ExitKind; a step that used its budget of one instruction is done.
-_OUTCOME_BY_KIND: Final = (
-    _done,
-    _done,
-    _read,
-    _write,
-    _port_in,
-    _port_out,
-    _fault,
-    _halt,
-    _unsupported,
-    _stale,
-)
+def _outcome(words: memoryview, kind: int) -> Outcome:
+    """Build the outcome of a step."""
+    shape = SHAPES[kind]
+    if shape is None:
+        return _unsupported(words) if kind == ExitKind.UNSUPPORTED else _stale(words)
+    outcome, numbers = shape
+    return _NEW(outcome, [words[number] for number in numbers])
 
 
 def _ram_pieces(ram: Iterable[tuple[int, Buffer]]) -> tuple[RamPiece, ...]:
@@ -194,7 +156,7 @@ class Cpu:
         EngineError: no such engine.
     """
 
-    __slots__ = ("_state", "_step", "_words", "engine", "enter", "resume")
+    __slots__ = ("_advance", "_ram", "_state", "_step", "_words", "engine", "enter", "resume")
 
     def __init__(
         self,
@@ -208,8 +170,9 @@ class Cpu:
         self.engine = implementation.NAME
         self._state = CpuState() if state is None else state
         self._words = self._state.words
-        core = implementation.Core(self._state.record, _ram_pieces(ram))
-        self._step = core.step
+        self._ram = _ram_pieces(ram)
+        core = implementation.Core(self._state.record, self._ram)
+        self._step, self._advance = core.step, core.advance
         self.enter: Callable[[int, int], int] = core.run
         self.resume: Callable[[int], int] = core.resume
 
@@ -236,9 +199,10 @@ class Cpu:
             StepError: an answer where none is awaited, or none where one is; or RIP or the mode
                 changed while an instruction was in flight.
         """
-        words = self._words
-        known = 0 if answer is None and not words[PENDING] else self._answer(answer)
-        return _OUTCOME_BY_KIND[self._step(known)](words)
+        outcome = self._advance(answer)
+        if outcome is None:
+            outcome = self._step(self._answer(answer))
+        return _outcome(self._words, outcome) if isinstance(outcome, int) else outcome
 
     def run(self, budget: int, answer: int | None = None) -> Outcome:
         """Execute up to `budget` instructions; each element of a repeated one counts.
@@ -311,7 +275,37 @@ class Cpu:
     def outcome(self, kind: int) -> Outcome:
         """Build the outcome for an `ExitKind` that `enter` or `resume` has just returned."""
         words = self._words
-        return _OUTCOME_BY_KIND[kind](words) if kind else BudgetSpent(words[RIP])
+        return _outcome(words, kind) if kind else BudgetSpent(words[RIP])
+
+    def translate(
+        self,
+        linear: int,
+        access: PageAccess | None = PageAccess.READ,
+        *,
+        user: bool | None = None,
+        read: Callable[[int, int], int] | None = None,
+    ) -> Translation | Fault | Read:
+        """Translate a linear address as the processor would now, and touch nothing.
+
+        No accessed or dirty bit is set and nothing in `state` changes, so a debugger may ask at any
+        time, also while an instruction is in flight: that one goes on with the pages it has seen.
+
+        Args:
+            linear: linear address, after segmentation; cut to 32 bits outside of long mode and to
+                64 in it.
+            access: the rights to check, `None` for none: whether there is a page at all.
+            user: whether with user or supervisor rights; `None` takes those of the current CPL.
+            read: reads the page-table entries that are not in RAM: `(gpa, size)` to an integer.
+
+        Returns:
+            A `Translation`; or the `Fault` that the access would raise, a page fault, or #GP for an
+            address that is not canonical; or `Read(gpa, size)` of the page-table entry that is not
+            in RAM, where `read` was not given.
+
+        Raises:
+            StepError: an `access` of another kind, or a `read` that returned no integer.
+        """
+        return translate_only(self._words, self._ram, linear, access, user, read)
 
     def abandon(self) -> None:
         """Forget the instruction in flight; the next one starts at RIP afresh."""

@@ -15,20 +15,38 @@ import os
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from vmmkit.errors import EngineError
 from vmmkit.insn import _pure
+from vmmkit.insn._instruction import Instruction
 from vmmkit.insn._memory import RamPiece
+from vmmkit.insn._outcomes import Outcome
 
-__all__ = ["IMPLEMENTATION", "BoundCore", "Engine", "available_engines", "engine_named"]
+__all__ = [
+    "IMPLEMENTATION",
+    "BoundCore",
+    "BoundDecoder",
+    "Decode",
+    "Engine",
+    "available_engines",
+    "engine_named",
+]
 
 
 class BoundCore(Protocol):
-    """What an engine makes of one vCPU record and its RAM; each returns one of `EXIT_KINDS`."""
+    """What an engine makes of one vCPU record and its RAM; methods return one of `EXIT_KINDS`."""
 
     def step(self, answer: int, /) -> int:
         """Execute one instruction."""
+        ...
+
+    def advance(self, answer: object, /) -> Outcome | int | None:
+        """Do as `step`, and build the outcome if that is quick.
+
+        Returns the kind for an outcome that is not; `None`, with nothing done, for an answer that
+        must be looked at first.
+        """
         ...
 
     def run(self, budget: int, answer: int, /) -> int:
@@ -37,6 +55,29 @@ class BoundCore(Protocol):
 
     def resume(self, answer: int, /) -> int:
         """Go on after a device access."""
+        ...
+
+
+Decode = Callable[[object, object], Instruction | int | None]
+"""Decodes `(code, mode)`; see `BoundDecoder.decode`."""
+
+PublicDecode = TypeVar("PublicDecode", bound=Callable[..., Instruction])
+
+
+class BoundDecoder(Protocol):
+    """What an engine makes of the type that its decoder is to return."""
+
+    @property
+    def decode(self) -> Decode:
+        """Takes `bytes` (the native engine: or any C-contiguous buffer) and the integer mode.
+
+        Returns an `Instruction`, a number of `DECODE_FAILURES`, or `None` where the arguments are
+        anything else and must be looked at more closely first.
+        """
+        ...
+
+    def shortcut(self, function: PublicDecode, /) -> PublicDecode:
+        """Return what should be public in place of `function`, the `decode` written in Python."""
         ...
 
 
@@ -53,8 +94,9 @@ class Engine(Protocol):
         """Binds a record and RAM."""
         ...
 
-    def decode(self, code: bytes, mode: int, /) -> tuple[int, ...] | int:
-        """Return the values of `INSN_FIELDS` or a number of `DECODE_FAILURES`."""
+    @property
+    def Decoder(self) -> Callable[[type[Instruction]], BoundDecoder]:  # noqa: N802
+        """Binds the type to return; the type knows the engines, so they do not import it."""
         ...
 
 

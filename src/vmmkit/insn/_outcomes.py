@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from vmmkit.insn._record import EXIT_KINDS, WORD
 
 __all__ = [
+    "SHAPES",
     "BudgetSpent",
     "Done",
     "Fault",
@@ -16,6 +19,7 @@ __all__ = [
     "PortIn",
     "PortOut",
     "Read",
+    "Shape",
     "Unsupported",
     "UnsupportedReason",
     "Write",
@@ -85,8 +89,7 @@ class UnsupportedReason(Enum):
 
     OPCODE = 0  #: the bytes are in no row of the opcode table
     NO_CODE = 1  #: RIP leads to a physical address outside of RAM
-    PAGING_MODE = 2  #: 32-bit or PAE paging
-    TOO_MANY_ACCESSES = 3  #: more device accesses in one instruction than the replay log holds
+    TOO_MANY_ACCESSES = 2  #: more device accesses in one instruction than the replay log holds
 
 
 class Unsupported(NamedTuple):
@@ -100,7 +103,7 @@ class Unsupported(NamedTuple):
     """Up to 15 bytes from RIP; fewer, or none, where they could not be fetched."""
     reason: UnsupportedReason
     address: int
-    """RIP for `OPCODE`; the gpa for `NO_CODE` and `TOO_MANY_ACCESSES`; else the linear address."""
+    """RIP for `OPCODE`; the gpa or port for `NO_CODE` and `TOO_MANY_ACCESSES`."""
 
 
 class BudgetSpent(NamedTuple):
@@ -110,3 +113,30 @@ class BudgetSpent(NamedTuple):
 
 
 Outcome = Read | Write | PortIn | PortOut | Done | Fault | Halt | Unsupported | BudgetSpent
+
+Shape = tuple[type[Outcome], tuple[int, ...]]
+
+# The outcomes that are nothing but words of the record: type and word numbers by `EXIT_KINDS`. A
+# step that used up its budget of one instruction is done.
+_ACCESS: Final = ("exit_address", "exit_size")
+_DONE: Final = (Done, ("rip", "interrupt_shadow"))
+_PLAIN: Final = {
+    "BUDGET": _DONE,
+    "DONE": _DONE,
+    "READ": (Read, _ACCESS),
+    "WRITE": (Write, (*_ACCESS, "exit_value")),
+    "PORT_IN": (PortIn, _ACCESS),
+    "PORT_OUT": (PortOut, (*_ACCESS, "exit_value")),
+    "FAULT": (Fault, (*_ACCESS, "exit_value")),
+    "HALT": (Halt, ("rip",)),
+}
+
+
+def _shape(kind: str) -> Shape | None:
+    if kind not in _PLAIN:
+        return None
+    outcome, names = _PLAIN[kind]
+    return outcome, tuple(WORD[name] for name in names)
+
+
+SHAPES: Final = tuple(map(_shape, EXIT_KINDS))

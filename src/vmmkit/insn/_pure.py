@@ -9,13 +9,18 @@ costs more than executing.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
 
+from vmmkit.insn._arithmetic import ARITHMETIC
+from vmmkit.insn._bit_instructions import BIT_INSTRUCTIONS
 from vmmkit.insn._control import CONTROL
+from vmmkit.insn._decimal import DECIMAL
 from vmmkit.insn._decode import decode_fields
 from vmmkit.insn._decode_checks import FAIL_INVALID, FAIL_UNKNOWN, FLAG_LOCK, TRUNCATED
 from vmmkit.insn._exchange import EXCHANGE
 from vmmkit.insn._execute import MOVES, RIP, Handler
+from vmmkit.insn._flag_moves import FLAG_MOVES
 from vmmkit.insn._flags import mask_of
 from vmmkit.insn._hints import HINTS
 from vmmkit.insn._lock import exclusive
@@ -34,7 +39,8 @@ from vmmkit.insn._memory import (
     RamPiece,
     Stop,
 )
-from vmmkit.insn._paging import INTENT_FETCH, translate
+from vmmkit.insn._page_modes import INTENT_FETCH
+from vmmkit.insn._paging import translate
 from vmmkit.insn._record import (
     EXIT_KINDS,
     LOG_CAPACITY,
@@ -50,7 +56,10 @@ from vmmkit.insn._string import STRING
 from vmmkit.insn._transfer import TRANSFER
 from vmmkit.insn.optable import NO_FEATURE, OPS, ROW_WITHOUT, ROWS, Row
 
-__all__ = ["EXECUTE", "NAME", "Core", "decode"]
+__all__ = ["EXECUTE", "NAME", "Core", "Decoder"]
+
+Insn = TypeVar("Insn", bound=tuple[int, ...])
+PublicDecode = TypeVar("PublicDecode", bound=Callable[..., object])
 
 NAME: Final = "pure"
 STALE: Final = EXIT_KINDS.index("STALE")
@@ -70,6 +79,7 @@ FEATURES: Final = WORD["features"]
 EXIT_SIZE: Final = WORD["exit_size"]
 
 REX2: Final = PREFIX_BITS["REX2"]
+VECTOR_PREFIXES: Final = PREFIX_BITS["VEX"] | PREFIX_BITS["EVEX"]
 ALL_ONES: Final = (1 << 64) - 1
 LARGEST_BUDGET: Final = (1 << 63) - 1
 CACHE_CAPACITY: Final = 4096
@@ -79,6 +89,10 @@ _HANDLERS: Final[dict[str, Handler]] = {
     **STACK,
     **CONTROL,
     **STRING,
+    **ARITHMETIC,
+    **BIT_INSTRUCTIONS,
+    **FLAG_MOVES,
+    **DECIMAL,
     **EXCHANGE,
     **TRANSFER,
     **HINTS,
@@ -92,7 +106,24 @@ def _handler(row: Row) -> Handler | None:
 
 EXECUTE: Final[tuple[Handler | None, ...]] = tuple(_handler(row) for row in ROWS)
 
-decode = decode_fields
+
+class Decoder(Generic[Insn]):
+    """The decoder, making named tuples of the caller's type."""
+
+    def __init__(self, instruction: Callable[..., Insn]) -> None:
+        """Bind the type, whose fields are `INSN_FIELDS`."""
+        self._instruction = instruction
+
+    def decode(self, code: object, mode: object) -> Insn | int | None:
+        """Decode `bytes` in mode 16, 32 or 64, as `BoundDecoder` says."""
+        if type(code) is not bytes or type(mode) is not int or mode not in {16, 32, 64}:
+            return None
+        fields = decode_fields(code, mode)
+        return fields if isinstance(fields, int) else self._instruction(*fields)
+
+    def shortcut(self, function: PublicDecode) -> PublicDecode:
+        """Return the public `decode` as it is; only the native engine knows a shorter way."""
+        return function
 
 
 class Core:
@@ -111,6 +142,9 @@ class Core:
         words = self._context.words
         words[LIMIT], words[BATCH] = words[RETIRED] + 1 & ALL_ONES, STEP_BATCH
         return self.resume(answer)
+
+    def advance(self, answer: object) -> None:
+        """Do nothing: what this saves the native engine does not show here."""
 
     def run(self, budget: int, answer: int) -> int:
         """Execute up to `budget` instructions; else as `step`."""
@@ -148,7 +182,11 @@ class Core:
         try:
             begin_mode(context)
             self._fetch()
-            handler = EXECUTE[_visible(context, self._load_fields())]
+            row = self._load_fields()
+            # SDM vol. 2A, "Exception Specifications of VEX-Encoded GPR Instructions"
+            if context.real and context.prefixes & VECTOR_PREFIXES:
+                raise context.fault(UD)
+            handler = EXECUTE[_visible(context, row)]
             if handler is None or context.prefixes & REX2:
                 raise context.unsupported("OPCODE", words[RIP])
             kind = handler(context)
