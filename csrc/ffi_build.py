@@ -34,9 +34,6 @@ SOURCES = (
     "stack.c",
     "control.c",
     "string.c",
-    "exchange.c",
-    "transfer.c",
-    "hints.c",
     "shifts.c",
     "multiply.c",
     "bits.c",
@@ -44,6 +41,9 @@ SOURCES = (
     "bit_instructions.c",
     "flag_moves.c",
     "decimal.c",
+    "exchange.c",
+    "transfer.c",
+    "hints.c",
     "run.c",
 )
 
