@@ -29,8 +29,11 @@ SOURCES = (
     "page_modes.c",
     "paging.c",
     "segments.c",
+    "lock.c",
     "execute.c",
+    "stack.c",
     "control.c",
+    "string_runs.c",
     "string.c",
     "shifts.c",
     "multiply.c",
@@ -39,6 +42,9 @@ SOURCES = (
     "bit_instructions.c",
     "flag_moves.c",
     "decimal.c",
+    "exchange.c",
+    "transfer.c",
+    "hints.c",
     "run.c",
 )
 
@@ -78,7 +84,7 @@ def declarations() -> str:
         for name, count in RECORD["CPU_FIELDS"]
     ]
     insn = [f"{ctype} {name};" for name, ctype, _ in RECORD["INSN_FIELDS"]]
-    vcpu = ["vmmkit_cpu *cpu;", "const vmmkit_piece *ram;", "size_t pieces;"]
+    vcpu = ["vmmkit_cpu *cpu;", "const vmmkit_piece *ram;", "size_t pieces;", "uint64_t blocks;"]
     piece = ["uint64_t gpa;", "uint64_t last;", "uint8_t *host;", "uint64_t writable;"]
     return (
         struct("vmmkit_cpu", cpu)

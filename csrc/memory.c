@@ -24,7 +24,7 @@ static inline int unsupported(context *c, unsigned reason, uint64_t address)
 /* What comes next is a new instruction, element or phase: its accesses count from zero. */
 static inline void forget_accesses(context *c)
 {
-    c->cpu->log_count = c->ordinal = 0;
+    c->cpu->log_count = c->cpu->block_answer = c->ordinal = 0;
     c->pages = c->pages_known = 0;
 }
 
@@ -49,6 +49,17 @@ static NOINLINE int device(context *c, int kind, uint64_t address, unsigned size
         return unsupported(c, VMMKIT_UNSUPPORTED_TOO_MANY_ACCESSES, address);
     c->cpu->log_pending = (uint64_t)kind;
     fill_exit(c, address, size, *value);
+    return kind;
+}
+
+static inline int offer_block(context *c, int kind, uint64_t address, uint64_t ram, unsigned size,
+                              uint64_t count)
+{
+    if (!c->blocks || c->cpu->rflags & DF)
+        return 0;
+    c->cpu->block_ram = ram;
+    c->cpu->log_pending = (uint64_t)kind;
+    fill_exit(c, address, size, count);
     return kind;
 }
 
@@ -205,21 +216,26 @@ static inline int load(context *c, const span *where, uint64_t *value)
     return 0;
 }
 
-static NOINLINE int store_parts(context *c, const span *where, uint64_t value)
+/* The fragments of a store that lie in RAM, or those at devices. */
+static int store_some(context *c, const span *where, uint64_t value, int in_ram)
 {
-    for (int in_ram = 0; in_ram < 2; in_ram++) {
-        unsigned shift = 0;
-        for (unsigned i = 0; i < where->count; i++) {
-            const fragment *part = &where->part[i];
-            uint64_t bytes = value >> shift & mask_of(part->size);
-            if (in_ram && part->host)
-                store_host(part->host, part->size, bytes);
-            else if (!in_ram && !part->host)
-                TRY(device_store(c, part->gpa, part->size, bytes));
-            shift += 8 * part->size;
-        }
+    unsigned shift = 0;
+    for (unsigned i = 0; i < where->count; i++) {
+        const fragment *part = &where->part[i];
+        uint64_t bytes = value >> shift & mask_of(part->size);
+        if (in_ram && part->host)
+            store_host(part->host, part->size, bytes);
+        else if (!in_ram && !part->host)
+            TRY(device_store(c, part->gpa, part->size, bytes));
+        shift += 8 * part->size;
     }
     return 0;
+}
+
+static NOINLINE int store_parts(context *c, const span *where, uint64_t value)
+{
+    TRY(store_some(c, where, value, 0));
+    return store_some(c, where, value, 1);
 }
 
 static inline int store(context *c, const span *where, uint64_t value)

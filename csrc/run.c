@@ -65,6 +65,11 @@ static inline int execute(context *c)
         return execute_jcxz(c);
     case VMMKIT_OP_MOVS:
     case VMMKIT_OP_STOS:
+    case VMMKIT_OP_LODS:
+    case VMMKIT_OP_CMPS:
+    case VMMKIT_OP_SCAS:
+    case VMMKIT_OP_INS:
+    case VMMKIT_OP_OUTS:
         return execute_string(c);
     case VMMKIT_OP_IN:
         return execute_in(c);
@@ -165,8 +170,46 @@ static inline int execute(context *c)
         return execute_flag(c, DF, 0);
     case VMMKIT_OP_STD:
         return execute_flag(c, DF, DF);
+    case VMMKIT_OP_PUSHA:
+        return execute_pusha(c);
+    case VMMKIT_OP_POPA:
+        return execute_popa(c);
+    case VMMKIT_OP_PUSHF:
+        return execute_pushf(c);
+    case VMMKIT_OP_POPF:
+        return execute_popf(c);
+    case VMMKIT_OP_ENTER:
+        return execute_enter(c);
+    case VMMKIT_OP_LEAVE:
+        return execute_leave(c);
+    case VMMKIT_OP_XADD:
+        return execute_xadd(c);
+    case VMMKIT_OP_CMPXCHG:
+        return execute_cmpxchg(c);
+    case VMMKIT_OP_CMPXCHG8B:
+        return execute_cmpxchg8b(c);
+    case VMMKIT_OP_MOVBE:
+        return execute_movbe(c);
+    case VMMKIT_OP_MOVNTI:
+        return execute_mov(c);
+    case VMMKIT_OP_XLAT:
+        return execute_xlat(c);
+    case VMMKIT_OP_LES:
+        return execute_load_far_pointer(c, ES);
+    case VMMKIT_OP_LSS:
+        return execute_load_far_pointer(c, SS);
+    case VMMKIT_OP_LDS:
+        return execute_load_far_pointer(c, DS);
+    case VMMKIT_OP_LFS:
+        return execute_load_far_pointer(c, FS);
+    case VMMKIT_OP_LGS:
+        return execute_load_far_pointer(c, GS);
+    case VMMKIT_OP_BOUND:
+        return execute_bound(c);
+    case VMMKIT_OP_ARPL:
+        return execute_arpl(c);
     default:
-        return unsupported(c, VMMKIT_UNSUPPORTED_OPCODE, c->cpu->rip);
+        return execute_hint(c, op);
     }
 }
 
@@ -176,6 +219,11 @@ static inline void take_answer(vmmkit_cpu *cpu, uint64_t answer)
     uint64_t pending = cpu->log_pending, size = cpu->exit_size < 8 ? cpu->exit_size : 8;
     int reads = pending == VMMKIT_EXIT_READ || pending == VMMKIT_EXIT_PORT_IN;
     uint64_t slot = cpu->log_count % VMMKIT_LIMIT_LOG_CAPACITY;
+    if (UNLIKELY(pending >= VMMKIT_EXIT_BLOCK_READ && pending < VMMKIT_EXIT_STALE)) {
+        cpu->block_answer = (answer < cpu->exit_value ? answer : cpu->exit_value) + 1;
+        cpu->log_pending = 0;
+        return;
+    }
     cpu->log_value[slot] = reads ? answer & mask_of((unsigned)size) : 0;
     cpu->log_count++;
     cpu->log_pending = 0;
@@ -295,6 +343,15 @@ static NOINLINE int stopped(context *c, int kind)
     return kind;
 }
 
+/* After a locked instruction has lost a race: what it has learned from outside stays as it is. */
+static int start_over(context *c)
+{
+    c->ordinal = 0;
+    c->pages_known = c->pages;
+    c->pages = 0;
+    return 1;
+}
+
 /* One instruction, or one batch of a repeated one. */
 static inline int one(context *c, uint64_t batch)
 {
@@ -311,9 +368,13 @@ static inline int one(context *c, uint64_t batch)
         return stopped(c, kind);
     c->row = &rows[c->insn.row];
     c->next_rip = (cpu->rip + c->insn.length) & mask_of(c->mode == 64 ? 8 : 4);
+    c->locked = c->insn.prefixes & VMMKIT_PREFIX_LOCK;
     kind = visible(c);
-    if (LIKELY(!kind))
-        kind = execute(c);
+    if (LIKELY(!kind)) {
+        do
+            kind = execute(c);
+        while (UNLIKELY(kind == RACE_LOST && start_over(c)));
+    }
     if (UNLIKELY(kind > 0 && kind != VMMKIT_EXIT_HALT))
         return stopped(c, kind);
     cpu->log_count = cpu->page_count = cpu->code_length = cpu->code_given = 0;
@@ -333,7 +394,7 @@ static inline int begin_run(context *c, uint64_t answer)
     begin_mode(c);
     moved = cpu->code_rip != cpu->rip || cpu->code_mode != (uint64_t)c->mode;
     if (!cpu->log_pending) {
-        cpu->log_count = cpu->page_count = 0;
+        cpu->log_count = cpu->page_count = cpu->block_answer = 0;
         if (moved || !cpu->code_given)
             cpu->code_length = cpu->code_given = 0;
         return 0;
@@ -352,6 +413,7 @@ static int run_to_limit(const vmmkit_vcpu *vcpu, uint64_t answer)
     c.cpu = cpu; /* the rest is set by every instruction */
     c.ram = vcpu->ram;
     c.pieces = vcpu->pieces;
+    c.blocks = vcpu->blocks != 0;
     TRY(begin_run(&c, answer));
     for (;;) {
         uint64_t left = cpu->limit - cpu->retired; /* both counters may wrap */

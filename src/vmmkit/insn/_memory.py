@@ -15,19 +15,28 @@ its RAM fragments, so that a replayed read-modify-write still finds the RAM as i
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from vmmkit.insn._flags import DF
 from vmmkit.insn._record import CPU_WORDS, EXIT_KINDS, LOG_CAPACITY, UNSUPPORTED, WORD
 from vmmkit.insn.optable import ROWS, Row
 
 __all__ = [
+    "BLOCK_KINDS",
+    "BLOCK_READ",
+    "BLOCK_WRITE",
     "BUDGET",
     "DONE",
     "FAULT",
     "HALT",
     "PAGE",
+    "PORT_BLOCK_IN",
+    "PORT_BLOCK_OUT",
     "PORT_IN",
     "PORT_OUT",
+    "RAM_LOCK",
     "READ",
     "WRITE",
     "Context",
@@ -40,15 +49,24 @@ __all__ = [
 PAGE: Final = 4096
 
 BUDGET, DONE, READ, WRITE, PORT_IN, PORT_OUT, FAULT, HALT, STOP_UNSUPPORTED = range(
-    EXIT_KINDS.index("STALE")
+    EXIT_KINDS.index("BLOCK_READ")
 )
+BLOCK_KINDS: Final = range(EXIT_KINDS.index("BLOCK_READ"), EXIT_KINDS.index("STALE"))
+BLOCK_READ, BLOCK_WRITE, PORT_BLOCK_IN, PORT_BLOCK_OUT = BLOCK_KINDS
 
+RFLAGS: Final = WORD["rflags"]
 EXIT_ADDRESS: Final = WORD["exit_address"]
 EXIT_SIZE: Final = WORD["exit_size"]
 EXIT_VALUE: Final = WORD["exit_value"]
+BLOCK_RAM: Final = WORD["block_ram"]
+BLOCK_ANSWER: Final = WORD["block_answer"]
 LOG_PENDING: Final = WORD["log_pending"]
 LOG_COUNT: Final = WORD["log_count"]
 LOG_VALUE: Final = WORD["log_value"]
+
+
+RAM_LOCK: Final = threading.RLock()
+"""Held by every store to RAM, and by a locked instruction from its load to its store."""
 
 
 class Stop(Exception):  # noqa: N818 - control flow inside the engine, never seen outside
@@ -86,6 +104,7 @@ class Context:
     __slots__ = (
         "address_size",
         "batch",
+        "blocks",
         "canonical_bits",
         "checks_alignment",
         "code",
@@ -116,11 +135,14 @@ class Context:
         "words",
     )
 
-    def __init__(self, words: memoryview, ram: tuple[RamPiece, ...]) -> None:
+    def __init__(
+        self, words: memoryview, ram: tuple[RamPiece, ...], *, blocks: bool = False
+    ) -> None:
         """Start with nothing fetched."""
         assert len(words) == CPU_WORDS
         self.words = words
         self.ram = ram
+        self.blocks = blocks
         self.code = b""
         self.mode = 64
         self.real = False
@@ -163,7 +185,7 @@ class Context:
 
     def forget_accesses(self) -> None:
         """What comes next is a new instruction, element or phase: its accesses count from zero."""
-        self.words[LOG_COUNT] = self.ordinal = 0
+        self.words[LOG_COUNT] = self.words[BLOCK_ANSWER] = self.ordinal = 0
         self.pages = self.pages_known = 0
 
     def access(self, kind: int, address: int, size: int, value: int) -> int:
@@ -177,6 +199,20 @@ class Context:
             raise self.unsupported("TOO_MANY_ACCESSES", address)
         words[LOG_PENDING] = kind
         raise self.stop(kind, address, size, value)
+
+    def offer_block(self, kind: int, address: int, ram: int, size: int, count: int) -> None:
+        """Stop for `count` elements between a device and RAM at `ram`, if the caller takes blocks.
+
+        Those go upwards in memory; elements that go downwards stay alone.
+
+        The answer, how many were done, is not in the log but in `block_answer`: a block is offered
+        once for an element, and whatever else the element accesses keeps its ordinals.
+        """
+        if not self.blocks or self.words[RFLAGS] & DF:
+            return
+        self.words[BLOCK_RAM] = ram
+        self.words[LOG_PENDING] = kind
+        raise self.stop(kind, address, size, count)
 
     def load_physical(self, gpa: int, size: int) -> int:
         """Load from a physical address that does not cross a page."""
@@ -214,17 +250,24 @@ class Context:
 
     def store(self, span: Span, value: int) -> None:
         """Store to a located span, device fragments first."""
-        shift, in_ram = 0, []
-        for fragment in span:
-            part = value >> shift & ((1 << 8 * fragment.size) - 1)
-            shift += 8 * fragment.size
-            if fragment.piece is None:
-                _device_store(self, fragment.gpa, fragment.size, part)
-            else:
-                in_ram.append((fragment, fragment.piece, part))
-        for fragment, piece, part in in_ram:
-            offset = fragment.gpa - piece.gpa
-            piece.view[offset : offset + fragment.size] = part.to_bytes(fragment.size, "little")
+        self.store_all(((span, value),))
+
+    def store_all(self, stores: Iterable[tuple[Span, int]]) -> None:
+        """Store to several located spans, device fragments of all of them first."""
+        in_ram = []
+        for span, value in stores:
+            shift = 0
+            for fragment in span:
+                part = value >> shift & ((1 << 8 * fragment.size) - 1)
+                shift += 8 * fragment.size
+                if fragment.piece is None:
+                    _device_store(self, fragment.gpa, fragment.size, part)
+                else:
+                    in_ram.append((fragment, fragment.piece, part))
+        with RAM_LOCK:
+            for fragment, piece, part in in_ram:
+                offset = fragment.gpa - piece.gpa
+                piece.view[offset : offset + fragment.size] = part.to_bytes(fragment.size, "little")
 
     def fragment(self, gpa: int, size: int, *, write: bool) -> Fragment:
         """Classify a range within one page; ROM is RAM for reads and a device for writes."""

@@ -17,11 +17,16 @@ from vmmkit.insn._bit_instructions import BIT_INSTRUCTIONS
 from vmmkit.insn._control import CONTROL
 from vmmkit.insn._decimal import DECIMAL
 from vmmkit.insn._decode import decode_fields
-from vmmkit.insn._decode_checks import FAIL_INVALID, FAIL_UNKNOWN, TRUNCATED
+from vmmkit.insn._decode_checks import FAIL_INVALID, FAIL_UNKNOWN, FLAG_LOCK, TRUNCATED
+from vmmkit.insn._exchange import EXCHANGE
 from vmmkit.insn._execute import MOVES, RIP, Handler
 from vmmkit.insn._flag_moves import FLAG_MOVES
 from vmmkit.insn._flags import mask_of
+from vmmkit.insn._hints import HINTS
+from vmmkit.insn._lock import exclusive
 from vmmkit.insn._memory import (
+    BLOCK_ANSWER,
+    BLOCK_KINDS,
     BUDGET,
     DONE,
     FAULT,
@@ -48,8 +53,10 @@ from vmmkit.insn._record import (
 )
 from vmmkit.insn._segments import BASE, CS, GP, SEGMENT, UD, begin_mode, is_canonical
 from vmmkit.insn._segments import LIMIT as SEGMENT_LIMIT
+from vmmkit.insn._stack import STACK
 from vmmkit.insn._string import STRING
-from vmmkit.insn.optable import NO_FEATURE, OPS, ROW_WITHOUT, ROWS
+from vmmkit.insn._transfer import TRANSFER
+from vmmkit.insn.optable import NO_FEATURE, OPS, ROW_WITHOUT, ROWS, Row
 
 __all__ = ["EXECUTE", "NAME", "Core", "Decoder"]
 
@@ -72,6 +79,7 @@ CODE: Final = WORD["code"]
 CODE_GIVEN: Final = WORD["code_given"]
 FEATURES: Final = WORD["features"]
 EXIT_SIZE: Final = WORD["exit_size"]
+EXIT_VALUE: Final = WORD["exit_value"]
 
 REX2: Final = PREFIX_BITS["REX2"]
 VECTOR_PREFIXES: Final = PREFIX_BITS["VEX"] | PREFIX_BITS["EVEX"]
@@ -81,14 +89,25 @@ CACHE_CAPACITY: Final = 4096
 
 _HANDLERS: Final[dict[str, Handler]] = {
     **MOVES,
+    **STACK,
     **CONTROL,
     **STRING,
     **ARITHMETIC,
     **BIT_INSTRUCTIONS,
     **FLAG_MOVES,
     **DECIMAL,
+    **EXCHANGE,
+    **TRANSFER,
+    **HINTS,
 }
-EXECUTE: Final[tuple[Handler | None, ...]] = tuple(_HANDLERS.get(OPS[row.op]) for row in ROWS)
+
+
+def _handler(row: Row) -> Handler | None:
+    handler = _HANDLERS.get(OPS[row.op])
+    return exclusive(handler) if handler is not None and row.flags & FLAG_LOCK else handler
+
+
+EXECUTE: Final[tuple[Handler | None, ...]] = tuple(_handler(row) for row in ROWS)
 
 
 class Decoder(Generic[Insn]):
@@ -113,9 +132,12 @@ class Decoder(Generic[Insn]):
 class Core:
     """One vCPU record and its RAM, bound to this engine."""
 
-    def __init__(self, record: bytearray, ram: tuple[RamPiece, ...]) -> None:
-        """Bind `record` (`CPU_FIELDS`, 8 bytes a word) and the RAM pieces."""
-        self._context = Context(memoryview(record).cast("Q"), ram)
+    def __init__(self, record: bytearray, ram: tuple[RamPiece, ...], blocks: bool) -> None:
+        """Bind `record` (`CPU_FIELDS`, 8 bytes a word) and the RAM pieces.
+
+        `blocks`: whether repeated string instructions may stop for blocks.
+        """
+        self._context = Context(memoryview(record).cast("Q"), ram, blocks=blocks)
         self._cache: dict[tuple[int, bytes], tuple[int, ...] | int] = {}
 
     def step(self, answer: int) -> int:
@@ -256,7 +278,7 @@ def _begin_run(context: Context, answer: int) -> bool:
     begin_mode(context)
     moved = words[CODE_RIP] != words[RIP] or words[CODE_MODE] != context.mode
     if not words[LOG_PENDING]:
-        words[LOG_COUNT] = words[PAGE_COUNT] = 0
+        words[LOG_COUNT] = words[PAGE_COUNT] = words[BLOCK_ANSWER] = 0
         if moved or not words[CODE_GIVEN]:
             words[CODE_LENGTH] = words[CODE_GIVEN] = 0
         return False
@@ -271,6 +293,10 @@ def _take_answer(words: memoryview, answer: int) -> None:
 
     The size is one of the engine's own unless somebody else wrote the record.
     """
+    if words[LOG_PENDING] in BLOCK_KINDS:
+        words[BLOCK_ANSWER] = min(answer, words[EXIT_VALUE]) + 1 & ALL_ONES
+        words[LOG_PENDING] = 0
+        return
     reads = words[LOG_PENDING] in {READ, PORT_IN}
     slot = LOG_VALUE + words[LOG_COUNT] % LOG_CAPACITY
     words[slot] = answer & mask_of(min(words[EXIT_SIZE], 8)) if reads else 0
