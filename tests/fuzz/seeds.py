@@ -1,0 +1,125 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Write the fuzzer's sources and seeds: `seeds.py FOLDER`.
+
+`engine.c` is the translation unit of the extension; `record.h` what the fuzzer knows of it;
+`seeds.txt` holds every row of the opcode table that the engines execute, in every mode it has.
+"""
+
+import random
+import runpy
+import sys
+from itertools import product
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from fuzz.inputs import Input, Piece, record_of, text_of  # noqa: E402
+from insn.machine import (  # noqa: E402
+    CODE,
+    DATA,
+    GDT,
+    GPR,
+    HIGH_BASE,
+    MMIO,
+    PML4,
+    ROM,
+    STACK,
+    TSS,
+    Machine,
+    enter,
+)
+from vmmkit.errors import DecodeError  # noqa: E402
+from vmmkit.insn import CpuState, Segment, decode  # noqa: E402
+from vmmkit.insn._record import CPU_FIELDS  # noqa: E402
+
+MODES = {"real": 16, "pm16": 16, "pm32": 32, "compat": 32, "long": 64}
+PREFIXES = (b"", b"\x66", b"\xf3", b"\xf2", b"\xf0")
+TAIL = bytes.fromhex("2401200000100000")
+TOP = (1 << 52) - 0x1000
+PLACES = (DATA, DATA + 0xFFC, DATA + 0xFFF, MMIO, MMIO + 0xFFE, ROM, 0x7FFC, 8, 1, 0xFF)
+PIECES = (Piece(0, 8), Piece(PML4, 8), Piece(ROM, 1, writable=0), Piece(TOP, 1))
+
+
+def legacy_encodings():
+    """Every opcode of the legacy maps with every ModRM.reg, in memory and register form."""
+    roots = (b"", b"\x0f", b"\x0f\x38", b"\x0f\x3a")
+    for prefix, root, opcode in product(PREFIXES, roots, range(256)):
+        for mod, reg in product((0x03, 0xC1), range(8)):
+            yield prefix + root + bytes([opcode, mod | reg << 3]) + TAIL
+
+
+def vex_encodings():
+    """Every opcode of the VEX maps, as far as a general-purpose form can be told apart."""
+    for number, opcode, low in product((1, 2, 3), range(256), range(4)):
+        for wide, mod, reg in product((0, 0x80), (0x03, 0xC1), range(8)):
+            yield bytes([0xC4, 0xE0 | number, wide | 0x70 | low, opcode, mod | reg << 3]) + TAIL
+
+
+def encodings(mode):
+    """One encoding in memory and one in registers for every row that is executable."""
+    found = {}
+    for code in (*legacy_encodings(), *vex_encodings()):
+        try:
+            insn = decode(code, mode)
+        except DecodeError:
+            continue
+        if insn.executable:
+            found.setdefault((insn.row, insn.base < 0), code[:15])
+    return list(found.values())
+
+
+def tables():
+    """Page tables and descriptors, as far as they are not zero, 64 bytes each."""
+    machine = Machine("pure", "long")
+    for index, attributes in enumerate((0, 0xA09B, 0xC093, 0xC09B, 0x8093, 0x82, 0x8B, 0xC0F3)):
+        machine.descriptor(index, 0, 0xFFFFF, attributes)
+    machine.poke(TSS + 102, 0x68, 2)
+    yield from (
+        (GDT, bytes(machine.low[GDT : GDT + 64])),
+        (TSS + 96, bytes(machine.low[TSS + 96 : TSS + 112])),
+    )
+    for page in range(PML4, PML4 + 0x8000, 0x1000):
+        start = page - HIGH_BASE
+        first = bytes(machine.high[start : start + 128])
+        if any(first):
+            yield page, first
+    entry = machine.high[0x43000 - HIGH_BASE + 8 * 0x40 : 0x43000 - HIGH_BASE + 8 * 0x51]
+    yield 0x43000 + 8 * 0x40, bytes(entry)
+
+
+def seed(rng, mode, code, around):
+    """A record, RAM and calls around one instruction."""
+    state = CpuState()
+    enter(state, mode)
+    for name in GPR:
+        setattr(state, name, rng.choice(PLACES))
+    state.rsp = STACK
+    state.gdtr_base, state.gdtr_limit = GDT, 0x7F
+    state.tr = Segment(0x30, TSS, 0x80, 0x8B)
+    events = [("step", rng.choice(PLACES)) for _ in range(3)] + [("run", 3, 20), ("resume", 5)]
+    return Input(record_of(state), list(PIECES), [(CODE, code), *around], events)
+
+
+def main(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    build = runpy.run_path(str(ROOT / "csrc" / "ffi_build.py"))
+    fields = " ".join(f"X({name}, {count})" for name, count in CPU_FIELDS)
+    (folder / "engine.c").write_text(build["source"]())
+    (folder / "record.h").write_text(
+        build["crossing_header"]() + f"#define RECORD_FIELDS(X) {fields}\n"
+    )
+    rng, around = random.Random(1), list(tables())
+    known = {width: encodings(width) for width in (16, 32, 64)}
+    seeds = [
+        text_of(seed(rng, mode, code, around))
+        for mode, width in MODES.items()
+        for code in known[width]
+    ]
+    (folder / "seeds.txt").write_text("".join(seeds))
+    print(f"{len(seeds)} seeds in {folder}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
