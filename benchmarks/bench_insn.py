@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vmmkit.backends import SoftVcpu
-from vmmkit.insn import IMPLEMENTATION, WORD, Cpu, DecodeCache, Read, decode
+from vmmkit.insn import IMPLEMENTATION, WORD, Cpu, CpuState, DecodeCache, Read, decode
 
 # Sixteen forms that drivers use on device registers, 64-bit code.
 FORMS = [
@@ -262,4 +262,57 @@ def test_guest_rep_movs(benchmark):
         vcpu.run()
 
     _record(benchmark, GUEST, "rep movsb, per byte", count)
+    benchmark(loop)
+
+
+WALK = "Page walk: REP MOVSB with two translations a byte, per translation"
+P_RW_US_A_D = 0x67
+CR0_PG, CR4_PAE, CR4_LA57 = 1 << 31, 1 << 5, 1 << 12
+PD32, PAE, PML5, PML4, PDPT, PD, PT, PT32 = (0xF000 + 0x1000 * number for number in range(1, 9))
+
+
+def _page_tables() -> bytearray:
+    """RAM of 128 KiB, mapped to itself in every paging mode by pages of 4 KiB."""
+    ram = bytearray(0x20000)
+
+    def entry(place: int, value: int, size: int) -> None:
+        ram[place : place + size] = value.to_bytes(size, "little")
+
+    for table, inner in ((PML5, PML4), (PML4, PDPT), (PDPT, PD), (PD, PT)):
+        entry(table, inner | P_RW_US_A_D, 8)
+    entry(PAE, PD | 1, 8)
+    entry(PD32, PT32 | P_RW_US_A_D, 4)
+    for page in range(32):
+        entry(PT + 8 * page, page << 12 | P_RW_US_A_D, 8)
+        entry(PT32 + 4 * page, page << 12 | P_RW_US_A_D, 4)
+    return ram
+
+
+def _enter(state: CpuState, mode: str) -> None:
+    if mode.endswith("level"):
+        state.enter_long_mode(CODE, PML4)
+        if mode == "5-level":
+            state.cr3, state.cr4 = PML5, state.cr4 | CR4_LA57
+        return
+    state.enter_protected_mode(CODE)
+    if mode != "none":
+        state.cr0 |= CR0_PG
+        state.cr3, state.cr4 = (PAE, CR4_PAE) if mode == "PAE" else (PD32, 0)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("mode", ["none", "32-bit", "PAE", "4-level", "5-level"])
+def test_page_walk(benchmark, mode):
+    ram = _page_tables()
+    ram[CODE : CODE + 3] = bytes.fromhex("f3a4f4")
+    vcpu = SoftVcpu([(0, ram)])
+    _enter(vcpu.state, mode)
+    count = 0x4000 if IMPLEMENTATION == "native" else 0x100
+
+    def loop() -> None:
+        state = vcpu.state
+        state.rip, state.rcx, state.rsi, state.rdi = CODE, count, 0x2000, 0x8000
+        vcpu.run()
+
+    _record(benchmark, WALK, mode, 2 * count, floor=mode == "none")
     benchmark(loop)

@@ -5,9 +5,10 @@
  * functions in the same order; the Python side carries the explanations and the citations.
  *
  *   decode_prefix.c  _decode_prefix.py  decode_checks.c  _decode_checks.py
- *   decode.c    _decode.py      flags.c    _flags.py     memory.c   _memory.py
- *   paging.c    _paging.py      segments.c _segments.py  execute.c  _execute.py
- *   control.c   _control.py     string.c   _string.py    run.c      _pure.py
+ *   decode.c     _decode.py      flags.c    _flags.py     memory.c   _memory.py
+ *   page_modes.c _page_modes.py  paging.c   _paging.py    segments.c _segments.py
+ *   execute.c    _execute.py     control.c  _control.py   string.c   _string.py
+ *   run.c        _pure.py
  *
  * Rules: everything works on buffers of the caller; no state between calls, no callback, no
  * inline assembly; unsigned arithmetic. Where Python raises Stop, a function here returns the
@@ -21,16 +22,21 @@
 
 #if defined(__GNUC__)
 #define NOINLINE __attribute__((noinline))
+#define ALWAYS_INLINE inline __attribute__((always_inline))
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 #define ATOMIC_LOAD(pointer) __atomic_load_n(pointer, __ATOMIC_RELAXED)
 #define ATOMIC_STORE(pointer, value) __atomic_store_n(pointer, value, __ATOMIC_RELAXED)
+#define ATOMIC_SWAP(pointer, old, value)                                                           \
+    __atomic_compare_exchange_n(pointer, old, value, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)
 #else
 #define NOINLINE
+#define ALWAYS_INLINE inline
 #define LIKELY(condition) (condition)
 #define UNLIKELY(condition) (condition)
 #define ATOMIC_LOAD(pointer) (*(pointer))
 #define ATOMIC_STORE(pointer, value) (*(pointer) = (value))
+#define ATOMIC_SWAP(pointer, old, value) (*(pointer) == *(old) && (*(pointer) = (value), 1))
 #endif
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "guest RAM is little-endian, and this engine reads it as the host does; use VMMKIT_NATIVE=0"
@@ -45,6 +51,8 @@
 
 /* A batch of a repeated instruction is used up; differs from every exit kind. */
 #define BATCH_USED (-1)
+/* A page-table entry changed under its walk, which starts anew. */
+#define ENTRY_CHANGED (-2)
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, RIP_BASE = VMMKIT_LIMIT_RIP_BASE };
 enum { ES, CS, SS, DS, FS, GS, LDTR, TR };
@@ -61,20 +69,27 @@ enum {
     OF = 0x800,
     STATUS = CF | PF | AF | ZF | SF | OF,
     RFLAGS_VM = 1 << 17,
+    RFLAGS_AC = 1 << 18,
     VIF = 1 << 19,
     VIP = 1 << 20
 };
 
-enum { UD = 6, NP = 11, STACK_FAULT = 12, GP = 13, PAGE_FAULT = 14 };
+enum { UD = 6, NP = 11, STACK_FAULT = 12, GP = 13, PAGE_FAULT = 14, ALIGNMENT = 17 };
 enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2 };
 enum { READABLE = 1, WRITTEN = 2 };
 
 #define CR0_PE 1u
 #define CR0_WP (1u << 16)
+#define CR0_AM (1u << 18)
 #define CR0_PG (1u << 31)
 #define CR4_VME 1u
 #define CR4_PVI 2u
+#define CR4_PSE (1u << 4)
+#define CR4_PAE (1u << 5)
 #define CR4_LA57 (1u << 12)
+#define CR4_SMEP (1u << 20)
+#define CR4_SMAP (1u << 21)
+#define CR4_PKE (1u << 22)
 #define EFER_LMA (1u << 10)
 #define EFER_NXE (1u << 11)
 
@@ -136,6 +151,7 @@ typedef struct {
     unsigned canonical_bits;
     int mode;
     int real;
+    int checks_alignment;
 } context;
 
 /* A register number, or located memory. */

@@ -26,6 +26,7 @@ SOURCES = (
     "decode.c",
     "flags.c",
     "memory.c",
+    "page_modes.c",
     "paging.c",
     "segments.c",
     "execute.c",

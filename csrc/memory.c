@@ -160,6 +160,32 @@ static inline int load_physical(context *c, uint64_t gpa, unsigned size, uint64_
     return 0;
 }
 
+/* The memory of an entry need not be aligned in the host; then it is not atomic either. */
+static inline int swap_entry(uint8_t *host, unsigned size, uint64_t entry, uint64_t marked)
+{
+    uint32_t narrow = (uint32_t)entry;
+    if (UNLIKELY((uintptr_t)host % size)) {
+        if (load_host(host, size) != entry)
+            return 0;
+        host[0] = (uint8_t)marked;
+        return 1;
+    }
+    if (size == 8)
+        return ATOMIC_SWAP((uint64_t *)(void *)host, &entry, marked);
+    return ATOMIC_SWAP((uint32_t *)(void *)host, &narrow, (uint32_t)marked);
+}
+
+static NOINLINE int mark_physical(context *c, uint64_t gpa, unsigned size, uint64_t entry,
+                                  uint64_t marked)
+{
+    const vmmkit_piece *piece = piece_at(c, gpa, size);
+    if (!piece)
+        return device_store(c, gpa, size, marked);
+    if (!piece->writable)
+        return 0;
+    return swap_entry(piece->host + (gpa - piece->gpa), size, entry, marked) ? 0 : ENTRY_CHANGED;
+}
+
 static inline int load_fragment(context *c, const fragment *part, uint64_t *value)
 {
     if (UNLIKELY(!part->host)) /* a device, or ROM that was located for writing */

@@ -2,84 +2,32 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Mirrors src/vmmkit/insn/_paging.py. */
 
-#define ENTRY_P 1u
-#define ENTRY_RW 2u
-#define ENTRY_US 4u
-#define ENTRY_PS 0x80u
-#define ENTRY_XD ((uint64_t)1 << 63)
-#define ENTRY_ADDRESS 0x000FFFFFFFFFF000u
-
-enum { ERROR_P = 1, ERROR_W = 2, ERROR_U = 4, ERROR_RSVD = 8, ERROR_I = 16 };
-static const uint64_t large_reserved[6] = {0, 0, 0x1FE000, 0x3FFFE000, ENTRY_PS, ENTRY_PS};
-
-typedef struct {
-    context *c;
-    uint64_t linear;
-    unsigned error;
-    int write, fetch, user, nxe;
-} walk;
-
-static inline walk begin_walk(context *c, uint64_t linear, unsigned intent)
+static NOINLINE int mark_entries(context *c, const walk *w)
 {
-    walk w = {c, linear, 0, 0, 0, 0, 0};
-    w.write = (intent & INTENT_WRITE) != 0;
-    w.fetch = (intent & INTENT_FETCH) != 0;
-    w.user = c->cpl == 3 && !(intent & INTENT_SYSTEM);
-    w.nxe = (c->cpu->efer & EFER_NXE) != 0;
-    w.error = (w.write ? ERROR_W : 0u) | (w.user ? ERROR_U : 0u);
-    if (w.fetch && w.nxe)
-        w.error |= ERROR_I;
-    return w;
-}
-
-static int walk_fault(const walk *w, unsigned error)
-{
-    return fault(w->c, PAGE_FAULT, w->error | error, w->linear);
-}
-
-static inline int check_entry(const walk *w, uint64_t entry, int level)
-{
-    uint64_t reserved = 0;
-    if (!(entry & ENTRY_P))
-        return walk_fault(w, 0);
-    if (entry & ENTRY_PS && level > 1)
-        reserved = large_reserved[level];
-    if (entry & (reserved | (w->nxe ? 0 : ENTRY_XD)))
-        return walk_fault(w, ERROR_P | ERROR_RSVD);
+    unsigned first = w->mode == MODE_PAE;
+    for (unsigned i = first; i < w->entries; i++) {
+        uint64_t entry = w->entry[i], marked = entry | ENTRY_A;
+        if (i == w->entries - 1 && w->intent & INTENT_WRITE)
+            marked |= ENTRY_D;
+        if (marked != entry)
+            TRY(mark_physical(c, w->entry_gpa[i], page_modes[w->mode].entry_size, entry, marked));
+    }
     return 0;
-}
-
-static inline int check_rights(const walk *w, uint64_t all_of, uint64_t any_of)
-{
-    int wp = (w->c->cpu->cr0 & CR0_WP) != 0;
-    int denied = (w->user && !(all_of & ENTRY_US)) ||
-                 (w->write && !(all_of & ENTRY_RW) && (w->user || wp)) ||
-                 (w->fetch && any_of & ENTRY_XD);
-    return denied ? walk_fault(w, ERROR_P) : 0;
 }
 
 static NOINLINE int walk_tables(context *c, uint64_t linear, unsigned intent, uint64_t *gpa)
 {
-    walk w = begin_walk(c, linear, intent);
-    uint64_t table = c->cpu->cr3 & ENTRY_ADDRESS, all_of = ENTRY_RW | ENTRY_US, any_of = 0, offset;
-    int level = c->cpu->cr4 & CR4_LA57 ? 5 : 4;
-    unsigned shift;
-    for (;;) {
-        uint64_t entry;
-        shift = 12 + 9 * (unsigned)(level - 1);
-        TRY(load_physical(c, table + (linear >> shift & 511) * 8, 8, &entry));
-        TRY(check_entry(&w, entry, level));
-        all_of &= entry;
-        any_of |= entry;
-        table = entry & ENTRY_ADDRESS;
-        if (level == 1 || entry & ENTRY_PS)
-            break;
-        level--;
-    }
-    TRY(check_rights(&w, all_of, any_of));
-    offset = ((uint64_t)1 << shift) - 1;
-    *gpa = (table & ~offset) | (linear & offset);
-    return 0;
+    int user = c->cpl == 3 && !(intent & INTENT_SYSTEM), stop;
+    uint64_t ordinal = c->ordinal;
+    do {
+        walk w;
+        c->ordinal = ordinal;
+        begin_walk(&w, c->cpu, linear, intent, user);
+        TRY(walk_to_page(c, &w, gpa));
+        TRY(check_rights(c, &w));
+        stop = UNLIKELY(needs_marks(&w)) ? mark_entries(c, &w) : 0;
+    } while (UNLIKELY(stop == ENTRY_CHANGED));
+    return stop;
 }
 
 /* The n-th translation of an instruction stays what it was when the instruction first made it. */
@@ -107,8 +55,6 @@ static inline int translate(context *c, uint64_t linear, unsigned intent, uint64
     *gpa = linear;
     if (LIKELY(!(c->cpu->cr0 & CR0_PG)))
         return 0;
-    if (!(c->cpu->efer & EFER_LMA))
-        return unsupported(c, VMMKIT_UNSUPPORTED_PAGING_MODE, linear);
     return logged_walk(c, linear, intent, gpa);
 }
 

@@ -16,6 +16,8 @@ static inline void begin_mode(context *c)
     c->cpl = (unsigned)(segment_words(c, SS)[ATTRIBUTES] >> 5 & 3);
     if (c->real)
         c->cpl = protected ? 3 : 0;
+    c->checks_alignment =
+        c->cpl == 3 && c->cpu->cr0 & CR0_AM && c->cpu->rflags & RFLAGS_AC;
     c->canonical_bits = c->cpu->cr4 & CR4_LA57 ? 57 : 48;
     if (c->cpu->efer & EFER_LMA && cs & ATTR_L && !c->real)
         c->mode = 64;
@@ -53,6 +55,13 @@ static inline int check_type(context *c, uint64_t attributes, int segment, int w
     return 0;
 }
 
+static const uint8_t alignment_masks[17] = {[2] = 1, [4] = 3, [6] = 3, [8] = 7, [10] = 3, [16] = 15};
+
+static NOINLINE int check_alignment(context *c, uint64_t linear, unsigned size)
+{
+    return size <= 16 && linear & alignment_masks[size] ? fault(c, ALIGNMENT, 0, 0) : 0;
+}
+
 static inline int linear_address(context *c, int segment, uint64_t offset, unsigned size, int write,
                                  uint64_t *linear)
 {
@@ -62,14 +71,14 @@ static inline int linear_address(context *c, int segment, uint64_t offset, unsig
         *linear = offset + base;
         if (UNLIKELY(!is_canonical(c, *linear) || !is_canonical(c, *linear + size - 1)))
             return segment_fault(c, segment);
-        return 0;
+        return UNLIKELY(c->checks_alignment) ? check_alignment(c, *linear, size) : 0;
     }
     if (!c->real)
         TRY(check_type(c, words[ATTRIBUTES], segment, write));
     if (UNLIKELY(!in_limit(words[ATTRIBUTES], words[LIMIT], offset, offset + size - 1)))
         return segment_fault(c, segment);
     *linear = (words[BASE] + offset) & 0xFFFFFFFFu;
-    return 0;
+    return UNLIKELY(c->checks_alignment) ? check_alignment(c, *linear, size) : 0;
 }
 
 static inline int locate(context *c, int segment, uint64_t offset, unsigned size, int write,

@@ -8,6 +8,7 @@ the canonical range, and encodings that are in the opcode table.
 """
 
 from insn.machine import (
+    AC,
     CODE,
     DATA,
     DATA16,
@@ -18,11 +19,15 @@ from insn.machine import (
     HIGH_BASE,
     LOW,
     MMIO,
+    PAGED,
     PD,
+    PD32,
     PDPT,
+    PDPT_PAE,
     PML4,
     PML5,
     PT,
+    PT32,
     ROM,
     STACK,
     TSS,
@@ -61,8 +66,12 @@ ATTRIBUTES = (
     *(UNUSABLE, UNUSABLE | 0x93, 0x93, 0x13, 0x4093, 0x82, 0x8B),
 )
 LIMITS = (0xFFFF_FFFF, 0xFFFF, 0, 1, DATA, DATA + 0xFFD, 0x0FFF, 0x1002, 0xFFFE, 0x7FFF_FFFF)
-ENTRY_BITS = (0, 1, 3, 5, 7, 7, 7, 0x83, 0x87, 1 << 63 | 7, 1 << 63 | 1, 0x2007)
-RFLAGS = (2, 0x202, 0xAD7, 0x402, 0x3002, 0x1002, 0x3602, 0x8D7)
+ENTRY_BITS = (
+    *(0, 1, 3, 5, 7, 7, 7, 0x83, 0x87, 1 << 63 | 7, 1 << 63 | 1, 0x2007),
+    *(0x23, 0x27, 0x63, 0x67, 0xE7, 1 << 51 | 0x67, 5 << 59 | 0x67, 15 << 59 | 7),
+)
+CONTROL_BITS = (0, 0, 1 << 20, 1 << 21, 1 << 22, 7 << 20)  # SMEP, SMAP, PKE
+RFLAGS = (2, 0x202, 0xAD7, 0x402, 0x3002, 0x1002, 0x3602, 0x8D7, AC | 2)
 
 
 def number(rng):
@@ -126,25 +135,35 @@ def set_paging(rng, machine):
     for _ in range(rng.randrange(6)):
         page = rng.choice((1, 2, 3, 4, 5, 7, 8, 9, 15, 16, rng.randrange(512)))
         target = rng.choice((page, page, rng.randrange(0x50), 1 << 20)) << 12
-        machine.poke(PT + 8 * page, target | rng.choice(ENTRY_BITS), 8)
+        entry = target | rng.choice(ENTRY_BITS)
+        machine.poke(PT + 8 * page, entry, 8)
+        machine.poke(PT32 + 4 * page, entry & 0xFFFF_FFFF, 4)
     if rng.randrange(6) == 0:
-        table = rng.choice((PML4, PDPT, PD, PML5))
+        table = rng.choice((PML4, PDPT, PD, PML5, PDPT_PAE))
         machine.poke(table, machine.peek(table, 8) & ~0xFFF | rng.choice(ENTRY_BITS), 8)
+        machine.poke(PD32, PT32 | rng.choice(ENTRY_BITS) & 0xFFF, 4)
     if rng.randrange(8) == 0:
         machine.poke(PML4 + 8 * rng.choice((1, 255, 256, 511)), PDPT | rng.choice(ENTRY_BITS), 8)
     state = machine.state
     state.cr0 |= rng.choice((0, 1 << 16))
     state.efer |= rng.choice((0, EFER_NXE))
-    if rng.randrange(6) == 0:
+    state.cr4 |= rng.choice(CONTROL_BITS)
+    state.pkru = rng.getrandbits(32)
+    state.maxphyaddr = rng.choice((52, 52, 46, 32))
+    if rng.randrange(6) == 0 and machine.mode in {"compat", "long"}:
         state.cr4 |= 1 << 12
         state.cr3 = PML5
     if rng.randrange(12) == 0:
         state.cr3 = MMIO
+    if rng.randrange(12) == 0:
+        state.cr4 &= ~0x10  # PSE
 
 
 def guest(rng):
     """A machine on the pure engine, ready to be copied to another."""
-    mode = rng.choice(("real", "pm16", "pm32", "compat", "long", "long", "long"))
+    mode = rng.choice(
+        ("real", "pm16", "pm32", "pg32", "pae", "compat", "long", "long", "long", "long")
+    )
     machine = Machine("pure", mode)
     state = machine.state
     for name in GPR:
@@ -161,7 +180,8 @@ def guest(rng):
         machine.ring3()
     if rng.randrange(2):
         set_segments(rng, machine)
-    if mode in {"compat", "long"}:
+    state.cr0 |= rng.choice((0, 1 << 18))  # AM
+    if mode in PAGED:
         set_paging(rng, machine)
     elif rng.randrange(40) == 0 and mode != "real":
         state.cr0 |= 1 << 31

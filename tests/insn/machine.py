@@ -10,8 +10,9 @@ One memory map serves every mode, small enough for 16-bit addresses to reach a d
     50000-50FFF  ROM, filled with 5A
     51000-       devices
 
-In the long modes the first 2 MiB are identity-mapped by 4 KiB pages, so that a test can change
-one entry (`pte`), and the rest of the first GiB by 2 MiB pages.
+In the modes with paging the first 2 MiB are identity-mapped by 4 KiB pages, so that a test can
+change one entry (`pte`), and the rest of the first GiB by large pages. Every entry is marked as
+accessed and dirty, so that an instruction does not change the tables.
 """
 
 from vmmkit.insn import (
@@ -29,25 +30,31 @@ from vmmkit.insn import (
 CODE, DATA, GDT, TSS, STACK, MMIO = 0x1000, 0x2000, 0x5000, 0x5800, 0x7000, 0x9000
 LOW, HIGH, HIGH_BASE, ROM = 0x8000, 0x40000, 0x10000, 0x50000
 PML4, PDPT, PD, PT, PML5 = 0x40000, 0x41000, 0x42000, 0x43000, 0x44000
+SPARE_TABLES = 0x45000, 0x46000, 0x47000
+PD32, PT32, PDPT_PAE = 0x48000, 0x49000, 0x4A020
 
-P, RW, US, PS, XD = 1, 2, 4, 0x80, 1 << 63
+P, RW, US, A, D, PS, XD = 1, 2, 4, 0x20, 0x40, 0x80, 1 << 63
+MARKED = A | D
 
 CF, PF, AF, ZF, SF, IF, DF, OF = 1, 4, 0x10, 0x40, 0x80, 0x200, 0x400, 0x800
-VM = 1 << 17
+VM, AC = 1 << 17, 1 << 18
 LETTERS = {"C": CF, "P": PF, "A": AF, "Z": ZF, "S": SF, "O": OF}
 STATUS = sum(LETTERS.values())
 
-UD, NP, SS_FAULT, GP, PAGE_FAULT = 6, 11, 12, 13, 14
+UD, NP, SS_FAULT, GP, PAGE_FAULT, ALIGNMENT = 6, 11, 12, 13, 14, 17
 
 CODE16, CODE32, CODE64 = 0x809B, 0xC09B, 0xA09B
 DATA16, DATA32 = 0x8093, 0xC093
 UNUSABLE = 1 << 16
-CR0_PE, CR0_WP, CR0_PG = 1, 1 << 16, 1 << 31
-CR4_PAE, CR4_LA57 = 1 << 5, 1 << 12
+CR0_PE, CR0_WP, CR0_AM, CR0_PG = 1, 1 << 16, 1 << 18, 1 << 31
+CR4_PSE, CR4_PAE, CR4_LA57 = 1 << 4, 1 << 5, 1 << 12
+CR4_SMEP, CR4_SMAP, CR4_PKE = 1 << 20, 1 << 21, 1 << 22
 EFER_LME, EFER_LMA, EFER_NXE = 1 << 8, 1 << 10, 1 << 11
 
 MODES = ("real", "pm16", "pm32", "compat", "long")
+PAGED = ("pg32", "pae", "compat", "long")  # the modes with paging
 WIDTH = {"real": 16, "pm16": 16, "pm32": 32, "compat": 32, "long": 64}
+SYSTEM_REGISTERS = ("cr0", "cr2", "cr3", "cr4", "efer", "pkru")
 SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs")
 GPR = (
     *("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"),
@@ -63,18 +70,23 @@ def flags_of(letters):
 def build_page_tables(high):
     """Write the identity map into the RAM at `HIGH_BASE`."""
 
-    def entry(table, index, value):
-        offset = table - HIGH_BASE + 8 * index
-        high[offset : offset + 8] = value.to_bytes(8, "little")
+    def entry(table, index, value, size=8):
+        offset = table - HIGH_BASE + size * index
+        high[offset : offset + size] = value.to_bytes(size, "little")
 
-    entry(PML5, 0, PML4 | P | RW | US)
-    entry(PML4, 0, PDPT | P | RW | US)
-    entry(PDPT, 0, PD | P | RW | US)
-    entry(PD, 0, PT | P | RW | US)
+    rights = P | RW | US | MARKED
+    for table, inner in ((PML5, PML4), (PML4, PDPT), (PDPT, PD), (PD, PT)):
+        entry(table, 0, inner | rights)
     for number in range(1, 512):
-        entry(PD, number, number << 21 | PS | P | RW | US)
+        entry(PD, number, number << 21 | PS | rights)
     for number in range(512):
-        entry(PT, number, number << 12 | P | RW | US)
+        entry(PT, number, number << 12 | rights)
+    entry(PDPT_PAE, 0, PD | P)
+    entry(PD32, 0, PT32 | rights, 4)
+    for number in range(1, 256):
+        entry(PD32, number, number << 22 | PS | rights, 4)
+    for number in range(1024):
+        entry(PT32, number, number << 12 | rights, 4)
 
 
 ROM_BYTES = b"\x5a" * 4096
@@ -83,13 +95,16 @@ build_page_tables(_IDENTITY)
 
 
 def enter(state, mode):
-    """Put a `CpuState` into one of `MODES` at `CODE`, CPL 0."""
+    """Put a `CpuState` into one of `MODES` or `PAGED` at `CODE`, CPL 0."""
     if mode == "real":
         state.enter_real_mode(CODE)
-    elif mode in {"pm16", "pm32"}:
+    elif mode in {"pm16", "pm32", "pg32", "pae"}:
         state.enter_protected_mode(CODE)
     else:
         state.enter_long_mode(CODE, PML4)
+    if mode in {"pg32", "pae"}:
+        state.cr0 |= CR0_PG
+        state.cr3, state.cr4 = (PD32, CR4_PSE) if mode == "pg32" else (PDPT_PAE, CR4_PAE)
     if mode == "pm16":
         state.cs = Segment(8, 0, 0xFFFF, CODE16)
         for name in ("es", "ss", "ds", "fs", "gs"):
@@ -103,7 +118,7 @@ class Machine:
     """A processor with the memory map above, code loaded, ready to step."""
 
     def __init__(self, engine, mode, code="", registers=None):
-        self.engine = engine
+        self.engine, self.mode = engine, mode
         self.low, self.high = bytearray(LOW), bytearray(_IDENTITY)
         self.state = CpuState()
         enter(self.state, mode)
@@ -166,9 +181,15 @@ class Machine:
         assert not answers, "the instruction asked for fewer device reads than scripted"
         return accesses, outcome
 
-    def pte(self, linear, value):
+    def pte_place(self, linear):
+        """Gpa and size of the page-table entry of a linear address below 2 MiB."""
+        table, size = (PT32, 4) if self.mode == "pg32" else (PT, 8)
+        return table + size * (linear >> 12), size
+
+    def pte(self, linear, value, marks=MARKED):
         """Replace the page-table entry of a linear address below 2 MiB."""
-        self.poke(PT + 8 * (linear >> 12), value, 8)
+        gpa, size = self.pte_place(linear)
+        self.poke(gpa, value | marks, size)
 
     def descriptor(self, index, base, limit, attributes):
         """Write a code or data descriptor; `limit` is the raw 20-bit field."""
@@ -180,7 +201,7 @@ class Machine:
     def registers(self):
         """Every register the state names, for comparing before and after."""
         state = self.state
-        names = (*GPR, "rip", "rflags", *SEGMENTS, "ldtr", "tr", "cr0", "cr2", "cr3", "cr4", "efer")
+        names = (*GPR, "rip", "rflags", *SEGMENTS, "ldtr", "tr", *SYSTEM_REGISTERS)
         return {name: getattr(state, name) for name in names}
 
 

@@ -25,7 +25,7 @@ PER_SEED = 250
 def twin(machine, engine):
     """The same guest on another engine."""
     other = Machine.__new__(Machine)
-    other.engine = engine
+    other.engine, other.mode = engine, machine.mode
     other.low, other.high = bytearray(machine.low), bytearray(machine.high)
     other.state = type(machine.state)()
     other.state.record[:] = machine.state.record

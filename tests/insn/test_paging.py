@@ -13,6 +13,7 @@ from insn.machine import (
     CR4_LA57,
     DATA,
     EFER_NXE,
+    MARKED,
     MMIO,
     PAGE_FAULT,
     PD,
@@ -29,7 +30,7 @@ from insn.machine import (
     check_case,
     check_fault,
 )
-from vmmkit.insn import Cpu, Done, Fault, Read, Unsupported, UnsupportedReason, Write
+from vmmkit.insn import Cpu, Done, Fault, Read, Write
 
 LOAD, STORE, RMW = "8b03", "8903", "0103"
 PRESENT, WRITE, USER, RSVD, FETCH = 1, 2, 4, 8, 16
@@ -92,9 +93,9 @@ def test_rights_are_needed_at_every_level(engine, table, removed, ring, code, er
     if ring:
         machine.ring3()
     # fetching goes through a page of its own below another PML4 entry, which stays whole
-    machine.poke(PML4 + 8 * 256, 0x45000 | 7, 8)
-    machine.poke(0x45000, 0x46000 | 7, 8)
-    machine.poke(0x46000, 0 | PS | 7, 8)
+    machine.poke(PML4 + 8 * 256, 0x45000 | 7 | MARKED, 8)
+    machine.poke(0x45000, 0x46000 | 7 | MARKED, 8)
+    machine.poke(0x46000, 0 | PS | 7 | MARKED, 8)
     machine.state.rip = 0xFFFF_8000_0000_0000 + CODE
     machine.poke(table, machine.peek(table, 8) & ~removed, 8)
     check_fault(machine, PAGE_FAULT, error, DATA)
@@ -225,28 +226,10 @@ def test_crossing_pages_may_lie_apart(engine):
     assert machine.peek(0x1_5000, 5) == 0x8877665544
 
 
-def test_a_walk_changes_nothing(engine):
-    """Accessed and dirty bits are not kept yet, so the tables stay byte for byte."""
-    machine = Machine(engine, "long", STORE, {"rbx": DATA})
-    tables = bytes(machine.high)
-    machine.step()
-    assert machine.high == tables
-
-
-@pytest.mark.parametrize("cr4", [0, 1 << 5])
-def test_other_paging_modes_are_unsupported(engine, cr4):
-    machine = Machine(engine, "pm32", "90")
-    machine.state.cr0 |= 1 << 31
-    machine.state.cr4 = cr4
-    before = machine.registers()
-    assert machine.step() == Unsupported(b"", UnsupportedReason.PAGING_MODE, CODE)
-    assert machine.registers() == before
-
-
 def test_tables_in_a_device(engine):
     """Each entry is read once; the fetch's reads are not mixed up with the operand's."""
     machine = Machine(engine, "long", LOAD, {"rbx": DATA, (DATA, 4): 0x77, "cr3": MMIO})
-    entry = PDPT | P | RW
+    entry = PDPT | P | RW | MARKED
     accesses, outcome = machine.finish([entry, entry])
     assert accesses == [Read(MMIO, 8), Read(MMIO, 8)]
     assert outcome == Done(CODE + 2, 0)

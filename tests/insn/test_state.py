@@ -14,7 +14,7 @@ from vmmkit.insn import Cpu, CpuState, Done, Fault, Segment, decode
 
 WORDS = (
     *(*GPR, "rip", "rflags", "gdtr_base", "gdtr_limit", "idtr_base", "idtr_limit"),
-    *("cr0", "cr2", "cr3", "cr4", "efer", "interrupt_shadow", "retired"),
+    *("cr0", "cr2", "cr3", "cr4", "efer", "pkru", "interrupt_shadow", "retired"),
 )
 SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr")
 WORD = st.integers(0, (1 << 64) - 1)
@@ -47,6 +47,13 @@ def test_reset_undoes_everything():
         setattr(state, name, (1, 2, 3, 4))
     state.reset()
     assert state.record == fresh.record
+
+
+def test_reset_leaves_what_kind_of_processor_it_is():
+    state = CpuState()
+    state.features, state.maxphyaddr = 0x5, 36
+    state.reset()
+    assert (state.features, state.maxphyaddr) == (0x5, 36)
 
 
 @given(value=WORD, name=st.sampled_from(WORDS))

@@ -107,7 +107,7 @@ STRINGS: Final = frozenset({"MOVS", "STOS", "LODS", "CMPS", "SCAS", "INS", "OUTS
 # TF would be seen, or changed, by these: they run up to the jump behind them instead.
 FLAGS_ON_STACK: Final = ("PUSHF", "POPF", "IRET")
 
-STATUS, DF = 0x8D5, 0x400
+STATUS, DF, AC = 0x8D5, 0x400, 1 << 18
 
 
 class Form(NamedTuple):
@@ -427,6 +427,8 @@ def trial(
     if not _narrow(state, insn):
         return None
     flags = rng.getrandbits(12) & STATUS | (DF if rng.random() < 0.3 else 0)
+    if rng.random() < 0.15:  # Linux sets CR0.AM
+        flags |= AC
     case = Case(
         code,
         mode,

@@ -39,7 +39,8 @@
 
 enum { CS = 1, SS = 2, SEGMENTS = 6, PAGE = 4096, MEMORY = 4 * PAGE };
 enum { NOT_ENTERED = 255, INT3 = 0xCC };
-enum { USER_CS = 0x33, USER_DS = 0x2B, RFLAGS_IF = 0x200, RFLAGS_FIXED = 2 };
+enum { USER_CS = 0x33, USER_DS = 0x2B };
+enum { RFLAGS_FIXED = 2, RFLAGS_IF = 0x200, RFLAGS_AC = 1 << 18 };
 /* Exit status of a child that could not set itself up; native.py has the texts. */
 enum { OK, NO_MEMORY, NO_SIGNALS, NO_LDT };
 enum { SERVED = 3 }; /* the child's end of the socket */
@@ -164,6 +165,8 @@ static void on_fault(int number, siginfo_t *unused, void *frame)
     greg_t *found = ((ucontext_t *)frame)->uc_mcontext.gregs;
 
     (void)unused;
+    /* AC is the one flag that Linux leaves to a handler as it was. */
+    __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~(uint64_t)RFLAGS_AC);
     if (!running) { /* this program's own fault: let it kill us, under its true name */
         signal(number, SIG_DFL);
         return;

@@ -126,6 +126,7 @@ class Case(NamedTuple):
     gpr: tuple[int, ...] = (0,) * 16
     """rAX, rCX, rDX, rBX, rSP, rBP, rSI, rDI, r8...; the last eight are not used outside 64-bit."""
     rflags: int = 0
+    """AC has its effect: Linux sets CR0.AM."""
     selectors: tuple[int, ...] = SELECTORS64
     """ES, CS, SS, DS, FS, GS."""
     bases: tuple[int, int] = (0, 0)

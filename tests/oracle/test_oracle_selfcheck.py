@@ -29,8 +29,8 @@ pytestmark = pytest.mark.skipif(available() is not None, reason=str(available())
 
 HOLE = DATA + 2 * PAGE
 NOWHERE = HOLE + 0x800  # a second address in the hole
-DE, UD, NP, SS_FAULT, GP, PF = 0, 6, 11, 12, 13, 14
-CF, PFLAG, AF, ZF, SF, DF, OF = 1, 4, 0x10, 0x40, 0x80, 0x400, 0x800
+DE, UD, NP, SS_FAULT, GP, PF, ALIGNMENT = 0, 6, 11, 12, 13, 14, 17
+CF, PFLAG, AF, ZF, SF, DF, OF, AC = 1, 4, 0x10, 0x40, 0x80, 0x400, 0x800, 1 << 18
 STATUS = CF | PFLAG | AF | ZF | SF | OF
 REGISTERS = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi")
 NOT_CANONICAL = 0x8000_0000_0000
@@ -181,6 +181,22 @@ def test_faults(oracle, code, mode, registers, segments, expected):
     result = oracle.run(made)
     assert fault(result) == expected
     assert result.memory == made.memory
+
+
+@pytest.mark.parametrize(
+    ("code", "registers", "expected"),
+    [
+        ("8b03", {"rbx": DATA + 2}, (ALIGNMENT, 0, 0)),
+        ("8b03", {"rbx": DATA + 4}, (None, 0, 0)),
+        ("50", {"rsp": DATA + 0x104}, (ALIGNMENT, 0, 0)),
+        ("8b03", {"rbx": NOT_CANONICAL + 2}, (GP, 0, 0)),
+        ("8b0424", {"rsp": NOT_CANONICAL + 2}, (SS_FAULT, 0, 0)),
+    ],
+)
+def test_alignment_is_checked_under_ac(oracle, code, registers, expected):
+    """The handler must not be stopped by the flag itself, and the next case has it clear."""
+    results = oracle.run_many([case(code, rflags=AC, **registers), case("8b03", rbx=DATA + 2)])
+    assert [fault(result) for result in results] == [expected, (None, 0, 0)]
 
 
 @pytest.mark.parametrize("step", [False, True])

@@ -43,6 +43,7 @@ from vmmkit.insn._outcomes import (
 )
 from vmmkit.insn._record import MAX_LENGTH, WORD
 from vmmkit.insn._state import CpuState, Feature, Segment
+from vmmkit.insn._translate import PageAccess, PageEntry, Translation
 
 __all__ = [
     "decode",
@@ -70,6 +71,9 @@ __all__ = [
     "Unsupported",
     "UnsupportedReason",
     "BudgetSpent",
+    "Translation",
+    "PageAccess",
+    "PageEntry",
     "ExitKind",
     "WORD",
     "STEP_BATCH",

@@ -15,12 +15,15 @@ from vmmkit.insn._memory import PAGE, PORT_IN, READ, RamPiece
 from vmmkit.insn._outcomes import (
     SHAPES,
     BudgetSpent,
+    Fault,
     Outcome,
+    Read,
     Unsupported,
     UnsupportedReason,
 )
 from vmmkit.insn._record import EXIT_KINDS, MAX_LENGTH, STEP_BATCH, WORD
 from vmmkit.insn._state import CpuState
+from vmmkit.insn._translate import PageAccess, Translation, translate_only
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -153,7 +156,7 @@ class Cpu:
         EngineError: no such engine.
     """
 
-    __slots__ = ("_advance", "_state", "_step", "_words", "engine", "enter", "resume")
+    __slots__ = ("_advance", "_ram", "_state", "_step", "_words", "engine", "enter", "resume")
 
     def __init__(
         self,
@@ -167,7 +170,8 @@ class Cpu:
         self.engine = implementation.NAME
         self._state = CpuState() if state is None else state
         self._words = self._state.words
-        core = implementation.Core(self._state.record, _ram_pieces(ram))
+        self._ram = _ram_pieces(ram)
+        core = implementation.Core(self._state.record, self._ram)
         self._step, self._advance = core.step, core.advance
         self.enter: Callable[[int, int], int] = core.run
         self.resume: Callable[[int], int] = core.resume
@@ -272,6 +276,36 @@ class Cpu:
         """Build the outcome for an `ExitKind` that `enter` or `resume` has just returned."""
         words = self._words
         return _outcome(words, kind) if kind else BudgetSpent(words[RIP])
+
+    def translate(
+        self,
+        linear: int,
+        access: PageAccess | None = PageAccess.READ,
+        *,
+        user: bool | None = None,
+        read: Callable[[int, int], int] | None = None,
+    ) -> Translation | Fault | Read:
+        """Translate a linear address as the processor would now, and touch nothing.
+
+        No accessed or dirty bit is set and nothing in `state` changes, so a debugger may ask at any
+        time, also while an instruction is in flight: that one goes on with the pages it has seen.
+
+        Args:
+            linear: linear address, after segmentation; cut to 32 bits outside of long mode and to
+                64 in it.
+            access: the rights to check, `None` for none: whether there is a page at all.
+            user: whether with user or supervisor rights; `None` takes those of the current CPL.
+            read: reads the page-table entries that are not in RAM: `(gpa, size)` to an integer.
+
+        Returns:
+            A `Translation`; or the `Fault` that the access would raise, a page fault, or #GP for an
+            address that is not canonical; or `Read(gpa, size)` of the page-table entry that is not
+            in RAM, where `read` was not given.
+
+        Raises:
+            StepError: an `access` of another kind, or a `read` that returned no integer.
+        """
+        return translate_only(self._words, self._ram, linear, access, user, read)
 
     def abandon(self) -> None:
         """Forget the instruction in flight; the next one starts at RIP afresh."""

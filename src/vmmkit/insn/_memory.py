@@ -87,6 +87,7 @@ class Context:
         "address_size",
         "batch",
         "canonical_bits",
+        "checks_alignment",
         "code",
         "cpl",
         "displacement",
@@ -123,6 +124,7 @@ class Context:
         self.code = b""
         self.mode = 64
         self.real = False
+        self.checks_alignment = False
         self.cpl = 0
         self.canonical_bits = 48
         self.ordinal = self.pages = self.pages_known = 0
@@ -183,6 +185,24 @@ class Context:
             return _device_load(self, gpa, size)
         offset = gpa - piece.gpa
         return int.from_bytes(piece.view[offset : offset + size], "little")
+
+    def mark_physical(self, gpa: int, size: int, entry: int, marked: int) -> bool:
+        """Set bits of the lowest byte of a page-table entry; `False` if it is `entry` no more.
+
+        Only that byte is stored: with the GIL between comparing and storing, what other threads do
+        to the rest of the entry is not lost. The native engine compares and swaps the whole.
+        """
+        piece = self.piece_at(gpa, size)
+        if piece is None:
+            _device_store(self, gpa, size, marked)
+            return True
+        if not piece.writable:
+            return True
+        offset = gpa - piece.gpa
+        if int.from_bytes(piece.view[offset : offset + size], "little") != entry:
+            return False
+        piece.view[offset] = marked & 0xFF
+        return True
 
     def load(self, span: Span) -> int:
         """Load a located span, lowest address first."""

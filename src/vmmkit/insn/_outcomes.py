@@ -89,8 +89,7 @@ class UnsupportedReason(Enum):
 
     OPCODE = 0  #: the bytes are in no row of the opcode table
     NO_CODE = 1  #: RIP leads to a physical address outside of RAM
-    PAGING_MODE = 2  #: 32-bit or PAE paging
-    TOO_MANY_ACCESSES = 3  #: more device accesses in one instruction than the replay log holds
+    TOO_MANY_ACCESSES = 2  #: more device accesses in one instruction than the replay log holds
 
 
 class Unsupported(NamedTuple):
@@ -104,7 +103,7 @@ class Unsupported(NamedTuple):
     """Up to 15 bytes from RIP; fewer, or none, where they could not be fetched."""
     reason: UnsupportedReason
     address: int
-    """RIP for `OPCODE`; the gpa for `NO_CODE` and `TOO_MANY_ACCESSES`; else the linear address."""
+    """RIP for `OPCODE`; the gpa or port for `NO_CODE` and `TOO_MANY_ACCESSES`."""
 
 
 class BudgetSpent(NamedTuple):

@@ -32,7 +32,8 @@ from vmmkit.insn._memory import (
     RamPiece,
     Stop,
 )
-from vmmkit.insn._paging import INTENT_FETCH, translate
+from vmmkit.insn._page_modes import INTENT_FETCH
+from vmmkit.insn._paging import translate
 from vmmkit.insn._record import (
     EXIT_KINDS,
     LOG_CAPACITY,

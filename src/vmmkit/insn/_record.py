@@ -58,6 +58,8 @@ CPU_FIELDS: Final = (
     ("cr3", 1),
     ("cr4", 1),
     ("efer", 1),
+    ("pkru", 1),
+    ("maxphyaddr", 1),  # width of physical addresses in bits: the processor's, no register
     ("features", 1),  # bits in the order of `optable.FEATURES`: what the guest's CPUID shows
     ("interrupt_shadow", 1),  # 1 while the next instruction runs after STI, 2 after MOV/POP SS
     ("retired", 1),  # instructions completed; each element of a repeated one counts
@@ -154,7 +156,7 @@ EXIT_KINDS: Final = (
 STEP_BATCH: Final = 1024  # elements of a repeated instruction that one step does at most
 
 # Why an instruction is Unsupported: the number an engine reports in `exit_value`.
-UNSUPPORTED: Final = ("OPCODE", "NO_CODE", "PAGING_MODE", "TOO_MANY_ACCESSES")
+UNSUPPORTED: Final = ("OPCODE", "NO_CODE", "TOO_MANY_ACCESSES")
 
 # What `decode` returns instead of a length.
 DECODE_FAILURES: Final = ("OK", "TRUNCATED", "INVALID", "TOO_LONG", "UNKNOWN")

@@ -9,7 +9,14 @@ from enum import IntFlag
 from typing import Final, NamedTuple, Self, overload
 
 from vmmkit.errors import StateError
-from vmmkit.insn._paging import CR0_PG, CR4_LA57, EFER_LMA
+from vmmkit.insn._page_modes import (
+    CR0_PG,
+    CR4_LA57,
+    CR4_PAE,
+    EFER_LMA,
+    LEAST_PHYSICAL,
+    MOST_PHYSICAL,
+)
 from vmmkit.insn._record import CPU_WORDS, SEGMENT_NAMES, WORD
 from vmmkit.insn._segments import ATTR_DB, ATTR_L, CR0_PE, RFLAGS_VM
 from vmmkit.insn.optable import FEATURES
@@ -18,7 +25,6 @@ __all__ = ["CpuState", "Feature", "Segment"]
 
 RFLAGS_FIXED: Final = 0x2  # SDM vol. 1, "EFLAGS Register": bit 1 is always 1
 CR0_RESET: Final = 0x6000_0010  # SDM vol. 3A, "Processor State After Reset": CD, NW, ET
-CR4_PAE: Final = 1 << 5
 EFER_LME_LMA: Final = 1 << 8 | EFER_LMA
 
 REAL_CODE: Final = 0x9B  # present, code, readable, accessed
@@ -95,6 +101,18 @@ class _Word:
         _store(state, self.number, value, self.name)
 
 
+class _PhysicalWidth(_Word):
+    """The width of physical addresses, which has a range of its own."""
+
+    __slots__ = ()
+
+    def __set__(self, state: CpuState, value: int) -> None:
+        if not isinstance(value, int) or not LEAST_PHYSICAL <= value <= MOST_PHYSICAL:
+            message = f"{self.name} is {LEAST_PHYSICAL} to {MOST_PHYSICAL} bits, not {value!r}"
+            raise StateError(message)
+        _store(state, self.number, value, self.name)
+
+
 class _SegmentWords:
     """Four words that are one segment register."""
 
@@ -140,8 +158,10 @@ class CpuState:
     """The registers of one vCPU, over a flat record that both engines work on.
 
     Every register is an attribute of its usual name (`rax` to `r15`, `rip`, `rflags`, `cr0`,
-    `cr2`, `cr3`, `cr4`, `efer`, `gdtr_base`...), an integer from 0 to 2**64-1; segment
+    `cr2`, `cr3`, `cr4`, `efer`, `pkru`, `gdtr_base`...), an integer from 0 to 2**64-1; segment
     registers are `Segment` tuples. `gpr` is a view of the sixteen general registers by number.
+    `maxphyaddr` (32 to 52; 52 after reset) is the processor's, not a register: the width of
+    physical addresses in bits, above which page-table entries have reserved bits.
     Values out of range raise `StateError` and change nothing. The state copies, deep-copies and
     pickles with the instruction in flight; `record` is a buffer of that.
     """
@@ -183,6 +203,8 @@ class CpuState:
     cr3 = _Word(WORD["cr3"])
     cr4 = _Word(WORD["cr4"])
     efer = _Word(WORD["efer"])
+    pkru = _Word(WORD["pkru"])
+    maxphyaddr = _PhysicalWidth(WORD["maxphyaddr"])
     features = _Word(WORD["features"])
     interrupt_shadow = _Word(WORD["interrupt_shadow"])
     retired = _Word(WORD["retired"])
@@ -192,17 +214,20 @@ class CpuState:
         self.record = bytearray(8 * CPU_WORDS)
         self.words = memoryview(self.record).cast("Q")
         self.gpr = self.words[:16]
+        self.features, self.maxphyaddr = (1 << 64) - 1, MOST_PHYSICAL
         self.reset()
 
     def reset(self) -> None:
         """Set every register to its value after RESET.
 
         SDM vol. 3A, table "IA-32 and Intel 64 Processor States Following Power-up, Reset, or
-        INIT". RDX, the processor's signature, is left 0.
+        INIT". RDX, the processor's signature, is left 0. What kind of processor it is (`features`,
+        `maxphyaddr`) stays.
         """
+        features, width = self.features, self.maxphyaddr
         self.record[:] = bytes(len(self.record))
+        self.features, self.maxphyaddr = features, width
         self.rip, self.rflags, self.cr0 = 0xFFF0, RFLAGS_FIXED, CR0_RESET
-        self.features = (1 << 64) - 1
         self.cs = Segment(0xF000, 0xFFFF_0000, 0xFFFF, REAL_CODE)
         for name in DATA_SEGMENTS:
             setattr(self, name, Segment(0, 0, 0xFFFF, REAL_DATA))
