@@ -23,7 +23,10 @@ from insn.machine import (  # noqa: E402
     GPR,
     HIGH_BASE,
     MMIO,
+    PD32,
     PML4,
+    PT,
+    PT32,
     ROM,
     STACK,
     TSS,
@@ -34,12 +37,12 @@ from vmmkit.errors import DecodeError  # noqa: E402
 from vmmkit.insn import CpuState, Segment, decode  # noqa: E402
 from vmmkit.insn._record import CPU_FIELDS  # noqa: E402
 
-MODES = {"real": 16, "pm16": 16, "pm32": 32, "compat": 32, "long": 64}
+MODES = {"real": 16, "pm16": 16, "pm32": 32, "pg32": 32, "pae": 32, "compat": 32, "long": 64}
 PREFIXES = (b"", b"\x66", b"\xf3", b"\xf2", b"\xf0")
 TAIL = bytes.fromhex("2401200000100000")
 TOP = (1 << 52) - 0x1000
 PLACES = (DATA, DATA + 0xFFC, DATA + 0xFFF, MMIO, MMIO + 0xFFE, ROM, 0x7FFC, 8, 1, 0xFF)
-PIECES = (Piece(0, 8), Piece(PML4, 8), Piece(ROM, 1, writable=0), Piece(TOP, 1))
+PIECES = (Piece(0, 8), Piece(PML4, 8), Piece(PD32, 3), Piece(ROM, 1, writable=0), Piece(TOP, 1))
 
 
 def legacy_encodings():
@@ -71,22 +74,29 @@ def encodings(mode):
 
 
 def tables():
-    """Page tables and descriptors, as far as they are not zero, 64 bytes each."""
+    """Page tables and descriptors, as far as the seeds need them."""
     machine = Machine("pure", "long")
     for index, attributes in enumerate((0, 0xA09B, 0xC093, 0xC09B, 0x8093, 0x82, 0x8B, 0xC0F3)):
         machine.descriptor(index, 0, 0xFFFFF, attributes)
     machine.poke(TSS + 102, 0x68, 2)
-    yield from (
-        (GDT, bytes(machine.low[GDT : GDT + 64])),
-        (TSS + 96, bytes(machine.low[TSS + 96 : TSS + 112])),
-    )
-    for page in range(PML4, PML4 + 0x8000, 0x1000):
-        start = page - HIGH_BASE
-        first = bytes(machine.high[start : start + 128])
-        if any(first):
-            yield page, first
-    entry = machine.high[0x43000 - HIGH_BASE + 8 * 0x40 : 0x43000 - HIGH_BASE + 8 * 0x51]
-    yield 0x43000 + 8 * 0x40, bytes(entry)
+    yield GDT, bytes(machine.low[GDT : GDT + 64])
+    yield TSS + 96, bytes(machine.low[TSS + 96 : TSS + 112])
+    starts = [(page, 0x80) for page in range(PML4, PD32 + 0x3000, 0x1000)]
+    for gpa, size in (*starts, (PT + 8 * 0x40, 0x88), (PT32 + 4 * 0x40, 0x44)):
+        held = bytes(machine.high[gpa - HIGH_BASE : gpa - HIGH_BASE + size])
+        if any(held):
+            yield gpa, held
+
+
+def unmarked(rng, around):
+    """The same, with most entries neither accessed nor dirty, so that a walk marks them."""
+    for gpa, held in around:
+        if gpa >= PML4 and rng.randrange(2):
+            size = 4 if gpa >= PD32 else 8
+            kept = bytes(0x9F if place % size == 0 else 0xFF for place in range(len(held)))
+            yield gpa, bytes(byte & mask for byte, mask in zip(held, kept, strict=True))
+        else:
+            yield gpa, held
 
 
 def seed(rng, mode, code, around):
@@ -99,7 +109,7 @@ def seed(rng, mode, code, around):
     state.gdtr_base, state.gdtr_limit = GDT, 0x7F
     state.tr = Segment(0x30, TSS, 0x80, 0x8B)
     events = [("step", rng.choice(PLACES)) for _ in range(3)] + [("run", 3, 20), ("resume", 5)]
-    return Input(record_of(state), list(PIECES), [(CODE, code), *around], events)
+    return Input(record_of(state), list(PIECES), [(CODE, code), *unmarked(rng, around)], events)
 
 
 def main(folder):
