@@ -29,6 +29,8 @@ static inline unsigned rm_number(const decoder *d)
 static inline int kind_refuses(const decoder *d, unsigned kind)
 {
     unsigned reg = reg_number(d);
+    if (kind == VMMKIT_KIND_S)
+        reg &= 7;
     return reg >= reg_limits[kind] || (d->out->modrm >= 0xC0 && rm_number(d) >= rm_limits[kind]) ||
            d->out->vvvv >= vvvv_limits[kind] ||
            (kind == VMMKIT_KIND_C && !(CONTROL_REGISTERS >> reg & 1));

@@ -9,6 +9,9 @@
  *   page_modes.c _page_modes.py  paging.c   _paging.py    segments.c _segments.py
  *   execute.c    _execute.py     control.c  _control.py   string.c   _string.py
  *   run.c        _pure.py
+ *   shifts.c    _shifts.py      multiply.c _multiply.py  bits.c     _bits.py
+ *   arithmetic.c  _arithmetic.py    bit_instructions.c  _bit_instructions.py
+ *   flag_moves.c  _flag_moves.py    decimal.c           _decimal.py
  *
  * Rules: everything works on buffers of the caller; no state between calls, no callback, no
  * inline assembly; unsigned arithmetic. Where Python raises Stop, a function here returns the
@@ -74,7 +77,7 @@ enum {
     VIP = 1 << 20
 };
 
-enum { UD = 6, NP = 11, STACK_FAULT = 12, GP = 13, PAGE_FAULT = 14, ALIGNMENT = 17 };
+enum { DE = 0, UD = 6, NP = 11, STACK_FAULT = 12, GP = 13, PAGE_FAULT = 14, ALIGNMENT = 17 };
 enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2 };
 enum { READABLE = 1, WRITTEN = 2 };
 

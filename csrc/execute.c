@@ -106,12 +106,20 @@ static inline int write_target(context *c, const target *where, unsigned size, u
 static inline int value_of(context *c, int place, unsigned size, uint64_t *value)
 {
     target where;
-    if (c->row->kinds[place] == VMMKIT_KIND_I) {
+    switch (c->row->kinds[place]) {
+    case VMMKIT_KIND_I:
         *value = (uint64_t)c->insn.immediate & mask_of(size);
         return 0;
+    case VMMKIT_KIND_1:
+        *value = 1;
+        return 0;
+    case VMMKIT_KIND_c:
+        *value = c->cpu->gpr[RCX] & 0xFF;
+        return 0;
+    default:
+        TRY(locate_target(c, place, &where));
+        return read_target(c, &where, size, value);
     }
-    TRY(locate_target(c, place, &where));
-    return read_target(c, &where, size, value);
 }
 
 static inline int execute_binary(context *c, unsigned op)

@@ -32,6 +32,13 @@ SOURCES = (
     "execute.c",
     "control.c",
     "string.c",
+    "shifts.c",
+    "multiply.c",
+    "bits.c",
+    "arithmetic.c",
+    "bit_instructions.c",
+    "flag_moves.c",
+    "decimal.c",
     "run.c",
 )
 

@@ -5,6 +5,8 @@
 static inline int execute(context *c)
 {
     unsigned op = c->row->op;
+    if (UNLIKELY(c->insn.prefixes & (VMMKIT_PREFIX_VEX | VMMKIT_PREFIX_EVEX) && c->real))
+        return fault(c, UD, 0, 0);
     if (UNLIKELY(c->insn.prefixes & VMMKIT_PREFIX_REX2))
         return unsupported(c, VMMKIT_UNSUPPORTED_OPCODE, c->cpu->rip);
     switch (op) {
@@ -68,6 +70,85 @@ static inline int execute(context *c)
         return execute_in(c);
     case VMMKIT_OP_OUT:
         return execute_out(c);
+    case VMMKIT_OP_ROL:
+    case VMMKIT_OP_ROR:
+    case VMMKIT_OP_RCL:
+    case VMMKIT_OP_RCR:
+    case VMMKIT_OP_SHL:
+    case VMMKIT_OP_SHR:
+    case VMMKIT_OP_SAR:
+        return execute_shift(c, op);
+    case VMMKIT_OP_SHLD:
+    case VMMKIT_OP_SHRD:
+        return execute_double_shift(c, op);
+    case VMMKIT_OP_MUL:
+        return execute_multiply(c, op);
+    case VMMKIT_OP_IMUL:
+        return execute_imul(c, op);
+    case VMMKIT_OP_MULX:
+        return execute_mulx(c);
+    case VMMKIT_OP_DIV:
+    case VMMKIT_OP_IDIV:
+        return execute_divide(c, op);
+    case VMMKIT_OP_ADCX:
+        return execute_add_with(c, CF);
+    case VMMKIT_OP_ADOX:
+        return execute_add_with(c, OF);
+    case VMMKIT_OP_CBW:
+        return execute_cbw(c);
+    case VMMKIT_OP_CWD:
+        return execute_cwd(c);
+    case VMMKIT_OP_BT:
+    case VMMKIT_OP_BTS:
+    case VMMKIT_OP_BTR:
+    case VMMKIT_OP_BTC:
+        return execute_bit_test(c, op);
+    case VMMKIT_OP_BSF:
+    case VMMKIT_OP_BSR:
+        return execute_scan(c, op);
+    case VMMKIT_OP_TZCNT:
+    case VMMKIT_OP_LZCNT:
+        return execute_of_one(c, op, CF | ZF);
+    case VMMKIT_OP_POPCNT:
+    case VMMKIT_OP_BLSR:
+    case VMMKIT_OP_BLSMSK:
+    case VMMKIT_OP_BLSI:
+        return execute_of_one(c, op, STATUS);
+    case VMMKIT_OP_ANDN:
+    case VMMKIT_OP_BEXTR:
+    case VMMKIT_OP_BZHI:
+        return execute_of_two(c, op, STATUS);
+    case VMMKIT_OP_PDEP:
+    case VMMKIT_OP_PEXT:
+    case VMMKIT_OP_RORX:
+    case VMMKIT_OP_SARX:
+    case VMMKIT_OP_SHLX:
+    case VMMKIT_OP_SHRX:
+        return execute_of_two(c, op, 0);
+    case VMMKIT_OP_BSWAP:
+        return execute_bswap(c);
+    case VMMKIT_OP_CRC32:
+        return execute_crc32(c);
+    case VMMKIT_OP_SETCC:
+        return execute_setcc(c);
+    case VMMKIT_OP_CMOVCC:
+        return execute_cmovcc(c);
+    case VMMKIT_OP_LAHF:
+        return execute_lahf(c);
+    case VMMKIT_OP_SAHF:
+        return execute_sahf(c);
+    case VMMKIT_OP_AAA:
+    case VMMKIT_OP_AAS:
+        return execute_unpacked(c, op);
+    case VMMKIT_OP_DAA:
+    case VMMKIT_OP_DAS:
+        return execute_packed(c, op);
+    case VMMKIT_OP_AAM:
+        return execute_aam(c);
+    case VMMKIT_OP_AAD:
+        return execute_aad(c);
+    case VMMKIT_OP_SALC:
+        return execute_salc(c);
     case VMMKIT_OP_HLT:
         return execute_hlt(c);
     case VMMKIT_OP_CLI:

@@ -35,10 +35,9 @@ from insn.machine import (
     VM,
     Machine,
 )
+from oracle.forms import FORMS, opcode_and_tail
 from vmmkit.insn import Segment
-from vmmkit.insn.optable import TABLES, UNKNOWN
 
-KNOWN = [number for number in range(512) if TABLES.cells[number] != UNKNOWN]
 LEGACY = (0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65)
 PLACES = (
     *(DATA, DATA + 1, DATA + 0xFFC, DATA + 0xFFF, STACK, MMIO, MMIO + 0xFFD, LOW - 4, LOW - 1),
@@ -85,16 +84,16 @@ def number(rng):
 
 
 def instruction(rng, mode):
-    """One encoding, mostly from the table, followed by bytes that may serve as its rest."""
+    """One encoding, mostly of what is executed, followed by bytes that may serve as its rest."""
     if rng.randrange(16) == 0:
         return bytes(rng.randrange(256) for _ in range(6))
     prefixes = [rng.choice(LEGACY) for _ in range(rng.choice((0, 0, 0, 1, 1, 2, 3)))]
     if mode == "long" and rng.randrange(2):
         prefixes.append(0x40 | rng.randrange(16))
-    root = rng.choice(KNOWN)
-    opcode = [root] if root < 256 else [0x0F, root & 0xFF]
-    tail = [rng.choice((0, 1, 0x10, 0x7F, 0x80, 0xFF, rng.randrange(256))) for _ in range(4)]
-    return bytes([*prefixes, *opcode, rng.randrange(256), rng.randrange(256), *tail])
+    form = rng.choice(FORMS)
+    if form.vex is not None:
+        prefixes = prefixes[: rng.randrange(2)]  # most would make it #UD
+    return bytes(prefixes) + form.prefix + opcode_and_tail(rng, form, 64 if mode == "long" else 32)
 
 
 def segment(rng):

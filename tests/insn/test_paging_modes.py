@@ -301,11 +301,12 @@ def test_the_physical_width_has_a_range(value):
     assert state.maxphyaddr == 52
 
 
-def test_reset_gives_the_largest_width_and_no_rights_of_keys():
+def test_a_new_state_has_the_largest_width_and_a_reset_forgets_the_rights_of_keys():
     state = CpuState()
+    assert (state.maxphyaddr, state.pkru) == (52, 0)
     state.maxphyaddr, state.pkru = 39, 5
     state.reset()
-    assert (state.maxphyaddr, state.pkru) == (52, 0)
+    assert (state.maxphyaddr, state.pkru) == (39, 0)
 
 
 @pytest.mark.parametrize(("raw", "like"), [(0, 32), (31, 32), (64, 52), (1 << 63, 52)])

@@ -4,7 +4,7 @@
 
 What is compared are general registers, the six status flags, RIP and the data pages, in 64-bit and
 32-bit mode. Left out is what Unicorn cannot say or does otherwise: ports, devices, segment loads,
-faults, and AF after logical operations, which the SDM leaves undefined.
+faults, and the flags that the SDM leaves undefined.
 """
 
 import random
@@ -13,8 +13,10 @@ import pytest
 from hypothesis import settings
 
 from insn.machine import CODE, DATA, GPR, STACK, STATUS, Machine
+from oracle.compare import undefined_flags
+from oracle.native import Case
 from vmmkit.errors import DecodeError
-from vmmkit.insn import Done, decode
+from vmmkit.insn import Done, Prefixes, decode
 from vmmkit.insn.optable import KINDS, ROWS, TABLES, UNKNOWN
 
 unicorn = pytest.importorskip("unicorn", reason="Unicorn is in the bench group")
@@ -32,6 +34,14 @@ UNICORN_DIFFERS = {
     # where the prefix has no effect (SDM vol. 2D, "Opcode Map", superscript f64).
     "RET with a count from 8000": lambda found: found.mnemonic == "RET" and found.immediate < 0,
     # QEMU sign-extends the count; processors do not (SDM vol. 2B, RET).
+    "LAHF and SAHF with REX": lambda found: (
+        found.mnemonic in {"LAHF", "SAHF"} and found.prefixes & Prefixes.REX
+    ),
+    # QEMU takes SPL for AH then.
+    "BSF and BSR of 4 bytes in 64-bit mode": lambda found: (
+        found.mnemonic in {"BSF", "BSR"} and found.mode == 64 and found.operand_size == 4
+    ),
+    # For a source of zero QEMU clears the upper half, as the SDM says of some older processors.
 }
 BRANCHES = {"JCC", "JMP", "CALL", "RET", "LOOP", "LOOPE", "LOOPNE", "JCXZ"}
 IN_CI = settings.get_current_profile_name() == "ci"
@@ -45,7 +55,9 @@ VALUES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFF_FFFF, 0x8000
 def is_comparable(found):
     """Whether an instruction is one of those that both can say."""
     row = ROWS[found.row]
-    if found.mnemonic in LEFT_OUT or any(KINDS[kind] == "F" for kind in row.kinds):
+    if not found.executable or found.mnemonic in LEFT_OUT:
+        return False
+    if any(KINDS[kind] == "F" for kind in row.kinds):
         return False
     if any(differs(found) for differs in UNICORN_DIFFERS.values()):
         return False
@@ -123,6 +135,12 @@ def state(rng, found, mode):
     return values
 
 
+def without(result, undefined):
+    """A result whose undefined flags are clear."""
+    registers, pointer, flags, data = result
+    return registers, pointer, flags & ~undefined, data
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", [64, 32])
 def test_like_unicorn(engine, mode):
@@ -154,6 +172,9 @@ def test_like_unicorn(engine, mode):
             machine.state.rflags & (STATUS | 0x400),
             bytes(machine.low[DATA : STACK + 0x100]),
         )
+        case = Case(code, mode, (*values, *(0,) * (16 - len(values))))
+        undefined = undefined_flags(case, found.mnemonic)
+        ours, theirs = without(ours, undefined), without(theirs, undefined)
         assert ours == theirs, f"{mode}-bit {code.hex(' ')} {found.mnemonic} {values} {flags:#x}"
         compared += 1
     assert compared > CASES * 0.7

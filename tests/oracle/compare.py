@@ -2,18 +2,77 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What of two results must agree, and how a disagreement is told."""
 
+from collections.abc import Callable
 from typing import Final
 
 from oracle.forms import LDT, SS
 from oracle.native import WINDOWS, Case, Result
-from vmmkit.insn import Outcome
+from vmmkit.insn import Outcome, decode
+from vmmkit.insn.optable import ROWS
 
-AF, STATUS, DF = 0x10, 0x8D5, 0x400
+CF, PF, AF, ZF, SF, OF = 1, 4, 0x10, 0x40, 0x80, 0x800
+STATUS, DF = 0x8D5, 0x400
+RCX: Final = 1
 PAGE_FAULT: Final = 14
 KERNEL_FROM: Final = (1 << 47) - 0x1000  # Linux: TASK_SIZE_MAX
 
-# Status flags that the SDM leaves undefined (vol. 1, appendix "EFLAGS Cross-Reference").
-UNDEFINED_FLAGS: Final = {"AND": AF, "OR": AF, "XOR": AF, "TEST": AF}
+
+def shift_count(case: Case) -> tuple[int, int]:
+    """Masked count and operand width in bits of a shift or rotate."""
+    insn = decode(case.code, case.mode)
+    first, *_, last = ROWS[insn.row].operands.split()
+    bits = 8 if first == "Eb" else 8 * insn.operand_size
+    count = {"1": 1, "c": case.gpr[RCX]}.get(last, insn.immediate)
+    return count & (63 if bits == 64 else 31), bits
+
+
+def _rotate(case: Case) -> int:
+    """OF is defined for a count of 1, and not affected by one of 0."""
+    return OF if shift_count(case)[0] > 1 else 0
+
+
+def _arithmetic_shift(case: Case) -> int:
+    count, _ = shift_count(case)
+    return (AF if count else 0) | (OF if count > 1 else 0)
+
+
+def _logical_shift(case: Case) -> int:
+    """CF too, from a count on that is the width."""
+    count, bits = shift_count(case)
+    return _arithmetic_shift(case) | (CF if count >= bits else 0)
+
+
+def _double_shift(case: Case) -> int:
+    count, bits = shift_count(case)
+    return STATUS if count > bits else _arithmetic_shift(case)
+
+
+# Status flags that the SDM leaves undefined: the pages of the instructions, and vol. 1, appendix
+# "EFLAGS Cross-Reference". A function tells it of a case.
+UNDEFINED_FLAGS: Final[dict[str, int | Callable[[Case], int]]] = {
+    **dict.fromkeys(("AND", "OR", "XOR", "TEST"), AF),
+    **dict.fromkeys(("ROL", "ROR", "RCL", "RCR"), _rotate),
+    **dict.fromkeys(("SHL", "SHR"), _logical_shift),
+    "SAR": _arithmetic_shift,
+    **dict.fromkeys(("SHLD", "SHRD"), _double_shift),
+    **dict.fromkeys(("MUL", "IMUL"), SF | ZF | AF | PF),
+    **dict.fromkeys(("DIV", "IDIV"), STATUS),
+    **dict.fromkeys(("BT", "BTS", "BTR", "BTC"), OF | SF | AF | PF),
+    **dict.fromkeys(("BSF", "BSR"), STATUS & ~ZF),
+    **dict.fromkeys(("TZCNT", "LZCNT"), OF | SF | AF | PF),
+    **dict.fromkeys(("AAA", "AAS"), OF | SF | ZF | PF),
+    **dict.fromkeys(("DAA", "DAS"), OF),
+    **dict.fromkeys(("AAM", "AAD"), OF | AF | CF),
+    **dict.fromkeys(("ANDN", "BZHI", "BLSR", "BLSMSK", "BLSI"), AF | PF),
+    "BEXTR": AF | SF | PF,
+}
+
+
+def undefined_flags(case: Case, mnemonic: str) -> int:
+    """The status flags that a case leaves undefined."""
+    known = UNDEFINED_FLAGS.get(mnemonic, 0)
+    return known if isinstance(known, int) else known(case)
+
 
 NAMES: Final = (
     *("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"),
@@ -54,7 +113,9 @@ def differences(case: Case, mnemonic: str, expected: Result, got: Result | Outco
     ):
         if (want ^ have) & mask:
             found.append(f"{name} {want & mask:#x}, got {have & mask:#x}")
-    flags = (STATUS | DF) & ~UNDEFINED_FLAGS.get(mnemonic, 0)
+    # An instruction that faults leaves every flag.
+    undefined = undefined_flags(case, mnemonic) if expected.vector is None else 0
+    flags = (STATUS | DF) & ~undefined
     if (expected.rflags ^ got.rflags) & flags:
         found.append(f"rflags {expected.rflags & flags:#x}, got {got.rflags & flags:#x}")
     if expected.rip != got.rip:

@@ -30,7 +30,8 @@ from oracle.native import (
 )
 from vmmkit.errors import DecodeError, DecodeReason
 from vmmkit.insn import RIP_BASE, Instruction, Prefixes, decode
-from vmmkit.insn.optable import KINDS, OPS, ROWS
+from vmmkit.insn._pure import EXECUTE as HANDLERS
+from vmmkit.insn.optable import ATTRIBUTES, KINDS, OPS, PREFIXES, ROWS, VEX_MAPS, Row
 
 MODES: Final = (16, 32, 64)
 ES, CS, SS, DS, FS, GS = range(6)
@@ -103,6 +104,8 @@ LEGACY: Final = {
     "lock": (b"\xf0",),
 }
 LIKELIHOOD: Final = {"66": 0.25, "67": 0.15, "segment": 0.2, "repeat": 0.06, "lock": 0.08}
+PREFIXES64: Final = frozenset({*range(0x40, 0x50), 0xD5})  # INC, DEC and AAD elsewhere
+BEFORE_VEX: Final = frozenset({"67", "segment"})  # the others make it #UD
 STRINGS: Final = frozenset({"MOVS", "STOS", "LODS", "CMPS", "SCAS", "INS", "OUTS"})
 # TF would be seen, or changed, by these: they run up to the jump behind them instead.
 FLAGS_ON_STACK: Final = ("PUSHF", "POPF", "IRET")
@@ -124,6 +127,8 @@ class Form(NamedTuple):
     digit: int | None
     """ModRM.reg, when it is part of the opcode."""
     modrm: bool
+    vex: tuple[int, int] | None
+    """Bits mmmmm and pp, for a form with a VEX prefix."""
 
 
 class Trial(NamedTuple):
@@ -135,13 +140,23 @@ class Trial(NamedTuple):
     """`None` when the bytes are no instruction."""
 
 
-def _form(number: int) -> Form:
-    row = ROWS[number]
-    tokens = row.text.split()
-    mnemonic = OPS[row.op]
-    encoding = tokens[: tokens.index(mnemonic)]
-    prefix, opcode, spread, digit = b"", b"", 1, None
-    if encoding[0] in {"NP", "66", "F3", "F2"} and len(encoding) > 1:
+MODRM: Final = 1 << ATTRIBUTES.index("modrm")
+VEX_MAP_NUMBERS: Final = {name: number for number, name in enumerate(VEX_MAPS, 1)}
+
+
+def _vex(word: str) -> tuple[int, int]:
+    """Bits mmmmm and pp of an encoding's first word, such as `VEX.128.F2.0F38.W1`."""
+    fields = word.split(".")
+    escape = next(name for name in VEX_MAPS if name in fields)
+    return VEX_MAP_NUMBERS[escape], next(pp for pp in range(4) if PREFIXES[pp] in fields)
+
+
+def _form(number: int, row: Row) -> Form:
+    encoding = row.encoding.split()
+    prefix, opcode, spread, digit, vex = b"", b"", 1, None, None
+    if encoding[0].startswith("VEX."):
+        vex = _vex(encoding.pop(0))
+    elif encoding[0] in PREFIXES and len(encoding) > 1:
         mandatory = encoding.pop(0)
         prefix = b"" if mandatory == "NP" else bytes.fromhex(mandatory)
     for token in encoding:
@@ -151,23 +166,26 @@ def _form(number: int) -> Form:
         text, _, low = token.partition("+")
         opcode += bytes.fromhex(text)
         spread = {"": 1, "r": 8, "cc": 16}[low]
-    return Form(number, row.text, mnemonic, prefix, opcode, spread, digit, bool(row.modrm))
+    modrm = bool(row.flags & MODRM)
+    return Form(number, row.text, OPS[row.op], prefix, opcode, spread, digit, modrm, vex)
 
 
-# The first two rows stand for bytes that are no instruction.
-FORMS: Final = tuple(_form(number) for number in range(2, len(ROWS)))
+# What the engines execute.
+FORMS: Final = tuple(_form(number, row) for number, row in enumerate(ROWS) if HANDLERS[number])
 
 
 def _prefixes(rng: Random, form: Form, mode: int) -> bytes:
     chosen = [form.prefix]
     for name, choices in LEGACY.items():
         likelihood = 0.6 if name == "repeat" and form.mnemonic in STRINGS else LIKELIHOOD[name]
+        if form.vex is not None and name not in BEFORE_VEX:
+            likelihood = 0.01
         if rng.random() < likelihood:
             chosen.append(rng.choice(choices))
     rng.shuffle(chosen)
     if rng.random() < 0.01:
         chosen.insert(0, rng.choice((b"\x2e", b"\x66")) * rng.randrange(8, 14))
-    if mode == 64 and rng.random() < 0.5:
+    if mode == 64 and rng.random() < (0.5 if form.vex is None else 0.01):
         chosen.append(bytes([rng.randrange(0x40, 0x50)]))
     return b"".join(chosen)
 
@@ -178,8 +196,20 @@ def _tail(rng: Random) -> bytes:
     return bytes(rng.choice((0, 1, 0x7F, 0x80, 0xFF, 0xFE)) for _ in range(14))
 
 
-def _opcode(rng: Random, form: Form) -> bytes:
+def _vex_prefix(rng: Random, form: Form, mode: int) -> bytes:
+    """C4 and two bytes: ~R ~X ~B mmmmm, W ~vvvv L pp; out of 64-bit mode R and X must be 0."""
+    if form.vex is None:
+        return b""
+    map_number, pp = form.vex
+    first = rng.getrandbits(8) & 0xE0 | (0 if mode == 64 else 0xC0) | map_number
+    second = rng.getrandbits(8) & 0xF8 | pp | (4 if rng.random() < 0.03 else 0)
+    return bytes([0xC4, first, second])
+
+
+def opcode_and_tail(rng: Random, form: Form, mode: int) -> bytes:
+    """VEX prefix, opcode and ModRM of a form, and bytes for what may follow."""
     opcode = form.opcode[:-1] + bytes([form.opcode[-1] + rng.randrange(form.spread)])
+    opcode = _vex_prefix(rng, form, mode) + opcode
     modrm = b""
     if form.modrm:
         reg = rng.randrange(8) if form.digit is None else form.digit
@@ -189,7 +219,7 @@ def _opcode(rng: Random, form: Form) -> bytes:
 
 def _instruction(rng: Random, form: Form, mode: int) -> tuple[bytes, Instruction | None] | None:
     """Bytes of the form, or bytes that decode to nothing; `None` where it was another row."""
-    prefixes, rest = _prefixes(rng, form, mode), _opcode(rng, form)
+    prefixes, rest = _prefixes(rng, form, mode), opcode_and_tail(rng, form, mode)
     code = (prefixes + rest)[:15]
     try:
         insn = decode(code, mode)
@@ -197,6 +227,7 @@ def _instruction(rng: Random, form: Form, mode: int) -> tuple[bytes, Instruction
         # Whether "no instruction" or "too long" is said first is the processor's own affair.
         invalid = error.reason is DecodeReason.INVALID or form.mnemonic == "INVALID"
         unsure = error.reason is DecodeReason.UNKNOWN or (invalid and len(prefixes) > 4)
+        unsure = unsure or (mode == 64 and form.opcode[0] in PREFIXES64)
         return None if unsure else (code, None)
     return (code[: insn.length], insn) if insn.row == form.row else None
 
@@ -399,6 +430,7 @@ def _names_esp(insn: Instruction) -> bool:
         insn.base == RSP
         or ("Z" in kinds and insn.opcode & 7 == RSP)
         or ("G" in kinds and insn.modrm >> 3 & 7 == RSP)
+        or ("B" in kinds and insn.vvvv == RSP)
         or (insn.modrm >= 0xC0 and insn.modrm & 7 == RSP)
     )
 

@@ -12,11 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from oracle.compare import shift_count
 from oracle.forms import FS, LEGACY, RSI, STRINGS, Trial
 from oracle.native import CODE, PAGE, Result
-from vmmkit.insn import RIP_BASE, Outcome
+from vmmkit.insn import RIP_BASE, Instruction, Outcome
 
-GP: Final = 13
+UD, GP = 6, 13
 NEAR_BRANCHES: Final = frozenset({"JMP", "JCC", "CALL", "RET", "LOOP", "LOOPE", "LOOPNE", "JCXZ"})
 CONDITIONAL_BRANCHES: Final = NEAR_BRANCHES - {"JMP", "CALL", "RET"}
 PREFIX_BYTES: Final = b"".join(byte for group in LEGACY.values() for byte in group)
@@ -67,7 +68,17 @@ def _offset_not_canonical(trial: Trial, processor: Result, _engine: Result | Out
         return not _canonical(gpr[RSI])
     base = trial.case.rip + insn.length if insn.base == RIP_BASE else gpr[insn.base]
     index = gpr[insn.index] * insn.scale if insn.index >= 0 else 0
-    return not _canonical((base if insn.base >= 0 else 0) + index + insn.displacement)
+    offset = (base if insn.base >= 0 else 0) + index + insn.displacement
+    return not _canonical(offset + _bit_displacement(trial, insn))
+
+
+def _bit_displacement(trial: Trial, insn: Instruction) -> int:
+    """How far a register's bit offset moves the operand of BT and the like."""
+    if trial.form.mnemonic not in {"BT", "BTS", "BTR", "BTC"} or not trial.form.text.endswith("Gv"):
+        return 0
+    bits = 8 * insn.operand_size
+    number = trial.case.gpr[insn.modrm >> 3 & 7 | (insn.rex & 4) << 1] & (1 << bits) - 1
+    return (number - (number >> bits - 1 << bits)) // bits * insn.operand_size
 
 
 def _movsxd_reads_4(trial: Trial, processor: Result, _engine: Result | Outcome) -> bool:
@@ -88,6 +99,22 @@ def _branch_at_the_limit(trial: Trial, processor: Result, _engine: Result | Outc
         and case.linear == CODE + PAGE - len(case.code)
         and processor.vector == GP
     )
+
+
+def _register_prefetch(trial: Trial, processor: Result, _engine: Result | Outcome) -> bool:
+    return trial.form.text == "0F 0D NOP Rv Gv" and processor.vector == UD
+
+
+def _bound_register(trial: Trial, processor: Result, _engine: Result | Outcome) -> bool:
+    nop = trial.form.text in {"0F 1A NOP Ev Gv", "0F 1B NOP Ev Gv"}
+    return nop and trial.insn is None and processor.vector != UD
+
+
+def _beyond_16_bits(trial: Trial, _processor: Result, _engine: Result | Outcome) -> bool:
+    if trial.form.mnemonic not in {"SHLD", "SHRD"}:
+        return False
+    count, bits = shift_count(trial.case)
+    return count > bits
 
 
 def _canonical(address: int) -> bool:
@@ -125,6 +152,22 @@ KNOWN_DIFFERENCES: Final = (
         "MOVSXD with a 16-bit operand size reads 4 bytes, of which it uses 2; SDM vol. 2B, MOVSXD: "
         "r/m16",
         _movsxd_reads_4,
+    ),
+    KnownDifference(
+        AMD,
+        "SHLD and SHRD of 16 bits by more than 16, undefined in the SDM, bring in the second "
+        "operand twice; Intel's processors bring in the second, then the first",
+        _beyond_16_bits,
+    ),
+    KnownDifference(
+        AMD,
+        "0F 0D with a register is #UD; SDM vol. 2D, Opcode Map: a reserved NOP",
+        _register_prefetch,
+    ),
+    KnownDifference(
+        AMD,
+        "without MPX 0F 1A and 0F 1B are NOPs, also where the operands of MPX would be refused",
+        _bound_register,
     ),
     KnownDifference(
         AMD,

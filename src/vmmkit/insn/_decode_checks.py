@@ -81,7 +81,7 @@ def check_registers(decoder: Decoder) -> None:
     reg, rm = register_numbers(decoder)
     for kind in decoder.row.kinds:
         refused = (
-            reg >= REG_LIMITS[kind]
+            (reg & 7 if kind == S else reg) >= REG_LIMITS[kind]  # REX.R does not extend it
             or (decoder.modrm >= 0xC0 and rm >= RM_LIMITS[kind])
             or decoder.vvvv >= VVVV_LIMITS[kind]
             or (kind == C and reg not in CONTROL_REGISTERS)

@@ -42,6 +42,8 @@ WRITTEN: Final = 2  # bit of Row.access
 SHADOW_MOV_SS: Final = 2
 
 E, G, I, Z, A, D, F, B = (KINDS.index(letter) for letter in "EGIZADFB")  # noqa: E741
+ONE, CL = KINDS.index("1"), KINDS.index("c")
+RCX: Final = 1
 
 Target = int | Span  # a register number, or located memory
 Handler = Callable[[Context], int | None]
@@ -137,8 +139,13 @@ def write_target(context: Context, where: Target, size: int, value: int) -> None
 
 def value_of(context: Context, place: int, size: int) -> int:
     """Value of operand `place`, an immediate included, cut to `size` bytes."""
-    if context.row.kinds[place] == I:
+    kind = context.row.kinds[place]
+    if kind == I:
         return context.immediate & mask_of(size)
+    if kind == ONE:
+        return 1
+    if kind == CL:
+        return context.words[RCX] & 0xFF
     return read_target(context, target(context, place), size)
 
 

@@ -12,10 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
+from vmmkit.insn._arithmetic import ARITHMETIC
+from vmmkit.insn._bit_instructions import BIT_INSTRUCTIONS
 from vmmkit.insn._control import CONTROL
+from vmmkit.insn._decimal import DECIMAL
 from vmmkit.insn._decode import decode_fields
 from vmmkit.insn._decode_checks import FAIL_INVALID, FAIL_UNKNOWN, TRUNCATED
 from vmmkit.insn._execute import MOVES, RIP, Handler
+from vmmkit.insn._flag_moves import FLAG_MOVES
 from vmmkit.insn._flags import mask_of
 from vmmkit.insn._memory import (
     BUDGET,
@@ -70,11 +74,20 @@ FEATURES: Final = WORD["features"]
 EXIT_SIZE: Final = WORD["exit_size"]
 
 REX2: Final = PREFIX_BITS["REX2"]
+VECTOR_PREFIXES: Final = PREFIX_BITS["VEX"] | PREFIX_BITS["EVEX"]
 ALL_ONES: Final = (1 << 64) - 1
 LARGEST_BUDGET: Final = (1 << 63) - 1
 CACHE_CAPACITY: Final = 4096
 
-_HANDLERS: Final[dict[str, Handler]] = {**MOVES, **CONTROL, **STRING}
+_HANDLERS: Final[dict[str, Handler]] = {
+    **MOVES,
+    **CONTROL,
+    **STRING,
+    **ARITHMETIC,
+    **BIT_INSTRUCTIONS,
+    **FLAG_MOVES,
+    **DECIMAL,
+}
 EXECUTE: Final[tuple[Handler | None, ...]] = tuple(_HANDLERS.get(OPS[row.op]) for row in ROWS)
 
 
@@ -153,7 +166,11 @@ class Core:
         try:
             begin_mode(context)
             self._fetch()
-            handler = EXECUTE[_visible(context, self._load_fields())]
+            row = self._load_fields()
+            # SDM vol. 2A, "Exception Specifications of VEX-Encoded GPR Instructions"
+            if context.real and context.prefixes & VECTOR_PREFIXES:
+                raise context.fault(UD)
+            handler = EXECUTE[_visible(context, row)]
             if handler is None or context.prefixes & REX2:
                 raise context.unsupported("OPCODE", words[RIP])
             kind = handler(context)

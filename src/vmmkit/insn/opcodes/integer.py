@@ -39,6 +39,24 @@ SHIFT_FORMS: Final = (
 )
 
 
+# BMI1 and BMI2: VEX-encoded, on general registers.
+BMI: Final = (
+    ("VEX.128.NP.0F38 F2", "ANDN", "Gy By Ey", ""),
+    ("VEX.128.NP.0F38 F3 /1", "BLSR", "By Ey", ""),
+    ("VEX.128.NP.0F38 F3 /2", "BLSMSK", "By Ey", ""),
+    ("VEX.128.NP.0F38 F3 /3", "BLSI", "By Ey", ""),
+    ("VEX.128.NP.0F38 F5", "BZHI", "Gy Ey By", ""),
+    ("VEX.128.F3.0F38 F5", "PEXT", "Gy By Ey", ""),
+    ("VEX.128.F2.0F38 F5", "PDEP", "Gy By Ey", ""),
+    ("VEX.128.F2.0F38 F6", "MULX", "Gy By Ey", ""),
+    ("VEX.128.NP.0F38 F7", "BEXTR", "Gy Ey By", ""),
+    ("VEX.128.66.0F38 F7", "SHLX", "Gy Ey By", ""),
+    ("VEX.128.F3.0F38 F7", "SARX", "Gy Ey By", ""),
+    ("VEX.128.F2.0F38 F7", "SHRX", "Gy Ey By", ""),
+    ("VEX.128.F2.0F3A F0", "RORX", "Gy Ey Ib", ""),
+)
+
+
 def _alu_rows() -> list[tuple[str, str, str, str]]:
     """00-3F and group 1: eight operations, six direct forms and four immediate forms each."""
     rows = []
@@ -245,20 +263,9 @@ ROWS: Final = (
     ("F2 0F 38 F1", "CRC32", "Gy Ev", ""),
     ("66 0F 38 F6", "ADCX", "Gy Ey", ""),
     ("F3 0F 38 F6", "ADOX", "Gy Ey", ""),
-    # BMI1 and BMI2: VEX-encoded, on general registers; L must be 0.
-    ("VEX.128.NP.0F38 F2", "ANDN", "Gy By Ey", ""),
-    ("VEX.128.NP.0F38 F3 /1", "BLSR", "By Ey", ""),
-    ("VEX.128.NP.0F38 F3 /2", "BLSMSK", "By Ey", ""),
-    ("VEX.128.NP.0F38 F3 /3", "BLSI", "By Ey", ""),
-    ("VEX.128.NP.0F38 F5", "BZHI", "Gy Ey By", ""),
-    ("VEX.128.F3.0F38 F5", "PEXT", "Gy By Ey", ""),
-    ("VEX.128.F2.0F38 F5", "PDEP", "Gy By Ey", ""),
-    ("VEX.128.F2.0F38 F6", "MULX", "Gy By Ey", ""),
-    ("VEX.128.NP.0F38 F7", "BEXTR", "Gy Ey By", ""),
-    ("VEX.128.66.0F38 F7", "SHLX", "Gy Ey By", ""),
-    ("VEX.128.F3.0F38 F7", "SARX", "Gy Ey By", ""),
-    ("VEX.128.F2.0F38 F7", "SHRX", "Gy Ey By", ""),
-    ("VEX.128.F2.0F3A F0", "RORX", "Gy Ey Ib", ""),
+    # VEX.L must be 0 (SDM vol. 2A, "VEX-Encoded GPR Instructions").
+    *BMI,
+    *((encoding.replace("128", "256"), "INVALID", "", "") for encoding, *_ in BMI),
     ("VEX.128.66.0F38 E0+cc", "CMPCCXADD", "My Gy By", "rw o64"),
     # Hints and fences; the processor accepts any rm in the register forms.
     *((f"0F 0D /{digit}", "PREFETCH", "Mb", "n") for digit in (0, 2, 3, 4, 5, 6, 7)),
