@@ -25,7 +25,7 @@ enum {
     MAX_PATCHES = 40,
     PATCH_BYTES = 64,
     MAX_EVENTS = 12,
-    MAX_BUDGET = 4096,
+    MAX_BUDGET = 300,
     CODE_BYTES = 16,
     CPU_WORDS = sizeof(vmmkit_cpu) / sizeof(uint64_t)
 };

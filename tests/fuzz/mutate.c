@@ -3,8 +3,8 @@
 /* New inputs from old ones: edge values where they hurt, and parts of other inputs. */
 #include "fuzz.h"
 
-#define CR0_BITS 0x80010001u
-#define CR4_BITS 0x00701031u
+#define CR0_BITS 0x80050001u
+#define CR4_BITS 0x00701033u
 #define EFER_BITS 0x00000D00u
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -126,7 +126,7 @@ static void change_segment(input *in, const corpus *from, uint64_t *state)
 
 static void change_word(input *in, const corpus *from, uint64_t *state)
 {
-    uint64_t *word = &((uint64_t *)&in->cpu)[below(state, CPU_WORDS)];
+    uint64_t *word = &((uint64_t *)&in->cpu)[below(state, WORD(log_value))];
     (void)from;
     *word = number(state, *word);
 }
