@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vmmkit.backends import SoftVcpu
-from vmmkit.insn import IMPLEMENTATION, WORD, Cpu, CpuState, DecodeCache, Read, decode
+from vmmkit.insn import IMPLEMENTATION, WORD, Cpu, CpuState, DecodeCache, ExitKind, Read, decode
 
 # Sixteen forms that drivers use on device registers, 64-bit code.
 FORMS = [
@@ -265,7 +265,73 @@ def test_guest_rep_movs(benchmark):
     benchmark(loop)
 
 
-WALK = "Page walk: REP MOVSB with two translations a byte, per translation"
+STRINGS = "REP MOVSB to a device with a Python handler, per byte"
+ELEMENTS = 2048
+
+
+def _string_cpu(*, blocks: bool) -> Cpu:
+    ram = bytearray(0x4000)
+    ram[CODE : CODE + 2] = bytes.fromhex("f3a4")
+    cpu = Cpu([(0, ram)], blocks=blocks)
+    cpu.state.enter_protected_mode(CODE)
+    return cpu
+
+
+@pytest.mark.engine
+def test_rep_movs_to_device(benchmark):
+    """One exit an element, through `Cpu.enter`."""
+    cpu = _string_cpu(blocks=False)
+    handler, state, words, resume = _Register().write, cpu.state, cpu.state.words, cpu.resume
+    address, size, value = WORD["exit_address"], WORD["exit_size"], WORD["exit_value"]
+
+    def loop() -> None:
+        state.rip, state.rsi, state.rdi, state.rcx = CODE, 0x2000, MMIO, ELEMENTS
+        kind = cpu.enter(ELEMENTS, 0)
+        while kind == ExitKind.WRITE:
+            handler(words[address], words[size], words[value])
+            kind = resume(0)
+
+    _record(benchmark, STRINGS, "one by one", ELEMENTS, floor=True)
+    benchmark(loop)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("block", [64, ELEMENTS])
+def test_rep_movs_to_device_blocks(benchmark, block):
+    """The device takes up to `block` bytes at a time."""
+    cpu = _string_cpu(blocks=True)
+    state, words, resume, count = cpu.state, cpu.state.words, cpu.resume, WORD["exit_value"]
+    memory = bytearray(ELEMENTS)
+
+    def loop() -> None:
+        state.rip, state.rsi, state.rdi, state.rcx = CODE, 0x2000, MMIO, ELEMENTS
+        kind = cpu.enter(ELEMENTS, 0)
+        while kind == ExitKind.BLOCK_WRITE:
+            done = min(words[count], block)
+            memory[:done] = cpu.block()[:done]
+            kind = resume(done)
+
+    _record(benchmark, STRINGS, f"blocks of {block}", ELEMENTS)
+    benchmark(loop)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(("label", "code"), [("rep stosb", "f3aaf4"), ("rep stosd", "f3abf4")])
+def test_guest_rep_stos(benchmark, label, code):
+    vcpu = _protected_vcpu(code)
+    count = 0x2000 if IMPLEMENTATION == "native" else 0x100
+
+    def loop() -> None:
+        state = vcpu.state
+        state.rip, state.rcx, state.rdi = CODE, count, 0x2000
+        vcpu.run()
+
+    _record(benchmark, GUEST, f"{label}, per element", count)
+    benchmark(loop)
+
+
+# Not MOVS, whose elements in one page are translated together; the bytes compared are all 0.
+WALK = "Page walk: REPE CMPSB with two translations a byte, per translation"
 P_RW_US_A_D = 0x67
 CR0_PG, CR4_PAE, CR4_LA57 = 1 << 31, 1 << 5, 1 << 12
 PD32, PAE, PML5, PML4, PDPT, PD, PT, PT32 = (0xF000 + 0x1000 * number for number in range(1, 9))
@@ -304,7 +370,7 @@ def _enter(state: CpuState, mode: str) -> None:
 @pytest.mark.parametrize("mode", ["none", "32-bit", "PAE", "4-level", "5-level"])
 def test_page_walk(benchmark, mode):
     ram = _page_tables()
-    ram[CODE : CODE + 3] = bytes.fromhex("f3a4f4")
+    ram[CODE : CODE + 3] = bytes.fromhex("f3a6f4")
     vcpu = SoftVcpu([(0, ram)])
     _enter(vcpu.state, mode)
     count = 0x4000 if IMPLEMENTATION == "native" else 0x100

@@ -72,6 +72,8 @@ static PyObject *core_advance(core *self, PyObject *answer)
     int due = cpu->log_pending == VMMKIT_EXIT_READ || cpu->log_pending == VMMKIT_EXIT_PORT_IN;
     uint64_t word = 0;
     int kind;
+    if (cpu->log_pending >= VMMKIT_EXIT_BLOCK_READ)
+        Py_RETURN_NONE;
     if (due ? !PyLong_CheckExact(answer) : answer != Py_None)
         Py_RETURN_NONE;
     if (due)

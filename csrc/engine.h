@@ -8,10 +8,10 @@
  *   decode.c     _decode.py      flags.c    _flags.py     memory.c   _memory.py
  *   page_modes.c _page_modes.py  paging.c   _paging.py    segments.c _segments.py
  *   execute.c    _execute.py     control.c  _control.py   string.c   _string.py
- *   run.c        _pure.py
  *   shifts.c    _shifts.py      multiply.c _multiply.py  bits.c     _bits.py
  *   arithmetic.c  _arithmetic.py    bit_instructions.c  _bit_instructions.py
  *   flag_moves.c  _flag_moves.py    decimal.c           _decimal.py
+ *   string_runs.c _string_runs.py            run.c      _pure.py
  *
  * Rules: everything works on buffers of the caller; no state between calls, no callback, no
  * inline assembly; unsigned arithmetic. Where Python raises Stop, a function here returns the
@@ -22,6 +22,7 @@
 
 #define PAGE 4096u
 #define LARGEST_BUDGET (((uint64_t)1 << 63) - 1)
+#define NO_RAM UINT64_MAX
 
 #if defined(__GNUC__)
 #define NOINLINE __attribute__((noinline))
@@ -139,6 +140,7 @@ typedef struct {
     vmmkit_cpu *cpu;
     const vmmkit_piece *ram;
     size_t pieces;
+    int blocks; /* whether the caller takes blocks */
     vmmkit_insn insn;
     const row *row;
     uint64_t next_rip;

@@ -31,6 +31,7 @@ SOURCES = (
     "segments.c",
     "execute.c",
     "control.c",
+    "string_runs.c",
     "string.c",
     "shifts.c",
     "multiply.c",
@@ -78,7 +79,7 @@ def declarations() -> str:
         for name, count in RECORD["CPU_FIELDS"]
     ]
     insn = [f"{ctype} {name};" for name, ctype, _ in RECORD["INSN_FIELDS"]]
-    vcpu = ["vmmkit_cpu *cpu;", "const vmmkit_piece *ram;", "size_t pieces;"]
+    vcpu = ["vmmkit_cpu *cpu;", "const vmmkit_piece *ram;", "size_t pieces;", "uint64_t blocks;"]
     piece = ["uint64_t gpa;", "uint64_t last;", "uint8_t *host;", "uint64_t writable;"]
     return (
         struct("vmmkit_cpu", cpu)

@@ -24,7 +24,7 @@ static inline int unsupported(context *c, unsigned reason, uint64_t address)
 /* What comes next is a new instruction, element or phase: its accesses count from zero. */
 static inline void forget_accesses(context *c)
 {
-    c->cpu->log_count = c->ordinal = 0;
+    c->cpu->log_count = c->cpu->block_answer = c->ordinal = 0;
     c->pages = c->pages_known = 0;
 }
 
@@ -49,6 +49,17 @@ static NOINLINE int device(context *c, int kind, uint64_t address, unsigned size
         return unsupported(c, VMMKIT_UNSUPPORTED_TOO_MANY_ACCESSES, address);
     c->cpu->log_pending = (uint64_t)kind;
     fill_exit(c, address, size, *value);
+    return kind;
+}
+
+static inline int offer_block(context *c, int kind, uint64_t address, uint64_t ram, unsigned size,
+                              uint64_t count)
+{
+    if (!c->blocks || c->cpu->rflags & DF)
+        return 0;
+    c->cpu->block_ram = ram;
+    c->cpu->log_pending = (uint64_t)kind;
+    fill_exit(c, address, size, count);
     return kind;
 }
 

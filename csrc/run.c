@@ -65,6 +65,11 @@ static inline int execute(context *c)
         return execute_jcxz(c);
     case VMMKIT_OP_MOVS:
     case VMMKIT_OP_STOS:
+    case VMMKIT_OP_LODS:
+    case VMMKIT_OP_CMPS:
+    case VMMKIT_OP_SCAS:
+    case VMMKIT_OP_INS:
+    case VMMKIT_OP_OUTS:
         return execute_string(c);
     case VMMKIT_OP_IN:
         return execute_in(c);
@@ -176,6 +181,11 @@ static inline void take_answer(vmmkit_cpu *cpu, uint64_t answer)
     uint64_t pending = cpu->log_pending, size = cpu->exit_size < 8 ? cpu->exit_size : 8;
     int reads = pending == VMMKIT_EXIT_READ || pending == VMMKIT_EXIT_PORT_IN;
     uint64_t slot = cpu->log_count % VMMKIT_LIMIT_LOG_CAPACITY;
+    if (UNLIKELY(pending >= VMMKIT_EXIT_BLOCK_READ && pending < VMMKIT_EXIT_STALE)) {
+        cpu->block_answer = (answer < cpu->exit_value ? answer : cpu->exit_value) + 1;
+        cpu->log_pending = 0;
+        return;
+    }
     cpu->log_value[slot] = reads ? answer & mask_of((unsigned)size) : 0;
     cpu->log_count++;
     cpu->log_pending = 0;
@@ -333,7 +343,7 @@ static inline int begin_run(context *c, uint64_t answer)
     begin_mode(c);
     moved = cpu->code_rip != cpu->rip || cpu->code_mode != (uint64_t)c->mode;
     if (!cpu->log_pending) {
-        cpu->log_count = cpu->page_count = 0;
+        cpu->log_count = cpu->page_count = cpu->block_answer = 0;
         if (moved || !cpu->code_given)
             cpu->code_length = cpu->code_given = 0;
         return 0;
@@ -352,6 +362,7 @@ static int run_to_limit(const vmmkit_vcpu *vcpu, uint64_t answer)
     c.cpu = cpu; /* the rest is set by every instruction */
     c.ram = vcpu->ram;
     c.pieces = vcpu->pieces;
+    c.blocks = vcpu->blocks != 0;
     TRY(begin_run(&c, answer));
     for (;;) {
         uint64_t left = cpu->limit - cpu->retired; /* both counters may wrap */

@@ -23,7 +23,7 @@ unicorn = pytest.importorskip("unicorn", reason="Unicorn is in the bench group")
 x86 = pytest.importorskip("unicorn.x86_const")
 
 LEFT_OUT = {
-    *("IN", "OUT", "HLT", "CLI", "STI", "MOVTOSEG"),
+    *("IN", "OUT", "INS", "OUTS", "HLT", "CLI", "STI", "MOVTOSEG"),
     # Unicorn's flat 32-bit segments have selectors of its own.
     "MOVFROMSEG",
 }
@@ -43,6 +43,7 @@ UNICORN_DIFFERS = {
     ),
     # For a source of zero QEMU clears the upper half, as the SDM says of some older processors.
 }
+STRINGS = {"MOVS", "STOS", "LODS", "CMPS", "SCAS"}
 BRANCHES = {"JCC", "JMP", "CALL", "RET", "LOOP", "LOOPE", "LOOPNE", "JCXZ"}
 IN_CI = settings.get_current_profile_name() == "ci"
 CASES = 4000 if IN_CI else 1000
@@ -127,7 +128,7 @@ def state(rng, found, mode):
     values[3] = DATA + rng.randrange(0x800)
     if mode == 64:
         values[11] = values[3]  # the same operand under REX.B
-    if found.mnemonic in {"MOVS", "STOS"}:
+    if found.mnemonic in STRINGS:
         values[1], values[6] = rng.randrange(4), DATA + 0x800 + rng.randrange(64)
         values[7] = DATA + 0x900 + rng.randrange(64)
     if found.mnemonic in {"JMP", "CALL"} and found.modrm >= 0xC0:
@@ -161,7 +162,7 @@ def test_like_unicorn(engine, mode):
             continue  # a fault, or an address outside of RAM: not comparable here
         if machine.low[CODE:DATA] != code.ljust(DATA - CODE, b"\0"):
             continue  # Unicorn starts an instruction again whose own page it has written to
-        repeated = found.mnemonic in {"MOVS", "STOS"}
+        repeated = found.mnemonic in STRINGS
         try:
             theirs = peer.run(code, values, flags, data, repeated)
         except unicorn.UcError:

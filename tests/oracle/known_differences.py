@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from oracle.compare import shift_count
-from oracle.forms import FS, LEGACY, RSI, STRINGS, Trial
+from oracle.forms import FS, LEGACY, RCX, RDI, RSI, STRINGS, Trial
 from oracle.native import CODE, PAGE, Result
 from vmmkit.insn import RIP_BASE, Instruction, Outcome
 
@@ -117,6 +117,16 @@ def _beyond_16_bits(trial: Trial, _processor: Result, _engine: Result | Outcome)
     return count > bits
 
 
+def _other_side_of_cmps(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
+    """Both faulted at one element, differently: each side of it would fault."""
+    return (
+        trial.form.mnemonic == "CMPS"
+        and isinstance(engine, Result)
+        and None not in {processor.vector, engine.vector}
+        and all(processor.gpr[number] == engine.gpr[number] for number in (RCX, RSI, RDI))
+    )
+
+
 def _canonical(address: int) -> bool:
     return (address >> 47) & 0x1_FFFF in {0, 0x1_FFFF}
 
@@ -174,6 +184,12 @@ KNOWN_DIFFERENCES: Final = (
         "a taken conditional branch whose last byte is the last of the code segment may raise #GP, "
         "now and then, with the same registers; the SDM checks the target only",
         _branch_at_the_limit,
+    ),
+    KnownDifference(
+        AMD,
+        "CMPS whose two operands both fault reports DS:[rSI]; Intel's processors report ES:[rDI], "
+        "and the SDM names no order",
+        _other_side_of_cmps,
     ),
 )
 

@@ -29,11 +29,15 @@ from vmmkit.insn._engine import IMPLEMENTATION, available_engines
 from vmmkit.insn._instruction import RIP_BASE, Instruction, MemoryAccess, Prefixes
 from vmmkit.insn._operands import OperandAccess, operand_accesses, verify_gla
 from vmmkit.insn._outcomes import (
+    BlockRead,
+    BlockWrite,
     BudgetSpent,
     Done,
     Fault,
     Halt,
     Outcome,
+    PortBlockIn,
+    PortBlockOut,
     PortIn,
     PortOut,
     Read,
@@ -65,6 +69,10 @@ __all__ = [
     "Write",
     "PortIn",
     "PortOut",
+    "BlockRead",
+    "BlockWrite",
+    "PortBlockIn",
+    "PortBlockOut",
     "Done",
     "Fault",
     "Halt",

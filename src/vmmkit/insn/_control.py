@@ -45,7 +45,7 @@ from vmmkit.insn._segments import (
     system_load,
 )
 
-__all__ = ["CONTROL"]
+__all__ = ["CONTROL", "check_port"]
 
 RCX, RSP = 1, 4
 SHADOW_STI: Final = 1
@@ -215,7 +215,8 @@ def _bitmap_denies(context: Context, port: int, size: int) -> bool:
     return bool(bits >> (port & 7) & ((1 << size) - 1))
 
 
-def _check_port(context: Context, port: int, size: int) -> None:
+def check_port(context: Context, port: int, size: int) -> None:
+    """#GP(0) unless IOPL or the permission bit map allow all of the port."""
     words = context.words
     if not words[WORD["cr0"]] & CR0_PE:
         return
@@ -232,14 +233,14 @@ def _port(context: Context, place: int) -> int:
 
 def _in(context: Context) -> None:
     size, port = operand_bytes(context, 0), _port(context, 1)
-    _check_port(context, port, size)
+    check_port(context, port, size)
     value = context.access(PORT_IN, port, size, 0)
     write_register(context, 0, size, value)
 
 
 def _out(context: Context) -> None:
     size, port = operand_bytes(context, 1), _port(context, 0)
-    _check_port(context, port, size)
+    check_port(context, port, size)
     context.access(PORT_OUT, port, size, read_register(context, 0, size))
 
 

@@ -10,8 +10,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Never
 
 from vmmkit.errors import GuestMemoryError, StepError
+from vmmkit.insn._blocks import Ram, block_data, block_outcome, take_block
 from vmmkit.insn._engine import engine_named
-from vmmkit.insn._memory import PAGE, PORT_IN, READ, RamPiece
+from vmmkit.insn._memory import BLOCK_KINDS, PAGE, PORT_IN, READ, RamPiece
 from vmmkit.insn._outcomes import (
     SHAPES,
     BudgetSpent,
@@ -66,6 +67,10 @@ class ExitKind(IntEnum):
     FAULT = EXIT_KINDS.index("FAULT")
     HALT = EXIT_KINDS.index("HALT")
     UNSUPPORTED = EXIT_KINDS.index("UNSUPPORTED")
+    BLOCK_READ = EXIT_KINDS.index("BLOCK_READ")
+    BLOCK_WRITE = EXIT_KINDS.index("BLOCK_WRITE")
+    PORT_BLOCK_IN = EXIT_KINDS.index("PORT_BLOCK_IN")
+    PORT_BLOCK_OUT = EXIT_KINDS.index("PORT_BLOCK_OUT")
     STALE = EXIT_KINDS.index("STALE")  #: RIP or mode changed under an instruction in flight
 
 
@@ -82,13 +87,15 @@ def _stale(words: memoryview) -> Never:
     raise StepError(message)
 
 
-def _outcome(words: memoryview, kind: int) -> Outcome:
+def _outcome(words: memoryview, kind: int, ram: Ram) -> Outcome:
     """Build the outcome of a step."""
     shape = SHAPES[kind]
-    if shape is None:
-        return _unsupported(words) if kind == ExitKind.UNSUPPORTED else _stale(words)
-    outcome, numbers = shape
-    return _NEW(outcome, [words[number] for number in numbers])
+    if shape is not None:
+        outcome, numbers = shape
+        return _NEW(outcome, [words[number] for number in numbers])
+    if kind in BLOCK_KINDS:
+        return block_outcome(ram, words, kind)
+    return _unsupported(words) if kind == ExitKind.UNSUPPORTED else _stale(words)
 
 
 def _ram_pieces(ram: Iterable[tuple[int, Buffer]]) -> tuple[RamPiece, ...]:
@@ -130,9 +137,9 @@ def _check_budget(budget: int) -> None:
 class Cpu:
     """One processor: registers, RAM, and at most one instruction in flight.
 
-    An instruction is in flight from the `Read`, `Write`, `PortIn` or `PortOut` it returned until
-    the outcome after that, also where no answer is needed: inject interrupts and load registers
-    only while `awaits_answer` is false.
+    An instruction is in flight from the `Read`, `Write`, `PortIn`, `PortOut` or block it returned
+    until the outcome after that, also where no answer is needed: inject interrupts and load
+    registers only while `awaits_answer` is false.
 
     `step` executes one instruction and `run` many. Both return as soon as a device is needed;
     call the same method again with the answer and the instruction goes on. Nothing of an
@@ -143,13 +150,17 @@ class Cpu:
     `resume(answer)` goes on with the step or run that stopped for an access; `answer` is the value
     read, or 0. Both return an `ExitKind`; what it is about stands in `state.words` at
     `WORD["exit_address"]`, `WORD["exit_size"]` and `WORD["exit_value"]`, in the order of the
-    outcome's fields. `outcome(kind)` makes a tuple of it after all.
+    outcome's fields. `outcome(kind)` makes a tuple of it after all. The data of a block is
+    `block()`, to be filled or written to the device, and its `answer` is the number of elements
+    done.
 
     Args:
         ram: `(gpa, buffer)` pieces. Base and size are multiples of 4096 bytes; a read-only buffer
             is ROM, whose writes come out as `Write`. The buffers stay the caller's.
         engine: `"native"`, `"pure"`, or `None` for the preferred one.
         state: registers to work on, a new `CpuState` without it.
+        blocks: whether repeated string instructions may come out as `BlockRead`, `BlockWrite`,
+            `PortBlockIn` and `PortBlockOut`, many elements in one outcome.
 
     Raises:
         GuestMemoryError: pieces that overlap, are misaligned, empty, or no byte buffers.
@@ -164,6 +175,7 @@ class Cpu:
         *,
         engine: str | None = None,
         state: CpuState | None = None,
+        blocks: bool = False,
     ) -> None:
         """Bind registers and RAM to an engine."""
         implementation = engine_named(engine)
@@ -171,7 +183,7 @@ class Cpu:
         self._state = CpuState() if state is None else state
         self._words = self._state.words
         self._ram = _ram_pieces(ram)
-        core = implementation.Core(self._state.record, self._ram)
+        core = implementation.Core(self._state.record, self._ram, blocks)
         self._step, self._advance = core.step, core.advance
         self.enter: Callable[[int, int], int] = core.run
         self.resume: Callable[[int], int] = core.resume
@@ -183,28 +195,30 @@ class Cpu:
 
     @property
     def awaits_answer(self) -> bool:
-        """Whether an instruction waits for a `Read`, `Write`, `PortIn` or `PortOut` to be done."""
+        """Whether an instruction waits for a device: for what the last outcome says to be done."""
         return bool(self._words[PENDING])
 
-    def step(self, answer: int | None = None) -> Outcome:
+    def step(self, answer: Buffer | int | None = None) -> Outcome:
         """Execute one instruction, or go on with the one in flight.
 
         A repeated string instruction does up to `STEP_BATCH` elements.
 
         Args:
             answer: after `Read` and `PortIn` the value read (cut to the size asked for), after
-                anything else `None`.
+                anything else `None`. After `BlockRead` and `PortBlockIn` the bytes read, after
+                `BlockWrite` and `PortBlockOut` the number of elements written, or `None` for all;
+                fewer than offered will do, and after none the next element comes by itself.
 
         Raises:
-            StepError: an answer where none is awaited, or none where one is; or RIP or the mode
-                changed while an instruction was in flight.
+            StepError: an answer where none is awaited, or none where one is, or more than a block
+                has; or RIP or the mode changed while an instruction was in flight.
         """
         outcome = self._advance(answer)
         if outcome is None:
             outcome = self._step(self._answer(answer))
-        return _outcome(self._words, outcome) if isinstance(outcome, int) else outcome
+        return _outcome(self._words, outcome, self._ram) if isinstance(outcome, int) else outcome
 
-    def run(self, budget: int, answer: int | None = None) -> Outcome:
+    def run(self, budget: int, answer: Buffer | int | None = None) -> Outcome:
         """Execute up to `budget` instructions; each element of a repeated one counts.
 
         Args:
@@ -275,7 +289,20 @@ class Cpu:
     def outcome(self, kind: int) -> Outcome:
         """Build the outcome for an `ExitKind` that `enter` or `resume` has just returned."""
         words = self._words
-        return _outcome(words, kind) if kind else BudgetSpent(words[RIP])
+        return _outcome(words, kind, self._ram) if kind else BudgetSpent(words[RIP])
+
+    def block(self) -> memoryview:
+        """Return the data of the block in flight: RAM to fill, or read-only what is written.
+
+        After `enter` or `resume` returned a block kind and until it is answered.
+
+        Raises:
+            StepError: no block is in flight, or its RAM is another `Cpu`'s.
+        """
+        if self._words[PENDING] not in BLOCK_KINDS:
+            message = "no block is in flight"
+            raise StepError(message)
+        return block_data(self._ram, self._words)
 
     def translate(
         self,
@@ -311,8 +338,10 @@ class Cpu:
         """Forget the instruction in flight; the next one starts at RIP afresh."""
         self.state.abandon()
 
-    def _answer(self, answer: int | None) -> int:
+    def _answer(self, answer: Buffer | int | None) -> int:
         pending = self._words[PENDING]
+        if pending in BLOCK_KINDS:
+            return self._block_answer(answer)
         if pending in (READ, PORT_IN):
             if isinstance(answer, int):
                 return answer & 0xFFFF_FFFF_FFFF_FFFF
@@ -325,3 +354,10 @@ class Cpu:
             message = f"nothing awaits an answer, yet {answer!r} was given"
             raise StepError(message)
         return 0
+
+    def _block_answer(self, answer: Buffer | int | None) -> int:
+        """As `take_block`; no RAM is written for an instruction that cannot go on."""
+        words = self._words
+        if words[CODE_RIP] != words[RIP] or words[CODE_MODE] != self._state.mode:
+            _stale(words)
+        return take_block(self._ram, words, answer)

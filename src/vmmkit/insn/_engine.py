@@ -90,8 +90,8 @@ class Engine(Protocol):
         ...
 
     @property
-    def Core(self) -> Callable[[bytearray, tuple[RamPiece, ...]], BoundCore]:  # noqa: N802
-        """Binds a record and RAM."""
+    def Core(self) -> Callable[[bytearray, tuple[RamPiece, ...], bool], BoundCore]:  # noqa: N802
+        """Binds a record and RAM; the third argument says whether the caller takes blocks."""
         ...
 
     @property

@@ -17,15 +17,21 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from vmmkit.insn._flags import DF
 from vmmkit.insn._record import CPU_WORDS, EXIT_KINDS, LOG_CAPACITY, UNSUPPORTED, WORD
 from vmmkit.insn.optable import ROWS, Row
 
 __all__ = [
+    "BLOCK_KINDS",
+    "BLOCK_READ",
+    "BLOCK_WRITE",
     "BUDGET",
     "DONE",
     "FAULT",
     "HALT",
     "PAGE",
+    "PORT_BLOCK_IN",
+    "PORT_BLOCK_OUT",
     "PORT_IN",
     "PORT_OUT",
     "READ",
@@ -40,12 +46,17 @@ __all__ = [
 PAGE: Final = 4096
 
 BUDGET, DONE, READ, WRITE, PORT_IN, PORT_OUT, FAULT, HALT, STOP_UNSUPPORTED = range(
-    EXIT_KINDS.index("STALE")
+    EXIT_KINDS.index("BLOCK_READ")
 )
+BLOCK_KINDS: Final = range(EXIT_KINDS.index("BLOCK_READ"), EXIT_KINDS.index("STALE"))
+BLOCK_READ, BLOCK_WRITE, PORT_BLOCK_IN, PORT_BLOCK_OUT = BLOCK_KINDS
 
+RFLAGS: Final = WORD["rflags"]
 EXIT_ADDRESS: Final = WORD["exit_address"]
 EXIT_SIZE: Final = WORD["exit_size"]
 EXIT_VALUE: Final = WORD["exit_value"]
+BLOCK_RAM: Final = WORD["block_ram"]
+BLOCK_ANSWER: Final = WORD["block_answer"]
 LOG_PENDING: Final = WORD["log_pending"]
 LOG_COUNT: Final = WORD["log_count"]
 LOG_VALUE: Final = WORD["log_value"]
@@ -86,6 +97,7 @@ class Context:
     __slots__ = (
         "address_size",
         "batch",
+        "blocks",
         "canonical_bits",
         "checks_alignment",
         "code",
@@ -116,11 +128,14 @@ class Context:
         "words",
     )
 
-    def __init__(self, words: memoryview, ram: tuple[RamPiece, ...]) -> None:
+    def __init__(
+        self, words: memoryview, ram: tuple[RamPiece, ...], *, blocks: bool = False
+    ) -> None:
         """Start with nothing fetched."""
         assert len(words) == CPU_WORDS
         self.words = words
         self.ram = ram
+        self.blocks = blocks
         self.code = b""
         self.mode = 64
         self.real = False
@@ -163,7 +178,7 @@ class Context:
 
     def forget_accesses(self) -> None:
         """What comes next is a new instruction, element or phase: its accesses count from zero."""
-        self.words[LOG_COUNT] = self.ordinal = 0
+        self.words[LOG_COUNT] = self.words[BLOCK_ANSWER] = self.ordinal = 0
         self.pages = self.pages_known = 0
 
     def access(self, kind: int, address: int, size: int, value: int) -> int:
@@ -177,6 +192,20 @@ class Context:
             raise self.unsupported("TOO_MANY_ACCESSES", address)
         words[LOG_PENDING] = kind
         raise self.stop(kind, address, size, value)
+
+    def offer_block(self, kind: int, address: int, ram: int, size: int, count: int) -> None:
+        """Stop for `count` elements between a device and RAM at `ram`, if the caller takes blocks.
+
+        Those go upwards in memory; elements that go downwards stay alone.
+
+        The answer, how many were done, is not in the log but in `block_answer`: a block is offered
+        once for an element, and whatever else the element accesses keeps its ordinals.
+        """
+        if not self.blocks or self.words[RFLAGS] & DF:
+            return
+        self.words[BLOCK_RAM] = ram
+        self.words[LOG_PENDING] = kind
+        raise self.stop(kind, address, size, count)
 
     def load_physical(self, gpa: int, size: int) -> int:
         """Load from a physical address that does not cross a page."""

@@ -55,7 +55,9 @@ def Decoder(instruction: type[Insn]) -> _crossing.Decoder[Insn]:  # noqa: N802
     return _crossing.Decoder(_function("vmmkit_decode"), instruction)
 
 
-def Core(record: bytearray, ram: tuple[RamPiece, ...]) -> _crossing.Core:  # noqa: N802
+def Core(  # noqa: N802
+    record: bytearray, ram: tuple[RamPiece, ...], blocks: bool
+) -> _crossing.Core:
     """Bind one vCPU record (`CPU_FIELDS`, 8 bytes a word) and its RAM; as the class in `_pure`."""
     pieces = ffi.new("vmmkit_piece[]", max(1, len(ram)))
     hosts = [ffi.from_buffer("uint8_t[]", piece.view) for piece in ram]
@@ -63,7 +65,7 @@ def Core(record: bytearray, ram: tuple[RamPiece, ...]) -> _crossing.Core:  # noq
         entry.gpa, entry.last, entry.writable = piece.gpa, piece.last, piece.writable
         entry.host = ffi.cast("uint8_t *", host)
     cpu = ffi.from_buffer("vmmkit_cpu *", record)
-    vcpu = ffi.new("vmmkit_vcpu *", (cpu, pieces, len(ram)))
+    vcpu = ffi.new("vmmkit_vcpu *", (cpu, pieces, len(ram), blocks))
     # A C structure keeps nothing alive that it points at; the core does, through `owner`.
     owner = (vcpu, cpu, pieces, hosts, ram)
     return _crossing.Core(_STEP, _RUN, _RESUME, _address(vcpu), owner, SHAPES)

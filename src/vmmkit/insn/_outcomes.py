@@ -11,11 +11,15 @@ from vmmkit.insn._record import EXIT_KINDS, WORD
 
 __all__ = [
     "SHAPES",
+    "BlockRead",
+    "BlockWrite",
     "BudgetSpent",
     "Done",
     "Fault",
     "Halt",
     "Outcome",
+    "PortBlockIn",
+    "PortBlockOut",
     "PortIn",
     "PortOut",
     "Read",
@@ -54,6 +58,56 @@ class PortOut(NamedTuple):
     port: int
     size: int
     value: int
+
+
+# "count" is the term for the elements of a string instruction; tuple.count is called by nobody.
+class BlockRead(NamedTuple):
+    """REP MOVS reads `count` elements of `size` bytes from a device, the first at `gpa`.
+
+    Each element is at the next higher address. Answer with the bytes, `size * count` or fewer.
+    """
+
+    gpa: int
+    size: int
+    count: int  # type: ignore[assignment]
+
+
+class BlockWrite(NamedTuple):
+    """REP MOVS or STOS writes `count` elements of `size` bytes to a device, the first to `gpa`.
+
+    Each element goes to the next higher address. Answer with nothing, or with how many the device
+    has taken.
+    """
+
+    gpa: int
+    size: int
+    count: int  # type: ignore[assignment]
+    data: bytes
+    """All elements, lowest address first."""
+
+
+class PortBlockIn(NamedTuple):
+    """REP INS reads `count` elements of `size` bytes (1, 2 or 4), all from I/O port `port`.
+
+    Answer with the bytes, `size * count` or fewer.
+    """
+
+    port: int
+    size: int
+    count: int  # type: ignore[assignment]
+
+
+class PortBlockOut(NamedTuple):
+    """REP OUTS writes `count` elements of `size` bytes (1, 2 or 4), all to I/O port `port`.
+
+    Answer with nothing, or with how many the device has taken.
+    """
+
+    port: int
+    size: int
+    count: int  # type: ignore[assignment]
+    data: bytes
+    """All elements, the first one first."""
 
 
 class Done(NamedTuple):
@@ -112,7 +166,21 @@ class BudgetSpent(NamedTuple):
     rip: int
 
 
-Outcome = Read | Write | PortIn | PortOut | Done | Fault | Halt | Unsupported | BudgetSpent
+Outcome = (
+    Read
+    | Write
+    | PortIn
+    | PortOut
+    | BlockRead
+    | BlockWrite
+    | PortBlockIn
+    | PortBlockOut
+    | Done
+    | Fault
+    | Halt
+    | Unsupported
+    | BudgetSpent
+)
 
 Shape = tuple[type[Outcome], tuple[int, ...]]
 
@@ -129,6 +197,8 @@ _PLAIN: Final = {
     "PORT_OUT": (PortOut, (*_ACCESS, "exit_value")),
     "FAULT": (Fault, (*_ACCESS, "exit_value")),
     "HALT": (Halt, ("rip",)),
+    "BLOCK_READ": (BlockRead, (*_ACCESS, "exit_value")),
+    "PORT_BLOCK_IN": (PortBlockIn, (*_ACCESS, "exit_value")),
 }
 
 

@@ -22,6 +22,8 @@ from vmmkit.insn._execute import MOVES, RIP, Handler
 from vmmkit.insn._flag_moves import FLAG_MOVES
 from vmmkit.insn._flags import mask_of
 from vmmkit.insn._memory import (
+    BLOCK_ANSWER,
+    BLOCK_KINDS,
     BUDGET,
     DONE,
     FAULT,
@@ -72,6 +74,7 @@ CODE: Final = WORD["code"]
 CODE_GIVEN: Final = WORD["code_given"]
 FEATURES: Final = WORD["features"]
 EXIT_SIZE: Final = WORD["exit_size"]
+EXIT_VALUE: Final = WORD["exit_value"]
 
 REX2: Final = PREFIX_BITS["REX2"]
 VECTOR_PREFIXES: Final = PREFIX_BITS["VEX"] | PREFIX_BITS["EVEX"]
@@ -113,9 +116,12 @@ class Decoder(Generic[Insn]):
 class Core:
     """One vCPU record and its RAM, bound to this engine."""
 
-    def __init__(self, record: bytearray, ram: tuple[RamPiece, ...]) -> None:
-        """Bind `record` (`CPU_FIELDS`, 8 bytes a word) and the RAM pieces."""
-        self._context = Context(memoryview(record).cast("Q"), ram)
+    def __init__(self, record: bytearray, ram: tuple[RamPiece, ...], blocks: bool) -> None:
+        """Bind `record` (`CPU_FIELDS`, 8 bytes a word) and the RAM pieces.
+
+        `blocks`: whether repeated string instructions may stop for blocks.
+        """
+        self._context = Context(memoryview(record).cast("Q"), ram, blocks=blocks)
         self._cache: dict[tuple[int, bytes], tuple[int, ...] | int] = {}
 
     def step(self, answer: int) -> int:
@@ -256,7 +262,7 @@ def _begin_run(context: Context, answer: int) -> bool:
     begin_mode(context)
     moved = words[CODE_RIP] != words[RIP] or words[CODE_MODE] != context.mode
     if not words[LOG_PENDING]:
-        words[LOG_COUNT] = words[PAGE_COUNT] = 0
+        words[LOG_COUNT] = words[PAGE_COUNT] = words[BLOCK_ANSWER] = 0
         if moved or not words[CODE_GIVEN]:
             words[CODE_LENGTH] = words[CODE_GIVEN] = 0
         return False
@@ -271,6 +277,10 @@ def _take_answer(words: memoryview, answer: int) -> None:
 
     The size is one of the engine's own unless somebody else wrote the record.
     """
+    if words[LOG_PENDING] in BLOCK_KINDS:
+        words[BLOCK_ANSWER] = min(answer, words[EXIT_VALUE]) + 1 & ALL_ONES
+        words[LOG_PENDING] = 0
+        return
     reads = words[LOG_PENDING] in {READ, PORT_IN}
     slot = LOG_VALUE + words[LOG_COUNT] % LOG_CAPACITY
     words[slot] = answer & mask_of(min(words[EXIT_SIZE], 8)) if reads else 0

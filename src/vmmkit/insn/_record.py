@@ -26,6 +26,7 @@ __all__ = [
     "INSN_FIELDS",
     "INSN_FORMAT",
     "LOG_CAPACITY",
+    "NO_RAM",
     "PAGE_CAPACITY",
     "MAX_LENGTH",
     "SEGMENT_FIELDS",
@@ -68,7 +69,9 @@ CPU_FIELDS: Final = (
     ("batch", 1),  # elements of one repeated instruction in one go; 0 leaves it to the limit
     ("exit_address", 1),  # gpa, port, or fault vector
     ("exit_size", 1),  # bytes, or fault error code
-    ("exit_value", 1),  # value written, or fault address (CR2)
+    ("exit_value", 1),  # value written, fault address (CR2), or elements of a block
+    ("block_ram", 1),  # gpa of the RAM side of a block; NO_RAM when rAX is what it holds
+    ("block_answer", 1),  # 1 more than the elements done of the block in flight, else 0
     ("log_pending", 1),  # the exit kind that awaits its answer, else 0
     ("log_count", 1),
     ("log_value", LOG_CAPACITY),
@@ -150,8 +153,14 @@ EXIT_KINDS: Final = (
     "FAULT",
     "HALT",
     "UNSUPPORTED",
+    "BLOCK_READ",
+    "BLOCK_WRITE",
+    "PORT_BLOCK_IN",
+    "PORT_BLOCK_OUT",
     "STALE",  # RIP or mode changed under an instruction in flight: the caller's mistake
 )
+
+NO_RAM: Final = (1 << 64) - 1
 
 STEP_BATCH: Final = 1024  # elements of a repeated instruction that one step does at most
 
