@@ -60,6 +60,7 @@ typedef struct {
 typedef struct {
     vmmkit_cpu cpu;
     uint64_t piece_count, patch_count, event_count;
+    uint64_t blocks; /* whether the owner takes blocks */
     piece_spec pieces[MAX_PIECES];
     patch patches[MAX_PATCHES];
     event events[MAX_EVENTS];

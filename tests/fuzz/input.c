@@ -5,6 +5,7 @@
  *
  *   word FIELD INDEX VALUE        a word of the vCPU record that is not 0
  *   piece GPA PAGES WRITABLE SKEW guest RAM, filled with zeros
+ *   blocks 1                      the owner takes blocks
  *   bytes GPA HEX                 what it holds; the first such line is the code
  *   step ANSWER | run ANSWER BUDGET | resume ANSWER
  *   poke VALUE GPA                another processor writes 8 bytes
@@ -128,6 +129,8 @@ static int read_line(input *in, const char *line)
         return read_piece(in, line);
     if (!strcmp(keyword, "bytes"))
         return read_patch(in, line);
+    if (!strcmp(keyword, "blocks"))
+        return sscanf(line, "%" SCNx64, &in->blocks) == 1;
     return read_event(in, keyword, line);
 }
 
@@ -174,6 +177,8 @@ void write_input(FILE *file, const input *in)
         fprintf(file, "piece %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 "\n", piece->gpa,
                 piece->pages, piece->writable, piece->skew);
     }
+    if (in->blocks)
+        fputs("blocks 1\n", file);
     for (size_t i = 0; i < in->patch_count; i++) {
         fprintf(file, "bytes %" PRIx64 " ", in->patches[i].gpa);
         for (size_t byte = 0; byte < in->patches[i].size; byte++)

@@ -15,6 +15,8 @@ from vmmkit.insn._record import CPU_FIELDS, EXIT_KINDS
 PATCH_BYTES = 64
 COUNTS = dict(CPU_FIELDS)
 READS = EXIT_KINDS.index("READ"), EXIT_KINDS.index("PORT_IN")
+FILLED = EXIT_KINDS.index("BLOCK_READ"), EXIT_KINDS.index("PORT_BLOCK_IN")
+BLOCKS = (*FILLED, EXIT_KINDS.index("BLOCK_WRITE"), EXIT_KINDS.index("PORT_BLOCK_OUT"))
 
 
 @dataclass
@@ -36,6 +38,8 @@ class Input:
     pieces: list = field(default_factory=list)
     patches: list = field(default_factory=list)
     """(gpa, bytes); the first is the code."""
+    blocks: int = 0
+    """Whether the owner takes blocks."""
     events: list = field(default_factory=list)
     """Keyword and arguments, as in a line of text."""
 
@@ -46,6 +50,7 @@ def text_of(made):
         f"word {name} {index:x} {value:x}" for (name, index), value in made.words.items() if value
     ]
     lines += [f"piece {p.gpa:x} {p.pages:x} {p.writable:x} {p.skew:x}" for p in made.pieces]
+    lines += ["blocks 1"] * made.blocks
     for gpa, data in made.patches:
         for start in range(0, len(data), PATCH_BYTES):
             lines.append(f"bytes {gpa + start:x} {data[start : start + PATCH_BYTES].hex()}")
@@ -62,6 +67,8 @@ def _read_line(made, keyword, arguments):
             made.words[name, index] = value
     elif keyword == "piece":
         made.pieces.append(Piece(*(int(each, 16) for each in arguments)))
+    elif keyword == "blocks":
+        made.blocks = int(bool(int(arguments[0], 16)))
     elif keyword == "bytes":
         made.patches.append((int(arguments[0], 16), bytes.fromhex("".join(arguments[1:]))))
     elif keyword == "set":
@@ -107,7 +114,7 @@ class Bench:
         self.state.record[:] = bytes(len(self.state.record))
         for (name, index), value in made.words.items():
             self.state.words[WORD[name] + index] = value
-        self.cpu = Cpu(self.ram(), engine=engine, state=self.state)
+        self.cpu = Cpu(self.ram(), engine=engine, state=self.state, blocks=bool(made.blocks))
         self.begun = False
 
     def ram(self):
@@ -128,21 +135,37 @@ class Bench:
     def call(self, keyword, answer, budget):
         """One call of the engine; what the caller did wrong is an outcome, too."""
         try:
+            if self.pending() in BLOCKS:
+                answer = self.fill_block(answer)
             if keyword == "run":
                 kind = self.cpu.enter(budget, answer)
             elif keyword == "resume" and self.begun:
                 kind = self.cpu.resume(answer)
             else:
-                return self.cpu.step(answer if self.needs_number() else None)
+                return self.cpu.step(self.step_answer(answer))
             return self.cpu.outcome(kind)
         except StepError as error:
             return str(error)
         finally:
             self.begun = True
 
-    def needs_number(self):
-        """Whether the access in flight is a read."""
-        return self.state.words[WORD["log_pending"]] in READS
+    def pending(self):
+        """The kind of the access in flight."""
+        return self.state.words[WORD["log_pending"]]
+
+    def step_answer(self, answer):
+        """The answer as `step` takes it."""
+        if self.pending() in FILLED:
+            return bytes(self.cpu.block()[: answer * self.state.words[WORD["exit_size"]]])
+        return answer if self.pending() in (*READS, *BLOCKS) else None
+
+    def fill_block(self, answer):
+        """Do `answer` elements of a block, or all; return how many."""
+        data, size = self.cpu.block(), self.state.words[WORD["exit_size"]]
+        done = min(answer, len(data) // size)
+        if self.pending() in FILLED:
+            data[: done * size] = bytes([answer & 0xFF]) * (done * size)
+        return done
 
     def event(self, keyword, value, *rest):
         """Do what the owner does; return the outcome of a call."""

@@ -14,7 +14,7 @@
         }                                                                                          \
     } while (0)
 
-enum { CANARY = 0xA5, RSI = 6, RDI = 7, RCX = 1, PAGE_FAULT = 14, VECTORS = 32 };
+enum { CANARY = 0xA5, RAX = 0, RCX = 1, RSI = 6, RDI = 7, PAGE_FAULT = 14, VECTORS = 32 };
 
 typedef struct {
     vmmkit_cpu *cpu;
@@ -140,7 +140,7 @@ static machine *build_machine(const input *in)
     m.pieces = in->piece_count;
     m.vcpu = vcpu;
     *cpu = in->cpu;
-    *vcpu = (vmmkit_vcpu){cpu, m.ram, m.pieces};
+    *vcpu = (vmmkit_vcpu){cpu, m.ram, m.pieces, in->blocks};
     for (size_t i = 0; i < m.pieces; i++) {
         const piece_spec *piece = &in->pieces[i];
         m.ram[i] = (vmmkit_piece){piece->gpa, piece->gpa + piece->pages * PAGE - 1,
@@ -172,18 +172,57 @@ static int fits(uint64_t value, uint64_t size)
     return size == 8 || !(value >> 8 * size);
 }
 
+static int is_block(int kind)
+{
+    return kind >= VMMKIT_EXIT_BLOCK_READ && kind <= VMMKIT_EXIT_PORT_BLOCK_OUT;
+}
+
+static int is_access(int kind)
+{
+    return (kind >= VMMKIT_EXIT_READ && kind <= VMMKIT_EXIT_PORT_OUT) || is_block(kind);
+}
+
+static int is_port(int kind)
+{
+    return kind == VMMKIT_EXIT_PORT_IN || kind == VMMKIT_EXIT_PORT_OUT ||
+           kind == VMMKIT_EXIT_PORT_BLOCK_IN || kind == VMMKIT_EXIT_PORT_BLOCK_OUT;
+}
+
+static int is_write(int kind)
+{
+    return kind == VMMKIT_EXIT_WRITE || kind == VMMKIT_EXIT_PORT_OUT ||
+           kind == VMMKIT_EXIT_BLOCK_WRITE || kind == VMMKIT_EXIT_PORT_BLOCK_OUT;
+}
+
+/* Elements of one page of RAM, or of rAX. */
+static void check_block(const machine *m, int kind)
+{
+    const vmmkit_cpu *cpu = m->cpu;
+    REQUIRE(m->vcpu->blocks);
+    REQUIRE(cpu->exit_value > 1 && cpu->exit_size * cpu->exit_value <= PAGE);
+    if (cpu->block_ram == UINT64_MAX) {
+        REQUIRE(kind == VMMKIT_EXIT_BLOCK_WRITE);
+        return;
+    }
+    for (uint64_t byte = 0; byte < cpu->exit_size * cpu->exit_value; byte++)
+        REQUIRE(is_ram(m, cpu->block_ram + byte, !is_write(kind)));
+}
+
 static void check_access(const machine *m, int kind)
 {
     const vmmkit_cpu *cpu = m->cpu;
-    int port = kind == VMMKIT_EXIT_PORT_IN || kind == VMMKIT_EXIT_PORT_OUT;
-    int writes = kind == VMMKIT_EXIT_WRITE || kind == VMMKIT_EXIT_PORT_OUT;
+    int block = is_block(kind), port = is_port(kind), writes = is_write(kind);
+    uint64_t count = block ? cpu->exit_value : 1;
     REQUIRE(cpu->log_pending == (uint64_t)kind);
     REQUIRE(is_size(cpu->exit_size, port ? 4 : 8));
-    REQUIRE(fits(cpu->exit_value, writes ? cpu->exit_size : 0));
+    if (block)
+        check_block(m, kind);
+    else
+        REQUIRE(fits(cpu->exit_value, writes ? cpu->exit_size : 0));
     if (port)
         REQUIRE(cpu->exit_address <= 0xFFFF);
     else
-        for (uint64_t byte = 0; byte < cpu->exit_size; byte++)
+        for (uint64_t byte = 0; byte < cpu->exit_size * count; byte++)
             REQUIRE(!is_ram(m, cpu->exit_address + byte, writes));
 }
 
@@ -191,7 +230,7 @@ static void check_kind(const machine *m, int kind)
 {
     const vmmkit_cpu *cpu = m->cpu;
     REQUIRE(kind >= VMMKIT_EXIT_BUDGET && kind <= VMMKIT_EXIT_STALE && kind != VMMKIT_EXIT_DONE);
-    if (kind >= VMMKIT_EXIT_READ && kind <= VMMKIT_EXIT_PORT_OUT) {
+    if (is_access(kind)) {
         check_access(m, kind);
         return;
     }
@@ -212,7 +251,7 @@ static void check_unchanged(const vmmkit_cpu *before, const vmmkit_cpu *after)
     int elements = before->retired != after->retired;
     for (size_t word = 0; word <= WORD(interrupt_shadow); word++) {
         int moves = word == WORD(gpr) + RCX || word == WORD(gpr) + RSI ||
-                    word == WORD(gpr) + RDI || word == WORD(rflags);
+                    word == WORD(gpr) + RDI || word == WORD(gpr) + RAX || word == WORD(rflags);
         REQUIRE(old[word] == new[word] || (elements && moves));
     }
 }
@@ -230,8 +269,22 @@ static int is_honest(const input *in)
     return 1;
 }
 
+/* What a device has read for a block, as many elements as the answer says. */
+static void fill_block(const machine *m, uint64_t answer)
+{
+    const vmmkit_cpu *cpu = m->cpu;
+    uint64_t size = cpu->exit_size & 15, done = answer < cpu->exit_value ? answer : cpu->exit_value;
+    uint8_t byte = (uint8_t)answer;
+    if (cpu->log_pending != VMMKIT_EXIT_BLOCK_READ && cpu->log_pending != VMMKIT_EXIT_PORT_BLOCK_IN)
+        return;
+    for (uint64_t place = 0; place < size * done && place < PAGE; place++)
+        if (is_ram(m, cpu->block_ram + place, 1))
+            write_ram(m, cpu->block_ram + place, &byte, 1);
+}
+
 static int call_engine(const machine *m, const event *made, int begun)
 {
+    fill_block(m, made->value);
     if (made->kind == RUN)
         return vmmkit_run(m->vcpu, made->place, made->value);
     if (made->kind == RESUME && begun)
@@ -270,7 +323,8 @@ void run_input(const input *in)
             begun = 1;
             check_call(m, in, &before, kind, made->kind == STEP);
         }
-        if (kind == VMMKIT_EXIT_FAULT || kind >= VMMKIT_EXIT_UNSUPPORTED)
+        if (kind == VMMKIT_EXIT_FAULT || kind == VMMKIT_EXIT_UNSUPPORTED ||
+            kind == VMMKIT_EXIT_STALE)
             return;
     }
 }

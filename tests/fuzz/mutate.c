@@ -145,6 +145,8 @@ static void forge_flight(input *in, const corpus *from, uint64_t *state)
     for (size_t times = below(state, 5); times; times--)
         words[first + below(state, CPU_WORDS - first)] = number(state, 0);
     in->cpu.log_count = below(state, 2) ? below(state, 66) : number(state, 0);
+    if (below(state, 2))
+        in->cpu.block_ram = address_in(in, state);
     in->cpu.page_count = below(state, 2) ? below(state, 18) : number(state, 0);
     if (below(state, 2))
         in->cpu.exit_size = number(state, 0);
@@ -308,6 +310,13 @@ static void change_event(input *in, const corpus *from, uint64_t *state)
     }
 }
 
+static void change_blocks(input *in, const corpus *from, uint64_t *state)
+{
+    (void)from;
+    in->blocks = below(state, 2);
+    in->cpu.gpr[1] = below(state, 600); /* rCX */
+}
+
 static void splice(input *in, const corpus *from, uint64_t *state)
 {
     const input *other = &from->entries[below(state, from->count)];
@@ -332,7 +341,7 @@ static void (*const mutations[])(input *, const corpus *, uint64_t *) = {
     change_gpr,   change_gpr,   change_gpr,  change_control, change_control, change_segment,
     change_word,  forge_flight, land_honestly, change_code,  change_code,    change_code,
     insert_prefix, take_code,   take_code,   move_code,      change_entry,   change_entry,
-    change_byte,  change_piece, change_event, change_event,  splice,
+    change_byte, change_blocks, change_piece, change_event, change_event,  splice,
 };
 
 void mutate_input(input *in, const corpus *from, uint64_t *state)

@@ -34,7 +34,7 @@ from insn.machine import (  # noqa: E402
     enter,
 )
 from vmmkit.errors import DecodeError  # noqa: E402
-from vmmkit.insn import CpuState, Segment, decode  # noqa: E402
+from vmmkit.insn import CpuState, Prefixes, Segment, decode  # noqa: E402
 from vmmkit.insn._record import CPU_FIELDS  # noqa: E402
 
 MODES = {"real": 16, "pm16": 16, "pm32": 32, "pg32": 32, "pae": 32, "compat": 32, "long": 64}
@@ -69,7 +69,8 @@ def encodings(mode):
         except DecodeError:
             continue
         if insn.executable:
-            found.setdefault((insn.row, insn.base < 0), code[:15])
+            key = insn.row, insn.base < 0, insn.repeats, insn.prefixes & Prefixes.LOCK
+            found.setdefault(key, code[:15])
     return list(found.values())
 
 
@@ -105,11 +106,18 @@ def seed(rng, mode, code, around):
     enter(state, mode)
     for name in GPR:
         setattr(state, name, rng.choice(PLACES))
-    state.rsp = STACK
+    state.rsp, state.rcx = STACK, rng.choice((0, 1, 2, 5, 17, 300))
+    state.rflags |= rng.choice((0, 0, 0x400))
     state.gdtr_base, state.gdtr_limit = GDT, 0x7F
     state.tr = Segment(0x30, TSS, 0x80, 0x8B)
     events = [("step", rng.choice(PLACES)) for _ in range(3)] + [("run", 3, 20), ("resume", 5)]
-    return Input(record_of(state), list(PIECES), [(CODE, code), *unmarked(rng, around)], events)
+    return Input(
+        record_of(state),
+        list(PIECES),
+        [(CODE, code), *unmarked(rng, around)],
+        rng.randrange(2),
+        events,
+    )
 
 
 def main(folder):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fuzz.inputs import Input, Piece, compare, record_of
 from insn.guests import guest, instruction
 from insn.machine import CODE
-from vmmkit.insn._record import CPU_FIELDS
+from vmmkit.insn._record import CPU_FIELDS, EXIT_KINDS
 
 PLACES = [(name, index) for name, count in CPU_FIELDS for index in range(count)]
 EDGES = (0, 1, 2, 3, 8, 15, 16, 63, 64, 65, 0xFFF, 0x1000, 1 << 31, 1 << 32, (1 << 47) - 1)
@@ -46,12 +46,13 @@ def drawn_word(rng):
 @given(
     words=st.lists(WORDS, min_size=len(PLACES), max_size=len(PLACES)),
     code=st.binary(max_size=15),
+    blocks=st.integers(0, 1),
     events=EVENTS,
 )
-def test_all_words_drawn(two_engines, words, code, events):
+def test_all_words_drawn(two_engines, words, code, blocks, events):
     record = dict(zip(PLACES, words, strict=True))
     record["rip", 0] %= 0x3000  # elsewhere there is no code, and so nothing to see
-    made = Input(record, list(PAGES), [(record["rip", 0], code)], events)
+    made = Input(record, list(PAGES), [(record["rip", 0], code)], blocks, events)
     assert compare(made, two_engines) is None
 
 
@@ -74,7 +75,7 @@ def forged(rng, events):
     state = machine.state
     record = record_of(state)
     record["code_rip", 0], record["code_mode", 0] = state.rip, state.mode
-    record["log_pending", 0] = rng.randrange(12)
+    record["log_pending", 0] = rng.randrange(len(EXIT_KINDS) + 1)
     record["log_count", 0] = rng.choice((0, 1, 63, 64, 65, drawn_word(rng)))
     record["page_count", 0] = rng.choice((0, 1, 2, 15, 16, 17, drawn_word(rng)))
     record["code_length", 0] = rng.choice((0, 1, 15, 16, drawn_word(rng)))
@@ -83,4 +84,4 @@ def forged(rng, events):
     low = [(CODE, instruction(rng, "long")), (0, bytes(machine.low))]
     high = [(0x40000, bytes(machine.high[0x30000:0x35000]))]
     pieces = [Piece(0, 8), Piece(0x40000, 5), Piece(0x50000, 1, writable=0)]
-    return Input(record, pieces, low + high, events)
+    return Input(record, pieces, low + high, rng.randrange(2), events)

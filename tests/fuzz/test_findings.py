@@ -16,6 +16,7 @@ word gpr 3 9000
 word rip 0 1000
 word no_such_field 0 1
 piece 0 2 1 3
+blocks 1
 bytes 1000 8b03
 step dead
 set 5 log_count 0
@@ -38,6 +39,7 @@ def test_text_form():
         {("gpr", 3): 0x9000, ("rip", 0): 0x1000},
         [Piece(0, 2, 1, 3)],
         [(0x1000, b"\x8b\x03")],
+        1,
         [("step", 0xDEAD), ("set", 5, "log_count", 0), ("run", 1, 3)],
     )
     assert list(read_inputs(text_of(made))) == [made]
