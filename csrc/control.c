@@ -4,94 +4,6 @@
 
 enum { TSS_IO_BASE = 102 };
 
-static inline int segment_number(const context *c)
-{
-    return c->insn.opcode >> 3 & 7;
-}
-
-static inline uint64_t move_stack(context *c, uint64_t change)
-{
-    uint64_t old = c->cpu->gpr[RSP], mask = stack_mask(c);
-    return (old & ~mask) | ((old + change) & mask);
-}
-
-static inline int push_span(context *c, unsigned reserved, unsigned written, span *where)
-{
-    uint64_t pointer = move_stack(c, 0 - (uint64_t)reserved) & stack_mask(c);
-    return locate(c, SS, pointer, written, 1, where);
-}
-
-static inline int push_value(context *c, uint64_t value, unsigned written)
-{
-    unsigned size = c->insn.operand_size;
-    span where;
-    TRY(push_span(c, size, written, &where));
-    TRY(store(c, &where, value & mask_of(written)));
-    c->cpu->gpr[RSP] = move_stack(c, 0 - (uint64_t)size);
-    return 0;
-}
-
-static inline int execute_push(context *c)
-{
-    unsigned size = c->insn.operand_size;
-    uint64_t value;
-    target where;
-    span stack;
-    if (c->row->kinds[0] == VMMKIT_KIND_F)
-        return push_value(c, segment_words(c, segment_number(c))[SELECTOR] & 0xFFFF,
-                          size == 4 ? 2 : size);
-    if (c->row->kinds[0] == VMMKIT_KIND_I)
-        return push_value(c, (uint64_t)c->insn.immediate, size);
-    TRY(locate_target(c, 0, &where));
-    TRY(push_span(c, size, size, &stack));
-    TRY(read_target(c, &where, size, &value));
-    TRY(store(c, &stack, value));
-    c->cpu->gpr[RSP] = move_stack(c, 0 - (uint64_t)size);
-    return 0;
-}
-
-static inline int pop_span(context *c, span *where)
-{
-    uint64_t pointer = c->cpu->gpr[RSP] & stack_mask(c);
-    return locate(c, SS, pointer, c->insn.operand_size, 0, where);
-}
-
-static inline int pop_target(context *c, uint64_t pointer, target *where)
-{
-    if (c->insn.modrm >= 0 && c->insn.modrm < 0xC0) {
-        where->reg = -1;
-        return locate(c, c->insn.segment, effective_address(c, &pointer), c->insn.operand_size, 1,
-                      &where->memory);
-    }
-    return locate_target(c, 0, where);
-}
-
-static inline int execute_pop(context *c)
-{
-    unsigned size = c->insn.operand_size;
-    uint64_t pointer = move_stack(c, size), value;
-    target where;
-    span stack;
-    TRY(pop_span(c, &stack));
-    if (c->row->kinds[0] == VMMKIT_KIND_F) {
-        int segment = segment_number(c);
-        TRY(load(c, &stack, &value));
-        TRY(load_segment(c, segment, (unsigned)value & 0xFFFF));
-        c->cpu->gpr[RSP] = pointer;
-        if (segment == SS)
-            c->shadow = SHADOW_MOV_SS;
-        return 0;
-    }
-    TRY(pop_target(c, pointer, &where));
-    TRY(load(c, &stack, &value));
-    if (where.reg < 0)
-        TRY(store(c, &where.memory, value));
-    c->cpu->gpr[RSP] = pointer;
-    if (where.reg >= 0)
-        write_register(c, (unsigned)where.reg, size, value);
-    return 0;
-}
-
 static inline int branch(context *c, uint64_t destination)
 {
     destination &= mask_of(c->insn.operand_size);
@@ -164,11 +76,6 @@ static inline int execute_loop(context *c, unsigned op)
 static inline int execute_jcxz(context *c)
 {
     return read_register(c, RCX, c->insn.address_size) ? 0 : jump_relative(c);
-}
-
-static inline unsigned iopl(const context *c)
-{
-    return (unsigned)(c->cpu->rflags >> 12) & 3;
 }
 
 static NOINLINE int check_bitmap(context *c, unsigned port, unsigned size)

@@ -120,6 +120,12 @@ static inline int selection(decoder *d, unsigned selector, unsigned *value)
     case VMMKIT_SELECT_W:
         *value = out->rex >> 3 & 1;
         return 0;
+    case VMMKIT_SELECT_LENGTH:
+        if (out->prefixes & VMMKIT_PREFIX_VEX) {
+            *value = d->vector_length;
+            return 0;
+        }
+        break;
     default:
         break;
     }
@@ -350,7 +356,7 @@ static inline int take_address(decoder *d)
         return VMMKIT_DECODE_INVALID;
     TRY(out->address_size == 2 ? take_address_16(d) : take_address_32(d));
     if (UNLIKELY(out->prefixes & VMMKIT_PREFIX_EVEX) && out->modrm >> 6 == 1)
-        out->displacement *= memory_bytes(d);
+        out->displacement *= d->row->disp8 ? d->row->disp8 : memory_bytes(d);
     return 0;
 }
 
@@ -409,10 +415,10 @@ static inline int finish(decoder *d)
     if (out->prefixes & VMMKIT_PREFIX_LOCK &&
         !(row->flags & VMMKIT_FLAG_LOCK && out->memory_access & WRITTEN))
         return VMMKIT_DECODE_INVALID;
-    if (row->flags & VMMKIT_FLAG_LIMITED)
-        TRY(check_registers(d));
     if (UNLIKELY(out->prefixes & (VMMKIT_PREFIX_VEX | VMMKIT_PREFIX_EVEX)))
         TRY(check_vector(d));
+    if (row->flags & VMMKIT_FLAG_LIMITED)
+        TRY(check_registers(d));
     if (!memory && !(row->flags & VMMKIT_FLAG_SEG))
         out->segment = -1;
     out->length = (uint8_t)d->position;

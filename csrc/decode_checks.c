@@ -28,9 +28,7 @@ static inline unsigned rm_number(const decoder *d)
 
 static inline int kind_refuses(const decoder *d, unsigned kind)
 {
-    unsigned reg = reg_number(d);
-    if (kind == VMMKIT_KIND_S)
-        reg &= 7;
+    unsigned reg = kind == VMMKIT_KIND_S ? reg_number(d) & 7 : reg_number(d);
     return reg >= reg_limits[kind] || (d->out->modrm >= 0xC0 && rm_number(d) >= rm_limits[kind]) ||
            d->out->vvvv >= vvvv_limits[kind] ||
            (kind == VMMKIT_KIND_C && !(CONTROL_REGISTERS >> reg & 1));
@@ -43,9 +41,10 @@ static NOINLINE int check_registers(const decoder *d)
             return VMMKIT_DECODE_INVALID;
     if (d->row->kinds[0] == VMMKIT_KIND_S && (reg_number(d) & 7) == CS)
         return VMMKIT_DECODE_INVALID;
-    if (d->row->flags & VMMKIT_FLAG_NO66 && d->out->prefixes & VMMKIT_PREFIX_OPERAND_SIZE)
-        return VMMKIT_DECODE_INVALID;
-    return 0;
+    return d->out->prefixes & ((d->row->flags & VMMKIT_FLAG_NO66 ? VMMKIT_PREFIX_OPERAND_SIZE : 0) |
+                               (d->row->flags & VMMKIT_FLAG_NOREX2 ? VMMKIT_PREFIX_REX2 : 0))
+               ? VMMKIT_DECODE_INVALID
+               : 0;
 }
 
 static int check_evex(const decoder *d)
@@ -57,7 +56,10 @@ static int check_evex(const decoder *d)
                   (opmask && !(flags & VMMKIT_FLAG_MASKING)) ||
                   (!opmask && flags & VMMKIT_FLAG_MASKED) ||
                   (zeroing && !(flags & VMMKIT_FLAG_ZEROING && opmask)) ||
-                  (zeroing && memory && d->row->memory == 0);
+                  (zeroing && memory && d->row->memory == 0) ||
+                  (d->row->kinds[0] == VMMKIT_KIND_G && d->out->rex & VMMKIT_REX_R4);
+    if (!refused && mask & VMMKIT_MASK_B && !memory)
+        d->out->mask |= (uint8_t)(d->vector_length << 5);
     return refused ? VMMKIT_DECODE_INVALID : 0;
 }
 
@@ -79,8 +81,11 @@ static NOINLINE int check_vector(decoder *d)
     unsigned spare = flags & VMMKIT_FLAG_VSIB ? out->vvvv & 15 : out->vvvv;
     if (!(flags & VMMKIT_FLAG_VVVV) && spare)
         return VMMKIT_DECODE_INVALID;
-    if (out->mode != 64)
+    if (out->mode != 64) {
+        if (out->vvvv & 16)
+            return VMMKIT_DECODE_INVALID;
         out->vvvv &= 7;
+    }
     if (out->prefixes & VMMKIT_PREFIX_EVEX)
         TRY(check_evex(d));
     if (flags & VMMKIT_FLAG_UNIQ && !unique(d))

@@ -7,11 +7,12 @@
  *   decode_prefix.c  _decode_prefix.py  decode_checks.c  _decode_checks.py
  *   decode.c     _decode.py      flags.c    _flags.py     memory.c   _memory.py
  *   page_modes.c _page_modes.py  paging.c   _paging.py    segments.c _segments.py
- *   execute.c    _execute.py     control.c  _control.py   string.c   _string.py
- *   shifts.c    _shifts.py      multiply.c _multiply.py  bits.c     _bits.py
- *   arithmetic.c  _arithmetic.py    bit_instructions.c  _bit_instructions.py
- *   flag_moves.c  _flag_moves.py    decimal.c           _decimal.py
- *   string_runs.c _string_runs.py            run.c      _pure.py
+ *   lock.c       _lock.py        execute.c  _execute.py   stack.c    _stack.py
+ *   control.c    _control.py     string_runs.c _string_runs.py  string.c _string.py
+ *   shifts.c     _shifts.py      multiply.c _multiply.py  bits.c     _bits.py
+ *   arithmetic.c _arithmetic.py  bit_instructions.c  _bit_instructions.py
+ *   flag_moves.c _flag_moves.py  decimal.c  _decimal.py   exchange.c _exchange.py
+ *   transfer.c   _transfer.py    hints.c    _hints.py     run.c      _pure.py
  *
  * Rules: everything works on buffers of the caller; no state between calls, no callback, no
  * inline assembly; unsigned arithmetic. Where Python raises Stop, a function here returns the
@@ -33,6 +34,8 @@
 #define ATOMIC_STORE(pointer, value) __atomic_store_n(pointer, value, __ATOMIC_RELAXED)
 #define ATOMIC_SWAP(pointer, old, value)                                                           \
     __atomic_compare_exchange_n(pointer, old, value, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)
+#define COMPARE_AND_SWAP(pointer, old, new) __sync_bool_compare_and_swap(pointer, old, new)
+#define FENCE() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #else
 #define NOINLINE
 #define ALWAYS_INLINE inline
@@ -41,6 +44,8 @@
 #define ATOMIC_LOAD(pointer) (*(pointer))
 #define ATOMIC_STORE(pointer, value) (*(pointer) = (value))
 #define ATOMIC_SWAP(pointer, old, value) (*(pointer) == *(old) && (*(pointer) = (value), 1))
+#define COMPARE_AND_SWAP(pointer, old, new) (*(pointer) == (old) && (*(pointer) = (new), 1))
+#define FENCE() ((void)0)
 #endif
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "guest RAM is little-endian, and this engine reads it as the host does; use VMMKIT_NATIVE=0"
@@ -57,6 +62,8 @@
 #define BATCH_USED (-1)
 /* A page-table entry changed under its walk, which starts anew. */
 #define ENTRY_CHANGED (-2)
+/* RAM changed under a locked instruction, which starts anew. */
+#define RACE_LOST (-3)
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, RIP_BASE = VMMKIT_LIMIT_RIP_BASE };
 enum { ES, CS, SS, DS, FS, GS, LDTR, TR };
@@ -78,7 +85,7 @@ enum {
     VIP = 1 << 20
 };
 
-enum { DE = 0, UD = 6, NP = 11, STACK_FAULT = 12, GP = 13, PAGE_FAULT = 14, ALIGNMENT = 17 };
+enum { DE = 0, BR = 5, UD = 6, NP = 11, STACK_FAULT = 12, GP = 13, PAGE_FAULT = 14, ALIGNMENT = 17 };
 enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2 };
 enum { READABLE = 1, WRITTEN = 2 };
 
@@ -149,6 +156,8 @@ typedef struct {
     uint64_t elements;
     uint64_t pages; /* translations made by this run of the instruction */
     uint64_t pages_known; /* of which so many were made by an earlier run */
+    uint64_t loaded; /* by read_target, from memory: what a locked store expects to find */
+    unsigned locked;
     uint8_t code[16];
     unsigned code_length;
     unsigned shadow;

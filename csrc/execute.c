@@ -89,16 +89,22 @@ static inline int locate_target(context *c, int place, target *where)
 
 static inline int read_target(context *c, const target *where, unsigned size, uint64_t *value)
 {
-    if (where->reg < 0)
-        return load(c, &where->memory, value);
+    if (where->reg < 0) {
+        TRY(load(c, &where->memory, value));
+        c->loaded = *value;
+        return 0;
+    }
     *value = read_register(c, (unsigned)where->reg, size);
     return 0;
 }
 
 static inline int write_target(context *c, const target *where, unsigned size, uint64_t value)
 {
-    if (where->reg < 0)
+    if (where->reg < 0) {
+        if (UNLIKELY(c->locked))
+            return store_locked(c, &where->memory, value);
         return store(c, &where->memory, value);
+    }
     write_register(c, (unsigned)where->reg, size, value);
     return 0;
 }
@@ -228,6 +234,7 @@ static inline int execute_xchg(context *c)
     target where, other;
     TRY(locate_target(c, 0, &where));
     TRY(locate_target(c, 1, &other));
+    c->locked = where.reg < 0;
     TRY(read_target(c, &where, size, &first));
     TRY(read_target(c, &other, size, &second));
     TRY(write_target(c, &where, size, second));

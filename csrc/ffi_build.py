@@ -29,7 +29,9 @@ SOURCES = (
     "page_modes.c",
     "paging.c",
     "segments.c",
+    "lock.c",
     "execute.c",
+    "stack.c",
     "control.c",
     "string_runs.c",
     "string.c",
@@ -40,6 +42,9 @@ SOURCES = (
     "bit_instructions.c",
     "flag_moves.c",
     "decimal.c",
+    "exchange.c",
+    "transfer.c",
+    "hints.c",
     "run.c",
 )
 
@@ -156,23 +161,25 @@ def arrays() -> str:
     tables = TABLE["TABLES"]
     rows = [
         (
-            *(row.op, row.kinds, row.types, row.flags, row.access, row.memory),
-            *((*row.types, 0)[row.memory], row.immediates, row.broadcast, row.feature, without),
+            *(row.flags, row.op, without, row.kinds, row.types),
+            *(row.access, row.memory, (*row.types, 0)[row.memory], row.immediates),
+            *(row.broadcast, row.disp8, row.feature),
         )
         for row, without in zip(tables.rows, TABLE["ROW_WITHOUT"], strict=True)
     ]
     row_fields = [
+        "uint32_t flags;",
         "uint16_t op;",
+        "uint16_t without;",
         "uint8_t kinds[4];",
         "uint8_t types[4];",
-        "uint32_t flags;",
         "uint8_t access;",
         "uint8_t memory;",
         "uint8_t memory_type;",
         "uint8_t immediates[2];",
         "uint8_t broadcast;",
+        "uint8_t disp8;",
         "uint8_t feature;",
-        "uint16_t without;",
     ]
     types, kinds = len(TABLE["TYPES"]), len(TABLE["KINDS"])
     limits = zip(("reg", "rm", "vvvv"), TABLE["REGISTER_LIMITS"], strict=True)

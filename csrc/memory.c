@@ -216,21 +216,26 @@ static inline int load(context *c, const span *where, uint64_t *value)
     return 0;
 }
 
-static NOINLINE int store_parts(context *c, const span *where, uint64_t value)
+/* The fragments of a store that lie in RAM, or those at devices. */
+static int store_some(context *c, const span *where, uint64_t value, int in_ram)
 {
-    for (int in_ram = 0; in_ram < 2; in_ram++) {
-        unsigned shift = 0;
-        for (unsigned i = 0; i < where->count; i++) {
-            const fragment *part = &where->part[i];
-            uint64_t bytes = value >> shift & mask_of(part->size);
-            if (in_ram && part->host)
-                store_host(part->host, part->size, bytes);
-            else if (!in_ram && !part->host)
-                TRY(device_store(c, part->gpa, part->size, bytes));
-            shift += 8 * part->size;
-        }
+    unsigned shift = 0;
+    for (unsigned i = 0; i < where->count; i++) {
+        const fragment *part = &where->part[i];
+        uint64_t bytes = value >> shift & mask_of(part->size);
+        if (in_ram && part->host)
+            store_host(part->host, part->size, bytes);
+        else if (!in_ram && !part->host)
+            TRY(device_store(c, part->gpa, part->size, bytes));
+        shift += 8 * part->size;
     }
     return 0;
+}
+
+static NOINLINE int store_parts(context *c, const span *where, uint64_t value)
+{
+    TRY(store_some(c, where, value, 0));
+    return store_some(c, where, value, 1);
 }
 
 static inline int store(context *c, const span *where, uint64_t value)

@@ -170,8 +170,46 @@ static inline int execute(context *c)
         return execute_flag(c, DF, 0);
     case VMMKIT_OP_STD:
         return execute_flag(c, DF, DF);
+    case VMMKIT_OP_PUSHA:
+        return execute_pusha(c);
+    case VMMKIT_OP_POPA:
+        return execute_popa(c);
+    case VMMKIT_OP_PUSHF:
+        return execute_pushf(c);
+    case VMMKIT_OP_POPF:
+        return execute_popf(c);
+    case VMMKIT_OP_ENTER:
+        return execute_enter(c);
+    case VMMKIT_OP_LEAVE:
+        return execute_leave(c);
+    case VMMKIT_OP_XADD:
+        return execute_xadd(c);
+    case VMMKIT_OP_CMPXCHG:
+        return execute_cmpxchg(c);
+    case VMMKIT_OP_CMPXCHG8B:
+        return execute_cmpxchg8b(c);
+    case VMMKIT_OP_MOVBE:
+        return execute_movbe(c);
+    case VMMKIT_OP_MOVNTI:
+        return execute_mov(c);
+    case VMMKIT_OP_XLAT:
+        return execute_xlat(c);
+    case VMMKIT_OP_LES:
+        return execute_load_far_pointer(c, ES);
+    case VMMKIT_OP_LSS:
+        return execute_load_far_pointer(c, SS);
+    case VMMKIT_OP_LDS:
+        return execute_load_far_pointer(c, DS);
+    case VMMKIT_OP_LFS:
+        return execute_load_far_pointer(c, FS);
+    case VMMKIT_OP_LGS:
+        return execute_load_far_pointer(c, GS);
+    case VMMKIT_OP_BOUND:
+        return execute_bound(c);
+    case VMMKIT_OP_ARPL:
+        return execute_arpl(c);
     default:
-        return unsupported(c, VMMKIT_UNSUPPORTED_OPCODE, c->cpu->rip);
+        return execute_hint(c, op);
     }
 }
 
@@ -305,6 +343,15 @@ static NOINLINE int stopped(context *c, int kind)
     return kind;
 }
 
+/* After a locked instruction has lost a race: what it has learned from outside stays as it is. */
+static int start_over(context *c)
+{
+    c->ordinal = 0;
+    c->pages_known = c->pages;
+    c->pages = 0;
+    return 1;
+}
+
 /* One instruction, or one batch of a repeated one. */
 static inline int one(context *c, uint64_t batch)
 {
@@ -321,9 +368,13 @@ static inline int one(context *c, uint64_t batch)
         return stopped(c, kind);
     c->row = &rows[c->insn.row];
     c->next_rip = (cpu->rip + c->insn.length) & mask_of(c->mode == 64 ? 8 : 4);
+    c->locked = c->insn.prefixes & VMMKIT_PREFIX_LOCK;
     kind = visible(c);
-    if (LIKELY(!kind))
-        kind = execute(c);
+    if (LIKELY(!kind)) {
+        do
+            kind = execute(c);
+        while (UNLIKELY(kind == RACE_LOST && start_over(c)));
+    }
     if (UNLIKELY(kind > 0 && kind != VMMKIT_EXIT_HALT))
         return stopped(c, kind);
     cpu->log_count = cpu->page_count = cpu->code_length = cpu->code_given = 0;

@@ -62,6 +62,16 @@ static NOINLINE int check_alignment(context *c, uint64_t linear, unsigned size)
     return size <= 16 && linear & alignment_masks[size] ? fault(c, ALIGNMENT, 0, 0) : 0;
 }
 
+static inline int within_limit(context *c, int segment, uint64_t offset, unsigned size,
+                               uint64_t *linear)
+{
+    const uint64_t *words = segment_words(c, segment);
+    if (UNLIKELY(!in_limit(words[ATTRIBUTES], words[LIMIT], offset, offset + size - 1)))
+        return segment_fault(c, segment);
+    *linear = (words[BASE] + offset) & 0xFFFFFFFFu;
+    return UNLIKELY(c->checks_alignment) ? check_alignment(c, *linear, size) : 0;
+}
+
 static inline int linear_address(context *c, int segment, uint64_t offset, unsigned size, int write,
                                  uint64_t *linear)
 {
@@ -75,10 +85,15 @@ static inline int linear_address(context *c, int segment, uint64_t offset, unsig
     }
     if (!c->real)
         TRY(check_type(c, words[ATTRIBUTES], segment, write));
-    if (UNLIKELY(!in_limit(words[ATTRIBUTES], words[LIMIT], offset, offset + size - 1)))
-        return segment_fault(c, segment);
-    *linear = (words[BASE] + offset) & 0xFFFFFFFFu;
-    return UNLIKELY(c->checks_alignment) ? check_alignment(c, *linear, size) : 0;
+    return within_limit(c, segment, offset, size, linear);
+}
+
+static int flushed_address(context *c, int segment, uint64_t offset, uint64_t *linear)
+{
+    int unusable = (segment_words(c, segment)[ATTRIBUTES] & ATTR_UNUSABLE) != 0;
+    if (c->mode == 64 || c->real || unusable)
+        return linear_address(c, segment, offset, 1, 0, linear);
+    return within_limit(c, segment, offset, 1, linear);
 }
 
 static inline int locate(context *c, int segment, uint64_t offset, unsigned size, int write,

@@ -28,6 +28,7 @@ DECODE, EXECUTE = FOLDER / "decode.txt", FOLDER / "execute.txt"
 DEFAULTS = {
     "displacement": 0, "immediate": 0, "modrm": -1, "prefixes": 0, "rex": 0, "segment": -1,
     "base": -1, "index": -1, "scale": 0, "memory_access": 0, "memory_size": 0,
+    "second_immediate": 0, "vvvv": 0, "vector_length": 0, "mask": 0,
 }  # fmt: skip
 IMPLIED = {"row", "mode"}  # a number of this implementation's table, and the line's first word
 

@@ -107,6 +107,9 @@ LIKELIHOOD: Final = {"66": 0.25, "67": 0.15, "segment": 0.2, "repeat": 0.06, "lo
 PREFIXES64: Final = frozenset({*range(0x40, 0x50), 0xD5})  # INC, DEC and AAD elsewhere
 BEFORE_VEX: Final = frozenset({"67", "segment"})  # the others make it #UD
 STRINGS: Final = frozenset({"MOVS", "STOS", "LODS", "CMPS", "SCAS", "INS", "OUTS"})
+PUSHES_ESP: Final = frozenset({"PUSHA", "ENTER"})
+# Some processors read no ModRM byte of these.
+UNDEFINED: Final = frozenset({"UD0", "UD1"})
 # TF would be seen, or changed, by these: they run up to the jump behind them instead.
 FLAGS_ON_STACK: Final = ("PUSHF", "POPF", "IRET")
 
@@ -126,6 +129,8 @@ class Form(NamedTuple):
     """How many opcodes from `opcode` on the row covers."""
     digit: int | None
     """ModRM.reg, when it is part of the opcode."""
+    rm: int | None
+    """ModRM.rm, when it is part of the opcode as well; ModRM.mod is 3 then."""
     modrm: bool
     vex: tuple[int, int] | None
     """Bits mmmmm and pp, for a form with a VEX prefix."""
@@ -140,8 +145,8 @@ class Trial(NamedTuple):
     """`None` when the bytes are no instruction."""
 
 
-MODRM: Final = 1 << ATTRIBUTES.index("modrm")
 VEX_MAP_NUMBERS: Final = {name: number for number, name in enumerate(VEX_MAPS, 1)}
+MODRM: Final = 1 << ATTRIBUTES.index("modrm")
 
 
 def _vex(word: str) -> tuple[int, int]:
@@ -153,7 +158,10 @@ def _vex(word: str) -> tuple[int, int]:
 
 def _form(number: int, row: Row) -> Form:
     encoding = row.encoding.split()
-    prefix, opcode, spread, digit, vex = b"", b"", 1, None, None
+    prefix, opcode, spread = b"", b"", 1
+    digit: int | None = None
+    rm: int | None = None
+    vex = None
     if encoding[0].startswith("VEX."):
         vex = _vex(encoding.pop(0))
     elif encoding[0] in PREFIXES and len(encoding) > 1:
@@ -161,13 +169,13 @@ def _form(number: int, row: Row) -> Form:
         prefix = b"" if mandatory == "NP" else bytes.fromhex(mandatory)
     for token in encoding:
         if token.startswith("/"):
-            digit = int(token[1:])
+            digit, rm = int(token[1]), int(token[3]) if token[2:] else None
             continue
         text, _, low = token.partition("+")
         opcode += bytes.fromhex(text)
         spread = {"": 1, "r": 8, "cc": 16}[low]
     modrm = bool(row.flags & MODRM)
-    return Form(number, row.text, OPS[row.op], prefix, opcode, spread, digit, modrm, vex)
+    return Form(number, row.text, OPS[row.op], prefix, opcode, spread, digit, rm, modrm, vex)
 
 
 # What the engines execute.
@@ -213,7 +221,8 @@ def opcode_and_tail(rng: Random, form: Form, mode: int) -> bytes:
     modrm = b""
     if form.modrm:
         reg = rng.randrange(8) if form.digit is None else form.digit
-        modrm = bytes([rng.randrange(256) & 0xC7 | reg << 3])
+        rest = rng.randrange(256) & 0xC7 if form.rm is None else 0xC0 | form.rm
+        modrm = bytes([rest | reg << 3])
     return opcode + modrm + _tail(rng)
 
 
@@ -225,7 +234,7 @@ def _instruction(rng: Random, form: Form, mode: int) -> tuple[bytes, Instruction
         insn = decode(code, mode)
     except DecodeError as error:
         # Whether "no instruction" or "too long" is said first is the processor's own affair.
-        invalid = error.reason is DecodeReason.INVALID or form.mnemonic == "INVALID"
+        invalid = error.reason is DecodeReason.INVALID or form.mnemonic in {"INVALID", *UNDEFINED}
         unsure = error.reason is DecodeReason.UNKNOWN or (invalid and len(prefixes) > 4)
         unsure = unsure or (mode == 64 and form.opcode[0] in PREFIXES64)
         return None if unsure else (code, None)
@@ -410,6 +419,19 @@ def _point_registers(state: _State, form: Form, insn: Instruction | None) -> Non
         state.point(RDI, width, ES)
     if form.mnemonic in STRINGS or form.mnemonic.startswith("LOOP") or state.rng.random() < 0.2:
         state.set(RCX, width, state.rng.randrange(12))
+    if form.mnemonic == "POPF":
+        _calm(state)
+
+
+def _calm(state: _State) -> None:
+    """Let POPF find no TF, and no AC: the oracle's own code would feel that."""
+    width = state.stack_width()
+    top = state.base(SS) + (state.gpr[RSP] & (1 << 8 * width) - 1)
+    if CODE - 8 < top < CODE + PAGE:
+        state.set(RSP, width, DATA - state.base(SS))
+        top = DATA
+    state.poke(top + 1, bytes([state.rng.getrandbits(8) & 0xFE]))
+    state.poke(top + 2, bytes([state.rng.getrandbits(8) & 0xFB]))
 
 
 def _narrow(state: _State, insn: Instruction | None) -> bool:
@@ -432,6 +454,7 @@ def _names_esp(insn: Instruction) -> bool:
         or ("G" in kinds and insn.modrm >> 3 & 7 == RSP)
         or ("B" in kinds and insn.vvvv == RSP)
         or (insn.modrm >= 0xC0 and insn.modrm & 7 == RSP)
+        or (OPS[ROWS[insn.row].op] in PUSHES_ESP and insn.operand_size == 4)
     )
 
 
@@ -448,7 +471,8 @@ def trial(
     code, insn = made
     state = _State(rng, mode, image, registers)
     single_step = _traps(form, insn)
-    linear = _slot(rng, code, insn if single_step else None)
+    may_cross = single_step and form.mnemonic not in UNDEFINED
+    linear = _slot(rng, code, insn if may_cross else None)
     rip = linear - state.base(CS)
     _point_registers(state, form, insn)
     if insn is not None and insn.memory_size:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from oracle.compare import shift_count
+from oracle.compare import NAMES, differences, shift_count
 from oracle.forms import FS, LEGACY, RCX, RDI, RSI, STRINGS, Trial
 from oracle.native import CODE, PAGE, Result
 from vmmkit.insn import RIP_BASE, Instruction, Outcome
@@ -127,6 +127,32 @@ def _other_side_of_cmps(trial: Trial, processor: Result, engine: Result | Outcom
     )
 
 
+def _far_pointer_of_64_bits(trial: Trial, _processor: Result, _engine: Result | Outcome) -> bool:
+    far = trial.form.mnemonic in {"LSS", "LFS", "LGS"}
+    return far and trial.insn is not None and trial.insn.operand_size == 8
+
+
+def _half_done(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
+    """Both fault alike; only what the processor had done until then tells them apart."""
+    mnemonic = trial.form.mnemonic
+    if processor.vector is None or mnemonic not in {"PUSHA", "POPA", "ENTER"}:
+        return False
+    kinds = NAMES if mnemonic == "POPA" else ("memory",)
+    found = differences(trial.case, mnemonic, processor, engine)
+    return all(line.startswith(kinds) for line in found)
+
+
+def _arpl_reads_first(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
+    return (
+        trial.form.mnemonic == "ARPL"
+        and trial.insn is not None
+        and trial.insn.modrm < 0xC0
+        and isinstance(engine, Result)
+        and engine.vector is not None
+        and processor[:3] != engine[:3]
+    )
+
+
 def _canonical(address: int) -> bool:
     return (address >> 47) & 0x1_FFFF in {0, 0x1_FFFF}
 
@@ -190,6 +216,25 @@ KNOWN_DIFFERENCES: Final = (
         "CMPS whose two operands both fault reports DS:[rSI]; Intel's processors report ES:[rDI], "
         "and the SDM names no order",
         _other_side_of_cmps,
+    ),
+    KnownDifference(
+        AMD,
+        "LSS, LFS and LGS take REX.W for a wider register only: the pointer has 32 bits of offset "
+        "(APM vol. 3, LDS); SDM vol. 2A, LDS/LES/LFS/LGS/LSS: m16:64",
+        _far_pointer_of_64_bits,
+    ),
+    KnownDifference(
+        AMD,
+        "PUSHA and ENTER that fault have written the slots they came to before, POPA has loaded "
+        "the registers; SDM vol. 3A, Restart of Program or Task After an Exception: the state is "
+        "that of before the instruction",
+        _half_done,
+    ),
+    KnownDifference(
+        AMD,
+        "ARPL checks its destination for reading, and for writing only when it raises the RPL; SDM "
+        "vol. 2A, ARPL: #GP(0) if the destination is in a non-writable segment",
+        _arpl_reads_first,
     ),
 )
 

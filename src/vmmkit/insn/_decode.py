@@ -69,6 +69,7 @@ SIZE_AND_LOCK: Final = {
     0xF3: (REP, REPNE),
 }
 SEGMENT_PREFIX: Final = {0x26: 0, 0x2E: 1, 0x36: 2, 0x3E: 3, 0x64: 4, 0x65: 5}
+NO_REX2: Final = frozenset({0x0F, 0x62, 0xC4, 0xC5, 0xD5, *SIZE_AND_LOCK, *SEGMENT_PREFIX})
 ESCAPED: Final = {0x38: LEGACY_MAPS["0F38"], 0x3A: LEGACY_MAPS["0F3A"]}
 
 # SDM vol. 2A, table "16-Bit Addressing Forms with the ModR/M Byte": base, index, default segment.
@@ -114,6 +115,7 @@ class Decoder:
     )
 
     def __init__(self, code: bytes, mode: int) -> None:
+        """Begin before the first byte of `code`."""
         self.code = code[:MAX_LENGTH]
         self.mode = mode
         self.position = 0
@@ -232,9 +234,7 @@ class Decoder:
         self.prefixes |= REX2
         self.rex = 0x40 | payload & 15 | (payload & 0x70) << 4
         number, opcode = payload >> 7, self.take_byte()
-        prefix = opcode in {0x0F, 0x62, 0xC4, 0xC5, 0xD5, 0xF0, 0xF2, 0xF3} | {0x66, 0x67}
-        refused = opcode in SEGMENT_PREFIX or prefix
-        if REX2_REFUSED[number] >> (opcode >> 4) & 1 or (refused and not number):
+        if REX2_REFUSED[number] >> (opcode >> 4) & 1 or (opcode in NO_REX2 and not number):
             raise DecodeStop(FAIL_INVALID)
         self.find_row(number, opcode)
 
@@ -262,6 +262,8 @@ class Decoder:
             return self.mandatory_prefix()
         if selector == 3:
             return self.rex >> 3 & 1
+        if selector == 7 and self.prefixes & VEX:
+            return self.length  # VZEROUPPER has no ModRM
         self.take_modrm()
         if selector == 4:
             return self.modrm >> 3 & 7
@@ -308,7 +310,7 @@ class Decoder:
             self.take_address_32()
         if self.prefixes & EVEX and self.modrm >> 6 == 1:
             # SDM vol. 2A, "EVEX Encoding of Displacement": disp8 counts whole operands.
-            self.displacement *= self.memory_size()
+            self.displacement *= self.row.disp8 or self.memory_size()
 
     def take_address_16(self) -> None:
         """Take a displacement of 16-bit addressing."""
@@ -402,10 +404,10 @@ class Decoder:
         if self.prefixes & LOCK and not (row.flags & FLAG_LOCK and access & 2):
             raise DecodeStop(FAIL_INVALID)  # SDM vol. 2A, LOCK: only on a memory destination
         vector = self.prefixes & (VEX | EVEX)
-        if row.flags & FLAG_LIMITED:
-            check_registers(self)
         if vector:
             check_vector(self)
+        if row.flags & FLAG_LIMITED:
+            check_registers(self)
         if not (in_memory or row.flags & FLAG_SEG):
             self.segment = -1  # an override without anything to override
         return (

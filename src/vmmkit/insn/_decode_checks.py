@@ -44,6 +44,7 @@ FLAG_VSIB: Final = _FLAG["vsib"]
 FLAG_LIMITED: Final = _FLAG["limited"]
 FLAG_ANYMOD: Final = _FLAG["anymod"]
 FLAG_NO66: Final = _FLAG["no66"]
+FLAG_NOREX2: Final = _FLAG["norex2"]
 FLAG_SIBMEM: Final = _FLAG["sibmem"]
 FLAG_MASKING: Final = _FLAG["masking"]
 FLAG_ZEROING: Final = _FLAG["zeroing"]
@@ -51,7 +52,7 @@ FLAG_MASKED: Final = _FLAG["masked"]
 FLAG_SAE: Final = _FLAG["sae"]
 FLAG_UNIQUE: Final = _FLAG["uniq"]
 
-S, C = KINDS.index("S"), KINDS.index("C")
+S, C, G = (KINDS.index(kind) for kind in "SCG")
 REG_LIMITS, RM_LIMITS, VVVV_LIMITS = REGISTER_LIMITS
 CONTROL_REGISTERS: Final = frozenset({0, 2, 3, 4, 8})  # SDM vol. 2B, MOV: others are #UD
 
@@ -80,8 +81,10 @@ def check_registers(decoder: Decoder) -> None:
     """Refuse registers that a kind does not have."""
     reg, rm = register_numbers(decoder)
     for kind in decoder.row.kinds:
+        # SDM vol. 2A, "REX Prefix Fields": REX.R does not extend a segment register.
+        number = reg & 7 if kind == S else reg
         refused = (
-            (reg & 7 if kind == S else reg) >= REG_LIMITS[kind]  # REX.R does not extend it
+            number >= REG_LIMITS[kind]
             or (decoder.modrm >= 0xC0 and rm >= RM_LIMITS[kind])
             or decoder.vvvv >= VVVV_LIMITS[kind]
             or (kind == C and reg not in CONTROL_REGISTERS)
@@ -91,7 +94,10 @@ def check_registers(decoder: Decoder) -> None:
     # MOV to CS: SDM vol. 2B, MOV, "#UD If attempt is made to load the CS register".
     if decoder.row.kinds[0] == S and reg & 7 == 1:
         raise DecodeStop(FAIL_INVALID)
-    if decoder.row.flags & FLAG_NO66 and decoder.prefixes & OPERAND_SIZE:
+    refused_prefixes = (OPERAND_SIZE if decoder.row.flags & FLAG_NO66 else 0) | (
+        REX2 if decoder.row.flags & FLAG_NOREX2 else 0
+    )
+    if decoder.prefixes & refused_prefixes:
         raise DecodeStop(FAIL_INVALID)
 
 
@@ -102,6 +108,8 @@ def check_vector(decoder: Decoder) -> None:
     if not flags & FLAG_VVVV and spare:
         raise DecodeStop(FAIL_INVALID)
     if decoder.mode != 64:
+        if decoder.vvvv & 16:
+            raise DecodeStop(FAIL_INVALID)
         decoder.vvvv &= 7
     if decoder.prefixes & EVEX:
         _check_evex(decoder, flags)
@@ -122,9 +130,12 @@ def _check_evex(decoder: Decoder, flags: int) -> None:
         or (not opmask and flags & FLAG_MASKED)
         or (zeroing and not (flags & FLAG_ZEROING and opmask))
         or (zeroing and memory and row.memory == 0)
+        or (row.kinds[0] == G and decoder.rex & R4)
     )
     if refused:
         raise DecodeStop(FAIL_INVALID)
+    if mask & MASK_BITS["B"] and not memory:
+        decoder.mask |= decoder.length << 5
 
 
 def _unique(decoder: Decoder) -> bool:

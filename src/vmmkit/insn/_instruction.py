@@ -96,7 +96,8 @@ class Instruction(NamedTuple):
     vector_length: int
     """Bytes, 16, 32 or 64; 0 without VEX or EVEX."""
     mask: int
-    """Of EVEX: the opmask register in bits 2:0, z in bit 3, b in bit 4."""
+    """Of EVEX: the opmask register in bits 2:0, z in bit 3, b in bit 4. Where b stands with
+    registers, the rounding mode that L'L says is in bits 6:5: nearest, down, up, toward 0."""
 
     @property
     def mnemonic(self) -> str:

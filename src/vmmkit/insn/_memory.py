@@ -15,6 +15,8 @@ its RAM fragments, so that a replayed read-modify-write still finds the RAM as i
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from vmmkit.insn._flags import DF
@@ -34,6 +36,7 @@ __all__ = [
     "PORT_BLOCK_OUT",
     "PORT_IN",
     "PORT_OUT",
+    "RAM_LOCK",
     "READ",
     "WRITE",
     "Context",
@@ -60,6 +63,10 @@ BLOCK_ANSWER: Final = WORD["block_answer"]
 LOG_PENDING: Final = WORD["log_pending"]
 LOG_COUNT: Final = WORD["log_count"]
 LOG_VALUE: Final = WORD["log_value"]
+
+
+RAM_LOCK: Final = threading.RLock()
+"""Held by every store to RAM, and by a locked instruction from its load to its store."""
 
 
 class Stop(Exception):  # noqa: N818 - control flow inside the engine, never seen outside
@@ -243,17 +250,24 @@ class Context:
 
     def store(self, span: Span, value: int) -> None:
         """Store to a located span, device fragments first."""
-        shift, in_ram = 0, []
-        for fragment in span:
-            part = value >> shift & ((1 << 8 * fragment.size) - 1)
-            shift += 8 * fragment.size
-            if fragment.piece is None:
-                _device_store(self, fragment.gpa, fragment.size, part)
-            else:
-                in_ram.append((fragment, fragment.piece, part))
-        for fragment, piece, part in in_ram:
-            offset = fragment.gpa - piece.gpa
-            piece.view[offset : offset + fragment.size] = part.to_bytes(fragment.size, "little")
+        self.store_all(((span, value),))
+
+    def store_all(self, stores: Iterable[tuple[Span, int]]) -> None:
+        """Store to several located spans, device fragments of all of them first."""
+        in_ram = []
+        for span, value in stores:
+            shift = 0
+            for fragment in span:
+                part = value >> shift & ((1 << 8 * fragment.size) - 1)
+                shift += 8 * fragment.size
+                if fragment.piece is None:
+                    _device_store(self, fragment.gpa, fragment.size, part)
+                else:
+                    in_ram.append((fragment, fragment.piece, part))
+        with RAM_LOCK:
+            for fragment, piece, part in in_ram:
+                offset = fragment.gpa - piece.gpa
+                piece.view[offset : offset + fragment.size] = part.to_bytes(fragment.size, "little")
 
     def fragment(self, gpa: int, size: int, *, write: bool) -> Fragment:
         """Classify a range within one page; ROM is RAM for reads and a device for writes."""

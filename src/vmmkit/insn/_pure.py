@@ -17,10 +17,13 @@ from vmmkit.insn._bit_instructions import BIT_INSTRUCTIONS
 from vmmkit.insn._control import CONTROL
 from vmmkit.insn._decimal import DECIMAL
 from vmmkit.insn._decode import decode_fields
-from vmmkit.insn._decode_checks import FAIL_INVALID, FAIL_UNKNOWN, TRUNCATED
+from vmmkit.insn._decode_checks import FAIL_INVALID, FAIL_UNKNOWN, FLAG_LOCK, TRUNCATED
+from vmmkit.insn._exchange import EXCHANGE
 from vmmkit.insn._execute import MOVES, RIP, Handler
 from vmmkit.insn._flag_moves import FLAG_MOVES
 from vmmkit.insn._flags import mask_of
+from vmmkit.insn._hints import HINTS
+from vmmkit.insn._lock import exclusive
 from vmmkit.insn._memory import (
     BLOCK_ANSWER,
     BLOCK_KINDS,
@@ -50,8 +53,10 @@ from vmmkit.insn._record import (
 )
 from vmmkit.insn._segments import BASE, CS, GP, SEGMENT, UD, begin_mode, is_canonical
 from vmmkit.insn._segments import LIMIT as SEGMENT_LIMIT
+from vmmkit.insn._stack import STACK
 from vmmkit.insn._string import STRING
-from vmmkit.insn.optable import NO_FEATURE, OPS, ROW_WITHOUT, ROWS
+from vmmkit.insn._transfer import TRANSFER
+from vmmkit.insn.optable import NO_FEATURE, OPS, ROW_WITHOUT, ROWS, Row
 
 __all__ = ["EXECUTE", "NAME", "Core", "Decoder"]
 
@@ -84,14 +89,25 @@ CACHE_CAPACITY: Final = 4096
 
 _HANDLERS: Final[dict[str, Handler]] = {
     **MOVES,
+    **STACK,
     **CONTROL,
     **STRING,
     **ARITHMETIC,
     **BIT_INSTRUCTIONS,
     **FLAG_MOVES,
     **DECIMAL,
+    **EXCHANGE,
+    **TRANSFER,
+    **HINTS,
 }
-EXECUTE: Final[tuple[Handler | None, ...]] = tuple(_HANDLERS.get(OPS[row.op]) for row in ROWS)
+
+
+def _handler(row: Row) -> Handler | None:
+    handler = _HANDLERS.get(OPS[row.op])
+    return exclusive(handler) if handler is not None and row.flags & FLAG_LOCK else handler
+
+
+EXECUTE: Final[tuple[Handler | None, ...]] = tuple(_handler(row) for row in ROWS)
 
 
 class Decoder(Generic[Insn]):

@@ -39,7 +39,7 @@ __all__ = [
 
 MAX_LENGTH: Final = 15  # SDM vol. 2A, "Instruction Format": longer instructions are refused
 LOG_CAPACITY: Final = 64
-PAGE_CAPACITY: Final = 16
+PAGE_CAPACITY: Final = 68  # ENTER with 31 levels makes up to 66 translations
 
 SEGMENT_NAMES: Final = ("es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr")
 SEGMENT_FIELDS: Final = ("selector", "base", "limit", "attributes")
@@ -118,7 +118,7 @@ INSN_FIELDS: Final = (
     ("memory_access", "uint8_t", "B"),  # 0 none, 1 read, 2 written, 3 both
     ("vvvv", "uint8_t", "B"),  # register number that VEX or EVEX adds
     ("vector_length", "uint8_t", "B"),  # bytes; 0 without VEX or EVEX
-    ("mask", "uint8_t", "B"),  # of EVEX: opmask 2:0, z 3, b 4
+    ("mask", "uint8_t", "B"),  # of EVEX: opmask 2:0, z 3, b 4, rounding mode 6:5
 )
 INSN_FORMAT: Final = "=" + "".join(code for _, _, code in INSN_FIELDS)
 

@@ -24,6 +24,7 @@ from vmmkit.insn._record import WORD
 __all__ = [
     "begin_mode",
     "check_branch",
+    "flushed_address",
     "linear_address",
     "load_segment",
     "locate",
@@ -134,13 +135,29 @@ def linear_address(context: Context, segment: int, offset: int, size: int, *, wr
         if not (is_canonical(context, linear) and is_canonical(context, last)):
             raise _segment_fault(context, segment)
         return _checked_alignment(context, linear, size)
-    attributes = words[SEGMENT + 4 * segment + ATTRIBUTES]
     if not context.real:
-        _check_type(context, attributes, segment, write=write)
-    limit = words[SEGMENT + 4 * segment + LIMIT]
+        _check_type(context, words[SEGMENT + 4 * segment + ATTRIBUTES], segment, write=write)
+    return _within_limit(context, segment, offset, size)
+
+
+def _within_limit(context: Context, segment: int, offset: int, size: int) -> int:
+    """Check an access against its segment's limit and return its linear address."""
+    start = SEGMENT + 4 * segment
+    base, limit, attributes = context.words[start + BASE : start + ATTRIBUTES + 1]
     if not _in_limit(attributes, limit, offset, offset + size - 1):
         raise _segment_fault(context, segment)
     return _checked_alignment(context, base + offset & 0xFFFF_FFFF, size)
+
+
+def flushed_address(context: Context, segment: int, offset: int) -> int:
+    """As `linear_address` for a byte read, but execute-only segments do as well.
+
+    SDM vol. 2A, CLFLUSH.
+    """
+    attributes = context.words[SEGMENT + 4 * segment + ATTRIBUTES]
+    if context.mode == 64 or context.real or attributes & ATTR_UNUSABLE:
+        return linear_address(context, segment, offset, 1, write=False)
+    return _within_limit(context, segment, offset, 1)
 
 
 def locate(context: Context, segment: int, offset: int, size: int, *, write: bool) -> Span:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from vmmkit.insn._record import MASK_BITS, PREFIX_BITS, REX_BITS, RIP_BASE
 from vmmkit.insn.optable import (
+    ATTRIBUTES,
     KINDS,
     OPS,
     ROWS,
@@ -34,7 +35,10 @@ LOW_BYTES: Final = ("al", "cl", "dl", "bl", "spl", "bpl", "sil", "dil")
 HIGH_BYTES: Final = (*LOW_BYTES[:4], "ah", "ch", "dh", "bh")
 SUFFIXES: Final = {1: "b", 2: "w", 4: "d", 8: ""}
 SEGMENTS: Final = ("es", "cs", "ss", "ds", "fs", "gs")
-CONDITIONS: Final = tuple("o no b ae e ne be a s ns p np l ge le g".split())
+CONDITIONS: Final = (
+    *("o", "no", "b", "ae", "e", "ne", "be", "a"),
+    *("s", "ns", "p", "np", "l", "ge", "le", "g"),
+)
 POINTERS: Final = {
     1: "byte", 2: "word", 4: "dword", 6: "fword", 8: "qword", 10: "tbyte", 16: "xmmword",
     32: "ymmword", 64: "zmmword",
@@ -42,16 +46,39 @@ POINTERS: Final = {
 STRING_SUFFIXES: Final = {1: "b", 2: "w", 4: "d", 8: "q"}
 STRINGS: Final = frozenset({"MOVS", "STOS", "LODS", "CMPS", "SCAS", "INS", "OUTS"})
 
-# Mnemonics that have several names, by operand size or address size.
+# One-byte opcodes whose immediate of a byte, or of 4 bytes where the operand has 8, is extended.
+SIGN_EXTENDED: Final = frozenset(
+    {0x68, 0x69, 0x6A, 0x6B, 0x81, 0x83, 0xA9, 0xC7, 0xF7, *range(0x05, 0x40, 8)}
+)
+ROUNDS: Final = 1 << ATTRIBUTES.index("er")
+ROUNDINGS: Final = ("{rn-sae}", "{rd-sae}", "{ru-sae}", "{rz-sae}")
+VECTOR_KINDS: Final = frozenset(KINDS.index(kind) for kind in "VP")
+
+# Mnemonics that have several names, by operand size (the row's own where none is given) or address
+# size.
 BY_OPERAND_SIZE: Final = {
     "CBW": {2: "cbw", 4: "cwde", 8: "cdqe"},
     "CWD": {2: "cwd", 4: "cdq", 8: "cqo"},
-    "CMPXCHG8B": {2: "cmpxchg8b", 4: "cmpxchg8b", 8: "cmpxchg16b"},
     "PUSHA": {2: "pusha", 4: "pushad"},
     "POPA": {2: "popa", 4: "popad"},
     "PUSHF": {2: "pushf", 4: "pushfd", 8: "pushfq"},
     "POPF": {2: "popf", 4: "popfd", 8: "popfq"},
     "IRET": {2: "iret", 4: "iretd", 8: "iretq"},
+    "CMPXCHG8B": {8: "cmpxchg16b"},
+    "MOVD": {8: "movq"},
+    "PINSRD": {8: "pinsrq"},
+    "PEXTRD": {8: "pextrq"},
+    "SYSRET": {8: "sysretq"},
+    "SYSEXIT": {8: "sysexitq"},
+    **{
+        name: {2: f"{name.lower()}d", 4: f"{name.lower()}d", 8: f"{name.lower()}q"}
+        for name in ("RDSSP", "INCSSP", "WRSS", "WRUSS")
+    },
+    **{
+        name: {8: f"{name.lower()}64"}
+        for name in ("FXSAVE", "FXRSTOR", "XSAVE", "XSAVEC", "XSAVEOPT", "XSAVES", "XRSTOR")
+    },
+    "XRSTORS": {8: "xrstors64"},
 }
 BY_ADDRESS_SIZE: Final = {"JCXZ": {2: "jcxz", 4: "jecxz", 8: "jrcxz"}}
 RENAMED: Final = {
@@ -84,13 +111,21 @@ def _rm(insn: Instruction) -> int:
     return number | (16 if insn.rex & REX_BITS["B4"] else 0)
 
 
+def _vector_reg(insn: Instruction) -> int:
+    """Bit 4 of REX2 is for general registers only."""
+    return _reg(insn) & (15 if insn.prefixes & PREFIX_BITS["REX2"] else 31)
+
+
 def _vector_rm(insn: Instruction) -> int:
     high = (insn.rex & 2) << 3 if insn.prefixes & PREFIX_BITS["EVEX"] else 0
-    return _rm(insn) | high
+    return _rm(insn) & 15 | high
 
 
 def _size(insn: Instruction, row: Row, place: int) -> int:
+    """Bytes of an operand; a general register without a type is as wide as an address."""
     number = row.types[place]
+    if not number and KINDS[row.kinds[place]] in "GR":
+        return insn.address_size
     length = {32: 1, 64: 2}.get(insn.vector_length, 0)
     return TYPE_SIZES[insn.operand_size][number] or VECTOR_SIZES[length][number]
 
@@ -104,6 +139,14 @@ def _vector(insn: Instruction, row: Row, place: int, number: int) -> str:
     return f"{'zmm' if size == 64 else 'ymm' if size == 32 else 'xmm'}{number}"
 
 
+def _index_width(insn: Instruction) -> str:
+    """An index register is half as long as the vector where an index is half an element."""
+    row = ROWS[insn.row]
+    element = _size(insn, row, row.memory)
+    length = insn.vector_length // 2 if row.index_size < element else insn.vector_length
+    return {32: "ymm", 64: "zmm"}.get(length, "xmm")
+
+
 def _address(insn: Instruction) -> str:
     """What stands between the brackets."""
     vector = bool(KINDS.index("m") in ROWS[insn.row].kinds)
@@ -113,8 +156,8 @@ def _address(insn: Instruction) -> str:
     elif insn.base >= 0:
         parts.append(_general(insn, insn.base, insn.address_size))
     if insn.index >= 0:
-        wide = {16: "xmm", 32: "ymm", 64: "zmm"}.get(insn.vector_length, "xmm")
-        name = f"{wide}{insn.index}" if vector else _general(insn, insn.index, insn.address_size)
+        general = _general(insn, insn.index, insn.address_size)
+        name = f"{_index_width(insn)}{insn.index}" if vector else general
         parts.append(f"{name}*{insn.scale}" if insn.scale > 1 else name)
     text = "+".join(parts)
     if not parts:
@@ -144,11 +187,14 @@ def _rm_operand(insn: Instruction, row: Row, place: int, register: str) -> str:
 
 
 def _immediate(insn: Instruction, row: Row, place: int) -> str:
-    immediates = [at for at, kind in enumerate(row.kinds) if KINDS[kind] in "IJLp"]
-    second = place != immediates[0]
-    value = insn.second_immediate if second else insn.immediate
-    size = _size(insn, row, place) if second else max(insn.operand_size, _size(insn, row, place))
-    return f"{value & (1 << 8 * size) - 1:#x}" if not -10 < value < 10 else str(value)
+    """An immediate of its own size, or of the operand size where it is sign-extended to that."""
+    size = _size(insn, row, place)
+    if insn.opcode_map == 0 and insn.opcode in SIGN_EXTENDED:
+        size = insn.operand_size
+    first = all(KINDS[kind] not in "IJLp" for kind in row.kinds[:place])
+    value = insn.immediate if first else insn.second_immediate
+    extended = size == insn.operand_size and -10 < value < 0
+    return str(value) if extended or 0 <= value < 10 else f"{value & (1 << 8 * size) - 1:#x}"
 
 
 def _branch(insn: Instruction, _row: Row, _place: int) -> str:
@@ -171,7 +217,7 @@ def _far_pointer(insn: Instruction, _row: Row, _place: int) -> str:
 
 
 def _named(prefix: str, number: Callable[[Instruction], int]) -> Callable[..., str]:
-    return lambda insn, row, place: f"{prefix}{number(insn)}"
+    return lambda insn, _row, _place: f"{prefix}{number(insn)}"
 
 
 def _named_rm(prefix: str) -> Callable[..., str]:
@@ -179,7 +225,15 @@ def _named_rm(prefix: str) -> Callable[..., str]:
 
 
 def _general_rm(insn: Instruction, row: Row, place: int) -> str:
-    return _rm_operand(insn, row, place, _general(insn, _rm(insn), _size(insn, row, place)))
+    """Beside a vector register, bytes and words are the low part of a 4-byte register."""
+    size = _size(insn, row, place)
+    narrow = size < 4 and not VECTOR_KINDS.isdisjoint(row.kinds)
+    return _rm_operand(insn, row, place, _general(insn, _rm(insn), 4 if narrow else size))
+
+
+def _general_opcode(insn: Instruction, row: Row, place: int) -> str:
+    high = (insn.rex & 1) << 3 | (16 if insn.rex & REX_BITS["B4"] else 0)
+    return _general(insn, insn.opcode & 7 | high, _size(insn, row, place))
 
 
 OPERAND_TEXT: Final[dict[str, Callable[[Instruction, Row, int], str]]] = {
@@ -190,38 +244,36 @@ OPERAND_TEXT: Final[dict[str, Callable[[Instruction, Row, int], str]]] = {
     "M": lambda insn, row, place: _memory(insn, _size(insn, row, place)),
     "m": lambda insn, row, place: _memory(insn, _size(insn, row, place)),
     "O": lambda insn, row, place: _memory(insn, _size(insn, row, place)),
-    "S": lambda insn, row, place: SEGMENTS[insn.modrm >> 3 & 7],
-    "F": lambda insn, row, place: SEGMENTS[insn.opcode >> 3 & 7],
+    "S": lambda insn, _row, _place: SEGMENTS[insn.modrm >> 3 & 7],
+    "F": lambda insn, _row, _place: SEGMENTS[insn.opcode >> 3 & 7],
     "I": _immediate,
     "J": _branch,
     "p": _far_pointer,
     "X": _string_source,
     "Y": _string_destination,
-    "Z": lambda insn, row, place: _general(
-        insn, insn.opcode & 7 | (insn.rex & 1) << 3, _size(insn, row, place)
-    ),
+    "Z": _general_opcode,
     "A": lambda insn, row, place: _general(insn, 0, _size(insn, row, place)),
-    "D": lambda insn, row, place: "dx",
-    "1": lambda insn, row, place: "1",
-    "c": lambda insn, row, place: "cl",
-    "V": lambda insn, row, place: _vector(insn, row, place, _reg(insn)),
+    "D": lambda _insn, _row, _place: "dx",
+    "1": lambda _insn, _row, _place: "1",
+    "c": lambda _insn, _row, _place: "cl",
+    "V": lambda insn, row, place: _vector(insn, row, place, _vector_reg(insn)),
     "H": lambda insn, row, place: _vector(insn, row, place, insn.vvvv),
     "U": lambda insn, row, place: _vector(insn, row, place, _vector_rm(insn)),
     "W": lambda insn, row, place: _rm_operand(
         insn, row, place, _vector(insn, row, place, _vector_rm(insn))
     ),
     "L": lambda insn, row, place: _vector(insn, row, place, insn.immediate >> 4 & 15),
-    "P": lambda insn, row, place: f"mm{insn.modrm >> 3 & 7}",
+    "P": lambda insn, _row, _place: f"mm{insn.modrm >> 3 & 7}",
     "N": _named_rm("mm"),
     "Q": _named_rm("mm"),
     "K": _named("k", _reg),
     "k": _named_rm("k"),
-    "h": lambda insn, row, place: f"k{insn.vvvv}",
+    "h": lambda insn, _row, _place: f"k{insn.vvvv}",
     "t": _named("tmm", _reg),
     "u": _named_rm("tmm"),
-    "v": lambda insn, row, place: f"tmm{insn.vvvv}",
-    "f": lambda insn, row, place: "st",
-    "g": lambda insn, row, place: f"st({insn.modrm & 7})",
+    "v": lambda insn, _row, _place: f"tmm{insn.vvvv}",
+    "f": lambda _insn, _row, _place: "st",
+    "g": lambda insn, _row, _place: f"st({insn.modrm & 7})",
     "r": _named("bnd", _reg),
     "s": _named_rm("bnd"),
     "C": _named("cr", _reg),
@@ -236,6 +288,10 @@ def _operands(insn: Instruction, row: Row) -> list[str]:
     if insn.mask & 7 and found:
         zeroing = "{z}" if insn.mask & MASK_BITS["Z"] else ""
         found[0] += f"{{k{insn.mask & 7}}}{zeroing}"
+    if insn.mask & MASK_BITS["B"] and insn.modrm >= 0xC0:
+        at = len(found) - any(KINDS[kind] == "I" for kind in row.kinds)
+        mode = ROUNDINGS[insn.mask >> 5] if row.flags & ROUNDS else "{sae}"
+        found.insert(at, mode)
     return found
 
 

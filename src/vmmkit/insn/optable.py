@@ -2,40 +2,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The opcode table: one list of rows that feeds both engines, the docs and the tests.
 
-A row of `opcodes/*.py` is `(encoding, mnemonic, operands, attributes)`.
-
-*Encoding* follows the notation of the SDM's opcode columns (SDM vol. 2A, "Interpreting the
-Instruction Reference Pages"). Legacy: an optional mandatory prefix (`NP`, `66`, `F3`, `F2`), an
-optional escape `0F`, `0F 38` or `0F 3A`, the opcode byte, `+r` when its low three bits name a
-register, `+cc` when the low four are a condition, `/d` when ModRM.reg extends the opcode, `/d:m`
-when ModRM.mod is 3 and rm is m as well. Vectors: `VEX` or `EVEX`, the vector length, the mandatory
-prefix, the map and W joined by dots, then opcode and digit; a length or W that is not written is
-not looked at, `256/512` is either.
-
-*Operands* use the letters of the SDM's opcode map (SDM vol. 2D, appendix "Opcode Map", "Codes for
-Addressing Method" and "Codes for Operand Type") where it has one: `OPERANDS` and `TYPES` below.
-
-*Attributes*: `lock` LOCK is legal on a memory destination; `i64` invalid in 64-bit mode; `o64`
-valid only there; `d64` operand size defaults to 8 in 64-bit mode; `f64` it is always 8 there;
-`mem` / `reg` only ModRM.mod != 3 / == 3; `b0` only without REX.B; `seg` takes a segment override
-without a ModRM operand; `anymod` ModRM.rm is a register whatever mod says; `no66` a 66 prefix is
-refused; `sibmem` a SIB byte is required. The memory operand is written when it stands first, else read; `r`, `w`,
-`rw` and `n` (its address alone matters) say otherwise. EVEX: `k` a mask may be given, `kz` zeroing
-too, `k!` a mask must be given; `bc2`, `bc4`, `bc8` broadcasts elements of so many bytes; `er`, `sae`
-what EVEX.b means with registers. `uniq`: the destination must not be among the sources.
-
-Rows overlap: of those that match, the one with the longest key counts. Only the standard library is
-imported here: `csrc/ffi_build.py` loads this file where vmmkit's dependencies do not exist.
+The rows are data in `opcodes`, whose package explains their notation; here they become numbers and
+the lookup arrays that both engines walk. Rows overlap: of those that match, the one with the
+longest key counts. Only the standard library is imported: `csrc/ffi_build.py` loads this file where
+vmmkit's dependencies do not exist.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Final, NamedTuple
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 from vmmkit.insn.opcodes import evex, integer, sse, system, vex, x87
+from vmmkit.insn.opcodes.features import FEATURE_OF, FEATURES, NO_FEATURE, WITHOUT
 
-__all__ = ["OPS", "ROWS", "TABLES", "Row", "Tables", "digest"]
+__all__ = ["FEATURES", "NO_FEATURE", "OPS", "ROWS", "TABLES", "Row", "Tables", "digest"]
 
 SOURCE: Final = (
     *integer.ROWS,
@@ -98,7 +80,7 @@ IN_VVVV: Final = frozenset("HBhv")
 
 # Bytes of each operand type: a number, or a name that `_type_size` knows; x, h, f and e follow
 # the vector length, D is VMOVDDUP's. The position is the type's number.
-TYPES: Final = {
+TYPES: Final[dict[str, int | str]] = {
     " ": 0, "b": 1, "w": 2, "d": 4, "q": 8, "o": 16, "O": 32, "Q": 64, "K": 48, "t": 10, "F": 512,
     "v": "v", "z": "z", "y": "y", "Y": "Y", "s": "s", "p": "p", "a": "a", "n": "n", "N": "N",
     "x": 0, "h": 0, "f": 0, "e": 0, "D": 0, "?": 0,
@@ -153,7 +135,7 @@ LIMITED: Final = frozenset("SKrtTsuhvC")
 # Bit numbers in a row's flags; `modrm`, `vvvv`, `vsib` and `limited` follow from the operands.
 ATTRIBUTES: Final = (
     *("lock", "d64", "f64", "seg", "modrm", "vvvv", "vsib", "limited", "sibmem"),
-    *("anymod", "no66", "masking", "zeroing", "masked", "sae", "uniq"),
+    *("anymod", "no66", "masking", "zeroing", "masked", "er", "sae", "uniq", "norex2"),
 )
 IMPLIED: Final = {
     "k": ("masking",),
@@ -161,6 +143,12 @@ IMPLIED: Final = {
     "k!": ("masking", "masked"),
     "er": ("sae",),
 }
+# Bytes that attributes say, for the row's `broadcast`, `disp8` and `index_size`.
+ATTRIBUTE_SIZES: Final = (
+    {"bc2": 2, "bc4": 4, "bc8": 8},
+    {"N1": 1, "N2": 2, "N4": 4, "N8": 8},
+    {"vm32": 4, "vm64": 8},
+)
 ACCESS: Final = {"n": 0, "r": 1, "w": 2, "rw": 3}
 LEGACY_MAPS: Final = {"": 0, "0F": 1, "0F38": 2, "0F3A": 3}
 VEX_MAPS: Final = {"0F": 4, "0F38": 5, "0F3A": 6}
@@ -169,33 +157,6 @@ MAP_COUNT: Final = 12
 COMPLETE_MAPS: Final = 2  # what the first two maps leave blank is no instruction, now or later
 PREFIXES: Final = ("NP", "66", "F3", "F2")
 LENGTHS: Final = {"128": 0, "256": 1, "512": 2}
-
-# CPUID features that instructions the engines execute belong to; the position is the bit number in
-# a vCPU's `features`.
-FEATURES: Final[dict[str, tuple[str, ...]]] = {
-    "CX8": ("CMPXCHG8B",),
-    "CX16": (),  # CMPXCHG8B with REX.W
-    "CMOV": ("CMOVCC",),
-    "CLFSH": ("CLFLUSH",),
-    "SSE": ("SFENCE",),
-    "SSE2": ("MOVNTI", "LFENCE", "MFENCE"),
-    "SSE42": ("CRC32",),
-    "MOVBE": ("MOVBE",),
-    "POPCNT": ("POPCNT",),
-    "LAHF64": (),  # LAHF and SAHF, in 64-bit mode
-    "LZCNT": ("LZCNT",),
-    "BMI1": ("ANDN", "BEXTR", "BLSR", "BLSMSK", "BLSI", "TZCNT"),
-    "BMI2": ("BZHI", "MULX", "PDEP", "PEXT", "RORX", "SARX", "SHLX", "SHRX"),
-    "ADX": ("ADCX", "ADOX"),
-    "CLFLUSHOPT": ("CLFLUSHOPT",),
-    "CLWB": ("CLWB",),
-}
-FEATURE_OF: Final = {
-    mnemonic: number for number, names in enumerate(FEATURES.values()) for mnemonic in names
-}
-NO_FEATURE: Final = 255
-# What a processor without the feature makes of an instruction whose F3 it ignores; else #UD.
-WITHOUT: Final = {"TZCNT": "BSF", "LZCNT": "BSR"}
 
 UNKNOWN: Final = 0  # cell values below len(ROWS) are rows; these two are not instructions
 INVALID: Final = 1
@@ -217,6 +178,8 @@ SELECTORS: Final = (
     *(("reg", 8), ("mod3", 2), ("rm", 8), ("length", 4)),
 )
 
+SELECTOR_NAMES: Final = tuple(name for name, _ in SELECTORS)
+
 
 class Row(NamedTuple):
     """One instruction form, as the engines see it, and as it was written."""
@@ -229,6 +192,8 @@ class Row(NamedTuple):
     memory: int  #: place of the memory operand among `kinds`, 4 without one
     immediates: tuple[int, int]  #: types of the immediates that follow, 0 for none
     broadcast: int  #: bytes of an element that EVEX.b broadcasts, 0 when it may not
+    disp8: int  #: bytes that a one-byte displacement counts, 0 for the memory operand's size
+    index_size: int  #: bytes of one index of a vector index register, 0 without one
     feature: int  #: position in `FEATURES`, or `NO_FEATURE`
     map: int
     text: str
@@ -247,16 +212,16 @@ class Tables(NamedTuple):
 class _Form(NamedTuple):
     """A row with its key, while the lookup arrays are being built."""
 
-    key: dict[str, int]
+    key: tuple[int, ...]  #: a value for each of `SELECTORS`, -1 for any
     cell: int
 
 
-class _Encoding(NamedTuple):
-    """What an encoding says."""
+class _Vector(NamedTuple):
+    """What the first word of a VEX or EVEX encoding says."""
 
     map: int
-    opcodes: tuple[int, ...]
-    keys: tuple[dict[str, int], ...]  #: several where several vector lengths are written
+    key: dict[str, int]
+    lengths: tuple[int, ...]
 
 
 OPS: Final = ("INVALID", *dict.fromkeys(row[1] for row in SOURCE if row[1] != "INVALID"))
@@ -288,7 +253,7 @@ def _flags(kinds: str, has_modrm: bool, attributes: list[str]) -> int:
         names.add("vsib")
     if "X" in kinds:
         names.add("seg")
-    if LIMITED & set(kinds) or "no66" in names:
+    if LIMITED & set(kinds) or names & {"no66", "norex2"}:
         names.add("limited")
     return sum(1 << ATTRIBUTES.index(name) for name in names)
 
@@ -301,53 +266,53 @@ def _access(memory: int, attributes: list[str]) -> int:
     return ACCESS["r" if memory else "w"]
 
 
-def _row(mnemonic: str, operand_text: str, encoding: str, attributes: list[str]) -> Row:
-    words = operand_text.split()
+@cache
+def _parts(operand_text: str, attribute_text: str, digit: bool) -> tuple[Any, ...]:
+    """Fields of a row that operands and attributes say, from `kinds` to `index_size`."""
+    words, attributes = operand_text.split(), attribute_text.split()
     kinds = "".join(word[0] for word in words)
     types = "".join(word[1] if len(word) > 1 else " " for word in words)
     memory = next((place for place, kind in enumerate(kinds) if kind in MEMORY_KINDS), 4)
-    broadcast = [int(name[2:]) for name in attributes if name.startswith("bc")]
-    kind_numbers = (*(KINDS.index(kind) for kind in kinds), 0, 0, 0, 0)
-    type_numbers = (*(TYPE_NAMES.index(name) for name in types), 0, 0, 0, 0)
-    first, second, third, fourth, *_ = kind_numbers
-    has_modrm = "/" in encoding or bool(IN_MODRM & set(kinds)) or "reg" in attributes
-    return Row(
-        op=OP_NUMBER[mnemonic],
-        kinds=(first, second, third, fourth),
-        types=(type_numbers[0], type_numbers[1], type_numbers[2], type_numbers[3]),
-        flags=_flags(kinds, has_modrm, attributes),
-        access=_access(memory, attributes),
-        memory=memory,
-        immediates=_immediate_types(kinds, types),
-        broadcast=broadcast[0] if broadcast else 0,
-        feature=FEATURE_OF.get(mnemonic, NO_FEATURE),
-        map=0,
-        text=f"{encoding} {mnemonic} {operand_text}".strip(),
-        encoding=encoding,
-        operands=operand_text,
+    has_modrm = digit or bool(IN_MODRM & set(kinds)) or "reg" in attributes
+    return (
+        tuple(KINDS.index(kind) for kind in f"{kinds:4}"),
+        tuple(TYPE_NAMES.index(name) for name in f"{types:4}"),
+        _flags(kinds, has_modrm, attributes),
+        _access(memory, attributes),
+        memory,
+        _immediate_types(kinds, types),
+        *(max((sizes.get(name, 0) for name in attributes), default=0) for sizes in ATTRIBUTE_SIZES),
     )
 
 
-def _span(word: str) -> tuple[int, ...]:
+def _row(encoding: str, mnemonic: str, operands: str, attributes: str, number: int) -> Row:
+    text = f"{encoding} {mnemonic} {operands}".rstrip()
+    parts = _parts(operands, attributes, "/" in encoding)
+    feature = FEATURE_OF.get(mnemonic, NO_FEATURE)
+    return Row._make((OP_NUMBER[mnemonic], *parts, feature, number, text, encoding, operands))
+
+
+def _span(word: str) -> range:
     """Every opcode that the opcode word of an encoding covers."""
     opcode, _, span = word.partition("+")
-    return tuple(int(opcode, 16) + low for low in range({"": 1, "r": 8, "cc": 16}[span]))
+    first = int(opcode, 16)
+    return range(first, first + {"": 1, "r": 8, "cc": 16}[span])
 
 
-def _digit_key(words: list[str]) -> dict[str, int]:
-    """Key of `/d` or `/d:m`, which is taken off `words`."""
-    if not words[-1].startswith("/"):
-        return {}
-    digit, _, rm = words.pop()[1:].partition(":")
-    return {"reg": int(digit)} | ({"mod3": 1, "rm": int(rm)} if rm else {})
+def _digit_key(digit: str) -> dict[str, int]:
+    """Key of `/d` or `/d:m`, of which the slash is gone."""
+    reg, _, rm = digit.partition(":")
+    return {"reg": int(reg)} | ({"mod3": 1, "rm": int(rm)} if rm else {})
 
 
-def _vector_encoding(words: list[str], key: dict[str, int]) -> _Encoding:
-    """VEX and EVEX: everything in the first word, then the opcode."""
-    kind, *fields = words[0].split(".")
+@cache
+def _vector_word(word: str) -> _Vector:
+    """VEX and EVEX: everything in the first word."""
+    kind, *fields = word.split(".")
     maps = VEX_MAPS if kind == "VEX" else EVEX_MAPS
-    lengths: list[int] = []
+    key: dict[str, int] = {}
     number = 0
+    lengths: tuple[int, ...] = (-1,)
     for field in fields:
         if field in PREFIXES:
             key["prefix"] = PREFIXES.index(field)
@@ -356,85 +321,98 @@ def _vector_encoding(words: list[str], key: dict[str, int]) -> _Encoding:
         elif field in {"W0", "W1"}:
             key["w"] = int(field[1])
         else:
-            lengths = [LENGTHS[name] for name in field.split("/")]
-    keys = tuple(key | {"length": length} for length in lengths) or (key,)
-    return _Encoding(number, _span(words[1]), keys)
+            lengths = tuple(LENGTHS[name] for name in field.split("/"))
+    return _Vector(number, key, lengths)
 
 
-def _legacy_encoding(words: list[str], key: dict[str, int]) -> _Encoding:
-    if words[0] in PREFIXES and len(words) > 1:
-        key["prefix"] = PREFIXES.index(words[0])
-        words = words[1:]
-    return _Encoding(LEGACY_MAPS["".join(words[:-1])], _span(words[-1]), (key,))
-
-
-def _encoding(text: str, operands: str, attributes: list[str]) -> _Encoding:
-    words = text.split()
-    kinds = {word[0] for word in operands.split()}
-    key = _digit_key(words)
-    key |= {selector: value for name, selector, value in LIMITS if name in attributes}
+@cache
+def _limit_key(operands: str, attributes: str) -> dict[str, int]:
+    """The part of a key that operands and attributes say."""
+    names, kinds = attributes.split(), {word[0] for word in operands.split()}
+    key = {selector: value for name, selector, value in LIMITS if name in names}
     if kinds & ONLY_MEMORY:
         key["mod3"] = 0
-    if kinds & ONLY_REGISTER and "anymod" not in attributes:
+    if kinds & ONLY_REGISTER and "anymod" not in names:
         key["mod3"] = 1
-    vector = words[0].startswith(("VEX.", "EVEX."))
-    return (_vector_encoding if vector else _legacy_encoding)(words, key)
+    return key
+
+
+def _encoding(text: str, limits: dict[str, int]) -> tuple[int, range, list[tuple[int, ...]]]:
+    """Opcode map, opcodes, and the keys: several where several vector lengths are written."""
+    opcode_text, _, digit = text.partition(" /")
+    *words, opcode = opcode_text.split()
+    key = dict.fromkeys(SELECTOR_NAMES, -1) | limits
+    if digit:
+        key |= _digit_key(digit)
+    lengths: tuple[int, ...] = (-1,)
+    if words and "." in words[0]:
+        number, vector_key, lengths = _vector_word(words[0])
+        key |= vector_key
+    else:
+        if words and words[0] in PREFIXES:
+            key["prefix"] = PREFIXES.index(words.pop(0))
+        number = LEGACY_MAPS["".join(words)]
+    keys = [tuple((key | {"length": length}).values()) for length in lengths]
+    return number, _span(opcode), keys
+
+
+def _openness(form: _Form) -> int:
+    """How much a key leaves open; the first written is taken among equals."""
+    return form.key.count(-1)
 
 
 class _Lookup:
     """The lookup arrays while they are being built; equal selections are shared."""
 
-    def __init__(self, cells: list[int]) -> None:
-        self.cells = cells
+    def __init__(self) -> None:
+        blanks = [INVALID] * COMPLETE_MAPS + [UNKNOWN] * (MAP_COUNT - COMPLETE_MAPS)
+        self.cells = [blank for blank in blanks for _ in range(256)]
         self.splits: list[tuple[int, int]] = []
         self._known: dict[tuple[int, ...], int] = {}
 
     def select(self, forms: list[_Form], depth: int, blank: int) -> int:
-        """Return the cell value for `forms`, with a split for every selector they differ by."""
-        while depth < len(SELECTORS) and not any(SELECTORS[depth][0] in form.key for form in forms):
+        """Return the cell for `forms`, with a split for every selector they differ by."""
+        if not forms:
+            return blank
+        first = forms[0]
+        used = tuple(map(max, *(form.key for form in forms))) if len(forms) > 1 else first.key
+        while depth < len(SELECTORS) and used[depth] < 0:
             depth += 1
         if depth == len(SELECTORS):
-            return max(forms, key=lambda form: len(form.key)).cell if forms else blank
-        name, width = SELECTORS[depth]
-        children = tuple(
-            self.select([f for f in forms if f.key.get(name, value) == value], depth + 1, blank)
-            for value in range(width)
-        )
-        if len(set(children)) == 1:
-            return children[0]
-        return SPLIT | self._split(depth, children)
+            return min(forms, key=_openness).cell if len(forms) > 1 else first.cell
+        children = [
+            self.select(
+                [form for form in forms if form.key[depth] < 0 or form.key[depth] == value],
+                depth + 1,
+                blank,
+            )
+            for value in range(SELECTORS[depth][1])
+        ]
+        return children[0] if len(set(children)) == 1 else SPLIT | self._split(depth, children)
 
-    def _split(self, depth: int, children: tuple[int, ...]) -> int:
-        known = self._known.get((depth, *children))
-        if known is None:
-            known = self._known[depth, *children] = len(self.splits)
+    def _split(self, depth: int, children: list[int]) -> int:
+        key = (depth, *children)
+        if key not in self._known:
+            self._known[key] = len(self.splits)
             self.splits.append((depth, len(self.cells)))
             self.cells.extend(children)
-        return known
-
-
-def _roots(rows: list[Row]) -> dict[int, list[_Form]]:
-    """The forms of every root cell (map * 256 + opcode); `rows` grows by a row for each."""
-    roots: dict[int, list[_Form]] = {}
-    for encoding_text, mnemonic, operands, attribute_text in SOURCE:
-        attributes = attribute_text.split()
-        encoding = _encoding(encoding_text, operands, attributes)
-        row = _row(mnemonic, operands, encoding_text, attributes)
-        for key in encoding.keys:
-            for opcode in encoding.opcodes:
-                form = _Form(key, len(rows))
-                roots.setdefault(encoding.map * 256 + opcode, []).append(form)
-        rows.append(row._replace(map=encoding.map))
-    return roots
+        return self._known[key]
 
 
 def _build() -> Tables:
-    rows = [_row("INVALID", "", "unknown", []), _row("INVALID", "", "invalid", [])]
-    cells = [INVALID] * (256 * COMPLETE_MAPS) + [UNKNOWN] * (256 * (MAP_COUNT - COMPLETE_MAPS))
-    lookup = _Lookup(cells)
-    for root, forms in _roots(rows).items():
-        cells[root] = lookup.select(forms, 0, cells[root])
-    return Tables(tuple(rows), tuple(cells), tuple(lookup.splits))
+    rows = [_row(name, "INVALID", "", "", 0) for name in ("unknown", "invalid")]
+    roots: dict[int, list[_Form]] = {}
+    for encoding, mnemonic, operands, attributes in SOURCE:
+        number, opcodes, keys = _encoding(encoding, _limit_key(operands, attributes))
+        for key in keys:
+            form = _Form(key, len(rows))
+            for opcode in opcodes:
+                roots.setdefault(number * 256 + opcode, []).append(form)
+        rows.append(_row(encoding, mnemonic, operands, attributes, number))
+    lookup = _Lookup()
+    for root, forms in roots.items():
+        lookup.cells[root] = lookup.select(forms, 0, lookup.cells[root])
+    return Tables(tuple(rows), tuple(lookup.cells), tuple(lookup.splits))
 
 
 TABLES: Final = _build()

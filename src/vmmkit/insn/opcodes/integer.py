@@ -268,8 +268,10 @@ ROWS: Final = (
     *((encoding.replace("128", "256"), "INVALID", "", "") for encoding, *_ in BMI),
     ("VEX.128.66.0F38 E0+cc", "CMPCCXADD", "My Gy By", "rw o64"),
     # Hints and fences; the processor accepts any rm in the register forms.
-    *((f"0F 0D /{digit}", "PREFETCH", "Mb", "n") for digit in (0, 2, 3, 4, 5, 6, 7)),
+    *((f"0F 0D /{digit}", "PREFETCH", "Mb", "n") for digit in (0, 4, 5, 6, 7)),
     ("0F 0D /1", "PREFETCHW", "Mb", "n"),
+    ("0F 0D /2", "PREFETCHWT1", "Mb", "n"),
+    ("0F 0D /3", "PREFETCHW", "Mb", "n"),  # as AMD has it
     ("0F 18 /0", "PREFETCHNTA", "Mb", "n"),
     ("0F 18 /1", "PREFETCHT0", "Mb", "n"),
     ("0F 18 /2", "PREFETCHT1", "Mb", "n"),

@@ -3,7 +3,8 @@
 """Opcode rows of MMX, SSE to SSE4.2, SSE4a, AES, PCLMULQDQ, SHA and GFNI without VEX or EVEX.
 
 Here too are the reserved-NOP ranges 0F 0D and 0F 18 to 0F 1F (SDM vol. 2D, "Opcode Map"), less
-the hints and the CET and MPX instructions that have been given a place in them.
+the hints and the CET instructions that have been given a place in them; those of MPX are no-ops,
+as on every processor without it.
 
 MOVD, PINSRD and PEXTRD move 8 bytes with REX.W, where the SDM calls them MOVQ, PINSRQ and PEXTRQ.
 """
@@ -325,8 +326,8 @@ ROWS: Final = (
     ("66 0F E7", "MOVNTDQ", "Mo Vo", ""),
     ("F2 0F F0", "LDDQU", "Vo Mo", ""),
     # The store goes to DS:rDI, which no operand names.
-    ("NP 0F F7", "MASKMOVQ", "Pq Nq", ""),
-    ("66 0F F7", "MASKMOVDQU", "Vo Uo", ""),
+    ("NP 0F F7", "MASKMOVQ", "Pq Nq", "seg"),
+    ("66 0F F7", "MASKMOVDQU", "Vo Uo", "seg"),
     ("66 0F 38 2A", "MOVNTDQA", "Vo Mo", ""),
     ("66 0F 3A 0A", "ROUNDSS", "Vo Wd Ib", ""),
     ("66 0F 3A 0B", "ROUNDSD", "Vo Wq Ib", ""),

@@ -3,7 +3,7 @@
 """Opcode rows of the system instructions without VEX or EVEX.
 
 Privileged instructions and what stands beside them: descriptor tables, control and debug
-registers, MSRs, system calls, far transfers, interrupts, state saving (XSAVE family), CET, MPX,
+registers, MSRs, system calls, far transfers, interrupts, state saving (XSAVE family), CET,
 TSX, SGX, VMX, SMX, SVM, TDX, key locker, user interrupts, enqueue and direct stores, waits.
 
 Where REX.W changes only the width of what is transferred, the SDM's second name (`FXSAVE64`,
@@ -28,7 +28,7 @@ GROUP7: Final = (
     ("F3", 0, 6, "WRMSRLIST", "o64"),
     ("F2", 0, 6, "RDMSRLIST", "o64"),
     ("NP", 0, 7, "PBNDKB", "o64"),
-    ("NP", 1, 0, "MONITOR", ""),
+    ("NP", 1, 0, "MONITOR", "seg"),
     ("NP", 1, 1, "MWAIT", ""),
     ("NP", 1, 2, "CLAC", ""),
     ("F3", 1, 2, "ERETU", "o64"),
@@ -68,10 +68,10 @@ GROUP7: Final = (
     ("F3", 5, 7, "STUI", "o64"),
     ("", 7, 0, "SWAPGS", "o64"),
     ("", 7, 1, "RDTSCP", ""),
-    ("NP", 7, 2, "MONITORX", ""),
+    ("NP", 7, 2, "MONITORX", "seg"),
     ("F3", 7, 2, "MCOMMIT", ""),
     ("NP", 7, 3, "MWAITX", ""),
-    ("", 7, 4, "CLZERO", ""),
+    ("", 7, 4, "CLZERO", "seg"),
     ("NP", 7, 5, "RDPRU", ""),
     ("F3", 7, 5, "RMPQUERY", "o64"),
     ("NP", 7, 6, "INVLPGB", ""),
@@ -112,12 +112,12 @@ PLAIN: Final = (
 STATE: Final = (
     ("AE /0", "FXSAVE", "MF", ""),
     ("AE /1", "FXRSTOR", "MF", "r"),
-    ("AE /4", "XSAVE", "M", "rw"),
-    ("AE /5", "XRSTOR", "M", "r"),
-    ("AE /6", "XSAVEOPT", "M", "rw"),
-    ("C7 /3", "XRSTORS", "M", "r"),
-    ("C7 /4", "XSAVEC", "M", ""),
-    ("C7 /5", "XSAVES", "M", ""),
+    ("AE /4", "XSAVE", "M", "rw norex2"),
+    ("AE /5", "XRSTOR", "M", "r norex2"),
+    ("AE /6", "XSAVEOPT", "M", "rw norex2"),
+    ("C7 /3", "XRSTORS", "M", "r norex2"),
+    ("C7 /4", "XSAVEC", "M", "norex2"),
+    ("C7 /5", "XSAVES", "M", "norex2"),
 )
 
 ROWS: Final = (
@@ -144,10 +144,10 @@ ROWS: Final = (
     ("0F 00 /4", "VERR", "Ew", "r"),
     ("0F 00 /5", "VERW", "Ew", "r"),
     ("F2 0F 00 /6", "LKGS", "Ew", "r o64"),
-    ("0F 01 /0", "SGDT", "Ms", ""),
-    ("0F 01 /1", "SIDT", "Ms", ""),
-    ("0F 01 /2", "LGDT", "Ms", "r"),
-    ("0F 01 /3", "LIDT", "Ms", "r"),
+    ("0F 01 /0", "SGDT", "Ms", "f64"),
+    ("0F 01 /1", "SIDT", "Ms", "f64"),
+    ("0F 01 /2", "LGDT", "Ms", "r f64"),
+    ("0F 01 /3", "LIDT", "Ms", "r f64"),
     ("0F 01 /4", "SMSW", "Ew", ""),
     ("F3 0F 01 /5", "RSTORSSP", "Mq", "rw"),
     ("0F 01 /6", "LMSW", "Ew", "r"),
@@ -159,18 +159,6 @@ ROWS: Final = (
     ("0F 21", "MOVFROMDR", "Ry Ty", "f64 anymod"),
     ("0F 22", "MOVTOCR", "Cy Ry", "f64 anymod"),
     ("0F 23", "MOVTODR", "Ty Ry", "f64 anymod"),
-    # MPX. Bounds are two addresses: 4 bytes each outside 64-bit mode, 8 in it; 66 is mandatory.
-    # Only BNDMOV reads or writes at the address itself: the others use it as a number.
-    ("NP 0F 1A", "BNDLDX", "r M", "n"),
-    ("66 0F 1A", "BNDMOV", "r sq", "i64"),
-    ("66 0F 1A", "BNDMOV", "r so", "o64"),
-    ("F3 0F 1A", "BNDCL", "r Ey", "n f64"),
-    ("F2 0F 1A", "BNDCU", "r Ey", "n f64"),
-    ("NP 0F 1B", "BNDSTX", "M r", "n"),
-    ("66 0F 1B", "BNDMOV", "sq r", "i64"),
-    ("66 0F 1B", "BNDMOV", "so r", "o64"),
-    ("F3 0F 1B", "BNDMK", "r My", "n f64"),
-    ("F2 0F 1B", "BNDCN", "r Ey", "n f64"),
     # CET.
     ("F3 0F 1E /1", "RDSSP", "Ry", ""),
     ("F3 0F 1E /7:2", "ENDBR64", "", ""),
@@ -186,7 +174,7 @@ ROWS: Final = (
     ("F3 0F AE /3", "WRGSBASE", "Ry", "o64"),
     ("F3 0F AE /4", "PTWRITE", "Ey", "r no66"),
     ("66 0F AE /6", "TPAUSE", "Ry", ""),
-    ("F3 0F AE /6", "UMONITOR", "R", ""),  # an address: as wide as the address size
+    ("F3 0F AE /6", "UMONITOR", "R", "seg"),  # an address: as wide as the address size
     ("F2 0F AE /6", "UMWAIT", "Ry", ""),
     # Random numbers, processor number, user interrupts.
     ("NP 0F C7 /6", "RDRAND", "Rv", ""),

@@ -79,7 +79,7 @@ MOVES: Final[Rows] = (
     *_family("F2.0F", "Vx Mx", "F0 VLDDQU"),
     *_family("66.0F", "Gd Ux", "D7 VPMOVMSKB"),
     # The destination, at DS:rDI, is no operand of ModRM.
-    *_family("128.66.0F", "Vo Uo", "F7 VMASKMOVDQU"),
+    *_family("128.66.0F", "Vo Uo", "F7 VMASKMOVDQU", attributes="seg"),
     *_family("66.0F38.W0", "Vx Hx Mx", "2C VMASKMOVPS", "2D VMASKMOVPD", "8C VPMASKMOVD"),
     *_family("66.0F38.W0", "Mx Hx Vx", "2E VMASKMOVPS", "2F VMASKMOVPD", "8E VPMASKMOVD"),
     *_family("66.0F38.W1", "Vx Hx Mx", "8C VPMASKMOVQ"),
