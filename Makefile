@@ -79,7 +79,7 @@ wheel: $(BUILT) $(VENV)/.group-build ## Build the sdist, and the wheel from the 
 # is taken over; it goes into its own environment, so the sanitized library stays there. The
 # sanitizers write to the standard error that pytest would otherwise capture and lose.
 ASAN_VENV := .venv-asan
-ASAN_TESTS ?= $(wildcard tests/insn tests/backends tests/test_insn*.py tests/test_soft*.py)
+ASAN_TESTS ?= $(wildcard tests/insn tests/fuzz tests/backends tests/test_insn*.py tests/test_soft*.py)
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
 asan: ## Run the instruction engine's tests under ASan and UBSan

@@ -3,7 +3,8 @@
 """Write the fuzzer's sources and seeds: `seeds.py FOLDER`.
 
 `engine.c` is the translation unit of the extension; `record.h` what the fuzzer knows of it;
-`seeds.txt` holds every row of the opcode table that the engines execute, in every mode it has.
+`seeds.txt` holds every row of the opcode table that the engines execute, in every mode it has, and
+whatever has been found before.
 """
 
 import random
@@ -135,6 +136,7 @@ def main(folder):
         for mode, width in MODES.items()
         for code in known[width]
     ]
+    seeds += [path.read_text() for path in sorted((ROOT / "tests/fuzz/findings").glob("*.txt"))]
     (folder / "seeds.txt").write_text("".join(seeds))
     print(f"{len(seeds)} seeds in {folder}")
 
