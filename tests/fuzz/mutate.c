@@ -146,6 +146,8 @@ static void forge_flight(input *in, const corpus *from, uint64_t *state)
         words[first + below(state, CPU_WORDS - first)] = number(state, 0);
     in->cpu.log_count = below(state, 2) ? below(state, 66) : number(state, 0);
     if (below(state, 2))
+        in->cpu.page_ordinal[below(state, 4)] = number(state, 0);
+    if (below(state, 2))
         in->cpu.block_ram = address_in(in, state);
     in->cpu.page_count = below(state, 2) ? below(state, 18) : number(state, 0);
     if (below(state, 2))

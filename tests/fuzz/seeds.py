@@ -41,6 +41,8 @@ from vmmkit.insn._record import CPU_FIELDS  # noqa: E402
 MODES = {"real": 16, "pm16": 16, "pm32": 32, "pg32": 32, "pae": 32, "compat": 32, "long": 64}
 PREFIXES = (b"", b"\x66", b"\xf3", b"\xf2", b"\xf0")
 TAIL = bytes.fromhex("2401200000100000")
+# As many pages and device accesses as one instruction can ask for: 31 levels, and misaligned.
+DEEP = bytes.fromhex("c80000 1f"), bytes.fromhex("66c80000 1f")
 TOP = (1 << 52) - 0x1000
 PLACES = (DATA, DATA + 0xFFC, DATA + 0xFFF, MMIO, MMIO + 0xFFE, ROM, 0x7FFC, 8, 1, 0xFF)
 PIECES = (Piece(0, 8), Piece(PML4, 8), Piece(PD32, 3), Piece(ROM, 1, writable=0), Piece(TOP, 1))
@@ -72,7 +74,7 @@ def encodings(mode):
         if insn.executable:
             key = insn.row, insn.base < 0, insn.repeats, insn.prefixes & Prefixes.LOCK
             found.setdefault(key, code[:15])
-    return list(found.values())
+    return [*found.values(), *DEEP]
 
 
 def tables():
