@@ -68,7 +68,7 @@ static int locate_16(context *c, span *halves)
     uint64_t linear;
     span whole;
     uint8_t *host;
-    TRY(linear_address(c, c->insn.segment, effective_address(c, NULL), 16, 1, &linear));
+    TRY(linear_address(c, c->insn.segment, effective_address(c, NULL), 1, 1, &linear));
     if (linear & 15)
         return fault(c, GP, 0, 0);
     TRY(locate_linear(c, linear, 16, INTENT_WRITE, &whole));

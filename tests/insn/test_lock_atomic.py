@@ -90,6 +90,9 @@ LOGIC = [
     ("f02113 e2fb f4", (0xF100, 0x010F), 0xFFFF, 0x0100),
     ("f0f713 e2fb f4", (0, 0), 0xFFFF, 0xFFFF),  # NOT, an even number of times in all
     ("f0f71b e2fb f4", (0, 0), 0xFFFF, 0xFFFF),  # NEG
+    ("f00fbb13 e2fa f4", (3, 12), 0, 0x1008),  # BTC
+    ("f00fab13 e2fa f4", (3, 12), 0, 0x1008),  # BTS
+    ("f00fb313 e2fa f4", (3, 12), 0xFFFF, 0xEFF7),  # BTR
 ]
 
 

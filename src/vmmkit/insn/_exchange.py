@@ -24,7 +24,8 @@ from vmmkit.insn._execute import (
 )
 from vmmkit.insn._flags import ZF, add, mask_of, subtract
 from vmmkit.insn._memory import Context, Fragment, Span
-from vmmkit.insn._paging import INTENT_WRITE, locate_linear
+from vmmkit.insn._page_modes import INTENT_WRITE
+from vmmkit.insn._paging import locate_linear
 from vmmkit.insn._record import WORD
 from vmmkit.insn._segments import GP, UD, linear_address, locate
 from vmmkit.insn.optable import FEATURES
@@ -67,7 +68,8 @@ def _cmpxchg(context: Context) -> None:
 def _locate_16(context: Context) -> Span:
     """The operand of CMPXCHG16B, aligned, as two halves: no device takes 16 bytes at once."""
     offset = effective_address(context)
-    linear = linear_address(context, context.segment, offset, 16, write=True)
+    # Aligned bytes are canonical together; misaligned ones are #GP, never #AC.
+    linear = linear_address(context, context.segment, offset, 1, write=True)
     if linear & 15:
         raise context.fault(GP)
     ((gpa, _, piece),) = locate_linear(context, linear, 16, INTENT_WRITE)
