@@ -12,7 +12,8 @@
  *   shifts.c     _shifts.py      multiply.c _multiply.py  bits.c     _bits.py
  *   arithmetic.c _arithmetic.py  bit_instructions.c  _bit_instructions.py
  *   flag_moves.c _flag_moves.py  decimal.c  _decimal.py   exchange.c _exchange.py
- *   transfer.c   _transfer.py    hints.c    _hints.py     run.c      _pure.py
+ *   transfer.c   _transfer.py    hints.c    _hints.py
+ *   dispatch.c   _pure.py        run.c      _pure.py
  *
  * Rules: everything works on buffers of the caller; no state between calls, no callback, no
  * inline assembly; unsigned arithmetic. Where Python raises Stop, a function here returns the

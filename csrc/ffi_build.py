@@ -45,6 +45,7 @@ SOURCES = (
     "exchange.c",
     "transfer.c",
     "hints.c",
+    "dispatch.c",
     "run.c",
 )
 

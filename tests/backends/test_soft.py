@@ -324,3 +324,17 @@ def test_kick_ends_a_run(boot):
     vcpu = boot("ebfe")
     vcpu.kick()
     assert vcpu.run() == BudgetSpent(CODE)
+
+
+@pytest.mark.native
+@pytest.mark.parametrize(("budget", "kind"), [(7_000_000, Halt), (5_000_000, BudgetSpent)])
+def test_run_through_spends_all_of_a_long_budget(budget, kind):
+    """After a device access, what was left was once that of a slice of some million."""
+    ram, mmio, pio = bytearray(0x1000), RegionMap(name="mmio"), RegionMap(address_bits=16)
+    ram[:11] = bytes.fromhex("bbc0c62d00 e680 4b 75fd f4")  # count down from 3 000 000
+    pio.add(0x80, 1, write=lambda *_access: None, name="diagnostic")
+    vcpu = SoftVcpu([(0, ram)], engine="native")
+    vcpu.state.enter_protected_mode(0)
+    outcome = vcpu.run_through(mmio.port(vcpu), pio.port(vcpu), budget)
+    assert isinstance(outcome, kind)
+    assert vcpu.state.retired == min(budget, 2 + 2 * 3_000_000 + 1)

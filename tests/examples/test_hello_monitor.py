@@ -33,7 +33,7 @@ def test_the_monitor_stays_small():
     assert len((EXAMPLES / "hello_monitor.py").read_text().splitlines()) <= 80
 
 
-@pytest.mark.parametrize("guest", ["hello16", "hello64"])
+@pytest.mark.parametrize("guest", ["hello16", "hello64", "driver64"])
 def test_shipped_guest_is_what_its_source_assembles_to(guest, require_tool, tmp_path):
     """The C guest is left out: its bytes depend on the compiler's version."""
     for tool in ("as", "ld", "objcopy", "make"):

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Write the vector files anew, from the pure engine: `python tests/insn/record_vectors.py`.
 
-The inputs are made from the opcode table: for every row one register form and one memory form (in
-rotation, so that every addressing form turns up) in every mode, with prefixes in rotation. Run it
-after adding a row, and read the difference that it makes: only the new rows' lines may change.
+The inputs are made from the opcode table: for every executable row one register form and one memory
+form (in rotation, so that every addressing form turns up) in every mode, with prefixes in rotation;
+for every other row one line that decodes it. Run it after adding a row, and read the difference that
+it makes: only the new rows' lines may change.
 """
 
 import sys
@@ -14,10 +15,12 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent / "src")]
 
+from insn.row_encodings import FLAG, forms, head  # noqa: E402
 from insn.vectors import DECODE, EXECUTE, FOLDER, decode_line, execute_line  # noqa: E402
 from vmmkit.errors import DecodeError, DecodeReason  # noqa: E402
 from vmmkit.insn import decode  # noqa: E402
-from vmmkit.insn.optable import ATTRIBUTES, PREFIXES, ROWS  # noqa: E402
+from vmmkit.insn._pure import EXECUTE as HANDLERS  # noqa: E402
+from vmmkit.insn.optable import PREFIXES, ROWS  # noqa: E402
 
 MODES = {16: "real", 32: "pm32", 64: "long"}
 PREFIX_ROTATION = {
@@ -32,6 +35,7 @@ MEMORY_FORMS = {
     64: ((0, 3, ""), (1, 5, ""), (0, 4, "b3"), (2, 6, ""), (0, 5, ""), (1, 4, "24")),
 }
 TAIL = "1020000000000000"
+BEFORE_VECTORS = {"", "67", "64", "65", "26"}
 SETTINGS = {
     "A": "rax=8000000180000081 rcx=2 rdx=60 rbx=2010 rbp=2020 rsi=20 rdi=2040 r9=55 rflags=8d7",
     "B": "rax=7f rcx=1 rdx=3f8 rbx=2011 rbp=2fff rsi=ffe0 rdi=2044 r8=77 rflags=2",
@@ -44,46 +48,42 @@ HEADER = """\
 # Written by tests/insn/record_vectors.py; the format is in tests/insn/vectors.py.
 """
 
-MODRM = 1 << ATTRIBUTES.index("modrm")
+STEPS = {"": 0, "r": 3, "cc": 4}
 _turn = count()
 
 
-def parts(row):
-    """Mandatory prefix, opcode bytes and ModRM.reg of a row, from its text."""
-    prefix, opcode, reg = "", "", None
-    words = row.text.split()
-    if words[0] in PREFIXES and words[1] == "90":
-        prefix = "" if words[0] == "NP" else words[0]
-        words = words[1:]
-    for word in words:
-        if word.startswith("/"):
-            reg = int(word[1:])
-        elif len(word.partition("+")[0]) == 2 and not opcode.count(" "):
-            number, _, span = word.partition("+")
-            step = {"": 0, "r": 3, "cc": 4}[span]
-            try:
-                opcode += f"{int(number, 16) + step:02x}"
-            except ValueError:
-                break
-        else:
-            break
-    return prefix, opcode, reg
+def opcode_parts(row):
+    """Mandatory prefix, VEX prefix and opcode, ModRM.reg and ModRM.rm of a row."""
+    word = next(word for word in reversed(row.encoding.split()) if not word.startswith("/"))
+    raw, digit, rm = head(row, STEPS[word.partition("+")[2]])
+    mandatory = len(raw) > 1 and row.encoding.split()[0] in PREFIXES[1:]
+    fixed = "/" in row.encoding
+    return raw[:mandatory].hex(), raw[mandatory:].hex(), digit if fixed else None, rm
+
+
+def modrm_forms(row, mode, digit, rm):
+    """A memory form and a register form, each in rotation."""
+    if not row.flags & FLAG["modrm"]:
+        return [""]
+    turn = next(_turn)
+    number = digit if digit is not None else (2, 0, 3, 5)[turn % 4]
+    if rm is not None:
+        return [f"{0xC0 | number << 3 | rm:02x}"]
+    mod, low, sib = MEMORY_FORMS[mode][turn % 6]
+    return [f"{mod << 6 | number << 3 | low:02x}{sib}", f"{0xC3 | number << 3:02x}"]
 
 
 def encodings(row, mode):
     """A few encodings of a row in a mode."""
-    prefix, opcode, reg = parts(row)
-    if not row.flags & MODRM:
-        forms = [""]
-    else:
-        turn = next(_turn)
-        number = reg if reg is not None else (2, 0, 3, 5)[turn % 4]
-        mod, rm, sib = MEMORY_FORMS[mode][turn % 6]
-        forms = [f"{mod << 6 | number << 3 | rm:02x}{sib}", f"{0xC3 | number << 3:02x}"]
-    for form in forms:
+    mandatory, opcode, digit, rm = opcode_parts(row)
+    for form in modrm_forms(row, mode, digit, rm):
         rotation = PREFIX_ROTATION[mode]
         before = rotation[next(_turn) % len(rotation)]
-        yield before + prefix + opcode + form + TAIL
+        if "." in row.encoding:
+            before = before if before in BEFORE_VECTORS else ""
+        legacy = before if before[:1] in "62" else ""
+        rex = "" if legacy else before
+        yield legacy + mandatory + rex + opcode + form + TAIL
 
 
 def cut(code, mode):
@@ -100,13 +100,26 @@ def cut(code, mode):
 
 
 def all_encodings():
-    """(mode, bytes) of every vector, without repetition."""
+    """(mode, bytes) of every vector, without repetition; one of what is decoded only."""
     found = {}
-    for row in ROWS[2:]:
+    for number, row in enumerate(ROWS):
+        if HANDLERS[number] is None:
+            continue
         for mode in MODES:
             for code in encodings(row, mode):
                 found[mode, cut(code, mode)] = None
+    decoded_only = [form for form in forms() if HANDLERS[form.row] is None]
+    for form in {form.row: form for form in decoded_only}.values():
+        found[form.mode, cut(form.code.hex(), form.mode)] = None
     return list(found)
+
+
+def is_executed(mode, code):
+    """Whether an engine executes the bytes, or refuses them as the processor does."""
+    try:
+        return decode(bytes.fromhex(code), mode, engine="pure").executable
+    except DecodeError as error:
+        return error.reason is DecodeReason.INVALID
 
 
 def main():
@@ -118,7 +131,7 @@ def main():
     executed += [
         execute_line(MODES[mode], code, "ABC"[number % 3], SETTINGS, "pure")
         for number, (mode, code) in enumerate(encoded)
-        if not decoded[number].endswith(("INVALID", "UNKNOWN"))
+        if is_executed(mode, code)
     ]
     for path, what, content in (
         (DECODE, "Encodings and what they decode to.", decoded),

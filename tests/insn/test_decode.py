@@ -385,6 +385,28 @@ def test_any_instruction_may_be_15_bytes_long_but_not_16(engine, mode, code):
     assert caught.value.reason is TOO_LONG
 
 
+@pytest.mark.parametrize(
+    ("code", "opcode_map", "prefix", "opcode"),
+    [
+        ("90", 0, 0, 0x90),
+        ("f390", 0, 0xF3, 0x90),
+        ("0f66c0", 1, 0, 0x66),
+        ("660f66c0", 1, 0x66, 0x66),
+        ("f20ff000", 1, 0xF2, 0xF0),
+        ("660f3800c0", 2, 0x66, 0x00),
+        ("660f3a0fc000", 3, 0x66, 0x0F),
+        ("c5f966c0", 1, 0x66, 0x66),
+        ("c4e27bf5c0", 2, 0xF2, 0xF5),
+        ("62f1fe08e6c0", 1, 0xF3, 0xE6),
+        ("62f57e0858c0", 5, 0xF3, 0x58),
+        ("62f67d0898c0", 6, 0x66, 0x98),
+    ],
+)
+def test_where_an_opcode_stands(engine, code, opcode_map, prefix, opcode):
+    found = decode(bytes.fromhex(code), 64, engine=engine)
+    assert (found.opcode_map, found.mandatory_prefix, found.opcode) == (opcode_map, prefix, opcode)
+
+
 def test_instructions_are_plain_data(engine):
     found = decode(bytes.fromhex("48014cc810"), 64, engine=engine)
     assert pickle.loads(pickle.dumps(found)) == found

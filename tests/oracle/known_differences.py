@@ -111,7 +111,7 @@ def _bound_register(trial: Trial, processor: Result, _engine: Result | Outcome) 
 
 
 def _beyond_16_bits(trial: Trial, _processor: Result, _engine: Result | Outcome) -> bool:
-    if trial.form.mnemonic not in {"SHLD", "SHRD"}:
+    if trial.insn is None or trial.form.mnemonic not in {"SHLD", "SHRD"}:
         return False
     count, bits = shift_count(trial.case)
     return count > bits

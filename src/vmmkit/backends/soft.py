@@ -40,6 +40,9 @@ DEFAULT_BUDGET: Final = 1_000_000
 ADDRESS: Final = WORD["exit_address"]
 SIZE: Final = WORD["exit_size"]
 VALUE: Final = WORD["exit_value"]
+RETIRED: Final = WORD["retired"]
+LIMIT: Final = WORD["limit"]
+ALL_ONES: Final = (1 << 64) - 1
 PENDING: Final = WORD["log_pending"]
 
 READ: Final = int(ExitKind.READ)
@@ -170,6 +173,7 @@ class SoftVcpu:
                 to try it once more, `complete` a read or `run` on past a write, or `abandon` it.
         """
         words, resume = self._words, self._cpu.resume
+        end = words[RETIRED] + budget & ALL_ONES
         kind = words[PENDING]
         if self._answer is None and (kind in {READ, PORT_IN} or (kind and self._refused)):
             self._cpu.allow(budget)
@@ -192,7 +196,16 @@ class SoftVcpu:
                 pio.write(words[ADDRESS], words[SIZE], words[VALUE])
             else:
                 self._refused = False
-                return self._cpu.outcome(kind)
+                left = end - words[RETIRED] & ALL_ONES
+                if kind or words[RETIRED] != words[LIMIT] or not left:
+                    return self._cpu.outcome(kind)
+                # `run` goes by slices, so it was the slice that ended, not the budget.
+                outcome = self.run(left)
+                kind = words[PENDING]
+                if not kind:
+                    return outcome
+                self._refused = True
+                continue
             kind = resume(answer)
 
     def abandon(self) -> None:

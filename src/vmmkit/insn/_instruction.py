@@ -112,9 +112,9 @@ class Instruction(NamedTuple):
     @property
     def mandatory_prefix(self) -> int:
         """The byte 66, F2 or F3 that is part of the opcode, 0 without one."""
-        first = ROWS[self.row].encoding.replace(".", " ").split()
-        named = [word for word in first[:3] if word in PREFIXES[1:]]
-        return int(named[0], 16) if named and len(first) > 1 else 0
+        first, _, rest = ROWS[self.row].encoding.partition(" ")
+        named = [word for word in first.split(".") if word in PREFIXES[1:] and rest]
+        return int(named[0], 16) if named else 0
 
     @property
     def repeats(self) -> bool:
