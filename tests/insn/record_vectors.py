@@ -4,8 +4,8 @@
 
 The inputs are made from the opcode table: for every executable row one register form and one memory
 form (in rotation, so that every addressing form turns up) in every mode, with prefixes in rotation;
-for every other row one line that decodes it. Run it after adding a row, and read the difference that
-it makes: only the new rows' lines may change.
+for every other row one line that decodes it. Run it after adding a row, and read the difference
+that makes: only the new rows' lines may change.
 """
 
 import sys
