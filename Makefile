@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test oracle lint c-warnings docs bench wheel asan guests clean distclean
+.PHONY: help demo test oracle lint c-warnings docs bench wheel asan fuzz guests clean distclean
 
 PYTHON ?= python3
 # The pure engine gets an environment of its own, so that neither build disturbs the other.
@@ -79,7 +79,7 @@ wheel: $(BUILT) $(VENV)/.group-build ## Build the sdist, and the wheel from the 
 # is taken over; it goes into its own environment, so the sanitized library stays there. The
 # sanitizers write to the standard error that pytest would otherwise capture and lose.
 ASAN_VENV := .venv-asan
-ASAN_TESTS ?= $(wildcard tests/insn tests/backends tests/test_insn*.py tests/test_soft*.py)
+ASAN_TESTS ?= $(wildcard tests/insn tests/fuzz tests/backends tests/test_insn*.py tests/test_soft*.py)
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
 asan: ## Run the instruction engine's tests under ASan and UBSan
@@ -93,6 +93,25 @@ asan: ## Run the instruction engine's tests under ASan and UBSan
 	VMMKIT_NATIVE=1 PYTHONMALLOC=malloc LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
 	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	    $(ASAN_VENV)/bin/python -m pytest --capture=sys $(ASAN_TESTS) $(TEST_ARGS)
+
+# The engine is the extension's own translation unit, sanitized and traced; what drives it is not.
+# Every input that reached something new then runs on both engines, which must agree.
+FUZZ := build/fuzz
+FUZZ_PARTS := input machine mutate fuzz
+T ?= 60
+SEED ?= 1
+
+fuzz: $(BUILT) $(VENV)/.group-test ## Fuzz the C engine for T seconds from SEED, then compare engines
+	$(BIN)/python tests/fuzz/seeds.py $(FUZZ)
+	$(CC) -std=c11 $(SANITIZE) -fsanitize-coverage=trace-pc -Icsrc \
+	    -c $(FUZZ)/engine.c -o $(FUZZ)/engine.o
+	for part in $(FUZZ_PARTS); do \
+	    $(CC) -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -I$(FUZZ) \
+	        -c tests/fuzz/$$part.c -o $(FUZZ)/$$part.o || exit; done
+	$(CC) $(SANITIZE) -o $(FUZZ)/fuzz $(FUZZ_PARTS:%=$(FUZZ)/%.o) $(FUZZ)/engine.o
+	$(FUZZ)/fuzz --seconds $(T) --seed $(SEED) --seeds $(FUZZ)/seeds.txt \
+	    --kept $(FUZZ)/kept.txt --failure $(FUZZ)/failure.txt
+	$(BIN)/python tests/fuzz/replay.py $(FUZZ)/kept.txt
 
 guests: ## Rebuild the demo's guest binaries (shipped; needs gcc and binutils)
 	$(MAKE) -C examples/guests all clean
