@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test oracle lint c-warnings docs bench wheel asan fuzz guests clean distclean
+.PHONY: help demo test slow oracle lint c-warnings docs bench wheel asan fuzz guests clean distclean
 
 PYTHON ?= python3
 # The pure engine gets an environment of its own, so that neither build disturbs the other.
@@ -27,12 +27,19 @@ help: ## Say what each target does
 demo: $(BUILT) ## Run guest code against a device model, under every engine that was built
 	$(BIN)/python examples/hello_monitor.py $(DEMO_ARGS)
 
-test: $(BUILT) $(VENV)/.group-test ## Run the whole test suite (narrow it with TEST_ARGS)
-	$(PYTEST) $(TEST_ARGS)
+# Slow tests (exhaustive sweeps, long guests) have a target of their own.
+WORKERS ?= auto
+PARALLEL := --numprocesses $(WORKERS) --dist worksteal
+
+test: $(BUILT) $(VENV)/.group-test ## Run the test suite, a few minutes of it (narrow with TEST_ARGS)
+	$(PYTEST) $(PARALLEL) -m 'not slow' $(TEST_ARGS)
+
+slow: $(BUILT) $(VENV)/.group-test ## Run the tests that take longer: sweeps of every opcode, long guests
+	$(PYTEST) $(PARALLEL) -m slow $(TEST_ARGS)
 
 oracle: $(BUILT) $(VENV)/.group-test ## Run both engines against this processor, N cases per form and mode
-	VMMKIT_ORACLE_CASES=$(or $(N),2000) $(PYTEST) tests/oracle tests/insn/test_against_processor.py \
-	    $(TEST_ARGS)
+	VMMKIT_ORACLE_CASES=$(or $(N),2000) $(PYTEST) $(PARALLEL) tests/oracle \
+	    tests/insn/test_against_processor.py $(TEST_ARGS)
 
 lint: $(BUILT) $(VENV)/.group-lint $(VENV)/.group-test c-warnings ## Check style, types, imports, licences
 	$(BIN)/ruff check .
@@ -92,7 +99,7 @@ asan: ## Run the instruction engine's tests under ASan and UBSan
 	$(ASAN_VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall build/asan/*.whl
 	VMMKIT_NATIVE=1 PYTHONMALLOC=malloc LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
 	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-	    $(ASAN_VENV)/bin/python -m pytest --capture=sys $(ASAN_TESTS) $(TEST_ARGS)
+	    $(ASAN_VENV)/bin/python -m pytest $(PARALLEL) -m 'not slow' --capture=sys $(ASAN_TESTS) $(TEST_ARGS)
 
 # The engine is the extension's own translation unit, sanitized and traced; what drives it is not.
 # Every input that reached something new then runs on both engines, which must agree.
