@@ -6,6 +6,18 @@ A device gets `(vcpu, offset, size)` from a region map's port, answers with an i
 its pins through callables; it knows neither its address nor the processor.
 """
 
+from vmmkit.devices.apic_bus import ApicBus
+from vmmkit.devices.ioapic import IoApic, IoApicSnapshot
+from vmmkit.devices.lapic import (
+    EXTINT,
+    ApicFault,
+    ApicMessage,
+    DeliveryMode,
+    Lapic,
+    LapicSnapshot,
+    LocalInterrupt,
+    Shorthand,
+)
 from vmmkit.devices.uart16550 import (
     CharacterTimeout,
     LineError,
@@ -17,6 +29,17 @@ from vmmkit.devices.uart16550 import (
 )
 
 __all__ = [
+    "EXTINT",
+    "ApicBus",
+    "ApicFault",
+    "ApicMessage",
+    "DeliveryMode",
+    "IoApic",
+    "IoApicSnapshot",
+    "Lapic",
+    "LapicSnapshot",
+    "LocalInterrupt",
+    "Shorthand",
     "CharacterTimeout",
     "LineError",
     "LineFormat",
