@@ -35,6 +35,7 @@ __all__ = [
     "PAGE_SIZE",
     "REGISTERS",
     "REMOTE_IRR",
+    "SVR_KEPT",
     "TRIGGER_LEVEL",
     "VECTORS",
     "X2APIC_MSRS",
@@ -185,6 +186,12 @@ class Spurious(IntFlag):
     NO_EOI_BROADCAST = 1 << 12
 
 
+SVR_KEPT: Final = 0xFF | int(
+    Spurious.ENABLED | Spurious.FOCUS_DISABLED | Spurious.NO_EOI_BROADCAST
+)
+"""Bits that software sets in SVR."""
+
+
 class ErrorStatus(IntFlag):
     """ESR; SDM "Error Handling". The other bits belong to the APIC bus of old processors."""
 
@@ -260,9 +267,7 @@ REGISTERS: Final[dict[int, RegisterRow]] = {
     Register.EOI: RegisterRow("w", "w"),
     Register.LDR: RegisterRow("rw", "r", 0xFF00_0000),
     Register.DFR: RegisterRow("rw", "", 0xF000_0000),
-    Register.SVR: RegisterRow(
-        "rw", "rw", 0xFF | Spurious.ENABLED | Spurious.FOCUS_DISABLED | Spurious.NO_EOI_BROADCAST
-    ),
+    Register.SVR: RegisterRow("rw", "rw", SVR_KEPT),
     **{first + n: _READ_ONLY for first in (0x10, 0x18, 0x20) for n in range(8)},
     Register.ESR: RegisterRow("rw", "rw"),
     Register.ICR: RegisterRow("rw", "rw", ICR_LOW_KEPT, _DELIVERY_STATUS),

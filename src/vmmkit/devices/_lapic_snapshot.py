@@ -16,6 +16,7 @@ from vmmkit.devices._apic_spec import (
     LVT_KEPT,
     MASKED,
     REMOTE_IRR,
+    SVR_KEPT,
     VECTORS,
     ApicBase,
     ErrorStatus,
@@ -66,7 +67,6 @@ _ERRORS: Final = int(
     | ErrorStatus.RECEIVE_ILLEGAL_VECTOR
     | ErrorStatus.ILLEGAL_REGISTER
 )
-_SVR: Final = 0xFF | int(Spurious.ENABLED | Spurious.FOCUS_DISABLED | Spurious.NO_EOI_BROADCAST)
 _MODES: Final = int(ApicBase.EN | ApicBase.EXTD)
 
 # Bits that each integer of a snapshot may have.
@@ -75,7 +75,7 @@ _MASKS: Final = {
     "tpr": 0xFF,
     "ldr": 0xFF00_0000,
     "dfr": 0xF000_0000,
-    "svr": _SVR,
+    "svr": SVR_KEPT,
     "esr": _ERRORS,
     "errors": _ERRORS,
     "icr": 0xFFFF_FFFF << 32 | ICR_LOW_KEPT,
