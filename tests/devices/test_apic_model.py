@@ -44,7 +44,7 @@ class NaivePriorities:
             return False
         if vector < 16:
             self.illegal = True
-            return False
+            return True
         self.requested.add(vector)
         self.levels.discard(vector)
         if level:

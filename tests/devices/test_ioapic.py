@@ -47,7 +47,7 @@ def test_first_values():
 
 @pytest.mark.parametrize(
     ("config", "version"),
-    [({"version": 0x11}, 0x0017_0011), ({"pins": 240}, 0x00EF_0020), ({"pins": 1}, 0x20)],
+    [({"version": 0x11}, 0x0017_0011), ({"pins": 120}, 0x0077_0020), ({"pins": 1}, 0x20)],
 )
 def test_version(config, version):
     assert Recorder(**config).get(1) == version
@@ -372,7 +372,7 @@ def test_extended_destinations(extended, destination):
     [
         {"send": 1},
         {"pins": 0},
-        {"pins": 241},
+        {"pins": 121},
         {"gsi_base": -1},
         {"apic_id": 16},
         {"version": 256},

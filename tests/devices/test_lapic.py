@@ -45,9 +45,11 @@ from devices.apics import (
     TSC_DEADLINE,
     VERSION,
     Cpu,
+    Pins,
     enabled_cpu,
     x2apic_cpu,
 )
+from vmmkit.devices.apic_bus import ApicBus
 from vmmkit.devices.lapic import EXTINT, ApicMessage, DeliveryMode, Lapic, LapicSnapshot
 from vmmkit.devices.lapic import LocalInterrupt as Source
 from vmmkit.errors import DeviceError
@@ -898,6 +900,23 @@ def test_wrong_snapshots(change):
     with pytest.raises(DeviceError):
         cpu.lapic.restore(attrs.evolve(before, **change))
     assert cpu.lapic.snapshot() == before
+
+
+def test_restoring_one_apic_sends_nothing():
+    """What waits for a processor that is not restored yet must not reach its old state."""
+    bus = ApicBus()
+    first, second = enabled_cpu(0, bus), Cpu(1, bus)
+    pins = Pins(bus)
+    pins.program(4, 0x41, 1)
+    bus.line(4)(True)
+    saved = [first.lapic.snapshot(), second.lapic.snapshot(), pins.ioapic.snapshot()]
+    second.set(SVR, 0x1FF)
+    pins.ioapic.restore(saved[2])
+    first.lapic.restore(saved[0])
+    second.lapic.restore(saved[1])
+    assert pins.ioapic.snapshot() == saved[2]
+    second.set(SVR, 0x1FF)
+    assert second.take() == 0x41
 
 
 def test_a_snapshot_in_a_mode_that_is_missing():

@@ -28,7 +28,6 @@ __all__ = [
     "ICR_LOGICAL",
     "ICR_LOW_KEPT",
     "ICR_TRIGGER_LEVEL",
-    "IOAPIC_BASE",
     "LVT_KEPT",
     "MASKED",
     "NANOSECONDS",
@@ -61,9 +60,6 @@ PAGE_SIZE: Final = 0x1000
 
 DEFAULT_APIC_BASE: Final = 0xFEE0_0000
 """SDM "Local APIC Status and Location"."""
-
-IOAPIC_BASE: Final = 0xFEC0_0000
-"""82093AA "Memory Map for IOAPIC": where PCs have the first I/O APIC."""
 
 APIC_ADDRESSES: Final = 0xFEE
 """Bits 20-31 of the address that makes a write a message; SDM "Message Address Register Format"."""
@@ -186,9 +182,7 @@ class Spurious(IntFlag):
     NO_EOI_BROADCAST = 1 << 12
 
 
-SVR_KEPT: Final = 0xFF | int(
-    Spurious.ENABLED | Spurious.FOCUS_DISABLED | Spurious.NO_EOI_BROADCAST
-)
+SVR_KEPT: Final = 0xFF | int(Spurious.ENABLED | Spurious.FOCUS_DISABLED | Spurious.NO_EOI_BROADCAST)
 """Bits that software sets in SVR."""
 
 

@@ -254,17 +254,18 @@ class LapicCore:
     def accept(self, message: ApicMessage) -> bool:
         """Take a message that `matches`; return whether it was accepted.
 
-        Refused are fixed interrupts while software-disabled, illegal vectors, and everything
-        while disabled globally. An edge whose vector already waits is merged with it.
+        Refused are fixed interrupts while software-disabled, and everything while disabled
+        globally. An illegal vector is accepted and becomes an error; a vector that already waits
+        is merged with it.
         """
         return self.enabled and self._acceptors[message.delivery_mode](message)
 
     def _accept_vector(self, message: ApicMessage) -> bool:
         if not self.software_enabled:
             return False
-        accepted = self._queue(message.vector, level=message.level)
+        self._queue(message.vector, level=message.level)
         self._drive()
-        return accepted
+        return True
 
     def _accept_smi(self, _message: ApicMessage) -> bool:
         self.smi()

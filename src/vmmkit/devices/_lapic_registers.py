@@ -42,6 +42,7 @@ __all__ = ["ApicFault", "LapicRegisters"]
 _EN: Final = int(ApicBase.EN)
 _EXTD: Final = int(ApicBase.EXTD)
 _ICR: Final = int(Register.ICR)
+_ENABLED: Final = int(Spurious.ENABLED)
 _TIMER: Final = int(Register.LVT_TIMER)
 _VECTORED: Final = (DeliveryMode.FIXED, DeliveryMode.LOWEST_PRIORITY)
 
@@ -220,29 +221,32 @@ class LapicRegisters(LapicCore):
 
     def _write_apic_base(self, value: int) -> ApicFault | None:
         """SDM "Local APIC Status and Location", "x2APIC States" and the sections after it."""
-        allowed = (1 << self.address_bits) - 0x1000 | ApicBase.BSP | _EN
+        allowed = (1 << self.address_bits) - 0x1000 | int(ApicBase.BSP) | _EN
         allowed |= _EXTD if self.x2apic else 0
         before, after = self._apic_base & (_EN | _EXTD), value & (_EN | _EXTD)
-        if value & ~int(allowed) or (before, after) not in _TRANSITIONS:
+        if value & ~allowed or (before, after) not in _TRANSITIONS:
             return _GP
         page = self.page
         self._apic_base = value
         if before != after:
             self._change_mode(after)
-        self._tell_all(page)
+        try:
+            self._drive_and_relocate(page)
+        finally:
+            self.reconfigured()
         return None
 
-    def _tell_all(self, page: int | None) -> None:
+    def _drive_and_relocate(self, page: int | None) -> None:
         """Tell the owner of a change of everything.
 
         Args:
             page: where the page was before.
         """
         try:
+            self._drive()
+        finally:
             if page != self.page:
                 self.relocate(self.page)
-        finally:
-            self._drive_then(self.reconfigured)
 
     def _change_mode(self, mode: int) -> None:
         """Lose what a change of mode loses.
@@ -293,7 +297,7 @@ class LapicRegisters(LapicCore):
     def _write_svr(self, value: int) -> None:
         """Take SVR; disabling sets all masks ("... After It Has Been Software Disabled")."""
         self._svr = value
-        if not value & Spurious.ENABLED:
+        if not value & _ENABLED:
             for register in self._lvt:
                 self._lvt[register] |= MASKED
         self._drive_then(self.reconfigured)
@@ -304,7 +308,7 @@ class LapicRegisters(LapicCore):
 
     def _write_lvt(self, register: int, value: int) -> None:
         """Take an entry; its mask cannot be cleared while software-disabled."""
-        if not self._svr & Spurious.ENABLED:
+        if not self._svr & _ENABLED:
             value |= MASKED
         if value & TRIGGER_LEVEL:
             value |= self._lvt[register] & REMOTE_IRR

@@ -63,7 +63,7 @@ _SELECT: Final = 0x00
 _WINDOW: Final = 0x10
 _EOI: Final = 0x40
 _SIZE: Final = 0x100
-_MAX_PINS: Final = 240  # so that the index of the last entry and its count fit their registers
+_MAX_PINS: Final = 120  # two registers each, behind an index of eight bits that begins at 10H
 _EOI_VERSION: Final = 0x20
 
 # Plain integers: an operation on an IntFlag costs ten times as much, and these run per access.
@@ -100,7 +100,7 @@ class IoApic:
 
     Args:
         send: takes each message, returns how many local APICs accepted it.
-        pins: 1-240.
+        pins: 1-120.
         gsi_base: global system interrupt of pin 0.
         apic_id: 0-15; the guest may change it, and nothing depends on it.
         version: 0-255; 11H is the 82093AA, 20H and above have the EOI register.
@@ -229,7 +229,8 @@ class IoApic:
     def write(self, _vcpu: object, offset: int, size: int, value: int, /) -> None:
         """Write the index (any size), the data window or the EOI register (32 bits).
 
-        82093AA "IOAPIC Registers". Other writes are dropped.
+        82093AA "Memory Mapped Registers for Accessing IOAPIC Registers" and "Register
+        Description". Other writes are dropped.
         """
         if offset == _SELECT:
             self._select = value & 0xFF

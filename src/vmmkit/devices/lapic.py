@@ -227,7 +227,7 @@ class Lapic(LapicRegisters):
         """Take a RESET: the state after power-up. The pins and the TSC stay as they are."""
         page = self.page
         self._power_up()
-        self._tell_all(page)
+        self._drive_and_relocate(page)
 
     def snapshot(self) -> LapicSnapshot:
         """Return all guest-visible state; the configuration is not part of it."""
@@ -245,6 +245,8 @@ class Lapic(LapicRegisters):
     def restore(self, snapshot: LapicSnapshot) -> None:
         """Take the state of `snapshot`; `interrupt` and `relocate` hear of what differs.
 
+        Nothing is sent and `reconfigured` is not called: other APICs may not be restored yet.
+
         Raises:
             DeviceError: no snapshot, or one that no local APIC can have; nothing changed then.
         """
@@ -259,7 +261,7 @@ class Lapic(LapicRegisters):
         self._lvt = dict(zip(LVT_KEPT, state.lvt, strict=True))
         self._timer.mode = self._lvt[Register.LVT_TIMER] >> 17 & 3
         self._waits_for_sipi = state.waits_for_sipi
-        self._tell_all(page)
+        self._drive_and_relocate(page)
 
     def registers(self) -> dict[str, int]:
         """Return what the guest would read, by register name and without side effects.
