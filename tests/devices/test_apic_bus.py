@@ -66,6 +66,7 @@ def test_the_icr_keeps_what_was_written_and_is_never_busy():
         pytest.param(0x300, [], id="reserved"),
         pytest.param(0x400, ["nmi"], id="NMI"),
         pytest.param(0x4500, ["init"], id="INIT"),
+        pytest.param(0x0500, ["init"], id="INIT, an edge without the level bit"),
         pytest.param(0xC500, ["init"], id="INIT, level assert"),
         pytest.param(0x8500, [], id="INIT level de-assert"),
         pytest.param(0x469A, [], id="SIPI to one that does not wait"),

@@ -343,6 +343,10 @@ def test_a_handler_that_runs_within_the_message():
     assert (served, pins.entry(4)) == ([VECTOR, VECTOR], LEVEL | VECTOR)
 
 
+def test_a_window_of_its_size():
+    assert (IoApic().size, enabled_cpu().lapic.size) == (0x100, 0x1000)
+
+
 def test_the_eoi_broadcast_reaches_all():
     bus = ApicBus()
     cpu = enabled_cpu(0, bus)
@@ -459,6 +463,8 @@ def test_looking_changes_nothing():
     pins = busy_pins()
     before = pins.ioapic.snapshot()
     shown = pins.ioapic.registers()
+    names = ["IOREGSEL", "IOAPICID", "IOAPICVERSION", "IOAPICARBITRATION", "IOREDTBL0"]
+    assert list(shown)[:5] == names
     assert (shown["IOAPICID"], shown["IOREDTBL4"]) == (7 << 24, 3 << 56 | 0xC041)
     assert repr(pins.ioapic) == f"<IoApic GSI 0 4:{3 << 56 | 0xC041:x} 5:{2 << 56 | 0x1042:x}>"
     assert repr(IoApic(gsi_base=24)) == "<IoApic GSI 24 all masked>"

@@ -633,6 +633,7 @@ def test_internal_sources(source, offset, entry, heard, vector):
     assert (cpu.heard, cpu.take()) == (heard, vector)
     masked = entry | MASKED if source is Source.PMC else entry
     assert cpu.get(offset) == masked
+    assert cpu.bits(TMR) == []
 
 
 @pytest.mark.parametrize("source", [Source.TIMER, Source.LINT0, Source.LINT1, Source.ERROR])
@@ -693,6 +694,18 @@ def test_a_level_on_lint0_repeats_after_its_eoi():
     assert (cpu.take(), cpu.get(LVT_LINT0)) == (None, LEVEL | 0x45)
 
 
+def test_another_eoi_does_not_end_the_level():
+    cpu = enabled_cpu()
+    cpu.set(LVT_LINT0, LEVEL | 0x45)
+    cpu.lapic.lint0(True)
+    assert cpu.take() == 0x45
+    cpu.lapic.accept(fixed(0x91))
+    assert cpu.take() == 0x91
+    cpu.set(EOI, 0)
+    assert cpu.get(LVT_LINT0) & 0x4000
+    assert cpu.bits(IRR) == []
+
+
 def test_unmasking_an_asserted_level():
     cpu = enabled_cpu()
     cpu.set(LVT_LINT0, MASKED | LEVEL | 0x45)
@@ -720,6 +733,10 @@ def test_edge_mode_ends_remote_irr():
 
 
 # -- ExtINT ------------------------------------------------------------------------------------
+
+
+def test_the_mark_is_no_vector():
+    assert EXTINT not in range(256)
 
 
 def test_an_external_interrupt_knows_no_priority():
@@ -791,9 +808,11 @@ def test_init_on_the_bootstrap_processor_waits_for_nothing():
 
 def test_self_ipi():
     cpu = x2apic_cpu()
-    assert cpu.wrmsr(SELF_IPI, 0x77) is None
-    assert cpu.take() == 0x77
-    cpu.wrmsr(EOI, 0)
+    for vector in (0x10, 0x77):
+        assert cpu.wrmsr(SELF_IPI, vector) is None
+        assert cpu.take() == vector
+    for _ in range(2):
+        cpu.wrmsr(EOI, 0)
     cpu.wrmsr(SVR, 0xFF)
     cpu.wrmsr(SELF_IPI, 0x78)
     assert cpu.take() is None

@@ -104,6 +104,7 @@ def test_another_divisor_goes_on_from_the_current_count():
     cpu = armed(PERIODIC, 100)
     cpu.now = 40
     cpu.set(DIVIDE, 0)
+    assert cpu.lapic.deadline() == 160
     assert cpu.get(CURRENT) == 60
     assert expirations(cpu, 600) == [160, 360, 560]
 
