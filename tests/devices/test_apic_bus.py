@@ -19,7 +19,8 @@ from devices.apics import (
     enabled_cpu,
     x2apic_cpu,
 )
-from vmmkit.devices.apic_bus import ApicBus, ApicMessage, DeliveryMode
+from vmmkit.devices.apic_bus import ApicBus
+from vmmkit.devices.lapic import ApicMessage, DeliveryMode
 from vmmkit.errors import DeviceError
 
 SELF, ALL, OTHERS = 1 << 18, 2 << 18, 3 << 18

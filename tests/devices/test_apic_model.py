@@ -22,8 +22,8 @@ from devices.apics import (
     Pins,
     enabled_cpu,
 )
-from vmmkit.devices.apic_bus import ApicBus, ApicMessage, DeliveryMode
-from vmmkit.devices.lapic import EXTINT
+from vmmkit.devices.apic_bus import ApicBus
+from vmmkit.devices.lapic import EXTINT, ApicMessage, DeliveryMode
 
 VECTORS = st.one_of(st.sampled_from([0x0F, 0x10, 0x1F, 0x20, 0x31, 0xFF]), st.integers(0, 255))
 

@@ -8,8 +8,9 @@ import attrs
 import pytest
 
 from devices.apics import EOI, LEVEL, LOGICAL, MASKED, SVR, Pins, enabled_cpu
-from vmmkit.devices.apic_bus import ApicBus, ApicMessage, DeliveryMode
+from vmmkit.devices.apic_bus import ApicBus
 from vmmkit.devices.ioapic import IoApic
+from vmmkit.devices.lapic import ApicMessage, DeliveryMode
 from vmmkit.errors import DeviceError
 
 REMOTE_IRR, STATUS, ACTIVE_LOW = 0x4000, 0x1000, 0x2000

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What carries interrupt messages between local APICs, I/O APICs and devices with MSI.
 
-Theory of operation
--------------------
+Theory of operation: the bus
+----------------------------
 `ApicBus` has no state but the list of what is attached. A message is delivered while `deliver`
 runs: the receivers are found first, in the order of their APIC IDs, and then take it one after the
 other. Nothing is queued, so there is nothing to save.
@@ -39,7 +39,7 @@ from vmmkit.devices._apic_spec import APIC_ADDRESSES, DeliveryMode, Shorthand
 from vmmkit.errors import DeviceError
 from vmmkit.protocols import InterruptLine
 
-__all__ = ["ApicBus", "ApicMessage", "DeliveryMode", "MessageReceiver", "MessageSource"]
+__all__ = ["ApicBus", "MessageReceiver", "MessageSource"]
 
 _NEEDS_SOFTWARE_ENABLE = (DeliveryMode.FIXED, DeliveryMode.LOWEST_PRIORITY)
 
@@ -101,8 +101,9 @@ class ApicBus:
     """All APICs of one machine.
 
     Args:
-        extended_destinations: MSIs carry 15 bits of destination, see `decode_msi`; offer it to
-            the guest only as the hypervisor interface it knows does.
+        extended_destinations: MSIs carry 15 bits of destination: bits 5-11 of their address are
+            bits 8-14 of it. Hypervisors offer that to guests with more than 255 processors and no
+            interrupt remapping.
 
     Hand `deliver`, `broadcast_eoi` and `retry` to each `Lapic` as `send`, `broadcast_eoi` and
     `reconfigured`, and `deliver` to each `IoApic` as `send`; then attach them.

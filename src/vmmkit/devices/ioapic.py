@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """An I/O APIC: interrupt lines in, messages to local APICs out.
 
-Theory of operation
--------------------
+Theory of operation: the I/O APIC
+---------------------------------
 `IoApic` is one state machine. Devices drive its pins through `line(pin)`, the guest its registers
 through `read` and `write`, the local APICs tell it of EOIs through `end_of_interrupt`. What it
 sends leaves through one callable:

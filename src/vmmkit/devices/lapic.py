@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A local APIC for one vCPU, in xAPIC and x2APIC mode.
 
-Theory of operation
--------------------
+Theory of operation: the local APIC
+-----------------------------------
 `Lapic` is one state machine. The guest drives it through the register page (`read`, `write`),
 through MSRs (`read_msr`, `write_msr`) and CR8; other APICs through `accept`; the owner (the
 monitor) through the two local pins, the timer's `advance`, and `pending` and `acknowledge`, with
