@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test oracle lint c-warnings docs bench wheel asan guests clean distclean
+.PHONY: help demo test slow oracle lint c-warnings docs bench wheel asan fuzz guests clean distclean
 
 PYTHON ?= python3
 # The pure engine gets an environment of its own, so that neither build disturbs the other.
@@ -27,12 +27,19 @@ help: ## Say what each target does
 demo: $(BUILT) ## Run guest code against a device model, under every engine that was built
 	$(BIN)/python examples/hello_monitor.py $(DEMO_ARGS)
 
-test: $(BUILT) $(VENV)/.group-test ## Run the whole test suite (narrow it with TEST_ARGS)
-	$(PYTEST) $(TEST_ARGS)
+# Slow tests (exhaustive sweeps, long guests) have a target of their own.
+WORKERS ?= auto
+PARALLEL := --numprocesses $(WORKERS) --dist worksteal
+
+test: $(BUILT) $(VENV)/.group-test ## Run the test suite, a few minutes of it (narrow with TEST_ARGS)
+	$(PYTEST) $(PARALLEL) -m 'not slow' $(TEST_ARGS)
+
+slow: $(BUILT) $(VENV)/.group-test ## Run the tests that take longer: sweeps of every opcode, long guests
+	$(PYTEST) $(PARALLEL) -m slow $(TEST_ARGS)
 
 oracle: $(BUILT) $(VENV)/.group-test ## Run both engines against this processor, N cases per form and mode
-	VMMKIT_ORACLE_CASES=$(or $(N),2000) $(PYTEST) tests/oracle tests/insn/test_against_processor.py \
-	    $(TEST_ARGS)
+	VMMKIT_ORACLE_CASES=$(or $(N),2000) $(PYTEST) $(PARALLEL) tests/oracle \
+	    tests/insn/test_against_processor.py $(TEST_ARGS)
 
 lint: $(BUILT) $(VENV)/.group-lint $(VENV)/.group-test c-warnings ## Check style, types, imports, licences
 	$(BIN)/ruff check .
@@ -79,7 +86,7 @@ wheel: $(BUILT) $(VENV)/.group-build ## Build the sdist, and the wheel from the 
 # is taken over; it goes into its own environment, so the sanitized library stays there. The
 # sanitizers write to the standard error that pytest would otherwise capture and lose.
 ASAN_VENV := .venv-asan
-ASAN_TESTS ?= $(wildcard tests/insn tests/backends tests/test_insn*.py tests/test_soft*.py)
+ASAN_TESTS ?= $(wildcard tests/insn tests/fuzz tests/backends tests/test_insn*.py tests/test_soft*.py)
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
 asan: ## Run the instruction engine's tests under ASan and UBSan
@@ -92,7 +99,26 @@ asan: ## Run the instruction engine's tests under ASan and UBSan
 	$(ASAN_VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall build/asan/*.whl
 	VMMKIT_NATIVE=1 PYTHONMALLOC=malloc LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
 	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-	    $(ASAN_VENV)/bin/python -m pytest --capture=sys $(ASAN_TESTS) $(TEST_ARGS)
+	    $(ASAN_VENV)/bin/python -m pytest $(PARALLEL) -m 'not slow' --capture=sys $(ASAN_TESTS) $(TEST_ARGS)
+
+# The engine is the extension's own translation unit, sanitized and traced; what drives it is not.
+# Every input that reached something new then runs on both engines, which must agree.
+FUZZ := build/fuzz
+FUZZ_PARTS := input machine mutate fuzz
+T ?= 60
+SEED ?= 1
+
+fuzz: $(BUILT) $(VENV)/.group-test ## Fuzz the C engine for T seconds from SEED, then compare engines
+	$(BIN)/python tests/fuzz/seeds.py $(FUZZ)
+	$(CC) -std=c11 $(SANITIZE) -fsanitize-coverage=trace-pc -Icsrc \
+	    -c $(FUZZ)/engine.c -o $(FUZZ)/engine.o
+	for part in $(FUZZ_PARTS); do \
+	    $(CC) -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -I$(FUZZ) \
+	        -c tests/fuzz/$$part.c -o $(FUZZ)/$$part.o || exit; done
+	$(CC) $(SANITIZE) -o $(FUZZ)/fuzz $(FUZZ_PARTS:%=$(FUZZ)/%.o) $(FUZZ)/engine.o
+	$(FUZZ)/fuzz --seconds $(T) --seed $(SEED) --seeds $(FUZZ)/seeds.txt \
+	    --kept $(FUZZ)/kept.txt --failure $(FUZZ)/failure.txt
+	$(BIN)/python tests/fuzz/replay.py $(FUZZ)/kept.txt
 
 guests: ## Rebuild the demo's guest binaries (shipped; needs gcc and binutils)
 	$(MAKE) -C examples/guests all clean

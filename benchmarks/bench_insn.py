@@ -177,6 +177,56 @@ def test_mmio_load_enter(benchmark):
     benchmark(loop)
 
 
+STORE = "One MMIO read-modify-write with a Python handler"
+RMW = "800b80"  # or byte [ebx], 0x80
+
+
+@pytest.mark.engine
+def test_mmio_rmw_enter(benchmark):
+    """Decode and emulate `or byte [ebx], 0x80`: a read and a write at the device."""
+    ram = bytearray(0x1000)
+    ram[:3] = bytes.fromhex(RMW)
+    cpu, device = Cpu([(0, ram)]), _Register()
+    cpu.state.enter_protected_mode(0)
+    cpu.state.rbx = MMIO
+    read, write, words = device.read, device.write, cpu.state.words
+    enter, resume, rip = cpu.enter, cpu.resume, WORD["rip"]
+    address, size, value = WORD["exit_address"], WORD["exit_size"], WORD["exit_value"]
+
+    def loop() -> None:
+        for _ in range(LOADS):
+            words[rip] = 0
+            enter(1, 0)
+            resume(read(words[address], words[size]))
+            write(words[address], words[size], words[value])
+            resume(0)
+
+    _record(benchmark, STORE, "vmmkit Cpu.enter", LOADS, hold=0.1)
+    benchmark(loop)
+
+
+def test_mmio_rmw_unicorn_one(benchmark):
+    """The same in Unicorn, one instruction at a time."""
+    unicorn = pytest.importorskip("unicorn")
+    x86 = pytest.importorskip("unicorn.x86_const")
+    machine = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_32)
+    machine.mem_map(0, 0x10000)
+    machine.mem_write(CODE, bytes.fromhex(RMW))
+    machine.mmio_map(
+        *(MMIO, 0x1000),
+        *(lambda _uc, _offset, _size, _data: 0x78, None),
+        *(lambda _uc, _offset, _size, _value, _data: None, None),
+    )
+    machine.reg_write(x86.UC_X86_REG_EBX, MMIO)
+
+    def loop() -> None:
+        for _ in range(LOADS):
+            machine.emu_start(CODE, CODE + 3)
+
+    _record(benchmark, STORE, "Unicorn, one instruction with callbacks", LOADS, floor=True)
+    benchmark(loop)
+
+
 @pytest.mark.engine
 def test_mmio_load_loop(benchmark):
     """Guest loop `mov eax, [ebx]; dec ecx; jnz`: one exit per turn through `run_through`."""

@@ -2,10 +2,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Where operands are, and whether a faulting address can be theirs."""
 
+import random
+
 import pytest
 
 from insn.machine import CODE, DATA, STACK, WIDTH, Machine
+from vmmkit.errors import DecodeError
 from vmmkit.insn import (
+    CpuState,
     MemoryAccess,
     OperandAccess,
     PortIn,
@@ -107,3 +111,33 @@ def test_the_engine_goes_where_the_operands_are(engine, mode, code, registers, e
             seen.append(outcome[0])
         outcome = cpu.step(0 if outcome.__class__.__name__ in {"Read", "PortIn"} else None)
     assert set(seen) >= {one[0] for one in expected}
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["d5113b00", "d520033c0b", "d5c0a308"],
+    ids=["base", "index", "bit offset"],
+)
+def test_extended_registers_lead_nowhere(code):
+    """R16-R31 decode, but a state does not hold them; so there is no saying where."""
+    insn = decode(bytes.fromhex(code), 64)
+    assert insn.memory_access
+    state = Machine("pure", "long").state
+    assert operand_accesses(insn, state) == ()
+    assert not verify_gla(insn, state, 0)
+
+
+def test_any_instruction_in_any_state():
+    rng = random.Random(1)
+    state = CpuState()
+    for number in range(3000):
+        state.record[:] = rng.randbytes(len(state.record))
+        code = rng.choice((b"", b"\xd5", b"\x62", b"\x0f")) + rng.randbytes(15)
+        try:
+            insn = decode(code, rng.choice((16, 32, 64)))
+        except DecodeError:
+            continue
+        for operand in operand_accesses(insn, state):
+            assert 0 <= operand.linear < 1 << 64, number
+            assert operand.size >= 1
+        verify_gla(insn, state, rng.getrandbits(64))

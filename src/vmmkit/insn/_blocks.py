@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vmmkit.errors import StepError
-from vmmkit.insn._memory import BLOCK_READ, BLOCK_WRITE, PORT_BLOCK_IN, RamPiece
+from vmmkit.insn._memory import BLOCK_READ, BLOCK_WRITE, PAGE, PORT_BLOCK_IN, RamPiece
 from vmmkit.insn._outcomes import BlockWrite, PortBlockOut
 from vmmkit.insn._record import EXIT_KINDS, NO_RAM, WORD
 
@@ -30,22 +30,25 @@ COUNT: Final = WORD["exit_value"]
 BLOCK_RAM: Final = WORD["block_ram"]
 PENDING: Final = WORD["log_pending"]
 INTO_RAM: Final = (BLOCK_READ, PORT_BLOCK_IN)
+SIZES: Final = (1, 2, 4, 8)
 
 
 def block_data(ram: Ram, words: memoryview) -> memoryview:
     """Bytes of the block in flight: the RAM to fill, or (read-only) what goes to the device.
 
     Raises:
-        StepError: the RAM of the block is not in `ram`.
+        StepError: the RAM of the block is not in `ram`, or somebody else wrote the record and it
+            describes no block that an engine offers.
     """
-    gpa, size = words[BLOCK_RAM], words[SIZE]
-    length = size * words[COUNT]
-    if gpa == NO_RAM:
-        return memoryview(words[RAX : RAX + 1].tobytes()[:size] * words[COUNT])
-    for piece in ram:
-        if piece.gpa <= gpa and gpa + length - 1 <= piece.last:
-            data = piece.view[gpa - piece.gpa : gpa - piece.gpa + length]
-            return data if words[PENDING] in INTO_RAM else data.toreadonly()
+    gpa, size, count = words[BLOCK_RAM], words[SIZE], words[COUNT]
+    length, fills = size * count, words[PENDING] in INTO_RAM
+    if size in SIZES and 0 < length <= PAGE:
+        if gpa == NO_RAM and not fills:
+            return memoryview(words[RAX : RAX + 1].tobytes()[:size] * count)
+        for piece in ram:
+            if piece.gpa <= gpa and gpa + length - 1 <= piece.last and piece.writable >= fills:
+                data = piece.view[gpa - piece.gpa : gpa - piece.gpa + length]
+                return data if fills else data.toreadonly()
     message = f"the block in flight has {length:#x} bytes of RAM at {gpa:#x}; there is none here"
     raise StepError(message)
 

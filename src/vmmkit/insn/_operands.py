@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from vmmkit.insn._flags import mask_of
 from vmmkit.insn._instruction import Instruction, MemoryAccess
-from vmmkit.insn._record import RIP_BASE
+from vmmkit.insn._record import REX_BITS, RIP_BASE
 from vmmkit.insn._segments import ATTR_DB, BASE, DS, ES, FS, GS, SEGMENT, SS
 from vmmkit.insn._state import CpuState
 from vmmkit.insn.optable import KINDS, ROWS, TYPE_SIZES
@@ -81,8 +81,16 @@ def _bit_offset(insn: Instruction, state: CpuState) -> int:
     return signed // bits * insn.operand_size
 
 
+def _in_extended_registers(insn: Instruction) -> bool:
+    """Whether the operand's place depends on R16-R31 (APX), which a `CpuState` does not have."""
+    moves = insn.mnemonic in BIT_STRINGS and insn.rex & REX_BITS["R4"]
+    return 16 <= insn.base < RIP_BASE or insn.index >= 16 or bool(moves)
+
+
 def _explicit(insn: Instruction, state: CpuState) -> list[OperandAccess]:
     if not insn.memory_access or KINDS.index("m") in ROWS[insn.row].kinds:
+        return []
+    if _in_extended_registers(insn):
         return []
     offset = _offset(insn, state) & mask_of(insn.address_size)
     linear = _linear(state, insn.mode, insn.segment, offset)
@@ -131,7 +139,7 @@ def operand_accesses(insn: Instruction, state: CpuState) -> tuple[OperandAccess,
 
     The explicit operand comes first, then those of string and stack instructions; of a repeated
     instruction they are the next element's. Descriptor tables and page tables are no operands, nor
-    is a vector of addresses (VSIB).
+    is a vector of addresses (VSIB), or what R16-R31 (APX) point at: a `CpuState` has none of them.
 
     Args:
         insn: decoded in the mode of `state`.
