@@ -70,9 +70,7 @@ def test_hidden(engine, feature, code, mode):
 
 @pytest.mark.parametrize(("feature", "code", "mode"), CASES)
 def test_shown_alone(engine, feature, code, mode):
-    """No other bit is wanted, but CX8 for CMPXCHG16B, which is one row with CMPXCHG8B."""
-    shown = Feature[feature] | (Feature.CX8 if feature == "CX16" else 0)
-    outcome = machine_with(engine, mode, code, shown).step()
+    outcome = machine_with(engine, mode, code, Feature[feature]).step()
     assert isinstance(outcome, Done), outcome
 
 
@@ -98,8 +96,6 @@ def test_one_bit_hides_nothing_else(engine, feature):
     """All that needs another feature still runs."""
     others = [(code, mode) for name, code, mode in CASES if Feature[name] is not feature]
     for code, mode in others:
-        if feature is Feature.CX8 and code == "480fc70f":
-            continue
         outcome = machine_with(engine, mode, code, ALL & ~feature).step()
         assert isinstance(outcome, Done), (code, mode, outcome)
 

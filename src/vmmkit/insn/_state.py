@@ -47,7 +47,7 @@ class Feature(IntFlag):
     """
 
     CX8 = 1 << _FEATURE["CX8"]  #: CMPXCHG8B
-    CX16 = 1 << _FEATURE["CX16"]  #: CMPXCHG16B, which wants `CX8` as well
+    CX16 = 1 << _FEATURE["CX16"]  #: CMPXCHG16B
     CMOV = 1 << _FEATURE["CMOV"]  #: CMOVcc
     CLFSH = 1 << _FEATURE["CLFSH"]  #: CLFLUSH
     SSE = 1 << _FEATURE["SSE"]  #: SFENCE
