@@ -1,0 +1,44 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Mistakes that a review of the integer instructions found, each kept as its failing test."""
+
+import pytest
+
+from insn.machine import CODE, CR0_PE, VM, Machine, check_fault
+from vmmkit.insn import Done, Feature, Unsupported
+
+
+@pytest.mark.parametrize("code", ["9f", "9e"], ids=["lahf", "sahf"])
+def test_lahf64_hides_lahf_and_sahf_in_64_bit_mode_only(engine, code):
+    """SDM vol. 2A, LAHF: #UD in 64-bit mode if CPUID.80000001H:ECX.LAHF-SAHF[bit 0] = 0."""
+    for mode in ("real", "pm32", "compat", "long"):
+        machine = Machine(engine, mode, code)
+        machine.state.features &= ~Feature.LAHF64
+        if mode == "long":
+            check_fault(machine, 6)
+        else:
+            assert machine.step() == Done(CODE + 1, 0)
+    assert Machine(engine, "long", code).step() == Done(CODE + 1, 0)
+
+
+# Not in the opcode table: VEX and EVEX maps, opcodes; after prefixes too.
+NO_VECTOR = [
+    "c4e3f9ffc0",
+    "c5f9ffc0",
+    "c4e0f9ffc0",
+    "62f17c48ffc0",
+    "62ffffffffff",
+    "2e67c4c1c4c4c4",
+]
+
+
+@pytest.mark.parametrize("code", NO_VECTOR)
+@pytest.mark.parametrize("virtual", [False, True])
+def test_there_is_no_vex_or_evex_in_real_mode_known_or_not(engine, code, virtual):
+    """SDM vol. 2A, LES and BOUND: #UD if the source operand is not a memory location."""
+    machine = Machine(engine, "real", code)
+    if virtual:
+        machine.state.cr0 |= CR0_PE
+        machine.state.rflags |= VM
+    check_fault(machine, 6)
+    assert isinstance(Machine(engine, "pm16", code).step(), Unsupported)
