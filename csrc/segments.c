@@ -175,7 +175,8 @@ static int check_descriptor(context *c, int segment, unsigned selector, uint64_t
 static int system_load(context *c, uint64_t linear, unsigned size, uint64_t *value)
 {
     span where;
-    if (c->cpu->efer & EFER_LMA && !is_canonical(c, linear))
+    if (c->cpu->efer & EFER_LMA &&
+        (!is_canonical(c, linear) || !is_canonical(c, linear + size - 1)))
         return fault(c, GP, 0, 0);
     TRY(locate_linear(c, linear, size, INTENT_SYSTEM, &where));
     return load(c, &where, value);

@@ -4,7 +4,7 @@
 
 import pytest
 
-from insn.machine import CODE, CR0_PE, VM, Machine, check_fault
+from insn.machine import CODE, CR0_PE, GP, UD, VM, Machine, check_fault
 from vmmkit.insn import Done, Feature, Unsupported
 
 
@@ -15,7 +15,7 @@ def test_lahf64_hides_lahf_and_sahf_in_64_bit_mode_only(engine, code):
         machine = Machine(engine, mode, code)
         machine.state.features &= ~Feature.LAHF64
         if mode == "long":
-            check_fault(machine, 6)
+            check_fault(machine, UD)
         else:
             assert machine.step() == Done(CODE + 1, 0)
     assert Machine(engine, "long", code).step() == Done(CODE + 1, 0)
@@ -40,5 +40,13 @@ def test_there_is_no_vex_or_evex_in_real_mode_known_or_not(engine, code, virtual
     if virtual:
         machine.state.cr0 |= CR0_PE
         machine.state.rflags |= VM
-    check_fault(machine, 6)
+    check_fault(machine, UD)
     assert isinstance(Machine(engine, "pm16", code).step(), Unsupported)
+
+
+@pytest.mark.parametrize("mode", ["compat", "long"])
+def test_a_descriptor_must_be_canonical_to_its_last_byte(engine, mode):
+    """SDM vol. 1, "Canonical Addressing": the first bytes were, and the walk took the rest."""
+    machine = Machine(engine, mode, "8ed8", {"rax": 8})  # mov ds, ax
+    machine.state.gdtr_base, machine.state.gdtr_limit = (1 << 47) - 12, 0xFF
+    check_fault(machine, GP)

@@ -195,9 +195,10 @@ def _set_segment(context: Context, segment: int, values: tuple[int, int, int, in
 
 def system_load(context: Context, linear: int, size: int) -> int:
     """Load from a descriptor table or the TSS; in long mode from canonical addresses only."""
-    long_mode = context.words[WORD["efer"]] & EFER_LMA
-    if long_mode and not is_canonical(context, linear & (1 << 64) - 1):
-        raise context.fault(GP)
+    if context.words[WORD["efer"]] & EFER_LMA:
+        ends = linear & (1 << 64) - 1, linear + size - 1 & (1 << 64) - 1
+        if not all(is_canonical(context, end) for end in ends):
+            raise context.fault(GP)
     return context.load(locate_linear(context, linear, size, INTENT_SYSTEM))
 
 
