@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from insn.machine import CR0_PG, DATA, RW, A, Machine, P, check_case
-from vmmkit.insn import Cpu, Done, Halt, Read, Write
+from insn.machine import CR0_PG, DATA, GDT, NP, RW, A, Machine, P, check_case
+from vmmkit.insn import Cpu, Done, Fault, Halt, Read, Write
 from vmmkit.insn._memory import RAM_LOCK
 
 COUNT = {"native": 200_001, "pure": 801}
@@ -178,3 +178,17 @@ def test_every_store_to_ram_waits_for_a_locked_instruction(name):
             assert machine.peek(place, 1) == before
         assert isinstance(running.result(timeout=30), Done)
     assert machine.peek(place, 1) == (before | A if name == "accessed bit" else 0x55)
+
+
+def test_a_descriptor_that_goes_away_is_not_brought_back_by_its_accessed_bit():
+    """SDM vol. 3A, "Automatic Locking": it was read before the lock and its rights written back."""
+    machine = Machine("pure", "pm32", "8ed8", {"rax": 8})  # mov ds, ax
+    machine.descriptor(1, 0, 0xFFFF, 0x92)
+    with ThreadPoolExecutor(1) as pool:
+        with RAM_LOCK:
+            running = pool.submit(machine.step)
+            with pytest.raises(TimeoutError):
+                running.result(timeout=0.2)
+            machine.descriptor(1, 0, 0xFFFF, 0x12)
+        assert running.result(timeout=30) == Fault(NP, 8, 0)
+    assert machine.peek(GDT + 13, 1) == 0x12

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmmkit.insn._memory import Context, Span, Stop
+from vmmkit.insn._memory import RAM_LOCK, Context, Span, Stop
 from vmmkit.insn._page_modes import (
     CR4_LA57,
     EFER_LMA,
@@ -271,11 +271,11 @@ def load_segment(context: Context, segment: int, selector: int) -> None:
         _load_null(context, segment, selector)
         return
     address = _descriptor_address(context, selector)
-    descriptor = system_load(context, address, 8)
-    base, limit, attributes = _unpack(descriptor)
-    _check_descriptor(context, segment, selector, attributes)
-    if not attributes & TYPE_ACCESSED:
-        intent = INTENT_SYSTEM | INTENT_WRITE
-        access_byte = attributes & 0xFF | TYPE_ACCESSED
-        context.store(locate_linear(context, address + 5, 1, intent), access_byte)
+    with RAM_LOCK:  # SDM vol. 3A, "Automatic Locking": from reading a descriptor to marking it
+        base, limit, attributes = _unpack(system_load(context, address, 8))
+        _check_descriptor(context, segment, selector, attributes)
+        if not attributes & TYPE_ACCESSED:
+            intent = INTENT_SYSTEM | INTENT_WRITE
+            access_byte = attributes & 0xFF | TYPE_ACCESSED
+            context.store(locate_linear(context, address + 5, 1, intent), access_byte)
     _set_segment(context, segment, (selector, base, limit, attributes | TYPE_ACCESSED))
