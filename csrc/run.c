@@ -216,10 +216,11 @@ static int run_to_limit(const vmmkit_vcpu *vcpu, uint64_t answer)
     TRY(begin_run(&c, answer));
     for (;;) {
         uint64_t left = cpu->limit - cpu->retired; /* both counters may wrap */
-        int kind;
-        if (UNLIKELY(left - 1 >= LARGEST_BUDGET || ATOMIC_LOAD(&cpu->kick))) {
+        int kind, kicked = ATOMIC_LOAD(&cpu->kick) && !cpu->batch; /* a step is no run */
+        if (UNLIKELY(left - 1 >= LARGEST_BUDGET || kicked)) {
             if (!in_flight) {
-                cpu->kick = 0;
+                if (!cpu->batch)
+                    cpu->kick = 0;
                 return VMMKIT_EXIT_BUDGET;
             }
             left = 1;

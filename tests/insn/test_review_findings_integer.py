@@ -5,7 +5,7 @@
 import pytest
 
 from insn.machine import CODE, CR0_PE, GP, UD, VM, Machine, check_fault
-from vmmkit.insn import Done, Feature, Unsupported
+from vmmkit.insn import BudgetSpent, Done, Feature, Unsupported
 
 
 @pytest.mark.parametrize("code", ["9f", "9e"], ids=["lahf", "sahf"])
@@ -50,3 +50,14 @@ def test_a_descriptor_must_be_canonical_to_its_last_byte(engine, mode):
     machine = Machine(engine, mode, "8ed8", {"rax": 8})  # mov ds, ax
     machine.state.gdtr_base, machine.state.gdtr_limit = (1 << 47) - 12, 0xFF
     check_fault(machine, GP)
+
+
+def test_a_kick_leaves_steps_alone_and_waits_for_the_next_run(engine):
+    """The step said that it was done, and no instruction had been executed."""
+    machine = Machine(engine, "pm32", "40 40 40 ebfe")
+    machine.cpu.kick()
+    assert machine.step() == Done(CODE + 1, 0)
+    assert machine.step() == Done(CODE + 2, 0)
+    assert machine.cpu.run(100) == BudgetSpent(CODE + 2)
+    assert machine.cpu.run(1) == BudgetSpent(CODE + 3)
+    assert (machine.state.rax, machine.state.retired) == (3, 3)

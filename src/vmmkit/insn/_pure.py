@@ -168,9 +168,11 @@ class Core:
             return STALE
         while True:
             left = words[LIMIT] - words[RETIRED] & ALL_ONES  # both counters may wrap
-            if not 0 < left <= LARGEST_BUDGET or words[KICK]:
+            kicked = words[KICK] and not words[BATCH]  # a step is no run
+            if not 0 < left <= LARGEST_BUDGET or kicked:
                 if not in_flight:
-                    words[KICK] = 0
+                    if not words[BATCH]:
+                        words[KICK] = 0
                     return BUDGET
                 left = 1
             in_flight = False
