@@ -4,7 +4,7 @@
 
 import pytest
 
-from insn.machine import CODE, CR0_PE, GP, UD, VM, Machine, check_fault
+from insn.machine import CODE, CR0_PE, GP, PAGE_FAULT, UD, VM, Machine, P, check_fault
 from vmmkit.insn import BudgetSpent, Done, Feature, Unsupported
 
 
@@ -61,3 +61,26 @@ def test_a_kick_leaves_steps_alone_and_waits_for_the_next_run(engine):
     assert machine.cpu.run(100) == BudgetSpent(CODE + 2)
     assert machine.cpu.run(1) == BudgetSpent(CODE + 3)
     assert (machine.state.rax, machine.state.retired) == (3, 3)
+
+
+UNDEFINED_MEMBERS = ["ffbb", "ff3c", "8fbb000000", "c7bb00000000", "c6c8", "feb8", "0fba83000000"]
+
+
+@pytest.mark.parametrize("code", UNDEFINED_MEMBERS)
+def test_an_undefined_member_of_a_group_is_fetched_whole_before_it_is_ud(engine, code):
+    """As observed: the page fault for its address or immediate comes before #UD."""
+    machine = Machine(engine, "long")
+    raw = bytes.fromhex(code)
+    start = CODE + 0x1000 - len(raw)
+    machine.poke(start, raw)
+    machine.pte(CODE + 0x1000, 0, 0)
+    machine.state.rip = start
+    check_fault(machine, PAGE_FAULT, 0, CODE + 0x1000)
+    machine.pte(CODE + 0x1000, CODE + 0x1000 | P)
+    check_fault(machine, UD)
+
+
+def test_an_undefined_member_of_a_group_may_be_too_long(engine):
+    """As observed: #GP for the sixteenth byte comes before #UD."""
+    machine = Machine(engine, "long", "66" * 10 + "ffbb00000000")
+    check_fault(machine, GP)
