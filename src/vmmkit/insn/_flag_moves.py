@@ -27,6 +27,7 @@ RAX: Final = WORD["gpr"]
 LAHF64: Final = 1 << list(FEATURES).index("LAHF64")
 IN_AH: Final = SF | ZF | AF | PF | CF
 ALWAYS_ONE: Final = 2  # bit 1 of RFLAGS
+LAHF64: Final = 1 << list(FEATURES).index("LAHF64")
 
 
 def _setcc(context: Context) -> None:
