@@ -393,7 +393,7 @@ def test_an_element_begun_by_itself_does_not_become_a_block(engine, opcode):
     registers = {"rcx": STEP_BATCH + 2, "rsi": DATA, "rdi": DATA, "rdx": PORT, "rflags": 2}
     if opcode in {"a4", "aa"}:
         registers["rdi"] = MMIO
-    device = Device(chain([1], repeat(STEP_BATCH - 2), repeat(STEP_BATCH)))
+    device = Device(chain([1], repeat(STEP_BATCH)))
     machine = machine_of(engine, "long", "f3" + opcode, registers, blocks=True)
     outcome, _ = drive([machine], device)
     assert outcome == Done(CODE + 2, 0)
