@@ -226,6 +226,8 @@ static int run_to_limit(const vmmkit_vcpu *vcpu, uint64_t answer)
             left = 1;
         }
         in_flight = 0;
+        if (left > VMMKIT_LIMIT_RUN_BATCH)
+            left = VMMKIT_LIMIT_RUN_BATCH; /* elements of a repeated one, and a look at the kick */
         kind = one(&c, cpu->batch ? cpu->batch : left);
         if (kind != VMMKIT_EXIT_DONE)
             return kind;

@@ -2,10 +2,27 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Mistakes that a review of the integer instructions found, each kept as its failing test."""
 
+import threading
+
 import pytest
 
-from insn.machine import CODE, CR0_PE, GP, PAGE_FAULT, UD, VM, Machine, P, check_fault
-from vmmkit.insn import BudgetSpent, Done, Feature, Unsupported
+from insn.machine import (
+    CODE,
+    CR0_PE,
+    CR0_PG,
+    CR4_PSE,
+    GP,
+    MARKED,
+    PAGE_FAULT,
+    PS,
+    RW,
+    UD,
+    VM,
+    Machine,
+    P,
+    check_fault,
+)
+from vmmkit.insn import BudgetSpent, Cpu, Done, ExitKind, Feature, Unsupported
 
 
 @pytest.mark.parametrize("code", ["9f", "9e"], ids=["lahf", "sahf"])
@@ -84,3 +101,23 @@ def test_an_undefined_member_of_a_group_may_be_too_long(engine):
     """As observed: #GP for the sixteenth byte comes before #UD."""
     machine = Machine(engine, "long", "66" * 10 + "ffbb00000000")
     check_fault(machine, GP)
+
+
+def test_a_kick_ends_a_run_within_a_long_repeated_instruction(engine):
+    """A guest that repeated LODS 2**32 - 1 times could not be stopped: that took hours."""
+    ram = bytearray(4 << 20)
+    ram[0x1000:0x2000] = (P | PS | RW | MARKED).to_bytes(4, "little") * 1024  # 4 MiB everywhere
+    ram[:2] = b"\xf3\xac"
+    cpu = Cpu([(0, ram)], engine=engine)
+    state = cpu.state
+    state.enter_protected_mode(0)
+    state.cr3, state.cr4, state.cr0 = 0x1000, CR4_PSE, state.cr0 | CR0_PG
+    state.rcx, kinds = 0xFFFF_FFFF, []
+    runner = threading.Thread(target=lambda: kinds.append(cpu.enter(1 << 62, 0)), daemon=True)
+    runner.start()
+    while state.rcx == 0xFFFF_FFFF:
+        pass
+    cpu.kick()
+    runner.join(timeout=20)
+    assert kinds == [ExitKind.BUDGET]
+    assert (state.rip, state.rcx, state.retired) == (0, 0xFFFF_FFFF - state.rsi, state.rsi)

@@ -282,7 +282,8 @@ class Cpu:
         """End the run in progress at the next instruction boundary, or else the next run at once.
 
         For other threads than the vCPU's. The run returns `BudgetSpent`; an instruction that waits
-        for a device is completed first. A `step` does not take notice of it.
+        for a device is completed first, and a repeated string instruction ends its batch. A `step`
+        does not take notice of it.
         """
         self._words[KICK] = 1
 

@@ -48,6 +48,7 @@ from vmmkit.insn._record import (
     LOG_CAPACITY,
     MAX_LENGTH,
     PREFIX_BITS,
+    RUN_BATCH,
     STEP_BATCH,
     WORD,
 )
@@ -176,7 +177,7 @@ class Core:
                     return BUDGET
                 left = 1
             in_flight = False
-            kind = self._one(words[BATCH] or left)
+            kind = self._one(words[BATCH] or min(left, RUN_BATCH))
             if kind != DONE:
                 return kind
 
