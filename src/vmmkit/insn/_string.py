@@ -28,8 +28,8 @@ from vmmkit.insn._execute import (
 from vmmkit.insn._flags import DF, ZF, mask_of, subtract
 from vmmkit.insn._memory import (
     BLOCK_ANSWER,
-    LOG_COUNT,
     BUDGET,
+    LOG_COUNT,
     PORT_BLOCK_IN,
     PORT_BLOCK_OUT,
     PORT_IN,
