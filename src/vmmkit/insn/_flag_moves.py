@@ -24,7 +24,6 @@ from vmmkit.insn.optable import FEATURES
 __all__ = ["FLAG_MOVES"]
 
 RAX: Final = WORD["gpr"]
-LAHF64: Final = 1 << list(FEATURES).index("LAHF64")
 IN_AH: Final = SF | ZF | AF | PF | CF
 ALWAYS_ONE: Final = 2  # bit 1 of RFLAGS
 LAHF64: Final = 1 << list(FEATURES).index("LAHF64")
