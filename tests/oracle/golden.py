@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What a processor did, in a file: for machines on which the oracle cannot run.
 
-A line of `golden.txt` is `case | result`. A case names one of `SETTINGS` and what differs from it:
-registers by number (`3=2000`), memory as `@address=bytes` over `pattern()`. A result is how the
+A line of `processor.txt` is `case | result`. A case names a line `setting` and what differs from
+it: registers by number (`3=2000`), memory as `@address=bytes` over `pattern()`. A result is how the
 instruction ended, and then the registers, selectors (`s2=`), and memory that it changed. Numbers
 are hexadecimal; `tests/oracle/record_golden.py` writes the file.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -18,8 +19,10 @@ from oracle.native import MEMORY_SIZE, WINDOWS, Case, Result
 
 FILE: Final = Path(__file__).parents[1] / "vectors" / "insn" / "processor.txt"
 RUN: Final = 16  # equal bytes that end a run of differing ones
+CHUNK: Final = 64  # compared at once
 
 
+@functools.cache
 def pattern() -> bytes:
     """Memory before every case, where the case does not say otherwise."""
     return bytes((11 + 29 * place + 3 * (place >> 8)) & 0xFF for place in range(MEMORY_SIZE))
@@ -62,9 +65,13 @@ def _numbered(prefix: str, before: Sequence[int], after: Sequence[int]) -> Itera
 
 def _runs(before: bytes, after: bytes) -> Iterator[tuple[int, bytes]]:
     """Offset and contents of every stretch that differs."""
-    differs = (
-        [at for at in range(len(before)) if before[at] != after[at]] if before != after else []
-    )
+    differs = [
+        at
+        for chunk in range(0, len(before), CHUNK)
+        if before[chunk : chunk + CHUNK] != after[chunk : chunk + CHUNK]
+        for at in range(chunk, chunk + CHUNK)
+        if before[at] != after[at]
+    ]
     start = 0
     while start < len(differs):
         stop = start
