@@ -82,6 +82,11 @@ class PitSnapshot:
         CounterSnapshot(),
     )
 
+    def __attrs_post_init__(self) -> None:
+        """Refuse what are no three counters."""
+        if [type(counter) for counter in self.counters] != 3 * [CounterSnapshot]:
+            raise DeviceError(f"PitSnapshot: counters are {self.counters!r}")
+
 
 @attrs.define(eq=False, repr=False, on_setattr=attrs.setters.NO_OP)
 class Pit8254(ByteWindow):
