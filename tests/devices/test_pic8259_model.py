@@ -148,6 +148,15 @@ class PicMachine(RuleBasedStateMachine):
         self.pic.write("cpu", 1, 1, value)
         self.naive.masked = levels_of(value)
 
+    @rule(some=st.sets(LEVELS, min_size=2))
+    def guest_masks_what_it_serves(self, some):
+        """What special mask mode is for: levels below the one in service get through."""
+        self.guest_masks(0)
+        self.lines_pulse(some)
+        self.processor_acknowledges()
+        self.guest_writes_ocw3(True, None)
+        self.guest_masks(bits(self.naive.served))
+
     @rule()
     def processor_acknowledges(self):
         taken = self.naive.take()

@@ -6,6 +6,22 @@ A device gets `(vcpu, offset, size)` from a region map's port, answers with an i
 its pins through callables; it knows neither its address nor the processor.
 """
 
+from vmmkit.devices.pic8259 import (
+    Elcr,
+    Pic8259,
+    PicLine,
+    PicPair,
+    PicPairSnapshot,
+    PicSnapshot,
+)
+from vmmkit.devices.pit8254 import (
+    CounterSnapshot,
+    Pit8254,
+    PitSnapshot,
+    Port61,
+    Port61Snapshot,
+)
+from vmmkit.devices.rtc_mc146818 import Mc146818, RtcSnapshot
 from vmmkit.devices.uart16550 import (
     CharacterTimeout,
     LineError,
@@ -24,4 +40,17 @@ __all__ = [
     "OutputLine",
     "Uart16550",
     "UartSnapshot",
+    "Elcr",
+    "Pic8259",
+    "PicLine",
+    "PicPair",
+    "PicPairSnapshot",
+    "PicSnapshot",
+    "CounterSnapshot",
+    "Pit8254",
+    "PitSnapshot",
+    "Port61",
+    "Port61Snapshot",
+    "Mc146818",
+    "RtcSnapshot",
 ]
