@@ -59,8 +59,10 @@ class Calendar:
     # -- bytes and numbers -----------------------------------------------------------------
 
     def _get(self, index: int) -> int:
-        value = self.ram[index]
-        return value if self.formats & DM else (value >> 4) * 10 + (value & 0xF)
+        return self._decode(self.ram[index])
+
+    def _decode(self, byte: int) -> int:
+        return byte if self.formats & DM else (byte >> 4) * 10 + (byte & 0xF)
 
     def _put(self, index: int, value: int) -> None:
         self.ram[index] = self._encode(value)
@@ -73,16 +75,17 @@ class Calendar:
             return self._encode(hour)
         return self._encode((hour + 11) % 12 + 1) | (_PM if hour >= 12 else 0)
 
-    def _hour(self) -> int:
+    def _hour_in(self, byte: int) -> int:
+        """Return the hour (0-23) that `byte` means; out of range it counts modulo."""
         if self.formats & TWENTY_FOUR_HOURS:
-            return self._get(_HOURS) % 24
-        raw = self.ram[_HOURS]
-        clock = raw & ~_PM if self.formats & DM else (raw >> 4 & 7) * 10 + (raw & 0xF)
-        return clock % 12 + (12 if raw & _PM else 0)
+            return self._decode(byte) % 24
+        return self._decode(byte & ~_PM) % 12 + (12 if byte & _PM else 0)
 
     def _second_of_day(self) -> int:
         """Return the time as seconds; bytes out of range count modulo their range."""
-        return (self._hour() * 60 + self._get(_MINUTES) % 60) * 60 + self._get(_SECONDS) % 60
+        return (self._hour_in(self.ram[_HOURS]) * 60 + self._get(_MINUTES) % 60) * 60 + self._get(
+            _SECONDS
+        ) % 60
 
     # -- the owner's side ------------------------------------------------------------------
 
@@ -158,34 +161,36 @@ class Calendar:
 
         MC146818A "Time, Calendar, and Alarm Locations": bytes from C0h on are "don't care".
         """
-        matches = (
-            self._alarm(_HOURS_ALARM, 24, self._encode_hour),
-            self._alarm(_MINUTES_ALARM, 60, self._encode),
-            self._alarm(_SECONDS_ALARM, 60, self._encode),
+        hour, minute, second = (
+            self.ram[index] for index in (_HOURS_ALARM, _MINUTES_ALARM, _SECONDS_ALARM)
         )
-        if not all(matches):
+        hours = _matches(hour, self._hour_in(hour), 24, self._encode_hour)
+        minutes = _matches(minute, self._decode(minute), 60, self._encode)
+        seconds = _matches(second, self._decode(second), 60, self._encode)
+        if not (hours and minutes and seconds):
             return None
-        return self._next_match(*matches)
+        return self._next_match(hours, minutes, seconds)
 
-    def _alarm(self, index: int, limit: int, encode: Callable[[int], int]) -> frozenset[int]:
-        """Return the values of one unit that match its alarm byte."""
-        wanted = self.ram[index]
-        if wanted >= DO_NOT_CARE:
-            return frozenset(range(limit))
-        return frozenset(value for value in range(limit) if encode(value) == wanted)
-
-    def _next_match(
-        self, hours: frozenset[int], minutes: frozenset[int], seconds: frozenset[int]
-    ) -> int:
-        """Look from unit to unit: a wrong hour is left as a whole, then a wrong minute."""
+    def _next_match(self, hours: range, minutes: range, seconds: range) -> int:
+        """Leave a wrong hour for the next right one as a whole, then a wrong minute."""
         now = self._second_of_day()
         second = now + 1
         while True:
             if second // 3600 % 24 not in hours:
-                second += 3600 - second % 3600
+                second += (hours.start * 3600 - second) % _DAY_SECONDS
             elif second // 60 % 60 not in minutes:
-                second += 60 - second % 60
+                second += (minutes.start * 60 - second) % 3600
             elif second % 60 not in seconds:
-                second += 1
+                second += (seconds.start - second) % 60
             else:
                 return second - now
+
+
+def _matches(wanted: int, value: int, limit: int, encode: Callable[[int], int]) -> range:
+    """Return the values of a unit that match the alarm byte `wanted`, which means `value`.
+
+    The chip compares bytes: one that no value is encoded as matches nothing.
+    """
+    if wanted >= DO_NOT_CARE:
+        return range(limit)
+    return range(value, value + 1) if value < limit and encode(value) == wanted else range(0)

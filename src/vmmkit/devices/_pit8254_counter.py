@@ -97,7 +97,10 @@ class Counter:
     latched: tuple[int, ...] = ()
     status: int | None = None
     second_read: bool = False
-    pulses: int = 0  # CLK pulses seen; the device's time, so no part of the snapshot
+    # No part of the snapshot: the CLK pulses seen, which are the device's time, and `next_change`.
+    pulses: int = 0
+    change: int | None = None
+    change_known: bool = False
 
     @property
     def mode(self) -> int:
@@ -117,6 +120,7 @@ class Counter:
         """Take the state of `state`."""
         for name in _FIELDS:
             setattr(self, name, getattr(state, name))
+        self.change_known = False
 
     # -- programming -----------------------------------------------------------------------
 
@@ -125,6 +129,7 @@ class Counter:
 
         CE stands still until a count was written and loaded.
         """
+        self.change_known = False
         self.control = value & _CONTROL_KEPT
         self.out = self.mode != 0
         self.count, self.first_byte = 0, None
@@ -136,6 +141,7 @@ class Counter:
 
     def write_count(self, value: int) -> None:
         """Take a byte of the count, as the control word's LSB and MSB bits say."""
+        self.change_known = False
         access = self.control >> 4
         if access == _BOTH and self.first_byte is None:
             self.first_byte = value
@@ -163,6 +169,7 @@ class Counter:
 
     def set_gate(self, level: bool) -> None:
         """Drive GATE: 8254 "Operation Common to All Modes", "Gate"."""
+        self.change_known = False
         if level and not self.gate:
             self.trigger = True
         if not level and self.mode in _PERIODIC:
@@ -222,20 +229,29 @@ class Counter:
         self.pulses += pulses - left
         return pulses - left
 
-    def until_change(self) -> int | None:
-        """Return the CLK pulses until OUT changes if nobody interferes; `None` for never.
+    def next_change(self) -> int | None:
+        """Return the pulse at which OUT changes if nobody interferes; `None` for never.
 
-        A change is at most three eventful pulses away: the end of what runs, a load, its end.
+        It stays what it is until then, whatever pulses pass, so it is kept.
         """
-        ahead = Counter(**{name: getattr(self, name) for name in _FIELDS})
-        passed = 0
+        passed = self.change is not None and self.pulses >= self.change
+        if not self.change_known or passed:
+            self.change, self.change_known = self._find_change(), True
+        return self.change
+
+    def _find_change(self) -> int | None:
+        """Run a copy: a change is at most three eventful pulses away.
+
+        They are the end of what runs, a load, and the end of what it began.
+        """
+        ahead = Counter(**{name: getattr(self, name) for name in _FIELDS}, pulses=self.pulses)
         for _ in range(3):
             quiet = ahead._quiet()
             if quiet >= _FOREVER:
                 return None
-            passed += ahead.run(quiet + 1)
+            ahead.run(quiet + 1)
             if ahead.out != self.out:
-                return passed
+                return ahead.pulses
         return None
 
     def _counting(self) -> bool:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The interrupt controllers of a PC: one 8259A, and the pair with the ELCR around it.
 
-Theory of operation
--------------------
+Theory of operation of the interrupt controllers
+------------------------------------------------
 `Pic8259` is one chip. Devices drive its inputs through the callables that `line` returns, the
 guest programs it through `read` and `write`, and what it wants leaves through `interrupt(level)`:
 the level of INT, told on changes only. The owner answers it when its processor can take an

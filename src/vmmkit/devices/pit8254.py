@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The timer of a PC: an 8254 on virtual time, and the port that drives its third counter.
 
-Theory of operation
--------------------
+Theory of operation of the timer
+--------------------------------
 `Pit8254` has three counters and no clock of its own. The owner hands in `clock()`, which returns
 the virtual time in nanoseconds and never goes back. The time of the last access is all that the
 device remembers of it: at each access, and at each call of `advance`, every counter concerned
@@ -76,10 +76,8 @@ class PitSnapshot:
 
     #: nanoseconds since the device was made, without the time between snapshots and restores
     time: int = attrs.field(default=0, validator=integer(0, None))
-    counters: tuple[CounterSnapshot, CounterSnapshot, CounterSnapshot] = (
-        CounterSnapshot(),
-        CounterSnapshot(),
-        CounterSnapshot(),
+    counters: tuple[CounterSnapshot, CounterSnapshot, CounterSnapshot] = attrs.field(
+        factory=lambda: (CounterSnapshot(), CounterSnapshot(), CounterSnapshot())
     )
 
     def __attrs_post_init__(self) -> None:
@@ -168,9 +166,9 @@ class Pit8254(ByteWindow):
         `None` if none will change by itself.
         """
         pulses = [
-            counter.pulses + left
+            change
             for counter, output in zip(self._counters, self._outputs, strict=True)
-            if output is not None and (left := counter.until_change()) is not None
+            if output is not None and (change := counter.next_change()) is not None
         ]
         return self._origin - min(pulses) * _NANOSECONDS // -_PULSES if pulses else None
 
@@ -198,8 +196,8 @@ class Pit8254(ByteWindow):
         self._origin = self.clock() - snapshot.time
         pulses = snapshot.time * _PULSES // _NANOSECONDS
         for counter, state in zip(self._counters, snapshot.counters, strict=True):
-            counter.restore(state)
             counter.pulses = pulses
+            counter.restore(state)
         for index in range(3):
             self._tell(index)
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The real-time clock and CMOS RAM of a PC: an MC146818A with 128 bytes, on virtual time.
 
-Theory of operation
--------------------
+Theory of operation of the clock
+--------------------------------
 `Mc146818` has no clock of its own. The owner hands in `clock()`, which returns the virtual time
 in nanoseconds and never goes back, and the date and time at which the device begins. At each
 access, and at each call of `advance`, the device does all updates and sets all flags that came
