@@ -693,6 +693,7 @@ def test_reset_keeps_the_gates():
         {"control": 0x40},
         {"control": 0x0F},
         {"control": 0x31, "ce": 10000},
+        {"control": 0x36, "ce": 3, "running": True},
         {"out": 1},
         {"ce": -1},
         {"first_byte": 256},

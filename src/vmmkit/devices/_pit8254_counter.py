@@ -70,6 +70,8 @@ class CounterSnapshot:
                 raise DeviceError(f"CounterSnapshot: {byte!r} is no byte")
         if self.control & _BCD and max(self.ce, self.loaded) > 9999:
             raise DeviceError("CounterSnapshot: a BCD counter holds no more than 9999")
+        if self.running and self.control & 6 == 6 and self.ce & 1:
+            raise DeviceError("CounterSnapshot: a counter in mode 3 holds even numbers")
         if not self.control >> 4:
             raise DeviceError("CounterSnapshot: control has neither LSB nor MSB")
 

@@ -204,8 +204,8 @@ class Pit8254(ByteWindow):
     def reset(self) -> None:
         """Return to the state of a device just made; GATE is as it is.
 
-        The chip has no such pin. Its state is undefined when powered on (8254 "Programming the
-        8254"); here it is mode 0 without a count.
+        The chip has no such pin. Its state is undefined when powered on (8254 "Operational
+        Description", "General"); here it is mode 0 without a count.
         """
         zero, one, two = (CounterSnapshot(gate=counter.gate) for counter in self._counters)
         self.restore(PitSnapshot(counters=(zero, one, two)))
