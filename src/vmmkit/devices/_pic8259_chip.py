@@ -198,6 +198,11 @@ class Pic8259(ByteWindow):
 
     @level_triggered.setter
     def level_triggered(self, inputs: int) -> None:
+        """Set them; INT follows.
+
+        Raises:
+            DeviceError: no integer of eight bits.
+        """
         self._level_triggered = check_integer("8259A: level_triggered", inputs, 0, 0xFF)
         self._update_interrupt()
 
