@@ -18,6 +18,22 @@ from vmmkit.devices.lapic import (
     LocalInterrupt,
     Shorthand,
 )
+from vmmkit.devices.pic8259 import (
+    Elcr,
+    Pic8259,
+    PicLine,
+    PicPair,
+    PicPairSnapshot,
+    PicSnapshot,
+)
+from vmmkit.devices.pit8254 import (
+    CounterSnapshot,
+    Pit8254,
+    PitSnapshot,
+    Port61,
+    Port61Snapshot,
+)
+from vmmkit.devices.rtc_mc146818 import Mc146818, RtcSnapshot
 from vmmkit.devices.uart16550 import (
     CharacterTimeout,
     LineError,
@@ -47,4 +63,17 @@ __all__ = [
     "OutputLine",
     "Uart16550",
     "UartSnapshot",
+    "Elcr",
+    "Pic8259",
+    "PicLine",
+    "PicPair",
+    "PicPairSnapshot",
+    "PicSnapshot",
+    "CounterSnapshot",
+    "Pit8254",
+    "PitSnapshot",
+    "Port61",
+    "Port61Snapshot",
+    "Mc146818",
+    "RtcSnapshot",
 ]
