@@ -59,7 +59,7 @@ def block_outcome(ram: Ram, words: memoryview, kind: int) -> BlockWrite | PortBl
     return outcome(words[ADDRESS], words[SIZE], words[COUNT], bytes(block_data(ram, words)))
 
 
-def take_block(ram: Ram, words: memoryview, answer: Buffer | int | None) -> int:
+def take_block(ram: Ram, words: memoryview, answer: object) -> int:
     """Check the answer to the block in flight and put data that was read into RAM.
 
     Returns:
@@ -79,7 +79,7 @@ def take_block(ram: Ram, words: memoryview, answer: Buffer | int | None) -> int:
     raise StepError(message)
 
 
-def _take_bytes(data: memoryview, size: int, answer: Buffer | int | None) -> int:
+def _take_bytes(data: memoryview, size: int, answer: object) -> int:
     try:
         read = memoryview(answer)  # type: ignore[arg-type]
         length = read.nbytes
