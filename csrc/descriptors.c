@@ -4,7 +4,7 @@
 
 #define BASE_24 0xFFFFFFu
 #define CONFORMING (ATTR_S | TYPE_CODE | TYPE_EXPAND_DOWN)
-#define LAR_MASK 0x00F0FF00u
+#define LAR_MASK 0x00FFFF00u
 
 enum { TYPE_BUSY = 2 };
 

@@ -9,15 +9,12 @@ bytes. That is done here, for both engines: the exit record names element size, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from vmmkit.errors import StepError
 from vmmkit.insn._memory import BLOCK_READ, BLOCK_WRITE, PAGE, PORT_BLOCK_IN, RamPiece
 from vmmkit.insn._outcomes import BlockWrite, PortBlockOut
 from vmmkit.insn._record import EXIT_KINDS, NO_RAM, WORD
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 __all__ = ["Ram", "block_data", "block_outcome", "take_block"]
 

@@ -65,7 +65,7 @@ AVAILABLE_TSS: Final = (1 << TYPE_TSS_16 | 1 << TYPE_TSS, 1 << TYPE_TSS)
 LDT_TYPES: Final = (1 << TYPE_LDT, 1 << TYPE_LDT)
 LAR_TYPES: Final = (0x1A3E, 0x1A04)
 LSL_TYPES: Final = (0x0A0E, 0x0A04)
-LAR_MASK: Final = 0x00F0_FF00
+LAR_MASK: Final = 0x00FF_FF00  # the SDM leaves bits 19:16 undefined; processors give the limit's
 
 
 def _locate_table(context: Context, *, write: bool) -> tuple[Span, Span]:
