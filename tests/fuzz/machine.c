@@ -182,6 +182,12 @@ static int is_access(int kind)
     return (kind >= VMMKIT_EXIT_READ && kind <= VMMKIT_EXIT_PORT_OUT) || is_block(kind);
 }
 
+/* What only the owner knows: MSRs, counters, CPUID, random numbers. */
+static int is_question(int kind)
+{
+    return kind >= VMMKIT_EXIT_READ_MSR && kind <= VMMKIT_EXIT_WRITE_MSR;
+}
+
 static int is_port(int kind)
 {
     return kind == VMMKIT_EXIT_PORT_IN || kind == VMMKIT_EXIT_PORT_OUT ||
@@ -232,6 +238,10 @@ static void check_kind(const machine *m, int kind)
     REQUIRE(kind >= VMMKIT_EXIT_BUDGET && kind <= VMMKIT_EXIT_STALE && kind != VMMKIT_EXIT_DONE);
     if (is_access(kind)) {
         check_access(m, kind);
+        return;
+    }
+    if (is_question(kind)) {
+        REQUIRE(cpu->log_pending == (uint64_t)kind && cpu->exit_address <= UINT32_MAX);
         return;
     }
     REQUIRE(!cpu->log_pending || kind == VMMKIT_EXIT_STALE);
@@ -297,7 +307,8 @@ static void check_call(const machine *m, const input *in, const vmmkit_cpu *befo
 {
     check_kind(m, kind);
     check_memory(m, in);
-    if (step && kind != VMMKIT_EXIT_BUDGET && kind != VMMKIT_EXIT_HALT)
+    if (step && kind != VMMKIT_EXIT_BUDGET && kind != VMMKIT_EXIT_HALT &&
+        kind != VMMKIT_EXIT_HYPERCALL)
         check_unchanged(before, m->cpu);
     if (is_honest(in)) {
         REQUIRE(m->cpu->log_count <= VMMKIT_LIMIT_LOG_CAPACITY);
