@@ -14,6 +14,7 @@
 #define CR4_ALWAYS 0x1FFu
 #define XCR0_AVX512 0xE0u
 #define DR7_GD 0x2000u
+#define DR6_BD 0x2000u
 
 enum { CR8_HIGHEST = 15, XCR0_X87 = 1, XCR0_SSE = 2, XCR0_AVX = 4, XCR0_PKRU = 0x200 };
 
@@ -185,7 +186,7 @@ static int debug_register(context *c, unsigned *number)
         *number += 2;
     }
     TRY(check_cpl0(c));
-    return c->cpu->dr[7] & DR7_GD ? fault(c, DB, 0, 0) : 0;
+    return c->cpu->dr[7] & DR7_GD ? fault(c, DB, 0, DR6_BD) : 0;
 }
 
 static int execute_mov_from_dr(context *c)

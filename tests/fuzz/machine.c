@@ -14,7 +14,7 @@
         }                                                                                          \
     } while (0)
 
-enum { CANARY = 0xA5, RAX = 0, RCX = 1, RSI = 6, RDI = 7, PAGE_FAULT = 14, VECTORS = 32 };
+enum { CANARY = 0xA5, RAX = 0, RCX = 1, RSI = 6, RDI = 7, DEBUG = 1, PAGE_FAULT = 14, VECTORS = 32 };
 
 typedef struct {
     vmmkit_cpu *cpu;
@@ -247,7 +247,7 @@ static void check_kind(const machine *m, int kind)
     REQUIRE(!cpu->log_pending || kind == VMMKIT_EXIT_STALE);
     if (kind == VMMKIT_EXIT_FAULT) {
         REQUIRE(cpu->exit_address < VECTORS && cpu->exit_size <= 0xFFFF);
-        REQUIRE(cpu->exit_address == PAGE_FAULT || !cpu->exit_value);
+        REQUIRE(cpu->exit_address == PAGE_FAULT || cpu->exit_address == DEBUG || !cpu->exit_value);
     } else if (kind == VMMKIT_EXIT_UNSUPPORTED) {
         REQUIRE(cpu->exit_value <= VMMKIT_UNSUPPORTED_TOO_MANY_ACCESSES);
         REQUIRE(cpu->exit_size <= VMMKIT_LIMIT_MAX_LENGTH);

@@ -260,7 +260,7 @@ def test_debug_registers_that_are_refused(engine):
         check_fault(Machine(engine, "pm32", to_dr(number), {"cr4": DE}), UD)
     check_fault(Machine(engine, "long", to_dr(0, "44")), UD)  # DR8
     for code in ("0f21c0", to_dr(7)):
-        check_fault(Machine(engine, "pm32", code, {"dr7": 0x2400}), DB)
+        check_fault(Machine(engine, "pm32", code, {"dr7": 0x2400}), DB, 0, 0x2000)
 
 
 def test_clts(engine):

@@ -98,6 +98,7 @@ CR8_HIGHEST: Final = 15
 
 DR_BITS: Final = {6: (0xE00F, 0xFFFF_0FF0), 7: (0xFFFF_23FF, 0x400)}  # writable, always 1
 DR7_GD: Final = 1 << 13
+DR6_BD: Final = 1 << 13
 
 XCR0_X87, XCR0_SSE, XCR0_AVX, XCR0_AVX512, XCR0_PKRU = 1, 2, 4, 0xE0, 0x200
 
@@ -228,7 +229,7 @@ def _debug_register(context: Context) -> int:
         number += 2
     check_cpl0(context)
     if words[DR + 7] & DR7_GD:
-        raise context.fault(DB)
+        raise context.fault(DB, 0, DR6_BD)
     return number
 
 

@@ -135,7 +135,7 @@ class Fault(NamedTuple):
     vector: int
     error: int
     address: int
-    """For #PF (14) the linear address that goes to CR2, else 0."""
+    """For #PF (14) the linear address that goes to CR2, for #DB (1) the bits to set in DR6."""
 
 
 class Halt(NamedTuple):

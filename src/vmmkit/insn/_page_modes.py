@@ -7,8 +7,9 @@ and "Protection Keys". A `Walk` reads entries through a function of its caller a
 so the engine and the read-only `Cpu.translate` are the same walk.
 
 PAE: a processor loads the four PDPTEs into registers at MOV CR3, and raises #GP there for a
-reserved bit. Here that is checked (`_control_registers`), and they are read again at each walk,
-where a reserved bit is a page fault with RSVD, as on AMD processors under nested paging (AMD64 APM vol. 2, "Legacy PAE Mode" of a nested-paging guest).
+reserved bit. Here that is checked by `_control_registers`, and they are read again at each walk,
+where a reserved bit is a page fault with RSVD, as on AMD processors under nested paging (AMD64 APM
+vol. 2, "Legacy PAE Mode" of a nested-paging guest).
 Not modelled: processors without PSE-36, PAT or 1 GiB pages, supervisor protection keys
 (CR4.PKS), and shadow-stack pages.
 """

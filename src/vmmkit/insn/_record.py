@@ -60,9 +60,9 @@ CPU_FIELDS: Final = (
     ("cr3", 1),
     ("cr4", 1),
     ("efer", 1),
+    ("dr", 8),  # DR4 and DR5 are names of DR6 and DR7, their words unused
     ("xcr0", 1),
     ("cr8", 1),
-    ("dr", 8),  # DR4 and DR5 are other names of DR6 and DR7; their words stay 0
     ("star", 1),
     ("lstar", 1),
     ("cstar", 1),
