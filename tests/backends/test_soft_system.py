@@ -5,6 +5,7 @@
 import pytest
 
 from vmmkit.backends import SoftVcpu
+from vmmkit.backends.msrs import MsrFile
 from vmmkit.errors import StepError
 from vmmkit.insn import (
     BudgetSpent,
@@ -173,3 +174,38 @@ def test_features_of_a_state_that_is_given_stay(boot):
     assert state.features == Feature.CMOV
     assert state.rdx >> 15 & 1
     assert not state.rdx >> 26 & 1
+
+
+def test_a_file_of_msrs_answers(boot):
+    msrs = MsrFile()
+    msrs.values[0x1B] = 5 << 32 | 6
+    vcpu = boot(RDMSR + "40" + WRMSR + CPUID + HLT, msrs=msrs)
+    vcpu.state.rcx = 0x1B
+    assert vcpu.run() == Halt(8)
+    assert msrs.values[0x1B] == 5 << 32 | 7
+    assert vcpu.state.retired == 5
+
+
+@pytest.mark.parametrize(("code", "index"), [(RDMSR, 0x1234), (WRMSR, 0x1234), (WRMSR, 0xFE)])
+def test_a_file_of_msrs_refuses(boot, code, index):
+    for call in ("run", "step"):
+        vcpu = boot(code + HLT, msrs=MsrFile())
+        vcpu.state.rcx = index
+        assert getattr(vcpu, call)() == Fault(13, 0, 0)
+        assert vcpu.state.rip == 0
+        assert not vcpu.awaits_answer
+
+
+def test_a_file_of_msrs_among_devices(boot):
+    vcpu = boot(OUT + RDMSR + OUT + HLT, msrs=MsrFile())
+    vcpu.state.rcx, out = 0x1B, []
+    assert vcpu.run_through(*ports(vcpu, out)) == Halt(7)
+    assert out == [0, 0]
+    assert vcpu.state.rax == 0xFEE0_0900
+
+
+def test_what_the_engine_holds_is_not_asked_for(boot):
+    vcpu = boot(RDMSR + HLT, msrs=MsrFile())
+    vcpu.state.rcx, vcpu.state.pat = 0x277, 7
+    assert vcpu.run() == Halt(3)
+    assert vcpu.state.rax == 7

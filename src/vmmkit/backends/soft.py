@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from vmmkit.backends.msrs import MsrSource
 from vmmkit.errors import StepError
 from vmmkit.insn import WORD, Cpu, CpuState, ExitKind, Outcome
 from vmmkit.insn.cpuid import DEFAULT_FEATURES, Answer, CpuidModel, CpuidSource
@@ -51,8 +52,10 @@ WRITE: Final = int(ExitKind.WRITE)
 PORT_IN: Final = int(ExitKind.PORT_IN)
 PORT_OUT: Final = int(ExitKind.PORT_OUT)
 CPUID: Final = int(ExitKind.CPUID)
+READ_MSR: Final = int(ExitKind.READ_MSR)
+WRITE_MSR: Final = int(ExitKind.WRITE_MSR)
 COMPLETED: Final = frozenset(
-    {READ, PORT_IN, *map(int, (ExitKind.READ_MSR, ExitKind.READ_PMC, ExitKind.RANDOM))}
+    {READ, PORT_IN, READ_MSR, int(ExitKind.READ_PMC), int(ExitKind.RANDOM)}
 )
 
 
@@ -74,13 +77,15 @@ class SoftVcpu:
         state: registers to start from. Without it the state after reset, with the features of
             `vmmkit.insn.cpuid.DEFAULT_FEATURES`.
         cpuid: answers CPUID for `(state, leaf, subleaf)`; a `CpuidModel` without it.
+        msrs: answers RDMSR and WRMSR, for instance `vmmkit.backends.msrs.MsrFile`; without it they
+            are exits.
 
     Raises:
         GuestMemoryError: see `vmmkit.insn.Cpu`.
         EngineError: no such engine.
     """
 
-    __slots__ = ("_answer", "_cpu", "_cpuid", "_refused", "_words")
+    __slots__ = ("_answer", "_cpu", "_cpuid", "_msrs", "_own", "_refused", "_words")
 
     def __init__(
         self,
@@ -89,6 +94,7 @@ class SoftVcpu:
         engine: str | None = None,
         state: CpuState | None = None,
         cpuid: CpuidSource | None = None,
+        msrs: MsrSource | None = None,
     ) -> None:
         """Bind registers and RAM to an engine."""
         if state is None:
@@ -96,6 +102,8 @@ class SoftVcpu:
             state.features = DEFAULT_FEATURES
         self._cpu = Cpu(ram, engine=engine, state=state)
         self._cpuid = CpuidModel() if cpuid is None else cpuid
+        self._msrs = msrs
+        self._own = frozenset({CPUID} if msrs is None else {CPUID, READ_MSR, WRITE_MSR})
         self._words = self._cpu.state.words
         self._answer: int | None = None
         self._refused = False  # whether a port has raised for the access in flight
@@ -156,9 +164,9 @@ class SoftVcpu:
         end = words[RETIRED] + budget & ALL_ONES
         outcome = self._cpu.run(budget, self._due())
         self._answer, self._refused = None, False
-        while words[PENDING] == CPUID:
+        while words[PENDING] in self._own:
             left = end - words[RETIRED] & ALL_ONES
-            outcome = self._cpu.run(left, self._identity())
+            outcome = self._cpu.run(left, self._own_answer())
         return outcome
 
     def step(self) -> Outcome:
@@ -169,17 +177,29 @@ class SoftVcpu:
         """
         outcome = self._cpu.step(self._due())
         self._answer, self._refused = None, False
-        while self._words[PENDING] == CPUID:
-            outcome = self._cpu.step(self._identity())
+        while self._words[PENDING] in self._own:
+            outcome = self._cpu.step(self._own_answer())
         return outcome
 
-    def _identity(self) -> Answer:
-        """Answer the CPUID in flight."""
-        return self._cpuid(self.state, self._words[ADDRESS], self._words[SIZE])
+    def _own_answer(self) -> Answer | int | None:
+        """Answer the CPUID or MSR access in flight."""
+        words = self._words
+        if words[PENDING] == CPUID:
+            return self._cpuid(self.state, words[ADDRESS], words[SIZE])
+        assert self._msrs is not None
+        value = None
+        if words[PENDING] == READ_MSR:
+            value = self._msrs.read(words[ADDRESS])
+            refused = value is None
+        else:
+            refused = not self._msrs.write(words[ADDRESS], words[VALUE])
+        if refused:
+            self._cpu.refuse()
+        return value
 
     def _due(self) -> Answer | int | None:
-        """What the instruction in flight is answered; a CPUID whose source has raised is, too."""
-        return self._identity() if self._words[PENDING] == CPUID else self._answer
+        """What the instruction in flight is answered, also where its source has raised."""
+        return self._own_answer() if self._words[PENDING] in self._own else self._answer
 
     def kick(self) -> None:
         """End the run in progress, or else the next one, at an instruction boundary.
@@ -231,7 +251,7 @@ class SoftVcpu:
             elif kind == PORT_OUT:
                 answer = 0
                 pio.write(words[ADDRESS], words[SIZE], words[VALUE])
-            elif kind == CPUID:
+            elif kind in self._own:
                 outcome = self.run(end - words[RETIRED] & ALL_ONES)
                 kind = words[PENDING]
                 if not kind:
