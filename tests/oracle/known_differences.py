@@ -170,6 +170,15 @@ def _sysret_outside_64_bit_mode(trial: Trial, processor: Result, _engine: Result
     return trial.form.mnemonic == "SYSRET" and trial.case.mode != 64 and processor.vector == GP
 
 
+def _processor_number(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
+    """The limit of selector 7BH is the processor's number, 0 in the mirror."""
+    if trial.form.mnemonic != "LSL" or trial.insn is None or not isinstance(engine, Result):
+        return False
+    number = trial.insn.modrm >> 3 & 7 | (trial.insn.rex & 4) << 1
+    same = engine._replace(gpr=processor.gpr) == processor
+    return same and not engine.gpr[number] & 0xFFFF
+
+
 def _canonical(address: int) -> bool:
     return (address >> 47) & 0x1_FFFF in {0, 0x1_FFFF}
 
@@ -270,6 +279,14 @@ KNOWN_DIFFERENCES: Final = (
         "SYSRET is an instruction of all protected modes (APM vol. 3, SYSRET); SDM vol. 2B, "
         "SYSRET: #UD outside of 64-bit mode",
         _sysret_outside_64_bit_mode,
+    ),
+    *(
+        KnownDifference(
+            vendor,
+            "Linux keeps the processor's number in the limit of a segment, which LSL reads",
+            _processor_number,
+        )
+        for vendor in (AMD, "GenuineIntel")
     ),
 )
 
