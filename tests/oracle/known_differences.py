@@ -175,8 +175,9 @@ def _processor_number(trial: Trial, processor: Result, engine: Result | Outcome)
     if trial.form.mnemonic != "LSL" or trial.insn is None or not isinstance(engine, Result):
         return False
     number = trial.insn.modrm >> 3 & 7 | (trial.insn.rex & 4) << 1
-    same = engine._replace(gpr=processor.gpr) == processor
-    return same and not engine.gpr[number] & 0xFFFF
+    found = differences(trial.case, "LSL", processor, engine)
+    only = len(found) == 1 and found[0].startswith(f"{NAMES[number]} ")
+    return only and not engine.gpr[number] & 0xFFFF
 
 
 def _canonical(address: int) -> bool:
