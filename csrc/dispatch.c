@@ -209,6 +209,6 @@ static inline int execute(context *c)
     case VMMKIT_OP_ARPL:
         return execute_arpl(c);
     default:
-        return execute_hint(c, op);
+        return execute_system(c, op);
     }
 }

@@ -12,7 +12,9 @@
  *   shifts.c     _shifts.py      multiply.c _multiply.py  bits.c     _bits.py
  *   arithmetic.c _arithmetic.py  bit_instructions.c  _bit_instructions.py
  *   flag_moves.c _flag_moves.py  decimal.c  _decimal.py   exchange.c _exchange.py
- *   transfer.c   _transfer.py    hints.c    _hints.py
+ *   transfer.c   _transfer.py    hints.c    _hints.py     privilege.c _privilege.py
+ *   control_registers.c  _control_registers.py   descriptors.c  _descriptors.py
+ *   syscalls.c   _syscalls.py    msr.c      _msr.py       system.c   _system.py
  *   dispatch.c   _pure.py        run.c      _pure.py
  *
  * Rules: everything works on buffers of the caller; no state between calls, no callback, no
@@ -86,7 +88,7 @@ enum {
     VIP = 1 << 20
 };
 
-enum { DE = 0, BR = 5, UD = 6, NP = 11, STACK_FAULT = 12, GP = 13, PAGE_FAULT = 14, ALIGNMENT = 17 };
+enum { DE = 0, DB = 1, BR = 5, UD = 6, NP = 11, STACK_FAULT = 12, GP = 13, PAGE_FAULT = 14, ALIGNMENT = 17 };
 enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2 };
 enum { READABLE = 1, WRITTEN = 2 };
 
@@ -97,11 +99,18 @@ enum { READABLE = 1, WRITTEN = 2 };
 #define CR4_VME 1u
 #define CR4_PVI 2u
 #define CR4_PSE (1u << 4)
+#define CR4_DE (1u << 3)
 #define CR4_PAE (1u << 5)
+#define CR4_PGE (1u << 7)
+#define CR4_UMIP (1u << 11)
 #define CR4_LA57 (1u << 12)
+#define CR4_FSGSBASE (1u << 16)
+#define CR4_PCIDE (1u << 17)
+#define CR4_OSXSAVE (1u << 18)
 #define CR4_SMEP (1u << 20)
 #define CR4_SMAP (1u << 21)
 #define CR4_PKE (1u << 22)
+#define EFER_LME (1u << 8)
 #define EFER_LMA (1u << 10)
 #define EFER_NXE (1u << 11)
 

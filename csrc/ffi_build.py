@@ -45,6 +45,12 @@ SOURCES = (
     "exchange.c",
     "transfer.c",
     "hints.c",
+    "privilege.c",
+    "control_registers.c",
+    "descriptors.c",
+    "syscalls.c",
+    "msr.c",
+    "system.c",
     "dispatch.c",
     "run.c",
 )

@@ -5,15 +5,18 @@
 /* The size is one of the engine's own unless somebody else wrote the record. */
 static inline void take_answer(vmmkit_cpu *cpu, uint64_t answer)
 {
-    uint64_t pending = cpu->log_pending, size = cpu->exit_size < 8 ? cpu->exit_size : 8;
-    int reads = pending == VMMKIT_EXIT_READ || pending == VMMKIT_EXIT_PORT_IN;
+    uint64_t pending = cpu->log_pending, size = 0;
     uint64_t slot = cpu->log_count % VMMKIT_LIMIT_LOG_CAPACITY;
-    if (UNLIKELY(pending >= VMMKIT_EXIT_BLOCK_READ && pending < VMMKIT_EXIT_STALE)) {
+    if (UNLIKELY(pending >= VMMKIT_EXIT_BLOCK_READ && pending < VMMKIT_EXIT_READ_MSR)) {
         cpu->block_answer = (answer < cpu->exit_value ? answer : cpu->exit_value) + 1;
         cpu->log_pending = 0;
         return;
     }
-    cpu->log_value[slot] = reads ? answer & mask_of((unsigned)size) : 0;
+    if (pending == VMMKIT_EXIT_READ || pending == VMMKIT_EXIT_PORT_IN)
+        size = cpu->exit_size < 8 ? cpu->exit_size : 8;
+    else if (pending >= VMMKIT_EXIT_READ_MSR && pending < VMMKIT_EXIT_WRITE_MSR)
+        size = 8;
+    cpu->log_value[slot] = answer & mask_of((unsigned)size);
     cpu->log_count++;
     cpu->log_pending = 0;
 }
@@ -174,7 +177,7 @@ static inline int one(context *c, uint64_t batch)
             kind = execute(c);
         while (UNLIKELY(kind == RACE_LOST && start_over(c)));
     }
-    if (UNLIKELY(kind > 0 && kind != VMMKIT_EXIT_HALT))
+    if (UNLIKELY(kind > 0 && kind != VMMKIT_EXIT_HALT && kind != VMMKIT_EXIT_HYPERCALL))
         return stopped(c, kind);
     cpu->log_count = cpu->page_count = cpu->code_length = cpu->code_given = 0;
     cpu->interrupt_shadow = c->shadow;
@@ -193,7 +196,7 @@ static inline int begin_run(context *c, uint64_t answer)
     begin_mode(c);
     moved = cpu->code_rip != cpu->rip || cpu->code_mode != (uint64_t)c->mode;
     if (!cpu->log_pending) {
-        cpu->log_count = cpu->page_count = cpu->block_answer = 0;
+        cpu->log_count = cpu->page_count = cpu->block_answer = cpu->refused = 0;
         if (moved || !cpu->code_given)
             cpu->code_length = cpu->code_given = 0;
         return 0;

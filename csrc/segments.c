@@ -139,20 +139,26 @@ static int load_null(context *c, int segment, unsigned selector)
     return 0;
 }
 
-static int descriptor_address(context *c, unsigned selector, uint64_t *address)
+/* Whether there is one. */
+static int find_descriptor(context *c, unsigned selector, uint64_t *address)
 {
     uint64_t base = c->cpu->gdtr_base, limit = c->cpu->gdtr_limit;
     if (selector & 4) {
         const uint64_t *words = segment_words(c, LDTR);
         if (words[ATTRIBUTES] & ATTR_UNUSABLE)
-            return fault(c, GP, selector & 0xFFFC, 0);
+            return 0;
         base = words[BASE];
         limit = words[LIMIT];
     }
     if ((selector & 0xFFF8) + 7 > limit)
-        return fault(c, GP, selector & 0xFFFC, 0);
+        return 0;
     *address = (base + (selector & 0xFFF8)) & mask_of(c->cpu->efer & EFER_LMA ? 8 : 4);
-    return 0;
+    return 1;
+}
+
+static int descriptor_address(context *c, unsigned selector, uint64_t *address)
+{
+    return find_descriptor(c, selector, address) ? 0 : fault(c, GP, selector & 0xFFFC, 0);
 }
 
 static int check_descriptor(context *c, int segment, unsigned selector, uint64_t rights)
@@ -194,9 +200,18 @@ static int mark_accessed(context *c, uint64_t address, uint64_t attributes)
     return COMPARE_AND_SWAP(where.part[0].host, rights, marked) ? 0 : RACE_LOST;
 }
 
+static void unpack(uint64_t descriptor, uint64_t *base, uint64_t *limit, uint64_t *attributes)
+{
+    *base = (descriptor >> 16 & 0xFFFFFF) | descriptor >> 56 << 24;
+    *limit = (descriptor & 0xFFFF) | (descriptor >> 32 & 0xF0000);
+    *attributes = descriptor >> 40 & 0xF0FF;
+    if (*attributes & ATTR_G)
+        *limit = *limit << 12 | 0xFFF;
+}
+
 static NOINLINE int load_segment(context *c, int segment, unsigned selector)
 {
-    uint64_t address, descriptor, limit, attributes;
+    uint64_t address, descriptor, base, limit, attributes;
     if (c->real) {
         segment_words(c, segment)[SELECTOR] = selector;
         segment_words(c, segment)[BASE] = (uint64_t)selector << 4;
@@ -206,13 +221,9 @@ static NOINLINE int load_segment(context *c, int segment, unsigned selector)
         return load_null(c, segment, selector);
     TRY(descriptor_address(c, selector, &address));
     TRY(system_load(c, address, 8, &descriptor));
-    attributes = descriptor >> 40 & 0xF0FF;
-    limit = (descriptor & 0xFFFF) | (descriptor >> 32 & 0xF0000);
-    if (attributes & ATTR_G)
-        limit = limit << 12 | 0xFFF;
+    unpack(descriptor, &base, &limit, &attributes);
     TRY(check_descriptor(c, segment, selector, attributes));
     TRY(mark_accessed(c, address, attributes));
-    set_segment(c, segment, selector, (descriptor >> 16 & 0xFFFFFF) | descriptor >> 56 << 24, limit,
-                attributes | TYPE_ACCESSED);
+    set_segment(c, segment, selector, base, limit, attributes | TYPE_ACCESSED);
     return 0;
 }

@@ -163,7 +163,7 @@ def test_an_instruction_cut_by_the_end_of_ram_changes_nothing(boot):
 
 
 GARBAGE = [
-    ("0fa2", Unsupported, "cpuid is not in the table yet"),
+    ("0faa", Unsupported, "rsm is not executed"),
     ("fe38", Fault, "an encoding that does not exist"),
     ("f08b03", Fault, "LOCK where it is illegal"),
     ("66" * 15 + "90", Fault, "longer than 15 bytes"),

@@ -14,7 +14,8 @@ from vmmkit.insn._record import CPU_FIELDS, EXIT_KINDS
 
 PATCH_BYTES = 64
 COUNTS = dict(CPU_FIELDS)
-READS = EXIT_KINDS.index("READ"), EXIT_KINDS.index("PORT_IN")
+READS = tuple(map(EXIT_KINDS.index, ("READ", "PORT_IN", "READ_MSR", "READ_PMC", "RANDOM")))
+CPUID = EXIT_KINDS.index("CPUID")
 FILLED = EXIT_KINDS.index("BLOCK_READ"), EXIT_KINDS.index("PORT_BLOCK_IN")
 BLOCKS = (*FILLED, EXIT_KINDS.index("BLOCK_WRITE"), EXIT_KINDS.index("PORT_BLOCK_OUT"))
 
@@ -157,6 +158,8 @@ class Bench:
         """The answer as `step` takes it."""
         if self.pending() in FILLED:
             return bytes(self.cpu.block()[: answer * self.state.words[WORD["exit_size"]]])
+        if self.pending() == CPUID:
+            return (answer & 0xFFFF_FFFF, answer >> 32) * 2
         return answer if self.pending() in (*READS, *BLOCKS) else None
 
     def fill_block(self, answer):

@@ -14,7 +14,7 @@
         }                                                                                          \
     } while (0)
 
-enum { CANARY = 0xA5, RAX = 0, RCX = 1, RSI = 6, RDI = 7, PAGE_FAULT = 14, VECTORS = 32 };
+enum { CANARY = 0xA5, RAX = 0, RCX = 1, RSI = 6, RDI = 7, DEBUG = 1, PAGE_FAULT = 14, VECTORS = 32 };
 
 typedef struct {
     vmmkit_cpu *cpu;
@@ -182,6 +182,12 @@ static int is_access(int kind)
     return (kind >= VMMKIT_EXIT_READ && kind <= VMMKIT_EXIT_PORT_OUT) || is_block(kind);
 }
 
+/* What only the owner knows: MSRs, counters, CPUID, random numbers. */
+static int is_question(int kind)
+{
+    return kind >= VMMKIT_EXIT_READ_MSR && kind <= VMMKIT_EXIT_WRITE_MSR;
+}
+
 static int is_port(int kind)
 {
     return kind == VMMKIT_EXIT_PORT_IN || kind == VMMKIT_EXIT_PORT_OUT ||
@@ -234,10 +240,14 @@ static void check_kind(const machine *m, int kind)
         check_access(m, kind);
         return;
     }
+    if (is_question(kind)) {
+        REQUIRE(cpu->log_pending == (uint64_t)kind && cpu->exit_address <= UINT32_MAX);
+        return;
+    }
     REQUIRE(!cpu->log_pending || kind == VMMKIT_EXIT_STALE);
     if (kind == VMMKIT_EXIT_FAULT) {
         REQUIRE(cpu->exit_address < VECTORS && cpu->exit_size <= 0xFFFF);
-        REQUIRE(cpu->exit_address == PAGE_FAULT || !cpu->exit_value);
+        REQUIRE(cpu->exit_address == PAGE_FAULT || cpu->exit_address == DEBUG || !cpu->exit_value);
     } else if (kind == VMMKIT_EXIT_UNSUPPORTED) {
         REQUIRE(cpu->exit_value <= VMMKIT_UNSUPPORTED_TOO_MANY_ACCESSES);
         REQUIRE(cpu->exit_size <= VMMKIT_LIMIT_MAX_LENGTH);
@@ -297,7 +307,8 @@ static void check_call(const machine *m, const input *in, const vmmkit_cpu *befo
 {
     check_kind(m, kind);
     check_memory(m, in);
-    if (step && kind != VMMKIT_EXIT_BUDGET && kind != VMMKIT_EXIT_HALT)
+    if (step && kind != VMMKIT_EXIT_BUDGET && kind != VMMKIT_EXIT_HALT &&
+        kind != VMMKIT_EXIT_HYPERCALL)
         check_unchanged(before, m->cpu);
     if (is_honest(in)) {
         REQUIRE(m->cpu->log_count <= VMMKIT_LIMIT_LOG_CAPACITY);

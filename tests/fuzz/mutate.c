@@ -4,8 +4,8 @@
 #include "fuzz.h"
 
 #define CR0_BITS 0x80050001u
-#define CR4_BITS 0x00701033u
-#define EFER_BITS 0x00000D00u
+#define CR4_BITS 0x00771BFFu
+#define EFER_BITS 0x00000D01u
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static const uint64_t edges[] = {

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from vmmkit.backends import SoftVcpu
 from vmmkit.devices.uart16550 import Uart16550
-from vmmkit.insn import Halt
+from vmmkit.insn import Feature, Halt
 from vmmkit.memregion import RegionMap
 
 IMAGE, RESULT, RESULT_SIZE, TABLES, RAM = 0x1000, 0xE000, 1024, 0x1_0000, 0x2_0000
@@ -33,6 +33,7 @@ class Guest:
         self.ram, self.console = bytearray(RAM), bytearray()
         self.ram[IMAGE : IMAGE + len(image)] = image
         self.vcpu = SoftVcpu([(0, self.ram)], engine=engine)
+        self.vcpu.state.features |= Feature.SSE42  # guests compiled with -mcrc32
         self.mmio, self.pio = RegionMap(name="mmio"), RegionMap(address_bits=16, name="pio")
         self.pio.add(0x3F8, 8, Uart16550(transmit=self.console.append), name="com1")
         state = self.vcpu.state

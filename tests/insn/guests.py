@@ -70,6 +70,12 @@ ENTRY_BITS = (
     *(0x23, 0x27, 0x63, 0x67, 0xE7, 1 << 51 | 0x67, 5 << 59 | 0x67, 15 << 59 | 7),
 )
 CONTROL_BITS = (0, 0, 1 << 20, 1 << 21, 1 << 22, 7 << 20)  # SMEP, SMAP, PKE
+SYSTEM_BITS = (0, 1 << 2, 1 << 3, 1 << 8, 1 << 11, 1 << 16, 1 << 17, 1 << 18)  # of CR4
+MSRS = (0x10, 0x1B, 0x174, 0x176, 0x277, *(0xC000_0080 + n for n in range(5)), 0xC000_0101)
+SYSTEM_WORDS = (
+    *("star", "lstar", "sfmask", "kernel_gs_base", "sysenter_cs", "sysenter_esp", "sysenter_eip"),
+    *("cr8", "dr0", "dr6", "dr7", "tsc_aux", "tsc_offset", "idtr_base", "idtr_limit"),
+)
 RFLAGS = (2, 0x202, 0xAD7, 0x402, 0x3002, 0x1002, 0x3602, 0x8D7, AC | 2)
 
 
@@ -158,6 +164,22 @@ def set_paging(rng, machine):
         state.cr4 &= ~0x10  # PSE
 
 
+def set_system(rng, machine):
+    """What system instructions look at."""
+    state = machine.state
+    for name in SYSTEM_WORDS:
+        if rng.randrange(3):
+            setattr(state, name, number(rng))
+    for _ in range(3):
+        state.cr4 |= rng.choice(SYSTEM_BITS)
+    state.efer |= rng.randrange(2)  # SCE
+    if machine.mode == "pm32":
+        state.efer |= rng.choice((0, 1 << 8))
+    state.features &= ~rng.choice((0, 0, 0, rng.getrandbits(64)))
+    if rng.randrange(2):
+        state.rcx = rng.choice(MSRS)
+
+
 def guest(rng):
     """A machine on the pure engine, ready to be copied to another."""
     mode = rng.choice(
@@ -175,6 +197,8 @@ def guest(rng):
     if mode == "pm16" and rng.randrange(3) == 0:
         state.rflags |= VM
     set_tables(rng, machine)
+    if rng.randrange(2):
+        set_system(rng, machine)
     if mode != "real" and rng.randrange(3) == 0:
         machine.ring3()
     if rng.randrange(2):

@@ -54,7 +54,13 @@ EFER_LME, EFER_LMA, EFER_NXE = 1 << 8, 1 << 10, 1 << 11
 MODES = ("real", "pm16", "pm32", "compat", "long")
 PAGED = ("pg32", "pae", "compat", "long")  # the modes with paging
 WIDTH = {"real": 16, "pm16": 16, "pm32": 32, "compat": 32, "long": 64}
-SYSTEM_REGISTERS = ("cr0", "cr2", "cr3", "cr4", "efer", "pkru")
+SYSTEM_REGISTERS = (
+    *("cr0", "cr2", "cr3", "cr4", "cr8", "efer", "xcr0", "pkru"),
+    *("dr0", "dr1", "dr2", "dr3", "dr6", "dr7"),
+    *("gdtr_base", "gdtr_limit", "idtr_base", "idtr_limit"),
+    *("star", "lstar", "cstar", "sfmask", "kernel_gs_base"),
+    *("sysenter_cs", "sysenter_esp", "sysenter_eip", "tsc_aux", "pat", "tsc_offset"),
+)
 SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs")
 GPR = (
     *("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"),

@@ -83,6 +83,8 @@ def encodings(row, mode):
         before = choose(PREFIX_CHOICES[mode], row.text, mode, form)
         if "." in row.encoding:
             before = before if before in BEFORE_VECTORS else ""
+        if row.encoding.startswith("NP ") and before == "66":
+            before = ""
         legacy = before if before[:1] in "62" else ""
         rex = "" if legacy else before
         yield legacy + mandatory + rex + opcode + form + TAIL

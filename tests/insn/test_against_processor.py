@@ -12,7 +12,7 @@ from collections import Counter
 import pytest
 
 from oracle.compare import UNDEFINED_FLAGS, describe, differences
-from oracle.forms import FORMS, LDT, MODES, SS, trials
+from oracle.forms import COMPARABLE, LDT, MODES, SS, trials
 from oracle.known_differences import KNOWN_DIFFERENCES, known
 from oracle.mirror import Mirror
 from oracle.native import Oracle, Result, available
@@ -26,8 +26,8 @@ NO_ENCODING = {("MOVSXD", 16), ("MOVSXD", 32), ("AAD", 64)}  # the opcode is ano
 SHOWN = 3  # disagreements that a failing form tells in full
 
 BY_MNEMONIC = {
-    mnemonic: [form for form in FORMS if form.mnemonic == mnemonic]
-    for mnemonic in dict.fromkeys(form.mnemonic for form in FORMS)
+    mnemonic: [form for form in COMPARABLE if form.mnemonic == mnemonic]
+    for mnemonic in dict.fromkeys(form.mnemonic for form in COMPARABLE)
 }
 
 

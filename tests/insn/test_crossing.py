@@ -268,7 +268,9 @@ def test_stepping_leaks_nothing(engine):
 
 
 def test_making_processors_leaks_nothing(engine):
-    assert memory_growth(lambda: asking_cpu(engine).step(), 100) < 50_000
+    assert (
+        memory_growth(lambda: asking_cpu(engine).step(), 100) < 100_000
+    )  # one of them has 7000 bytes
 
 
 @pytest.mark.stress
@@ -380,6 +382,6 @@ def test_a_decoder_wants_a_tuple_with_its_fields(import_module):
         pickle.dumps(crossing.Decoder(1, Instruction).decode)
     with pytest.raises(ValueError, match="is 0"):
         crossing.Core(1, 1, 0, 1, None, ())
-    for shapes in ((None,) * 17, ((Read, (0, 100_000)),), ((Fault, (0, 1, 2, 3)),)):
+    for shapes in ((None,) * 25, ((Read, (0, 100_000)),), ((Fault, (0, 1, 2, 3)),)):
         with pytest.raises(ValueError, match="do not fit"):
             crossing.Core(1, 1, 1, 1, None, shapes)

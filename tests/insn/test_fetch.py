@@ -171,9 +171,9 @@ def test_an_instruction_that_hangs_over_the_end_of_ram(engine):
 
 
 def test_bytes_that_we_do_not_know(engine):
-    machine = Machine(engine, "long", "0fa2" + "cc" * 20)
+    machine = Machine(engine, "long", "0faa" + "cc" * 20)
     before = machine.registers()
-    expected = bytes.fromhex("0fa2" + "cc" * 13)
+    expected = bytes.fromhex("0faa" + "cc" * 13)
     assert machine.step() == Unsupported(expected, UnsupportedReason.OPCODE, CODE)
     assert machine.registers() == before
     assert not machine.cpu.awaits_answer

@@ -11,7 +11,8 @@ and signed; a field left out has its default (see `DEFAULTS`).
 changes` is a vector. The machine is described in `machine.py` (memory map and modes); numbers are
 hexadecimal. Registers that the setting does not name are 0, but rSP, which is 7000, and RFLAGS,
 which is 2. RAM holds the bytes of `pattern()` at 2000. Events are what the instruction asks for, in
-order (`R`ead, `W`rite, port `I`n and `O`ut, each `address/size=value`), and how it ends. Changes
+order (`R`ead, `W`rite, port `I`n and `O`ut, each `address/size=value`), and how it ends; what is
+asked of the owner (`asks,Cpuid,0,2`) is not answered. Changes
 are registers, and RAM as `@address=bytes`, each run of bytes that differ; RIP is always among them,
 unless the instruction faulted.
 """
@@ -20,7 +21,23 @@ from pathlib import Path
 
 from insn.machine import DATA, HIGH_BASE, Machine
 from vmmkit.errors import DecodeError
-from vmmkit.insn import Done, Fault, Halt, PortIn, PortOut, Read, Unsupported, Write, decode
+from vmmkit.insn import (
+    Cpuid,
+    Done,
+    Fault,
+    Halt,
+    Hypercall,
+    PortIn,
+    PortOut,
+    Random,
+    Read,
+    ReadMsr,
+    ReadPmc,
+    Unsupported,
+    Write,
+    WriteMsr,
+    decode,
+)
 
 FOLDER = Path(__file__).parents[1] / "vectors" / "insn"
 DECODE, EXECUTE = FOLDER / "decode.txt", FOLDER / "execute.txt"
@@ -108,6 +125,10 @@ def _ending(outcome):
             return "halt"
         case Unsupported():
             return f"unsupported,{outcome.reason.name}"
+        case Hypercall():
+            return "hypercall"
+        case ReadMsr() | WriteMsr() | ReadPmc() | Cpuid() | Random():
+            return ",".join(("asks", type(outcome).__name__, *(f"{word:x}" for word in outcome)))
     raise AssertionError(outcome)
 
 

@@ -181,6 +181,18 @@ def _form(number: int, row: Row) -> Form:
 # What the engines execute.
 FORMS: Final = tuple(_form(number, row) for number, row in enumerate(ROWS) if HANDLERS[number])
 
+# What a processor cannot be asked about from CPL 3, and why.
+NOT_COMPARABLE: Final = {
+    **dict.fromkeys(("CPUID", "RDPID", "RDPMC", "XGETBV"), "the processor's own answer"),
+    **dict.fromkeys(("RDTSC", "RDTSCP"), "the processor's own time"),
+    **dict.fromkeys(("RDRAND", "RDSEED"), "another number each time"),
+    **dict.fromkeys(("SYSCALL", "SYSENTER"), "they enter the host's kernel"),
+    **dict.fromkeys(("VMCALL", "VMMCALL"), "they call the host's hypervisor"),
+    **dict.fromkeys(("SGDT", "SIDT", "SLDT", "STR", "SMSW"), "Linux emulates them under UMIP"),
+    "SERIALIZE": "few processors have it",
+}
+COMPARABLE: Final = tuple(form for form in FORMS if form.mnemonic not in NOT_COMPARABLE)
+
 
 def _prefixes(rng: Random, form: Form, mode: int) -> bytes:
     chosen = [form.prefix]

@@ -153,6 +153,33 @@ def _arpl_reads_first(trial: Trial, processor: Result, engine: Result | Outcome)
     )
 
 
+SYSTEM_OPERANDS: Final = frozenset({"LAR", "LSL", "VERR", "VERW"})
+
+
+def _lock_refused_late(trial: Trial, processor: Result, _engine: Result | Outcome) -> bool:
+    late = trial.form.mnemonic in SYSTEM_OPERANDS and _has_prefix(trial, 0xF0)
+    return late and trial.insn is None and processor.vector != UD
+
+
+def _lock_means_cr8(trial: Trial, processor: Result, _engine: Result | Outcome) -> bool:
+    moves = trial.form.mnemonic in {"MOVFROMCR", "MOVTOCR"}
+    return moves and _has_prefix(trial, 0xF0) and processor.vector == GP
+
+
+def _sysret_outside_64_bit_mode(trial: Trial, processor: Result, _engine: Result | Outcome) -> bool:
+    return trial.form.mnemonic == "SYSRET" and trial.case.mode != 64 and processor.vector == GP
+
+
+def _processor_number(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
+    """The limit of selector 7BH is the processor's number, 0 in the mirror."""
+    if trial.form.mnemonic != "LSL" or trial.insn is None or not isinstance(engine, Result):
+        return False
+    number = trial.insn.modrm >> 3 & 7 | (trial.insn.rex & 4) << 1
+    found = differences(trial.case, "LSL", processor, engine)
+    only = len(found) == 1 and found[0].startswith(f"{NAMES[number]} ")
+    return only and not engine.gpr[number] & 0xFFFF
+
+
 def _canonical(address: int) -> bool:
     return (address >> 47) & 0x1_FFFF in {0, 0x1_FFFF}
 
@@ -235,6 +262,32 @@ KNOWN_DIFFERENCES: Final = (
         "ARPL checks its destination for reading, and for writing only when it raises the RPL; SDM "
         "vol. 2A, ARPL: #GP(0) if the destination is in a non-writable segment",
         _arpl_reads_first,
+    ),
+    KnownDifference(
+        AMD,
+        "LOCK with LAR, LSL, VERR and VERW is refused after the operand has been read; the SDM has "
+        "#UD for the prefix",
+        _lock_refused_late,
+    ),
+    KnownDifference(
+        AMD,
+        "LOCK MOV CR0 is MOV CR8 outside of 64-bit mode (APM vol. 3, MOV CRn); SDM vol. 2B, MOV: "
+        "#UD",
+        _lock_means_cr8,
+    ),
+    KnownDifference(
+        AMD,
+        "SYSRET is an instruction of all protected modes (APM vol. 3, SYSRET); SDM vol. 2B, "
+        "SYSRET: #UD outside of 64-bit mode",
+        _sysret_outside_64_bit_mode,
+    ),
+    *(
+        KnownDifference(
+            vendor,
+            "Linux keeps the processor's number in the limit of a segment, which LSL reads",
+            _processor_number,
+        )
+        for vendor in (AMD, "GenuineIntel")
     ),
 )
 

@@ -33,8 +33,8 @@ TABLE: Final = P | RW | US | ACCESSED
 LEAF: Final = P | US | ACCESSED | DIRTY
 
 CR0: Final = 0x8005_0033  # PG, AM, WP, NE, ET, MP, PE
-CR4_PAE: Final = 1 << 5
-EFER: Final = 1 << 11 | 1 << 10 | 1 << 8  # NXE, LMA, LME
+CR4: Final = 1 << 5 | 1 << 16 | 1 << 18  # PAE, FSGSBASE, OSXSAVE
+EFER: Final = 1 << 11 | 1 << 10 | 1 << 8 | 1  # NXE, LMA, LME, SCE
 
 # Linux's GDT, as far as user code can tell: selector to (descriptor, attributes).
 FLAT: Final = 0xFFFF_FFFF
@@ -119,7 +119,7 @@ class Mirror:
 
     def _system_registers(self, descriptors: int) -> None:
         state = self.cpu.state
-        state.cr0, state.cr3, state.cr4, state.efer = CR0, PML4, CR4_PAE, EFER
+        state.cr0, state.cr3, state.cr4, state.efer = CR0, PML4, CR4, EFER
         state.gdtr_base, state.gdtr_limit = SYSTEM + GDT_AT, GDT_LIMIT
         ldt_limit = 8 * descriptors - 1 if descriptors else 0
         ldt_attributes = LDT_PRESENT if descriptors else UNUSABLE

@@ -113,7 +113,8 @@ class Descriptor(NamedTuple):
         """Access rights in the layout of `vmmkit.insn.Segment`."""
         kind = {"data": 1, "expand-down": 5, "code": 9}[self.kind] | self.access << 1
         granular = self.limit > 0xF_FFFF
-        return 0x70 | kind | self.present << 7 | self.wide << 14 | granular << 15
+        available = 1 << 12  # AVL: what Linux calls useable
+        return 0x70 | available | kind | self.present << 7 | self.wide << 14 | granular << 15
 
 
 class Case(NamedTuple):

@@ -15,7 +15,7 @@ TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent / "src")]
 
 from oracle.compare import differences, register_masks  # noqa: E402
-from oracle.forms import FORMS, LDT, MODES, trial  # noqa: E402
+from oracle.forms import COMPARABLE, LDT, MODES, trial  # noqa: E402
 from oracle.golden import FILE, new_settings, pattern, setting_lines, write  # noqa: E402
 from oracle.known_differences import known, model  # noqa: E402
 from oracle.mirror import Mirror  # noqa: E402
@@ -70,7 +70,7 @@ def main():
     named = new_settings(SETTINGS)
     oracle, mirror = Oracle(LDT), Mirror("native", LDT)
     lines = setting_lines(named)
-    for form in FORMS:
+    for form in COMPARABLE:
         for mode in MODES:
             lines += chosen(oracle, mirror, form, mode, named)
     header = HEADER.format(model=model(), kernel=platform.release().split("-")[0])

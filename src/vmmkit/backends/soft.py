@@ -25,8 +25,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from vmmkit.backends.msrs import MsrSource
 from vmmkit.errors import StepError
 from vmmkit.insn import WORD, Cpu, CpuState, ExitKind, Outcome
+from vmmkit.insn.cpuid import DEFAULT_FEATURES, Answer, CpuidModel, CpuidSource
 from vmmkit.protocols import AccessPort
 
 if TYPE_CHECKING:
@@ -49,14 +51,22 @@ READ: Final = int(ExitKind.READ)
 WRITE: Final = int(ExitKind.WRITE)
 PORT_IN: Final = int(ExitKind.PORT_IN)
 PORT_OUT: Final = int(ExitKind.PORT_OUT)
+CPUID: Final = int(ExitKind.CPUID)
+READ_MSR: Final = int(ExitKind.READ_MSR)
+WRITE_MSR: Final = int(ExitKind.WRITE_MSR)
+COMPLETED: Final = frozenset(
+    {READ, PORT_IN, READ_MSR, int(ExitKind.READ_PMC), int(ExitKind.RANDOM)}
+)
 
 
 class SoftVcpu:
     """One software vCPU.
 
     Exits are the outcomes of `vmmkit.insn`: `Read`, `Write`, `PortIn`, `PortOut`, `Halt`, `Fault`,
-    `Unsupported` (with the bytes) and `BudgetSpent`. After `Read` and `PortIn` call `complete` with
-    the value before running on; `Write` and `PortOut` need no completion.
+    `Unsupported` (with the bytes), `Hypercall`, `ReadMsr`, `WriteMsr`, `ReadPmc`, `Random` and
+    `BudgetSpent`. After `Read`, `PortIn`, `ReadMsr`, `ReadPmc` and `Random` call `complete` with
+    the value before running on, or `refuse` the last three and `WriteMsr`; writes need no
+    completion. CPUID is answered by `cpuid`.
 
     A vCPU belongs to one thread at a time. While the native engine runs, other Python threads do
     too.
@@ -64,14 +74,18 @@ class SoftVcpu:
     Args:
         ram: `(gpa, buffer)` pieces, as for `vmmkit.insn.Cpu`.
         engine: `"native"`, `"pure"`, or `None` for the preferred one.
-        state: registers to start from, the state after reset without it.
+        state: registers to start from. Without it the state after reset, with the features of
+            `vmmkit.insn.cpuid.DEFAULT_FEATURES`.
+        cpuid: answers CPUID for `(state, leaf, subleaf)`; a `CpuidModel` without it.
+        msrs: answers RDMSR and WRMSR, for instance `vmmkit.backends.msrs.MsrFile`; without it they
+            are exits.
 
     Raises:
         GuestMemoryError: see `vmmkit.insn.Cpu`.
         EngineError: no such engine.
     """
 
-    __slots__ = ("_answer", "_cpu", "_refused", "_words")
+    __slots__ = ("_answer", "_cpu", "_cpuid", "_msrs", "_own", "_refused", "_words")
 
     def __init__(
         self,
@@ -79,9 +93,17 @@ class SoftVcpu:
         *,
         engine: str | None = None,
         state: CpuState | None = None,
+        cpuid: CpuidSource | None = None,
+        msrs: MsrSource | None = None,
     ) -> None:
         """Bind registers and RAM to an engine."""
+        if state is None:
+            state = CpuState()
+            state.features = DEFAULT_FEATURES
         self._cpu = Cpu(ram, engine=engine, state=state)
+        self._cpuid = CpuidModel() if cpuid is None else cpuid
+        self._msrs = msrs
+        self._own = frozenset({CPUID} if msrs is None else {CPUID, READ_MSR, WRITE_MSR})
         self._words = self._cpu.state.words
         self._answer: int | None = None
         self._refused = False  # whether a port has raised for the access in flight
@@ -105,7 +127,7 @@ class SoftVcpu:
         return self._cpu.engine
 
     def complete(self, value: int) -> None:
-        """Answer the `Read` or `PortIn` that the last run returned.
+        """Answer the `Read`, `PortIn`, `ReadMsr`, `ReadPmc` or `Random` that the last run returned.
 
         Args:
             value: the value read; bits above the size asked for are dropped.
@@ -113,13 +135,21 @@ class SoftVcpu:
         Raises:
             StepError: no read awaits an answer, or `value` is no integer.
         """
-        if self._words[PENDING] not in {READ, PORT_IN}:
+        if self._words[PENDING] not in COMPLETED:
             message = f"no read awaits completion, yet {value!r} was given"
             raise StepError(message)
         if not isinstance(value, int):
             message = f"a read is completed with an integer, not {value!r}"
             raise StepError(message)
         self._answer = value
+
+    def refuse(self) -> None:
+        """Refuse the `ReadMsr`, `WriteMsr` or `ReadPmc` (#GP) or `Random` (CF clear) in flight.
+
+        Raises:
+            StepError: nothing is in flight that can be refused.
+        """
+        self._cpu.refuse()
 
     def run(self, budget: int = DEFAULT_BUDGET) -> Outcome:
         """Run until an exit.
@@ -130,8 +160,13 @@ class SoftVcpu:
         Raises:
             StepError: the last exit was a read and nobody completed it; or a budget below 1.
         """
-        outcome = self._cpu.run(budget, self._answer)
+        words = self._words
+        end = words[RETIRED] + budget & ALL_ONES
+        outcome = self._cpu.run(budget, self._due())
         self._answer, self._refused = None, False
+        while words[PENDING] in self._own:
+            left = end - words[RETIRED] & ALL_ONES
+            outcome = self._cpu.run(left, self._own_answer())
         return outcome
 
     def step(self) -> Outcome:
@@ -140,9 +175,31 @@ class SoftVcpu:
         Raises:
             StepError: as `run`.
         """
-        outcome = self._cpu.step(self._answer)
+        outcome = self._cpu.step(self._due())
         self._answer, self._refused = None, False
+        while self._words[PENDING] in self._own:
+            outcome = self._cpu.step(self._own_answer())
         return outcome
+
+    def _own_answer(self) -> Answer | int | None:
+        """Answer the CPUID or MSR access in flight."""
+        words = self._words
+        if words[PENDING] == CPUID:
+            return self._cpuid(self.state, words[ADDRESS], words[SIZE])
+        assert self._msrs is not None
+        value = None
+        if words[PENDING] == READ_MSR:
+            value = self._msrs.read(words[ADDRESS])
+            refused = value is None
+        else:
+            refused = not self._msrs.write(words[ADDRESS], words[VALUE])
+        if refused:
+            self._cpu.refuse()
+        return value
+
+    def _due(self) -> Answer | int | None:
+        """What the instruction in flight is answered, also where its source has raised."""
+        return self._own_answer() if self._words[PENDING] in self._own else self._answer
 
     def kick(self) -> None:
         """End the run in progress, or else the next one, at an instruction boundary.
@@ -194,6 +251,13 @@ class SoftVcpu:
             elif kind == PORT_OUT:
                 answer = 0
                 pio.write(words[ADDRESS], words[SIZE], words[VALUE])
+            elif kind in self._own:
+                outcome = self.run(end - words[RETIRED] & ALL_ONES)
+                kind = words[PENDING]
+                if not kind:
+                    return outcome
+                self._refused = True
+                continue
             else:
                 self._refused = False
                 left = end - words[RETIRED] & ALL_ONES

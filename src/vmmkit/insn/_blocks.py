@@ -9,15 +9,12 @@ bytes. That is done here, for both engines: the exit record names element size, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from vmmkit.errors import StepError
 from vmmkit.insn._memory import BLOCK_READ, BLOCK_WRITE, PAGE, PORT_BLOCK_IN, RamPiece
 from vmmkit.insn._outcomes import BlockWrite, PortBlockOut
 from vmmkit.insn._record import EXIT_KINDS, NO_RAM, WORD
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 __all__ = ["Ram", "block_data", "block_outcome", "take_block"]
 
@@ -59,7 +56,7 @@ def block_outcome(ram: Ram, words: memoryview, kind: int) -> BlockWrite | PortBl
     return outcome(words[ADDRESS], words[SIZE], words[COUNT], bytes(block_data(ram, words)))
 
 
-def take_block(ram: Ram, words: memoryview, answer: Buffer | int | None) -> int:
+def take_block(ram: Ram, words: memoryview, answer: object) -> int:
     """Check the answer to the block in flight and put data that was read into RAM.
 
     Returns:
@@ -79,7 +76,7 @@ def take_block(ram: Ram, words: memoryview, answer: Buffer | int | None) -> int:
     raise StepError(message)
 
 
-def _take_bytes(data: memoryview, size: int, answer: Buffer | int | None) -> int:
+def _take_bytes(data: memoryview, size: int, answer: object) -> int:
     try:
         read = memoryview(answer)  # type: ignore[arg-type]
         length = read.nbytes

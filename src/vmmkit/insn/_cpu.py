@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable
 from enum import IntEnum
 from itertools import pairwise
@@ -12,7 +13,19 @@ from typing import TYPE_CHECKING, Final, Never
 from vmmkit.errors import GuestMemoryError, StepError
 from vmmkit.insn._blocks import Ram, block_data, block_outcome, take_block
 from vmmkit.insn._engine import engine_named
-from vmmkit.insn._memory import BLOCK_KINDS, PAGE, PORT_IN, READ, RamPiece
+from vmmkit.insn._memory import (
+    BLOCK_KINDS,
+    CPUID,
+    PAGE,
+    PORT_IN,
+    RANDOM,
+    READ,
+    READ_MSR,
+    READ_PMC,
+    VALUE_KINDS,
+    WRITE_MSR,
+    RamPiece,
+)
 from vmmkit.insn._outcomes import (
     SHAPES,
     BudgetSpent,
@@ -28,6 +41,8 @@ from vmmkit.insn._translate import PageAccess, Translation, translate_only
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+    Answer = Buffer | int | tuple[int, int, int, int] | None
 
 __all__ = ["STEP_BATCH", "Cpu", "ExitKind"]
 
@@ -48,6 +63,12 @@ CODE_GIVEN: Final = WORD["code_given"]
 KICK: Final = WORD["kick"]
 LIMIT: Final = WORD["limit"]
 BATCH: Final = WORD["batch"]
+
+ANSWER_HIGH: Final = WORD["answer_high"]
+REFUSED: Final = WORD["refused"]
+REFUSABLE: Final = frozenset({READ_MSR, WRITE_MSR, READ_PMC, RANDOM})
+FOUR_WORDS: Final = struct.Struct("<4I")
+TWO_ANSWERS: Final = struct.Struct("<2Q")
 
 SLICE: Final = 1 << 22
 """Instructions that `run` executes between two looks at Python's signals."""
@@ -71,6 +92,12 @@ class ExitKind(IntEnum):
     BLOCK_WRITE = EXIT_KINDS.index("BLOCK_WRITE")  #: as `BlockWrite`
     PORT_BLOCK_IN = EXIT_KINDS.index("PORT_BLOCK_IN")  #: as `PortBlockIn`
     PORT_BLOCK_OUT = EXIT_KINDS.index("PORT_BLOCK_OUT")  #: as `PortBlockOut`
+    READ_MSR = EXIT_KINDS.index("READ_MSR")  #: as `ReadMsr`
+    READ_PMC = EXIT_KINDS.index("READ_PMC")  #: as `ReadPmc`
+    CPUID = EXIT_KINDS.index("CPUID")  #: as `Cpuid`
+    RANDOM = EXIT_KINDS.index("RANDOM")  #: as `Random`
+    WRITE_MSR = EXIT_KINDS.index("WRITE_MSR")  #: as `WriteMsr`
+    HYPERCALL = EXIT_KINDS.index("HYPERCALL")  #: as `Hypercall`
     STALE = EXIT_KINDS.index("STALE")  #: RIP or mode changed under an instruction in flight
 
 
@@ -198,7 +225,7 @@ class Cpu:
         """Whether an instruction waits for a device: for what the last outcome says to be done."""
         return bool(self._words[PENDING])
 
-    def step(self, answer: Buffer | int | None = None) -> Outcome:
+    def step(self, answer: Answer = None) -> Outcome:
         """Execute one instruction, or go on with the one in flight.
 
         A repeated string instruction does up to `STEP_BATCH` elements.
@@ -218,7 +245,7 @@ class Cpu:
             outcome = self._step(self._answer(answer))
         return _outcome(self._words, outcome, self._ram) if isinstance(outcome, int) else outcome
 
-    def run(self, budget: int, answer: Buffer | int | None = None) -> Outcome:
+    def run(self, budget: int, answer: Answer = None) -> Outcome:
         """Execute up to `budget` instructions; each element of a repeated one counts.
 
         Args:
@@ -335,17 +362,34 @@ class Cpu:
         """
         return translate_only(self._words, self._ram, linear, access, user, read)
 
+    def refuse(self) -> None:
+        """Refuse what the instruction in flight asks for, and go on with `step()` or `resume(0)`.
+
+        After `ReadMsr`, `WriteMsr` and `ReadPmc` it then raises #GP(0); after `Random` it gives no
+        number, with CF clear.
+
+        Raises:
+            StepError: nothing awaits an answer, or nothing that can be refused.
+        """
+        if self._words[PENDING] not in REFUSABLE:
+            message = "only an MSR access, RDPMC, RDRAND and RDSEED can be refused"
+            raise StepError(message)
+        self._words[REFUSED] = 1
+
     def abandon(self) -> None:
         """Forget the instruction in flight; the next one starts at RIP afresh."""
         self.state.abandon()
 
-    def _answer(self, answer: Buffer | int | None) -> int:
+    def _answer(self, answer: Answer) -> int:
         pending = self._words[PENDING]
         if pending in BLOCK_KINDS:
             return self._block_answer(answer)
-        if pending in (READ, PORT_IN):
+        if pending == CPUID:
+            return self._cpuid_answer(answer)
+        refused = self._words[REFUSED] and answer is None
+        if pending in (READ, PORT_IN) or (pending in VALUE_KINDS and not refused):
             if isinstance(answer, int):
-                return answer & 0xFFFF_FFFF_FFFF_FFFF
+                return answer & ALL_ONES
             message = (
                 f"the {EXIT_KINDS[pending]} of {self._words[SIZE]} bytes at "
                 f"{self._words[ADDRESS]:#x} needs an integer, not {answer!r}"
@@ -356,7 +400,17 @@ class Cpu:
             raise StepError(message)
         return 0
 
-    def _block_answer(self, answer: Buffer | int | None) -> int:
+    def _cpuid_answer(self, answer: object) -> int:
+        """EAX and EBX are the answer, ECX and EDX stand beside it in the record."""
+        try:
+            packed = FOUR_WORDS.pack(*answer)  # type: ignore[misc]
+        except (TypeError, struct.error) as error:
+            message = f"CPUID is answered with four integers of 32 bits, not {answer!r:.60}"
+            raise StepError(message) from error
+        low, self._words[ANSWER_HIGH] = TWO_ANSWERS.unpack(packed)
+        return int(low)
+
+    def _block_answer(self, answer: Answer) -> int:
         """As `take_block`; no RAM is written for an instruction that cannot go on."""
         words = self._words
         if words[CODE_RIP] != words[RIP] or words[CODE_MODE] != self._state.mode:

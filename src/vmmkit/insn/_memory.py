@@ -28,17 +28,24 @@ __all__ = [
     "BLOCK_READ",
     "BLOCK_WRITE",
     "BUDGET",
+    "CPUID",
     "DONE",
     "FAULT",
     "HALT",
+    "HYPERCALL",
     "PAGE",
     "PORT_BLOCK_IN",
     "PORT_BLOCK_OUT",
     "PORT_IN",
     "PORT_OUT",
     "RAM_LOCK",
+    "RANDOM",
     "READ",
+    "READ_MSR",
+    "READ_PMC",
+    "VALUE_KINDS",
     "WRITE",
+    "WRITE_MSR",
     "Context",
     "Fragment",
     "RamPiece",
@@ -51,8 +58,12 @@ PAGE: Final = 4096
 BUDGET, DONE, READ, WRITE, PORT_IN, PORT_OUT, FAULT, HALT, STOP_UNSUPPORTED = range(
     EXIT_KINDS.index("BLOCK_READ")
 )
-BLOCK_KINDS: Final = range(EXIT_KINDS.index("BLOCK_READ"), EXIT_KINDS.index("STALE"))
+BLOCK_KINDS: Final = range(EXIT_KINDS.index("BLOCK_READ"), EXIT_KINDS.index("READ_MSR"))
+VALUE_KINDS: Final = range(EXIT_KINDS.index("READ_MSR"), EXIT_KINDS.index("WRITE_MSR"))
 BLOCK_READ, BLOCK_WRITE, PORT_BLOCK_IN, PORT_BLOCK_OUT = BLOCK_KINDS
+READ_MSR, READ_PMC, CPUID, RANDOM = VALUE_KINDS
+WRITE_MSR: Final = EXIT_KINDS.index("WRITE_MSR")
+HYPERCALL: Final = EXIT_KINDS.index("HYPERCALL")
 
 RFLAGS: Final = WORD["rflags"]
 EXIT_ADDRESS: Final = WORD["exit_address"]

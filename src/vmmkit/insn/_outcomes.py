@@ -14,19 +14,25 @@ __all__ = [
     "BlockRead",
     "BlockWrite",
     "BudgetSpent",
+    "Cpuid",
     "Done",
     "Fault",
     "Halt",
+    "Hypercall",
     "Outcome",
     "PortBlockIn",
     "PortBlockOut",
     "PortIn",
     "PortOut",
+    "Random",
     "Read",
+    "ReadMsr",
+    "ReadPmc",
     "Shape",
     "Unsupported",
     "UnsupportedReason",
     "Write",
+    "WriteMsr",
 ]
 
 
@@ -129,11 +135,64 @@ class Fault(NamedTuple):
     vector: int
     error: int
     address: int
-    """For #PF (14) the linear address that goes to CR2, else 0."""
+    """For #PF (14) the linear address that goes to CR2, for #DB (1) the bits to set in DR6."""
 
 
 class Halt(NamedTuple):
     """HLT executed; RIP is past it."""
+
+    rip: int
+
+
+class ReadMsr(NamedTuple):
+    """RDMSR of an MSR that the engine does not hold.
+
+    Answer with its 64-bit value, or `refuse` it: #GP(0).
+    """
+
+    index: int  # type: ignore[assignment]
+
+
+class WriteMsr(NamedTuple):
+    """WRMSR to an MSR that the engine does not hold: write it and go on, or `refuse` it: #GP(0)."""
+
+    index: int  # type: ignore[assignment]
+    value: int
+
+
+class ReadPmc(NamedTuple):
+    """RDPMC with `counter` in ECX. Answer with the counter's value, or `refuse` it: #GP(0)."""
+
+    counter: int
+
+
+class Cpuid(NamedTuple):
+    """CPUID with `leaf` in EAX and `subleaf` in ECX.
+
+    Answer with four 32-bit integers: EAX, EBX, ECX, EDX.
+    """
+
+    leaf: int
+    subleaf: int
+
+
+class Random(NamedTuple):
+    """RDRAND or RDSEED of `size` bytes (2, 4 or 8).
+
+    Answer with a random integer, or `refuse` it: the guest then finds CF clear and tries again.
+    """
+
+    size: int
+    seed: int
+    """1 for RDSEED, 0 for RDRAND."""
+
+
+class Hypercall(NamedTuple):
+    """VMCALL or VMMCALL executed, at any CPL; RIP is past it, and the registers are the owner's.
+
+    Both are 3 bytes long without prefixes: an owner without hypercalls sets RIP back and injects
+    #UD.
+    """
 
     rip: int
 
@@ -178,6 +237,12 @@ Outcome = (
     | Done
     | Fault
     | Halt
+    | ReadMsr
+    | WriteMsr
+    | ReadPmc
+    | Cpuid
+    | Random
+    | Hypercall
     | Unsupported
     | BudgetSpent
 )
@@ -199,6 +264,12 @@ _PLAIN: Final = {
     "HALT": (Halt, ("rip",)),
     "BLOCK_READ": (BlockRead, (*_ACCESS, "exit_value")),
     "PORT_BLOCK_IN": (PortBlockIn, (*_ACCESS, "exit_value")),
+    "READ_MSR": (ReadMsr, ("exit_address",)),
+    "READ_PMC": (ReadPmc, ("exit_address",)),
+    "CPUID": (Cpuid, _ACCESS),
+    "RANDOM": (Random, ("exit_size", "exit_value")),
+    "WRITE_MSR": (WriteMsr, ("exit_address", "exit_value")),
+    "HYPERCALL": (Hypercall, ("rip",)),
 }
 
 

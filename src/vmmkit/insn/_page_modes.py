@@ -7,8 +7,9 @@ and "Protection Keys". A `Walk` reads entries through a function of its caller a
 so the engine and the read-only `Cpu.translate` are the same walk.
 
 PAE: a processor loads the four PDPTEs into registers at MOV CR3, and raises #GP there for a
-reserved bit. Here they are read at each walk and a reserved bit is a page fault with RSVD, as on
-AMD processors under nested paging (AMD64 APM vol. 2, "Legacy PAE Mode" of a nested-paging guest).
+reserved bit. Here that is checked by `_control_registers`, and they are read again at each walk,
+where a reserved bit is a page fault with RSVD, as on AMD processors under nested paging (AMD64 APM
+vol. 2, "Legacy PAE Mode" of a nested-paging guest).
 Not modelled: processors without PSE-36, PAT or 1 GiB pages, supervisor protection keys
 (CR4.PKS), and shadow-stack pages.
 """
@@ -20,7 +21,7 @@ from typing import Final, NamedTuple
 
 from vmmkit.insn._record import WORD
 
-__all__ = ["PAGE_MODES", "PageMode", "Walk", "WalkFault", "paging_is_on"]
+__all__ = ["PAGE_MODES", "PageMode", "Walk", "WalkFault", "paging_is_on", "physical_bits"]
 
 CR0: Final = WORD["cr0"]
 CR3: Final = WORD["cr3"]
@@ -123,7 +124,7 @@ def _page_mode(words: memoryview) -> PageMode:
     return MODE_PAE if words[CR4] & CR4_PAE else MODE_32
 
 
-def _physical_bits(words: memoryview) -> int:
+def physical_bits(words: memoryview) -> int:
     """MAXPHYADDR; a record that somebody else filled may hold anything."""
     return max(LEAST_PHYSICAL, min(words[MAXPHYADDR], MOST_PHYSICAL))
 
@@ -132,7 +133,7 @@ def _reserved_always(words: memoryview, mode: PageMode) -> int:
     """Bits that must be 0 in every present entry."""
     if mode is MODE_32:
         return 0
-    reserved = ENTRY_ADDRESS & -(1 << _physical_bits(words))
+    reserved = ENTRY_ADDRESS & -(1 << physical_bits(words))
     if mode is MODE_PAE:
         reserved |= ENTRY_62_52
     return reserved if words[EFER] & EFER_NXE else reserved | ENTRY_XD
@@ -142,7 +143,7 @@ def _reserved_in_large(words: memoryview, mode: PageMode, level: int) -> int:
     """Further bits that must be 0 in an entry that maps a large page."""
     if mode is not MODE_32:
         return LARGE_RESERVED[level]
-    first = min(_physical_bits(words), PSE_PHYSICAL) - PSE_HIGH_SHIFT
+    first = min(physical_bits(words), PSE_PHYSICAL) - PSE_HIGH_SHIFT
     return PSE_RESERVED & -(1 << first)
 
 

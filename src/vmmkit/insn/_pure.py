@@ -15,9 +15,11 @@ from typing import Final, Generic, TypeVar
 from vmmkit.insn._arithmetic import ARITHMETIC
 from vmmkit.insn._bit_instructions import BIT_INSTRUCTIONS
 from vmmkit.insn._control import CONTROL
+from vmmkit.insn._control_registers import CONTROL_REGISTERS
 from vmmkit.insn._decimal import DECIMAL
 from vmmkit.insn._decode import SEGMENT_PREFIX, SIZE_AND_LOCK, decode_fields
 from vmmkit.insn._decode_checks import FAIL_UNKNOWN, FLAG_LOCK, TOO_LONG, TRUNCATED
+from vmmkit.insn._descriptors import DESCRIPTORS
 from vmmkit.insn._exchange import EXCHANGE
 from vmmkit.insn._execute import MOVES, RIP, Handler
 from vmmkit.insn._flag_moves import FLAG_MOVES
@@ -37,10 +39,12 @@ from vmmkit.insn._memory import (
     PORT_IN,
     READ,
     STOP_UNSUPPORTED,
+    VALUE_KINDS,
     Context,
     RamPiece,
     Stop,
 )
+from vmmkit.insn._msr import MODEL_SPECIFIC
 from vmmkit.insn._page_modes import INTENT_FETCH
 from vmmkit.insn._paging import translate
 from vmmkit.insn._record import (
@@ -56,6 +60,8 @@ from vmmkit.insn._segments import BASE, CS, GP, SEGMENT, UD, begin_mode, is_cano
 from vmmkit.insn._segments import LIMIT as SEGMENT_LIMIT
 from vmmkit.insn._stack import STACK
 from vmmkit.insn._string import STRING
+from vmmkit.insn._syscalls import SYSCALLS
+from vmmkit.insn._system import SYSTEM
 from vmmkit.insn._transfer import TRANSFER
 from vmmkit.insn.optable import NO_FEATURE, OPS, ROW_WITHOUT, ROWS, Row
 
@@ -77,6 +83,7 @@ CODE_RIP: Final = WORD["code_rip"]
 CODE_MODE: Final = WORD["code_mode"]
 CODE_LENGTH: Final = WORD["code_length"]
 CODE: Final = WORD["code"]
+REFUSED: Final = WORD["refused"]
 CODE_GIVEN: Final = WORD["code_given"]
 FEATURES: Final = WORD["features"]
 EXIT_SIZE: Final = WORD["exit_size"]
@@ -102,6 +109,11 @@ _HANDLERS: Final[dict[str, Handler]] = {
     **EXCHANGE,
     **TRANSFER,
     **HINTS,
+    **CONTROL_REGISTERS,
+    **DESCRIPTORS,
+    **SYSCALLS,
+    **MODEL_SPECIFIC,
+    **SYSTEM,
 }
 
 
@@ -283,7 +295,7 @@ def _begin_run(context: Context, answer: int) -> bool:
     begin_mode(context)
     moved = words[CODE_RIP] != words[RIP] or words[CODE_MODE] != context.mode
     if not words[LOG_PENDING]:
-        words[LOG_COUNT] = words[PAGE_COUNT] = words[BLOCK_ANSWER] = 0
+        words[LOG_COUNT] = words[PAGE_COUNT] = words[BLOCK_ANSWER] = words[REFUSED] = 0
         if moved or not words[CODE_GIVEN]:
             words[CODE_LENGTH] = words[CODE_GIVEN] = 0
         return False
@@ -302,9 +314,10 @@ def _take_answer(words: memoryview, answer: int) -> None:
         words[BLOCK_ANSWER] = min(answer, words[EXIT_VALUE]) + 1 & ALL_ONES
         words[LOG_PENDING] = 0
         return
-    reads = words[LOG_PENDING] in {READ, PORT_IN}
-    slot = LOG_VALUE + words[LOG_COUNT] % LOG_CAPACITY
-    words[slot] = answer & mask_of(min(words[EXIT_SIZE], 8)) if reads else 0
+    size = 8 if words[LOG_PENDING] in VALUE_KINDS else 0
+    if words[LOG_PENDING] in {READ, PORT_IN}:
+        size = min(words[EXIT_SIZE], 8)
+    words[LOG_VALUE + words[LOG_COUNT] % LOG_CAPACITY] = answer & mask_of(size)
     words[LOG_COUNT] = words[LOG_COUNT] + 1 & ALL_ONES
     words[LOG_PENDING] = 0
 

@@ -60,6 +60,20 @@ CPU_FIELDS: Final = (
     ("cr3", 1),
     ("cr4", 1),
     ("efer", 1),
+    ("dr", 8),  # DR4 and DR5 are names of DR6 and DR7, their words unused
+    ("xcr0", 1),
+    ("cr8", 1),
+    ("star", 1),
+    ("lstar", 1),
+    ("cstar", 1),
+    ("sfmask", 1),
+    ("kernel_gs_base", 1),
+    ("sysenter_cs", 1),
+    ("sysenter_esp", 1),
+    ("sysenter_eip", 1),
+    ("tsc_aux", 1),
+    ("pat", 1),
+    ("tsc_offset", 1),  # the time-stamp counter is this and `retired`
     ("pkru", 1),
     ("maxphyaddr", 1),  # width of physical addresses in bits: the processor's, no register
     ("features", 1),  # bits in the order of `optable.FEATURES`: what the guest's CPUID shows
@@ -74,6 +88,8 @@ CPU_FIELDS: Final = (
     ("block_ram", 1),  # gpa of the RAM side of a block; NO_RAM when rAX is what it holds
     ("block_answer", 1),  # 1 more than the elements done of the block in flight, else 0
     ("log_pending", 1),  # the exit kind that awaits its answer, else 0
+    ("answer_high", 1),  # ECX and EDX of the answer to CPUID; EAX and EBX are the answer
+    ("refused", 1),  # 1 when the owner refuses what the instruction in flight asks for
     ("log_count", 1),
     ("log_value", LOG_CAPACITY),
     ("page_count", 1),  # translations the instruction in flight has made
@@ -158,6 +174,12 @@ EXIT_KINDS: Final = (
     "BLOCK_WRITE",
     "PORT_BLOCK_IN",
     "PORT_BLOCK_OUT",
+    "READ_MSR",  # from here to RANDOM: answered by a value
+    "READ_PMC",
+    "CPUID",
+    "RANDOM",
+    "WRITE_MSR",
+    "HYPERCALL",
     "STALE",  # RIP or mode changed under an instruction in flight: the caller's mistake
 )
 

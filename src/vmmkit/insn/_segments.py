@@ -24,12 +24,16 @@ from vmmkit.insn._record import WORD
 __all__ = [
     "begin_mode",
     "check_branch",
+    "descriptor_address",
+    "find_descriptor",
     "flushed_address",
     "linear_address",
     "load_segment",
     "locate",
     "locate_stack",
+    "set_segment",
     "system_load",
+    "unpack",
 ]
 
 UD: Final = 6
@@ -187,7 +191,8 @@ def check_branch(context: Context, target: int) -> None:
         raise context.fault(GP)
 
 
-def _set_segment(context: Context, segment: int, values: tuple[int, int, int, int]) -> None:
+def set_segment(context: Context, segment: int, values: tuple[int, int, int, int]) -> None:
+    """Set selector, base, limit and attributes."""
     start = SEGMENT + 4 * segment
     for position, value in enumerate(values):
         context.words[start + position] = value
@@ -207,25 +212,33 @@ def _load_null(context: Context, segment: int, selector: int) -> None:
     if segment == SS:
         if context.mode != 64 or context.cpl == 3 or selector & 3 != context.cpl:
             raise context.fault(GP)
-        _set_segment(context, SS, (selector, 0, 0, ATTR_UNUSABLE | context.cpl << 5))
+        set_segment(context, SS, (selector, 0, 0, ATTR_UNUSABLE | context.cpl << 5))
         return
-    _set_segment(context, segment, (selector, 0, 0, ATTR_UNUSABLE))
+    set_segment(context, segment, (selector, 0, 0, ATTR_UNUSABLE))
 
 
-def _descriptor_address(context: Context, selector: int) -> int:
-    """Linear address of a descriptor; #GP(selector) beyond its table or without an LDT."""
+def find_descriptor(context: Context, selector: int) -> int | None:
+    """Linear address of a descriptor; `None` beyond its table or without an LDT."""
     words = context.words
     if selector & 4:
         start = SEGMENT + 4 * LDTR
         base, limit = words[start + BASE], words[start + LIMIT]
         if words[start + ATTRIBUTES] & ATTR_UNUSABLE:
-            raise context.fault(GP, selector & 0xFFFC)
+            return None
     else:
         base, limit = words[WORD["gdtr_base"]], words[WORD["gdtr_limit"]]
     if (selector & 0xFFF8) + 7 > limit:
-        raise context.fault(GP, selector & 0xFFFC)
+        return None
     wrap = (1 << 64 if words[WORD["efer"]] & EFER_LMA else 1 << 32) - 1
     return base + (selector & 0xFFF8) & wrap
+
+
+def descriptor_address(context: Context, selector: int) -> int:
+    """Linear address of a descriptor; #GP(selector) where there is none."""
+    address = find_descriptor(context, selector)
+    if address is None:
+        raise context.fault(GP, selector & 0xFFFC)
+    return address
 
 
 def _check_descriptor(context: Context, segment: int, selector: int, rights: int) -> None:
@@ -247,7 +260,7 @@ def _check_descriptor(context: Context, segment: int, selector: int, rights: int
         raise context.fault(NP, error)
 
 
-def _unpack(descriptor: int) -> tuple[int, int, int]:
+def unpack(descriptor: int) -> tuple[int, int, int]:
     """Base, limit in bytes, and attributes of an 8-byte code or data descriptor."""
     base = descriptor >> 16 & 0xFF_FFFF | descriptor >> 56 << 24
     limit = descriptor & 0xFFFF | descriptor >> 32 & 0xF_0000
@@ -270,12 +283,12 @@ def load_segment(context: Context, segment: int, selector: int) -> None:
     if selector & 0xFFFC == 0:
         _load_null(context, segment, selector)
         return
-    address = _descriptor_address(context, selector)
+    address = descriptor_address(context, selector)
     with RAM_LOCK:  # SDM vol. 3A, "Automatic Locking": from reading a descriptor to marking it
-        base, limit, attributes = _unpack(system_load(context, address, 8))
+        base, limit, attributes = unpack(system_load(context, address, 8))
         _check_descriptor(context, segment, selector, attributes)
         if not attributes & TYPE_ACCESSED:
             intent = INTENT_SYSTEM | INTENT_WRITE
             access_byte = attributes & 0xFF | TYPE_ACCESSED
             context.store(locate_linear(context, address + 5, 1, intent), access_byte)
-    _set_segment(context, segment, (selector, base, limit, attributes | TYPE_ACCESSED))
+    set_segment(context, segment, (selector, base, limit, attributes | TYPE_ACCESSED))

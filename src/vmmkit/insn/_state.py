@@ -23,8 +23,12 @@ from vmmkit.insn.optable import FEATURES
 
 __all__ = ["CpuState", "Feature", "Segment"]
 
+ALL_ONES: Final = (1 << 64) - 1
 RFLAGS_FIXED: Final = 0x2  # SDM vol. 1, "EFLAGS Register": bit 1 is always 1
 CR0_RESET: Final = 0x6000_0010  # SDM vol. 3A, "Processor State After Reset": CD, NW, ET
+DR6_ONES: Final = 0xFFFF_0FF0  # SDM vol. 3B, "Debug Registers": bits that are always 1
+DR7_ONES: Final = 0x400
+PAT_RESET: Final = 0x0007_0406_0007_0406  # SDM vol. 3A, "Page Attribute Table (PAT)"
 EFER_LME_LMA: Final = 1 << 8 | EFER_LMA
 
 REAL_CODE: Final = 0x9B  # present, code, readable, accessed
@@ -36,6 +40,9 @@ LDT: Final = 0x82
 TSS_BUSY: Final = 0x8B
 SEGMENT_WORDS: Final = struct.Struct("=4Q")
 _FEATURE: Final = {name: number for number, name in enumerate(FEATURES)}
+IN_FLIGHT: Final = (
+    *("log_pending", "log_count", "page_count", "code_length", "code_given", "refused"),
+)
 DATA_SEGMENTS: Final = ("es", "ss", "ds", "fs", "gs")
 
 
@@ -62,6 +69,26 @@ class Feature(IntFlag):
     ADX = 1 << _FEATURE["ADX"]  #: ADCX, ADOX
     CLFLUSHOPT = 1 << _FEATURE["CLFLUSHOPT"]  #: CLFLUSHOPT
     CLWB = 1 << _FEATURE["CLWB"]  #: CLWB
+    SEP = 1 << _FEATURE["SEP"]  #: SYSENTER, SYSEXIT
+    SYSCALL = 1 << _FEATURE["SYSCALL"]  #: SYSCALL, SYSRET, EFER.SCE
+    LM = 1 << _FEATURE["LM"]  #: EFER.LME
+    NX = 1 << _FEATURE["NX"]  #: EFER.NXE
+    RDTSCP = 1 << _FEATURE["RDTSCP"]  #: RDTSCP
+    FSGSBASE = 1 << _FEATURE["FSGSBASE"]  #: RDFSBASE and its kin, CR4.FSGSBASE
+    PCID = 1 << _FEATURE["PCID"]  #: CR4.PCIDE
+    INVPCID = 1 << _FEATURE["INVPCID"]  #: INVPCID
+    SMEP = 1 << _FEATURE["SMEP"]  #: CR4.SMEP
+    SMAP = 1 << _FEATURE["SMAP"]  #: STAC, CLAC, CR4.SMAP
+    UMIP = 1 << _FEATURE["UMIP"]  #: CR4.UMIP
+    LA57 = 1 << _FEATURE["LA57"]  #: CR4.LA57
+    PKU = 1 << _FEATURE["PKU"]  #: RDPKRU, WRPKRU, CR4.PKE
+    XSAVE = 1 << _FEATURE["XSAVE"]  #: XGETBV, XSETBV, CR4.OSXSAVE
+    RDRAND = 1 << _FEATURE["RDRAND"]  #: RDRAND
+    RDSEED = 1 << _FEATURE["RDSEED"]  #: RDSEED
+    RDPID = 1 << _FEATURE["RDPID"]  #: RDPID
+    MONITOR = 1 << _FEATURE["MONITOR"]  #: MONITOR, MWAIT
+    SERIALIZE = 1 << _FEATURE["SERIALIZE"]  #: SERIALIZE
+    WBNOINVD = 1 << _FEATURE["WBNOINVD"]  #: WBNOINVD; without it WBINVD
 
 
 class Segment(NamedTuple):
@@ -203,6 +230,25 @@ class CpuState:
     cr3 = _Word(WORD["cr3"])
     cr4 = _Word(WORD["cr4"])
     efer = _Word(WORD["efer"])
+    xcr0 = _Word(WORD["xcr0"])
+    cr8 = _Word(WORD["cr8"])
+    dr0 = _Word(WORD["dr"] + 0)
+    dr1 = _Word(WORD["dr"] + 1)
+    dr2 = _Word(WORD["dr"] + 2)
+    dr3 = _Word(WORD["dr"] + 3)
+    dr6 = _Word(WORD["dr"] + 6)
+    dr7 = _Word(WORD["dr"] + 7)
+    star = _Word(WORD["star"])
+    lstar = _Word(WORD["lstar"])
+    cstar = _Word(WORD["cstar"])
+    sfmask = _Word(WORD["sfmask"])
+    kernel_gs_base = _Word(WORD["kernel_gs_base"])
+    sysenter_cs = _Word(WORD["sysenter_cs"])
+    sysenter_esp = _Word(WORD["sysenter_esp"])
+    sysenter_eip = _Word(WORD["sysenter_eip"])
+    tsc_aux = _Word(WORD["tsc_aux"])
+    pat = _Word(WORD["pat"])
+    tsc_offset = _Word(WORD["tsc_offset"])
     pkru = _Word(WORD["pkru"])
     maxphyaddr = _PhysicalWidth(WORD["maxphyaddr"])
     features = _Word(WORD["features"])
@@ -233,6 +279,21 @@ class CpuState:
             setattr(self, name, Segment(0, 0, 0xFFFF, REAL_DATA))
         self.ldtr, self.tr = Segment(0, 0, 0xFFFF, LDT), Segment(0, 0, 0xFFFF, TSS_BUSY)
         self.gdtr_limit = self.idtr_limit = 0xFFFF
+        self.dr6, self.dr7, self.xcr0, self.pat = DR6_ONES, DR7_ONES, 1, PAT_RESET
+
+    @property
+    def tsc(self) -> int:
+        """The time-stamp counter: instructions completed plus `tsc_offset`.
+
+        Time is virtual: it stands while the guest does, and goes on by 1 per instruction (and per
+        element of a repeated one), so that the same run reads the same times. An owner with a clock
+        of its own sets `tsc` before it runs the vCPU.
+        """
+        return self.retired + self.tsc_offset & ALL_ONES
+
+    @tsc.setter
+    def tsc(self, value: int) -> None:
+        self.tsc_offset = value - self.retired & ALL_ONES
 
     @property
     def mode(self) -> int:
@@ -259,7 +320,7 @@ class CpuState:
 
     def abandon(self) -> None:
         """Forget the instruction in flight; the next one starts at RIP afresh."""
-        for name in ("log_pending", "log_count", "page_count", "code_length", "code_given"):
+        for name in IN_FLIGHT:
             self.words[WORD[name]] = 0
 
     def enter_real_mode(self, ip: int, selector: int = 0) -> None:

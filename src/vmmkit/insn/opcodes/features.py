@@ -27,10 +27,30 @@ FEATURES: Final[dict[str, tuple[str, ...]]] = {
     "ADX": ("ADCX", "ADOX"),
     "CLFLUSHOPT": ("CLFLUSHOPT",),
     "CLWB": ("CLWB",),
+    "SEP": ("SYSENTER", "SYSEXIT"),
+    "SYSCALL": ("SYSCALL", "SYSRET"),
+    "LM": (),  # EFER.LME
+    "NX": (),  # EFER.NXE
+    "RDTSCP": ("RDTSCP",),
+    "FSGSBASE": ("RDFSBASE", "RDGSBASE", "WRFSBASE", "WRGSBASE"),
+    "PCID": (),  # CR4.PCIDE
+    "INVPCID": ("INVPCID",),
+    "SMEP": (),  # CR4.SMEP
+    "SMAP": ("CLAC", "STAC"),
+    "UMIP": (),  # CR4.UMIP
+    "LA57": (),  # CR4.LA57
+    "PKU": ("RDPKRU", "WRPKRU"),
+    "XSAVE": ("XGETBV", "XSETBV"),
+    "RDRAND": ("RDRAND",),
+    "RDSEED": ("RDSEED",),
+    "RDPID": ("RDPID",),
+    "MONITOR": ("MONITOR", "MWAIT"),
+    "SERIALIZE": ("SERIALIZE",),
+    "WBNOINVD": ("WBNOINVD",),
 }
 FEATURE_OF: Final = {
     mnemonic: number for number, names in enumerate(FEATURES.values()) for mnemonic in names
 }
 NO_FEATURE: Final = 255
 # What a processor without the feature makes of an instruction whose F3 it ignores; else #UD.
-WITHOUT: Final = {"TZCNT": "BSF", "LZCNT": "BSR"}
+WITHOUT: Final = {"TZCNT": "BSF", "LZCNT": "BSR", "WBNOINVD": "WBINVD"}
