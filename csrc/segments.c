@@ -101,6 +101,8 @@ static inline int locate(context *c, int segment, uint64_t offset, unsigned size
 {
     uint64_t linear;
     TRY(linear_address(c, segment, offset, size, write, &linear));
+    if (UNLIKELY(c->watched))
+        watch(c, linear, size, write);
     return locate_linear(c, linear, size, write ? INTENT_WRITE : 0, where);
 }
 
@@ -139,18 +141,19 @@ static int load_null(context *c, int segment, unsigned selector)
     return 0;
 }
 
-static int descriptor_address(context *c, unsigned selector, uint64_t *address)
+static int descriptor_address(context *c, unsigned selector, unsigned vector, unsigned size,
+                              uint64_t *address)
 {
     uint64_t base = c->cpu->gdtr_base, limit = c->cpu->gdtr_limit;
     if (selector & 4) {
         const uint64_t *words = segment_words(c, LDTR);
         if (words[ATTRIBUTES] & ATTR_UNUSABLE)
-            return fault(c, GP, selector & 0xFFFC, 0);
+            return fault(c, vector, selector & 0xFFFC, 0);
         base = words[BASE];
         limit = words[LIMIT];
     }
-    if ((selector & 0xFFF8) + 7 > limit)
-        return fault(c, GP, selector & 0xFFFC, 0);
+    if ((selector & 0xFFF8) + size - 1 > limit)
+        return fault(c, vector, selector & 0xFFFC, 0);
     *address = (base + (selector & 0xFFF8)) & mask_of(c->cpu->efer & EFER_LMA ? 8 : 4);
     return 0;
 }
@@ -190,9 +193,18 @@ static int mark_accessed(context *c, uint64_t address, uint64_t attributes)
     return store(c, &where, (attributes & 0xFF) | TYPE_ACCESSED);
 }
 
+static void unpack(uint64_t descriptor, uint64_t *base, uint64_t *limit, uint64_t *attributes)
+{
+    *base = (descriptor >> 16 & 0xFFFFFF) | descriptor >> 56 << 24;
+    *limit = (descriptor & 0xFFFF) | (descriptor >> 32 & 0xF0000);
+    *attributes = descriptor >> 40 & 0xF0FF;
+    if (*attributes & ATTR_G)
+        *limit = *limit << 12 | 0xFFF;
+}
+
 static NOINLINE int load_segment(context *c, int segment, unsigned selector)
 {
-    uint64_t address, descriptor, limit, attributes;
+    uint64_t address, descriptor, base, limit, attributes;
     if (c->real) {
         segment_words(c, segment)[SELECTOR] = selector;
         segment_words(c, segment)[BASE] = (uint64_t)selector << 4;
@@ -200,15 +212,11 @@ static NOINLINE int load_segment(context *c, int segment, unsigned selector)
     }
     if (!(selector & 0xFFFC))
         return load_null(c, segment, selector);
-    TRY(descriptor_address(c, selector, &address));
+    TRY(descriptor_address(c, selector, GP, 8, &address));
     TRY(system_load(c, address, 8, &descriptor));
-    attributes = descriptor >> 40 & 0xF0FF;
-    limit = (descriptor & 0xFFFF) | (descriptor >> 32 & 0xF0000);
-    if (attributes & ATTR_G)
-        limit = limit << 12 | 0xFFF;
+    unpack(descriptor, &base, &limit, &attributes);
     TRY(check_descriptor(c, segment, selector, attributes));
     TRY(mark_accessed(c, address, attributes));
-    set_segment(c, segment, selector, (descriptor >> 16 & 0xFFFFFF) | descriptor >> 56 << 24, limit,
-                attributes | TYPE_ACCESSED);
+    set_segment(c, segment, selector, base, limit, attributes | TYPE_ACCESSED);
     return 0;
 }

@@ -26,6 +26,7 @@ from __future__ import annotations
 from vmmkit.insn._cpu import STEP_BATCH, Cpu, ExitKind
 from vmmkit.insn._decoder import DecodeCache, decode
 from vmmkit.insn._engine import IMPLEMENTATION, available_engines
+from vmmkit.insn._injection import EventKind
 from vmmkit.insn._instruction import RIP_BASE, Instruction, MemoryAccess, Prefixes
 from vmmkit.insn._operands import OperandAccess, operand_accesses, verify_gla
 from vmmkit.insn._outcomes import (
@@ -35,12 +36,14 @@ from vmmkit.insn._outcomes import (
     Done,
     Fault,
     Halt,
+    InterruptWindow,
     Outcome,
     PortBlockIn,
     PortBlockOut,
     PortIn,
     PortOut,
     Read,
+    TripleFault,
     Unsupported,
     UnsupportedReason,
     Write,
@@ -76,12 +79,15 @@ __all__ = [
     "Done",
     "Fault",
     "Halt",
+    "TripleFault",
+    "InterruptWindow",
     "Unsupported",
     "UnsupportedReason",
     "BudgetSpent",
     "Translation",
     "PageAccess",
     "PageEntry",
+    "EventKind",
     "ExitKind",
     "WORD",
     "STEP_BATCH",

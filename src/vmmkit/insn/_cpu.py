@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final, Never
 from vmmkit.errors import GuestMemoryError, StepError
 from vmmkit.insn._blocks import Ram, block_data, block_outcome, take_block
 from vmmkit.insn._engine import engine_named
+from vmmkit.insn._events import EVENT, NMI_PENDING, REQUEST, WINDOW, may_interrupt
+from vmmkit.insn._injection import EventKind, inject_event
 from vmmkit.insn._memory import BLOCK_KINDS, PAGE, PORT_IN, READ, RamPiece
 from vmmkit.insn._outcomes import (
     SHAPES,
@@ -71,6 +73,8 @@ class ExitKind(IntEnum):
     BLOCK_WRITE = EXIT_KINDS.index("BLOCK_WRITE")
     PORT_BLOCK_IN = EXIT_KINDS.index("PORT_BLOCK_IN")
     PORT_BLOCK_OUT = EXIT_KINDS.index("PORT_BLOCK_OUT")
+    TRIPLE_FAULT = EXIT_KINDS.index("TRIPLE_FAULT")
+    INTERRUPT_WINDOW = EXIT_KINDS.index("INTERRUPT_WINDOW")
     STALE = EXIT_KINDS.index("STALE")  #: RIP or mode changed under an instruction in flight
 
 
@@ -161,13 +165,26 @@ class Cpu:
         state: registers to work on, a new `CpuState` without it.
         blocks: whether repeated string instructions may come out as `BlockRead`, `BlockWrite`,
             `PortBlockIn` and `PortBlockOut`, many elements in one outcome.
+        deliver: whether exceptions go to the guest, by its interrupt table, instead of coming out
+            as `Fault`; single step, breakpoints and the methods for interrupts work with it only.
+            A delivery counts as an instruction.
 
     Raises:
         GuestMemoryError: pieces that overlap, are misaligned, empty, or no byte buffers.
         EngineError: no such engine.
     """
 
-    __slots__ = ("_advance", "_ram", "_state", "_step", "_words", "engine", "enter", "resume")
+    __slots__ = (
+        "_advance",
+        "_ram",
+        "_state",
+        "_step",
+        "_words",
+        "delivers",
+        "engine",
+        "enter",
+        "resume",
+    )
 
     def __init__(
         self,
@@ -176,14 +193,16 @@ class Cpu:
         engine: str | None = None,
         state: CpuState | None = None,
         blocks: bool = False,
+        deliver: bool = False,
     ) -> None:
         """Bind registers and RAM to an engine."""
         implementation = engine_named(engine)
         self.engine = implementation.NAME
+        self.delivers = deliver
         self._state = CpuState() if state is None else state
         self._words = self._state.words
         self._ram = _ram_pieces(ram)
-        core = implementation.Core(self._state.record, self._ram, blocks)
+        core = implementation.Core(self._state.record, self._ram, blocks, deliver)
         self._step, self._advance = core.step, core.advance
         self.enter: Callable[[int, int], int] = core.run
         self.resume: Callable[[int], int] = core.resume
@@ -335,8 +354,93 @@ class Cpu:
         return translate_only(self._words, self._ram, linear, access, user, read)
 
     def abandon(self) -> None:
-        """Forget the instruction in flight; the next one starts at RIP afresh."""
+        """Forget the instruction in flight; the next one starts at RIP afresh.
+
+        An event whose delivery was in flight is delivered from its start.
+        """
         self.state.abandon()
+
+    def inject(
+        self,
+        vector: int,
+        error_code: int | None = None,
+        *,
+        address: int = 0,
+        kind: EventKind | None = None,
+    ) -> None:
+        """Have an event delivered before anything else, whatever RFLAGS.IF says.
+
+        RIP is pushed as it is.
+
+        Args:
+            vector: 0 to 255.
+            error_code: pushed, except in real-address mode.
+            address: with the exception #PF (14) what goes to CR2, with #DB (1) the bits to set in
+                DR6, both at once.
+            kind: how its faults combine and whether the gate's DPL counts; without it NMI for 2,
+                an exception below 32, and an external interrupt above.
+
+        Raises:
+            StepError: delivery is off, an instruction or event is in flight, or no such vector.
+        """
+        inject_event(self._deliverable(vector), vector, error_code, address, kind)
+
+    def request_interrupt(self, vector: int) -> None:
+        """Have an external interrupt delivered as soon as the guest takes one.
+
+        That is with RFLAGS.IF set and not in an interrupt shadow. One interrupt waits at a time;
+        a second request takes the place of the first. Other threads may call this.
+
+        Raises:
+            StepError: delivery is off, or no such vector.
+        """
+        self._check_delivery(vector)
+        self._words[REQUEST] = vector + 1
+
+    def request_interrupt_window(self) -> None:
+        """Have the run end with `InterruptWindow` as soon as the guest takes an interrupt.
+
+        For an interrupt controller that tells the vector only then. Other threads may call this.
+
+        Raises:
+            StepError: delivery is off.
+        """
+        self._check_delivery()
+        self._words[WINDOW] = 1
+
+    @property
+    def interrupt_window(self) -> bool:
+        """Whether an external interrupt could be delivered now."""
+        words = self._words
+        free = not (words[PENDING] or words[EVENT])
+        return free and may_interrupt(words)
+
+    def nmi(self) -> None:
+        """Have an NMI delivered, after the handler of the one before; one waits at a time.
+
+        Other threads may call this.
+
+        Raises:
+            StepError: delivery is off.
+        """
+        self._check_delivery()
+        self._words[NMI_PENDING] = 1
+
+    def _check_delivery(self, vector: int = 0) -> None:
+        if not self.delivers:
+            message = "events are delivered by Cpu(..., deliver=True) only"
+            raise StepError(message)
+        if not isinstance(vector, int) or not 0 <= vector <= 0xFF:
+            message = f"a vector is from 0 to 255, not {vector!r}"
+            raise StepError(message)
+
+    def _deliverable(self, vector: int) -> memoryview:
+        self._check_delivery(vector)
+        words = self._words
+        if words[PENDING] or words[EVENT]:
+            message = f"an instruction or event is in flight at {words[RIP]:#x}; complete it first"
+            raise StepError(message)
+        return words
 
     def _answer(self, answer: Buffer | int | None) -> int:
         pending = self._words[PENDING]

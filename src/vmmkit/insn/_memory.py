@@ -51,7 +51,7 @@ PAGE: Final = 4096
 BUDGET, DONE, READ, WRITE, PORT_IN, PORT_OUT, FAULT, HALT, STOP_UNSUPPORTED = range(
     EXIT_KINDS.index("BLOCK_READ")
 )
-BLOCK_KINDS: Final = range(EXIT_KINDS.index("BLOCK_READ"), EXIT_KINDS.index("STALE"))
+BLOCK_KINDS: Final = range(EXIT_KINDS.index("BLOCK_READ"), EXIT_KINDS.index("PORT_BLOCK_OUT") + 1)
 BLOCK_READ, BLOCK_WRITE, PORT_BLOCK_IN, PORT_BLOCK_OUT = BLOCK_KINDS
 
 RFLAGS: Final = WORD["rflags"]
@@ -109,10 +109,12 @@ class Context:
         "checks_alignment",
         "code",
         "cpl",
+        "debug",
         "displacement",
         "elements",
         "immediate",
         "index",
+        "keeps_rf",
         "mode",
         "modrm",
         "next_rip",
@@ -132,6 +134,7 @@ class Context:
         "segment",
         "shadow",
         "vvvv",
+        "watched",
         "words",
     )
 
@@ -153,6 +156,9 @@ class Context:
         self.batch = 1
         self.elements = 1
         self.shadow = 0
+        self.debug = 0  # bits of DR6 for the trap after the instruction
+        self.watched = False  # whether breakpoints in DR7 are to be looked for
+        self.keeps_rf = False
         self.next_rip = 0
         self.row: Row = ROWS[0]
         self.displacement = self.immediate = self.prefixes = self.rex = self.opcode = 0

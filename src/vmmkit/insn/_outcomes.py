@@ -17,6 +17,7 @@ __all__ = [
     "Done",
     "Fault",
     "Halt",
+    "InterruptWindow",
     "Outcome",
     "PortBlockIn",
     "PortBlockOut",
@@ -24,6 +25,7 @@ __all__ = [
     "PortOut",
     "Read",
     "Shape",
+    "TripleFault",
     "Unsupported",
     "UnsupportedReason",
     "Write",
@@ -129,11 +131,27 @@ class Fault(NamedTuple):
     vector: int
     error: int
     address: int
-    """For #PF (14) the linear address that goes to CR2, else 0."""
+    """For #PF (14) the linear address that goes to CR2, for #DB (1) the bits to set in DR6."""
 
 
 class Halt(NamedTuple):
     """HLT executed; RIP is past it."""
+
+    rip: int
+
+
+class TripleFault(NamedTuple):
+    """A fault while the guest's double fault was delivered: the processor shuts down.
+
+    Only with delivery on. RIP is where the first fault was; running on comes here again until the
+    state is reset.
+    """
+
+    rip: int
+
+
+class InterruptWindow(NamedTuple):
+    """The window that `Cpu.request_window` asked for: an interrupt could be delivered now."""
 
     rip: int
 
@@ -144,6 +162,7 @@ class UnsupportedReason(Enum):
     OPCODE = 0  #: the bytes are in no row of the opcode table
     NO_CODE = 1  #: RIP leads to a physical address outside of RAM
     TOO_MANY_ACCESSES = 2  #: more device accesses in one instruction than the replay log holds
+    TASK_SWITCH = 3  #: a task gate, a far transfer to a TSS, or IRET from a nested task
 
 
 class Unsupported(NamedTuple):
@@ -157,7 +176,7 @@ class Unsupported(NamedTuple):
     """Up to 15 bytes from RIP; fewer, or none, where they could not be fetched."""
     reason: UnsupportedReason
     address: int
-    """RIP for `OPCODE`; the gpa or port for `NO_CODE` and `TOO_MANY_ACCESSES`."""
+    """RIP for `OPCODE` and `TASK_SWITCH`; the gpa or port for `NO_CODE` and `TOO_MANY_ACCESSES`."""
 
 
 class BudgetSpent(NamedTuple):
@@ -178,6 +197,8 @@ Outcome = (
     | Done
     | Fault
     | Halt
+    | TripleFault
+    | InterruptWindow
     | Unsupported
     | BudgetSpent
 )
@@ -197,6 +218,8 @@ _PLAIN: Final = {
     "PORT_OUT": (PortOut, (*_ACCESS, "exit_value")),
     "FAULT": (Fault, (*_ACCESS, "exit_value")),
     "HALT": (Halt, ("rip",)),
+    "TRIPLE_FAULT": (TripleFault, ("rip",)),
+    "INTERRUPT_WINDOW": (InterruptWindow, ("rip",)),
     "BLOCK_READ": (BlockRead, (*_ACCESS, "exit_value")),
     "PORT_BLOCK_IN": (PortBlockIn, (*_ACCESS, "exit_value")),
 }

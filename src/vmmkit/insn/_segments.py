@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from vmmkit.insn._breakpoints import watch
 from vmmkit.insn._memory import Context, Span, Stop
 from vmmkit.insn._page_modes import (
     CR4_LA57,
@@ -24,12 +25,18 @@ from vmmkit.insn._record import WORD
 __all__ = [
     "begin_mode",
     "check_branch",
+    "check_type",
+    "checked_alignment",
+    "descriptor_address",
     "flushed_address",
+    "in_limit",
     "linear_address",
     "load_segment",
     "locate",
     "locate_stack",
+    "set_segment",
     "system_load",
+    "unpack",
 ]
 
 UD: Final = 6
@@ -92,7 +99,7 @@ def _segment_fault(context: Context, segment: int) -> Stop:
     return context.fault(STACK_FAULT if segment == SS else GP)
 
 
-def _in_limit(attributes: int, limit: int, offset: int, last: int) -> bool:
+def in_limit(attributes: int, limit: int, offset: int, last: int) -> bool:
     """SDM vol. 3A, "Limit Checking"; an expand-down segment holds what lies above its limit."""
     expand_down = attributes & (TYPE_CODE | TYPE_EXPAND_DOWN) == TYPE_EXPAND_DOWN
     if expand_down and attributes & ATTR_S:
@@ -101,7 +108,7 @@ def _in_limit(attributes: int, limit: int, offset: int, last: int) -> bool:
     return last <= limit
 
 
-def _check_type(context: Context, attributes: int, segment: int, *, write: bool) -> None:
+def check_type(context: Context, attributes: int, segment: int, *, write: bool) -> None:
     """SDM vol. 3A, "Type Checking": what protected mode lets a segment be used for."""
     if attributes & ATTR_UNUSABLE:
         raise _segment_fault(context, segment)
@@ -112,7 +119,7 @@ def _check_type(context: Context, attributes: int, segment: int, *, write: bool)
         raise context.fault(GP)
 
 
-def _checked_alignment(context: Context, linear: int, size: int) -> int:
+def checked_alignment(context: Context, linear: int, size: int) -> int:
     """Return `linear`, or #AC(0) where CR0.AM and RFLAGS.AC ask for it at CPL 3.
 
     SDM vol. 3A, "Interrupt 17 - Alignment Check Exception (#AC)". That comes after #GP and #SS and
@@ -134,9 +141,9 @@ def linear_address(context: Context, segment: int, offset: int, size: int, *, wr
         last = linear + size - 1 & (1 << 64) - 1
         if not (is_canonical(context, linear) and is_canonical(context, last)):
             raise _segment_fault(context, segment)
-        return _checked_alignment(context, linear, size)
+        return checked_alignment(context, linear, size)
     if not context.real:
-        _check_type(context, words[SEGMENT + 4 * segment + ATTRIBUTES], segment, write=write)
+        check_type(context, words[SEGMENT + 4 * segment + ATTRIBUTES], segment, write=write)
     return _within_limit(context, segment, offset, size)
 
 
@@ -144,9 +151,9 @@ def _within_limit(context: Context, segment: int, offset: int, size: int) -> int
     """Check an access against its segment's limit and return its linear address."""
     start = SEGMENT + 4 * segment
     base, limit, attributes = context.words[start + BASE : start + ATTRIBUTES + 1]
-    if not _in_limit(attributes, limit, offset, offset + size - 1):
+    if not in_limit(attributes, limit, offset, offset + size - 1):
         raise _segment_fault(context, segment)
-    return _checked_alignment(context, base + offset & 0xFFFF_FFFF, size)
+    return checked_alignment(context, base + offset & 0xFFFF_FFFF, size)
 
 
 def flushed_address(context: Context, segment: int, offset: int) -> int:
@@ -163,6 +170,8 @@ def flushed_address(context: Context, segment: int, offset: int) -> int:
 def locate(context: Context, segment: int, offset: int, size: int, *, write: bool) -> Span:
     """Check and translate an access through a segment."""
     linear = linear_address(context, segment, offset, size, write=write)
+    if context.watched:
+        watch(context, linear, size, write=write)
     return locate_linear(context, linear, size, INTENT_WRITE if write else 0)
 
 
@@ -187,7 +196,7 @@ def check_branch(context: Context, target: int) -> None:
         raise context.fault(GP)
 
 
-def _set_segment(context: Context, segment: int, values: tuple[int, int, int, int]) -> None:
+def set_segment(context: Context, segment: int, values: tuple[int, int, int, int]) -> None:
     start = SEGMENT + 4 * segment
     for position, value in enumerate(values):
         context.words[start + position] = value
@@ -206,23 +215,23 @@ def _load_null(context: Context, segment: int, selector: int) -> None:
     if segment == SS:
         if context.mode != 64 or context.cpl == 3 or selector & 3 != context.cpl:
             raise context.fault(GP)
-        _set_segment(context, SS, (selector, 0, 0, ATTR_UNUSABLE | context.cpl << 5))
+        set_segment(context, SS, (selector, 0, 0, ATTR_UNUSABLE | context.cpl << 5))
         return
-    _set_segment(context, segment, (selector, 0, 0, ATTR_UNUSABLE))
+    set_segment(context, segment, (selector, 0, 0, ATTR_UNUSABLE))
 
 
-def _descriptor_address(context: Context, selector: int) -> int:
-    """Linear address of a descriptor; #GP(selector) beyond its table or without an LDT."""
+def descriptor_address(context: Context, selector: int, vector: int = GP, size: int = 8) -> int:
+    """Linear address of a descriptor; a fault beyond its table or without an LDT."""
     words = context.words
     if selector & 4:
         start = SEGMENT + 4 * LDTR
         base, limit = words[start + BASE], words[start + LIMIT]
         if words[start + ATTRIBUTES] & ATTR_UNUSABLE:
-            raise context.fault(GP, selector & 0xFFFC)
+            raise context.fault(vector, selector & 0xFFFC)
     else:
         base, limit = words[WORD["gdtr_base"]], words[WORD["gdtr_limit"]]
-    if (selector & 0xFFF8) + 7 > limit:
-        raise context.fault(GP, selector & 0xFFFC)
+    if (selector & 0xFFF8) + size - 1 > limit:
+        raise context.fault(vector, selector & 0xFFFC)
     wrap = (1 << 64 if words[WORD["efer"]] & EFER_LMA else 1 << 32) - 1
     return base + (selector & 0xFFF8) & wrap
 
@@ -246,7 +255,7 @@ def _check_descriptor(context: Context, segment: int, selector: int, rights: int
         raise context.fault(NP, error)
 
 
-def _unpack(descriptor: int) -> tuple[int, int, int]:
+def unpack(descriptor: int) -> tuple[int, int, int]:
     """Base, limit in bytes, and attributes of an 8-byte code or data descriptor."""
     base = descriptor >> 16 & 0xFF_FFFF | descriptor >> 56 << 24
     limit = descriptor & 0xFFFF | descriptor >> 32 & 0xF_0000
@@ -269,12 +278,12 @@ def load_segment(context: Context, segment: int, selector: int) -> None:
     if selector & 0xFFFC == 0:
         _load_null(context, segment, selector)
         return
-    address = _descriptor_address(context, selector)
+    address = descriptor_address(context, selector)
     descriptor = system_load(context, address, 8)
-    base, limit, attributes = _unpack(descriptor)
+    base, limit, attributes = unpack(descriptor)
     _check_descriptor(context, segment, selector, attributes)
     if not attributes & TYPE_ACCESSED:
         intent = INTENT_SYSTEM | INTENT_WRITE
         access_byte = attributes & 0xFF | TYPE_ACCESSED
         context.store(locate_linear(context, address + 5, 1, intent), access_byte)
-    _set_segment(context, segment, (selector, base, limit, attributes | TYPE_ACCESSED))
+    set_segment(context, segment, (selector, base, limit, attributes | TYPE_ACCESSED))

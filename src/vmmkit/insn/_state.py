@@ -25,6 +25,8 @@ __all__ = ["CpuState", "Feature", "Segment"]
 
 RFLAGS_FIXED: Final = 0x2  # SDM vol. 1, "EFLAGS Register": bit 1 is always 1
 CR0_RESET: Final = 0x6000_0010  # SDM vol. 3A, "Processor State After Reset": CD, NW, ET
+DR6_RESET: Final = 0xFFFF_0FF0
+DR7_RESET: Final = 0x400
 EFER_LME_LMA: Final = 1 << 8 | EFER_LMA
 
 REAL_CODE: Final = 0x9B  # present, code, readable, accessed
@@ -206,7 +208,14 @@ class CpuState:
     pkru = _Word(WORD["pkru"])
     maxphyaddr = _PhysicalWidth(WORD["maxphyaddr"])
     features = _Word(WORD["features"])
+    dr0 = _Word(WORD["dr"])
+    dr1 = _Word(WORD["dr"] + 1)
+    dr2 = _Word(WORD["dr"] + 2)
+    dr3 = _Word(WORD["dr"] + 3)
+    dr6 = _Word(WORD["dr"] + 6)
+    dr7 = _Word(WORD["dr"] + 7)
     interrupt_shadow = _Word(WORD["interrupt_shadow"])
+    nmi_blocked = _Word(WORD["nmi_blocked"])
     retired = _Word(WORD["retired"])
 
     def __init__(self) -> None:
@@ -233,6 +242,7 @@ class CpuState:
             setattr(self, name, Segment(0, 0, 0xFFFF, REAL_DATA))
         self.ldtr, self.tr = Segment(0, 0, 0xFFFF, LDT), Segment(0, 0, 0xFFFF, TSS_BUSY)
         self.gdtr_limit = self.idtr_limit = 0xFFFF
+        self.dr6, self.dr7 = DR6_RESET, DR7_RESET
 
     @property
     def mode(self) -> int:
@@ -294,8 +304,9 @@ class CpuState:
         self._flat(FLAT_CODE_64)
 
     def _leave(self) -> None:
-        """Leave virtual-8086 mode and whatever instruction was in flight."""
+        """Leave virtual-8086 mode and whatever instruction or event was in flight."""
         self.abandon()
+        self.words[WORD["event"]] = 0
         self.rflags &= ~RFLAGS_VM
 
     def _flat(self, code_attributes: int) -> None:
