@@ -238,7 +238,7 @@ KNOWN_DIFFERENCES: Final = (
     ),
     KnownDifference(
         AMD,
-        "RETF reads its frame from the top, the outer stack pointer included, before it looks at the "
+        "RETF reads its frame from the top, the outer stack pointer too, before it looks at the "
         "selector; SDM vol. 2B, RET: IP, then CS, and the checks of CS before more is popped",
         _far_return_faults,
     ),

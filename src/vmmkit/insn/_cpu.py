@@ -409,6 +409,11 @@ class Cpu:
         self._words[WINDOW] = 1
 
     @property
+    def event_pending(self) -> bool:
+        """Whether an event is being delivered, or will be before anything else."""
+        return bool(self._words[EVENT])
+
+    @property
     def interrupt_window(self) -> bool:
         """Whether an external interrupt could be delivered now."""
         words = self._words

@@ -216,7 +216,6 @@ def _forget(context: Context) -> None:
     words = context.words
     words[LOG_COUNT] = words[PAGE_COUNT] = words[BLOCK_ANSWER] = 0
     words[CODE_LENGTH] = words[CODE_GIVEN] = 0
-    context.code = b""
 
 
 def continue_delivery(context: Context) -> int:
@@ -225,6 +224,7 @@ def continue_delivery(context: Context) -> int:
     It counts as an instruction.
     """
     words, kind = context.words, 0
+    context.code = b""
     while not kind:
         event = words[EVENT]
         context.ordinal = context.pages = 0
