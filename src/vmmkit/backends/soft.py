@@ -16,8 +16,8 @@ PortOut(port=128, size=1, value=65)
 >>> vcpu.run()
 Halt(rip=5)
 
-What it is not: there is no exception delivery yet, so a guest's fault is an exit (`Fault`), and no
-model of time.
+A guest's fault is an exit (`Fault`), or with `deliver=True` goes to the guest by its interrupt
+table. There is no model of time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from vmmkit.errors import StepError
-from vmmkit.insn import WORD, Cpu, CpuState, ExitKind, Outcome
+from vmmkit.insn import WORD, Cpu, CpuState, EventKind, ExitKind, Outcome
 from vmmkit.protocols import AccessPort
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ class SoftVcpu:
     """One software vCPU.
 
     Exits are the outcomes of `vmmkit.insn`: `Read`, `Write`, `PortIn`, `PortOut`, `Halt`, `Fault`,
-    `Unsupported` (with the bytes) and `BudgetSpent`. After `Read` and `PortIn` call `complete` with
+    `Unsupported` (with the bytes) and `BudgetSpent`; with `deliver` `TripleFault` and
+    `InterruptWindow`, and no `Fault`. After `Read` and `PortIn` call `complete` with
     the value before running on; `Write` and `PortOut` need no completion.
 
     A vCPU belongs to one thread at a time. While the native engine runs, other Python threads do
@@ -65,6 +66,7 @@ class SoftVcpu:
         ram: `(gpa, buffer)` pieces, as for `vmmkit.insn.Cpu`.
         engine: `"native"`, `"pure"`, or `None` for the preferred one.
         state: registers to start from, the state after reset without it.
+        deliver: whether exceptions go to the guest, and the methods for interrupts work.
 
     Raises:
         GuestMemoryError: see `vmmkit.insn.Cpu`.
@@ -79,9 +81,10 @@ class SoftVcpu:
         *,
         engine: str | None = None,
         state: CpuState | None = None,
+        deliver: bool = False,
     ) -> None:
         """Bind registers and RAM to an engine."""
-        self._cpu = Cpu(ram, engine=engine, state=state)
+        self._cpu = Cpu(ram, engine=engine, state=state, deliver=deliver)
         self._words = self._cpu.state.words
         self._answer: int | None = None
         self._refused = False  # whether a port has raised for the access in flight
@@ -151,6 +154,39 @@ class SoftVcpu:
         """
         self._cpu.kick()
 
+    @property
+    def interrupt_window(self) -> bool:
+        """Whether an external interrupt could be delivered now."""
+        return self._cpu.interrupt_window
+
+    @property
+    def event_pending(self) -> bool:
+        """Whether an event is being delivered, or will be before anything else."""
+        return self._cpu.event_pending
+
+    def request_interrupt(self, vector: int) -> None:
+        """Have an external interrupt delivered when the guest takes one; as `Cpu`'s method."""
+        self._cpu.request_interrupt(vector)
+
+    def request_interrupt_window(self) -> None:
+        """Have the run end with `InterruptWindow` when the guest takes an interrupt."""
+        self._cpu.request_interrupt_window()
+
+    def nmi(self) -> None:
+        """Have an NMI delivered; as `Cpu`'s method."""
+        self._cpu.nmi()
+
+    def inject(
+        self,
+        vector: int,
+        error_code: int | None = None,
+        *,
+        address: int = 0,
+        kind: EventKind | None = None,
+    ) -> None:
+        """Have an event delivered before anything else; as `Cpu`'s method."""
+        self._cpu.inject(vector, error_code, address=address, kind=kind)
+
     def run_through(
         self, mmio: AccessPort, pio: AccessPort, budget: int = DEFAULT_BUDGET
     ) -> Outcome:
@@ -165,7 +201,7 @@ class SoftVcpu:
             budget: instructions in total.
 
         Returns:
-            `Halt`, `Fault`, `Unsupported` or `BudgetSpent`.
+            `Halt`, `Fault`, `TripleFault`, `InterruptWindow`, `Unsupported` or `BudgetSpent`.
 
         Raises:
             StepError: as `run`.
