@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from oracle.compare import NAMES, differences, shift_count
-from oracle.forms import FS, LEGACY, RCX, RDI, RSI, STRINGS, Trial
+from oracle.forms import FAR, FS, LEGACY, RCX, RDI, RSI, RSP, STRINGS, Trial
 from oracle.native import CODE, PAGE, Result
 from vmmkit.insn import RIP_BASE, Instruction, Outcome
 
@@ -148,6 +148,19 @@ def _far_return_faults(trial: Trial, processor: Result, engine: Result | Outcome
     return trial.form.mnemonic == "RETF" and faults and isinstance(engine, Result)
 
 
+def _far_call_pushes_first(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
+    if trial.form.mnemonic != "CALLF" or processor.vector != GP:
+        return False
+    found = differences(trial.case, "CALLF", processor, engine)
+    return all(line.startswith("memory") for line in found)
+
+
+def _leaves_64_bit_mode(trial: Trial, _processor: Result, _engine: Result | Outcome) -> bool:
+    """Only where the upper half of RSP has something to lose."""
+    far = trial.form.mnemonic in FAR
+    return far and trial.case.mode == 64 and trial.case.gpr[RSP] >> 32 != 0
+
+
 def _arpl_reads_first(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
     return (
         trial.form.mnemonic == "ARPL"
@@ -241,6 +254,18 @@ KNOWN_DIFFERENCES: Final = (
         "RETF reads its frame from the top, the outer stack pointer too, before it looks at the "
         "selector; SDM vol. 2B, RET: IP, then CS, and the checks of CS before more is popped",
         _far_return_faults,
+    ),
+    KnownDifference(
+        AMD,
+        "a far CALL has pushed its frame before it judges the offset; SDM vol. 2A, CALL: the state "
+        "is that of before the instruction",
+        _far_call_pushes_first,
+    ),
+    KnownDifference(
+        AMD,
+        "a far transfer out of 64-bit mode cuts RSP to 32 bits, and CALL pushes there; SDM vol. 1, "
+        "General-Purpose Registers in 64-Bit Mode: the upper halves are undefined then",
+        _leaves_64_bit_mode,
     ),
     KnownDifference(
         AMD,
