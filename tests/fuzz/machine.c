@@ -297,7 +297,8 @@ static void check_call(const machine *m, const input *in, const vmmkit_cpu *befo
 {
     check_kind(m, kind);
     check_memory(m, in);
-    if (step && !in->deliver && kind != VMMKIT_EXIT_BUDGET && kind != VMMKIT_EXIT_HALT)
+    int delivers = in->deliver || before->event;
+    if (step && !delivers && kind != VMMKIT_EXIT_BUDGET && kind != VMMKIT_EXIT_HALT)
         check_unchanged(before, m->cpu);
     if (is_honest(in)) {
         REQUIRE(m->cpu->log_count <= VMMKIT_LIMIT_LOG_CAPACITY);

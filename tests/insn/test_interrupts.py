@@ -242,6 +242,8 @@ MISTAKES = [
     (lambda cpu: cpu.inject(-1), "0 to 255"),
     (lambda cpu: cpu.request_interrupt("3"), "0 to 255"),
     (lambda cpu: cpu.inject(13, 1 << 32), "32 bits"),
+    (lambda cpu: cpu.inject(14, 0, address=1 << 64), "64 bits"),
+    (lambda cpu: cpu.inject(14, 0, kind=3), "EventKind"),
     (lambda cpu: (cpu.inject(13), cpu.inject(14)), "in flight"),
 ]
 

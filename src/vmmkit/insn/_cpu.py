@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final, Never
 from vmmkit.errors import GuestMemoryError, StepError
 from vmmkit.insn._blocks import Ram, block_data, block_outcome, take_block
 from vmmkit.insn._engine import engine_named
-from vmmkit.insn._events import EVENT, NMI_PENDING, REQUEST, WINDOW, may_interrupt
-from vmmkit.insn._injection import EventKind, inject_event
+from vmmkit.insn._injection import Interruptible
 from vmmkit.insn._memory import BLOCK_KINDS, PAGE, PORT_IN, READ, RamPiece
 from vmmkit.insn._outcomes import (
     SHAPES,
@@ -138,7 +137,7 @@ def _check_budget(budget: int) -> None:
         raise StepError(message)
 
 
-class Cpu:
+class Cpu(Interruptible):
     """One processor: registers, RAM, and at most one instruction in flight.
 
     An instruction is in flight from the `Read`, `Write`, `PortIn`, `PortOut` or block it returned
@@ -359,93 +358,6 @@ class Cpu:
         An event whose delivery was in flight is delivered from its start.
         """
         self.state.abandon()
-
-    def inject(
-        self,
-        vector: int,
-        error_code: int | None = None,
-        *,
-        address: int = 0,
-        kind: EventKind | None = None,
-    ) -> None:
-        """Have an event delivered before anything else, whatever RFLAGS.IF says.
-
-        RIP is pushed as it is.
-
-        Args:
-            vector: 0 to 255.
-            error_code: pushed, except in real-address mode.
-            address: with the exception #PF (14) what goes to CR2, with #DB (1) the bits to set in
-                DR6, both at once.
-            kind: how its faults combine and whether the gate's DPL counts; without it NMI for 2,
-                an exception below 32, and an external interrupt above.
-
-        Raises:
-            StepError: delivery is off, an instruction or event is in flight, or no such vector.
-        """
-        inject_event(self._deliverable(vector), vector, error_code, address, kind)
-
-    def request_interrupt(self, vector: int) -> None:
-        """Have an external interrupt delivered as soon as the guest takes one.
-
-        That is with RFLAGS.IF set and not in an interrupt shadow. One interrupt waits at a time;
-        a second request takes the place of the first. Other threads may call this.
-
-        Raises:
-            StepError: delivery is off, or no such vector.
-        """
-        self._check_delivery(vector)
-        self._words[REQUEST] = vector + 1
-
-    def request_interrupt_window(self) -> None:
-        """Have the run end with `InterruptWindow` as soon as the guest takes an interrupt.
-
-        For an interrupt controller that tells the vector only then. Other threads may call this.
-
-        Raises:
-            StepError: delivery is off.
-        """
-        self._check_delivery()
-        self._words[WINDOW] = 1
-
-    @property
-    def event_pending(self) -> bool:
-        """Whether an event is being delivered, or will be before anything else."""
-        return bool(self._words[EVENT])
-
-    @property
-    def interrupt_window(self) -> bool:
-        """Whether an external interrupt could be delivered now."""
-        words = self._words
-        free = not (words[PENDING] or words[EVENT])
-        return free and may_interrupt(words)
-
-    def nmi(self) -> None:
-        """Have an NMI delivered, after the handler of the one before; one waits at a time.
-
-        Other threads may call this.
-
-        Raises:
-            StepError: delivery is off.
-        """
-        self._check_delivery()
-        self._words[NMI_PENDING] = 1
-
-    def _check_delivery(self, vector: int = 0) -> None:
-        if not self.delivers:
-            message = "events are delivered by Cpu(..., deliver=True) only"
-            raise StepError(message)
-        if not isinstance(vector, int) or not 0 <= vector <= 0xFF:
-            message = f"a vector is from 0 to 255, not {vector!r}"
-            raise StepError(message)
-
-    def _deliverable(self, vector: int) -> memoryview:
-        self._check_delivery(vector)
-        words = self._words
-        if words[PENDING] or words[EVENT]:
-            message = f"an instruction or event is in flight at {words[RIP]:#x}; complete it first"
-            raise StepError(message)
-        return words
 
     def _answer(self, answer: Buffer | int | None) -> int:
         pending = self._words[PENDING]
