@@ -159,7 +159,7 @@ class InterruptWindow(NamedTuple):
 class UnsupportedReason(Enum):
     """Why an instruction could not be executed here."""
 
-    OPCODE = 0  #: the bytes are in no row of the opcode table
+    OPCODE = 0  #: no instruction that the engines execute
     NO_CODE = 1  #: RIP leads to a physical address outside of RAM
     TOO_MANY_ACCESSES = 2  #: more device accesses in one instruction than the replay log holds
     TASK_SWITCH = 3  #: a task gate, a far transfer to a TSS, or IRET from a nested task

@@ -48,22 +48,22 @@ class Feature(IntFlag):
     #UD; LZCNT and TZCNT become BSR and BSF, whose F3 prefix older processors ignore.
     """
 
-    CX8 = 1 << _FEATURE["CX8"]
-    CX16 = 1 << _FEATURE["CX16"]
-    CMOV = 1 << _FEATURE["CMOV"]
-    CLFSH = 1 << _FEATURE["CLFSH"]
-    SSE = 1 << _FEATURE["SSE"]
-    SSE2 = 1 << _FEATURE["SSE2"]
-    SSE42 = 1 << _FEATURE["SSE42"]
-    MOVBE = 1 << _FEATURE["MOVBE"]
-    POPCNT = 1 << _FEATURE["POPCNT"]
-    LAHF64 = 1 << _FEATURE["LAHF64"]
-    LZCNT = 1 << _FEATURE["LZCNT"]
-    BMI1 = 1 << _FEATURE["BMI1"]
-    BMI2 = 1 << _FEATURE["BMI2"]
-    ADX = 1 << _FEATURE["ADX"]
-    CLFLUSHOPT = 1 << _FEATURE["CLFLUSHOPT"]
-    CLWB = 1 << _FEATURE["CLWB"]
+    CX8 = 1 << _FEATURE["CX8"]  #: CMPXCHG8B
+    CX16 = 1 << _FEATURE["CX16"]  #: CMPXCHG16B
+    CMOV = 1 << _FEATURE["CMOV"]  #: CMOVcc
+    CLFSH = 1 << _FEATURE["CLFSH"]  #: CLFLUSH
+    SSE = 1 << _FEATURE["SSE"]  #: SFENCE
+    SSE2 = 1 << _FEATURE["SSE2"]  #: MOVNTI, LFENCE, MFENCE
+    SSE42 = 1 << _FEATURE["SSE42"]  #: CRC32
+    MOVBE = 1 << _FEATURE["MOVBE"]  #: MOVBE
+    POPCNT = 1 << _FEATURE["POPCNT"]  #: POPCNT
+    LAHF64 = 1 << _FEATURE["LAHF64"]  #: LAHF and SAHF in 64-bit mode
+    LZCNT = 1 << _FEATURE["LZCNT"]  #: LZCNT
+    BMI1 = 1 << _FEATURE["BMI1"]  #: ANDN, BEXTR, BLSR, BLSMSK, BLSI, TZCNT
+    BMI2 = 1 << _FEATURE["BMI2"]  #: BZHI, MULX, PDEP, PEXT, RORX, SARX, SHLX, SHRX
+    ADX = 1 << _FEATURE["ADX"]  #: ADCX, ADOX
+    CLFLUSHOPT = 1 << _FEATURE["CLFLUSHOPT"]  #: CLFLUSHOPT
+    CLWB = 1 << _FEATURE["CLWB"]  #: CLWB
 
 
 class Segment(NamedTuple):
