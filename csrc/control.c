@@ -94,6 +94,8 @@ static NOINLINE int check_bitmap(context *c, unsigned port, unsigned size)
 
 static inline int check_port(context *c, unsigned port, unsigned size)
 {
+    if (UNLIKELY(c->watched))
+        watch_port(c, port, size);
     if (!(c->cpu->cr0 & CR0_PE) || (c->cpl <= iopl(c) && !(c->cpu->rflags & RFLAGS_VM)))
         return 0;
     return check_bitmap(c, port, size);

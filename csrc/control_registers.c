@@ -13,7 +13,6 @@
 #define CR4_RELOADS (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)
 #define CR4_ALWAYS 0x1FFu
 #define XCR0_AVX512 0xE0u
-#define DR7_GD 0x2000u
 #define DR6_BD 0x2000u
 
 enum { CR8_HIGHEST = 15, XCR0_X87 = 1, XCR0_SSE = 2, XCR0_AVX = 4, XCR0_PKRU = 0x200 };

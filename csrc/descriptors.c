@@ -93,7 +93,7 @@ static int load_system(context *c, unsigned selector, const unsigned *types,
     uint64_t upper = 0;
     if (selector & 4 || (wide && (selector & 0xFFF8) + 15 > c->cpu->gdtr_limit))
         return fault(c, GP, error, 0);
-    TRY(descriptor_address(c, selector, &found->address));
+    TRY(descriptor_address(c, selector, GP, 8, &found->address));
     TRY(system_load(c, found->address, 8, &found->value));
     if (wide)
         TRY(system_load(c, found->address + 8, 8, &upper));
@@ -149,7 +149,7 @@ static int probe(context *c, int place, const unsigned *types, uint64_t *descrip
     *descriptor = 0;
     TRY(check_protected(c));
     TRY(value_of(c, place, 2, &selector));
-    if (!(selector & 0xFFFC) || !find_descriptor(c, (unsigned)selector, &address))
+    if (!(selector & 0xFFFC) || !find_descriptor(c, (unsigned)selector, 8, &address))
         return 0;
     TRY(system_load(c, address, 8, descriptor));
     rights = (unsigned)(*descriptor >> 40) & 0xFF;

@@ -208,6 +208,22 @@ static inline int execute(context *c)
         return execute_bound(c);
     case VMMKIT_OP_ARPL:
         return execute_arpl(c);
+    case VMMKIT_OP_JMPF:
+        return execute_jmpf(c);
+    case VMMKIT_OP_CALLF:
+        return execute_callf(c);
+    case VMMKIT_OP_RETF:
+        return execute_retf(c);
+    case VMMKIT_OP_IRET:
+        return execute_iret(c);
+    case VMMKIT_OP_INT:
+        return execute_int(c);
+    case VMMKIT_OP_INT3:
+        return execute_int3(c);
+    case VMMKIT_OP_INTO:
+        return execute_into(c);
+    case VMMKIT_OP_INT1:
+        return execute_int1(c);
     default:
         return execute_system(c, op);
     }

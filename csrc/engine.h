@@ -15,6 +15,9 @@
  *   transfer.c   _transfer.py    hints.c    _hints.py     privilege.c _privilege.py
  *   control_registers.c  _control_registers.py   descriptors.c  _descriptors.py
  *   syscalls.c   _syscalls.py    msr.c      _msr.py       system.c   _system.py
+ *   breakpoints.c _breakpoints.py  far_segments.c _far_segments.py
+ *   far.c        _far.py         iret.c     _iret.py      delivery.c _delivery.py
+ *   events.c     _events.py
  *   dispatch.c   _pure.py        run.c      _pure.py
  *
  * Rules: everything works on buffers of the caller; no state between calls, no callback, no
@@ -88,7 +91,22 @@ enum {
     VIP = 1 << 20
 };
 
-enum { DE = 0, DB = 1, BR = 5, UD = 6, NP = 11, STACK_FAULT = 12, GP = 13, PAGE_FAULT = 14, ALIGNMENT = 17 };
+enum {
+    DE = 0,
+    DB = 1,
+    NMI = 2,
+    BP = 3,
+    OVERFLOW = 4,
+    BR = 5,
+    UD = 6,
+    DOUBLE_FAULT = 8,
+    TS = 10,
+    NP = 11,
+    STACK_FAULT = 12,
+    GP = 13,
+    PAGE_FAULT = 14,
+    ALIGNMENT = 17
+};
 enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2 };
 enum { READABLE = 1, WRITTEN = 2 };
 
@@ -96,10 +114,11 @@ enum { READABLE = 1, WRITTEN = 2 };
 #define CR0_WP (1u << 16)
 #define CR0_AM (1u << 18)
 #define CR0_PG (1u << 31)
+#define DR7_GD (1u << 13)
 #define CR4_VME 1u
 #define CR4_PVI 2u
-#define CR4_PSE (1u << 4)
 #define CR4_DE (1u << 3)
+#define CR4_PSE (1u << 4)
 #define CR4_PAE (1u << 5)
 #define CR4_PGE (1u << 7)
 #define CR4_UMIP (1u << 11)
@@ -158,6 +177,7 @@ typedef struct {
     const vmmkit_piece *ram;
     size_t pieces;
     int blocks; /* whether the caller takes blocks */
+    int deliver; /* whether exceptions and interrupts go to the guest */
     vmmkit_insn insn;
     const row *row;
     uint64_t next_rip;
@@ -171,6 +191,9 @@ typedef struct {
     uint8_t code[16];
     unsigned code_length;
     unsigned shadow;
+    uint64_t debug; /* bits of DR6 for the trap after the instruction */
+    int watched; /* whether breakpoints in DR7 are to be looked for */
+    int keeps_rf;
     unsigned cpl;
     unsigned canonical_bits;
     int mode;

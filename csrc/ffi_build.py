@@ -26,6 +26,7 @@ SOURCES = (
     "decode.c",
     "flags.c",
     "memory.c",
+    "breakpoints.c",
     "page_modes.c",
     "paging.c",
     "segments.c",
@@ -44,6 +45,10 @@ SOURCES = (
     "decimal.c",
     "exchange.c",
     "transfer.c",
+    "far_segments.c",
+    "far.c",
+    "iret.c",
+    "delivery.c",
     "hints.c",
     "privilege.c",
     "control_registers.c",
@@ -52,6 +57,7 @@ SOURCES = (
     "msr.c",
     "system.c",
     "dispatch.c",
+    "events.c",
     "run.c",
 )
 
@@ -92,6 +98,7 @@ def declarations() -> str:
     ]
     insn = [f"{ctype} {name};" for name, ctype, _ in RECORD["INSN_FIELDS"]]
     vcpu = ["vmmkit_cpu *cpu;", "const vmmkit_piece *ram;", "size_t pieces;", "uint64_t blocks;"]
+    vcpu.append("uint64_t deliver;")
     piece = ["uint64_t gpa;", "uint64_t last;", "uint8_t *host;", "uint64_t writable;"]
     return (
         struct("vmmkit_cpu", cpu)
@@ -142,6 +149,8 @@ def enumerations() -> str:
         ("PREFIX", RECORD["PREFIX_BITS"]),
         ("REX", RECORD["REX_BITS"]),
         ("MASK", RECORD["MASK_BITS"]),
+        ("EVENT", RECORD["EVENT_BITS"]),
+        ("TYPE", RECORD["EVENT_TYPES"]),
         ("MAP", maps),
         ("FLAG", flags),
         ("CELL", cells),

@@ -7,7 +7,7 @@ static inline void take_answer(vmmkit_cpu *cpu, uint64_t answer)
 {
     uint64_t pending = cpu->log_pending, size = 0;
     uint64_t slot = cpu->log_count % VMMKIT_LIMIT_LOG_CAPACITY;
-    if (UNLIKELY(pending >= VMMKIT_EXIT_BLOCK_READ && pending < VMMKIT_EXIT_READ_MSR)) {
+    if (UNLIKELY(pending >= VMMKIT_EXIT_BLOCK_READ && pending <= VMMKIT_EXIT_PORT_BLOCK_OUT)) {
         cpu->block_answer = (answer < cpu->exit_value ? answer : cpu->exit_value) + 1;
         cpu->log_pending = 0;
         return;
@@ -154,6 +154,47 @@ static int start_over(context *c)
     return 1;
 }
 
+static NOINLINE int delivered(context *c, int kind)
+{
+    int over = kind == VMMKIT_EXIT_DONE || kind == VMMKIT_EXIT_TRIPLE_FAULT;
+    return over ? kind : stopped(c, kind);
+}
+
+static NOINLINE int stopped_or_raised(context *c, int kind)
+{
+    if (kind != VMMKIT_EXIT_FAULT || !c->deliver)
+        return stopped(c, kind);
+    raise_fault(c);
+    return delivered(c, begin_delivery(c));
+}
+
+static NOINLINE void begin_traps(context *c)
+{
+    c->debug = c->cpu->rflags & TF ? DR6_BS : 0;
+    c->watched = watches(c);
+    if (c->debug || c->watched)
+        c->batch = 1;
+}
+
+/* Commits what every instruction commits at its end, or at the end of a batch. */
+static inline int completed(context *c, int kind)
+{
+    vmmkit_cpu *cpu = c->cpu;
+    cpu->log_count = cpu->page_count = cpu->code_length = cpu->code_given = 0;
+    cpu->interrupt_shadow = c->shadow;
+    if (UNLIKELY(c->deliver))
+        after_instruction(c, kind != BATCH_USED);
+    else if (UNLIKELY(cpu->rflags & RF && kind != BATCH_USED && !c->keeps_rf))
+        cpu->rflags &= ~(uint64_t)RF;
+    if (UNLIKELY(kind == BATCH_USED))
+        return VMMKIT_EXIT_DONE;
+    cpu->rip = c->next_rip;
+    cpu->retired++;
+    if (UNLIKELY(kind == VMMKIT_EXIT_HALT && c->deliver && wakes(c)))
+        return VMMKIT_EXIT_DONE;
+    return kind ? kind : VMMKIT_EXIT_DONE;
+}
+
 /* One instruction, or one batch of a repeated one. */
 static inline int one(context *c, uint64_t batch)
 {
@@ -164,10 +205,14 @@ static inline int one(context *c, uint64_t batch)
     c->elements = 1;
     c->batch = batch;
     c->shadow = 0;
+    c->debug = 0;
+    c->keeps_rf = c->watched = 0;
     begin_mode(c);
+    if (UNLIKELY(c->deliver))
+        begin_traps(c);
     kind = fetch(c);
     if (UNLIKELY(kind))
-        return stopped(c, kind);
+        return stopped_or_raised(c, kind);
     c->row = &rows[c->insn.row];
     c->next_rip = (cpu->rip + c->insn.length) & mask_of(c->mode == 64 ? 8 : 4);
     c->locked = c->insn.prefixes & VMMKIT_PREFIX_LOCK;
@@ -178,14 +223,30 @@ static inline int one(context *c, uint64_t batch)
         while (UNLIKELY(kind == RACE_LOST && start_over(c)));
     }
     if (UNLIKELY(kind > 0 && kind != VMMKIT_EXIT_HALT && kind != VMMKIT_EXIT_HYPERCALL))
-        return stopped(c, kind);
-    cpu->log_count = cpu->page_count = cpu->code_length = cpu->code_given = 0;
-    cpu->interrupt_shadow = c->shadow;
-    if (UNLIKELY(kind == BATCH_USED))
-        return VMMKIT_EXIT_DONE;
-    cpu->rip = c->next_rip;
-    cpu->retired++;
-    return kind ? kind : VMMKIT_EXIT_DONE;
+        return stopped_or_raised(c, kind);
+    return completed(c, kind);
+}
+
+/* Chooses the event before the next instruction; its kind, or 0 to execute that. */
+static NOINLINE int attended(context *c)
+{
+    int kind = before_instruction(c);
+    if (kind)
+        return kind;
+    return c->cpu->event ? delivered(c, begin_delivery(c)) : 0;
+}
+
+/* Delivers an event, or executes one instruction or one batch of a repeated one. */
+static inline int next(context *c, uint64_t batch, int resumes)
+{
+    if (UNLIKELY(c->cpu->event))
+        return delivered(c, continue_delivery(c));
+    if (UNLIKELY(c->deliver && !resumes && needs_attention(c))) {
+        int kind = attended(c);
+        if (kind)
+            return kind;
+    }
+    return one(c, batch);
 }
 
 /* Takes the answer for the instruction in flight, or forgets what is left of an abandoned one. */
@@ -216,6 +277,7 @@ static int run_to_limit(const vmmkit_vcpu *vcpu, uint64_t answer)
     c.ram = vcpu->ram;
     c.pieces = vcpu->pieces;
     c.blocks = vcpu->blocks != 0;
+    c.deliver = vcpu->deliver != 0;
     TRY(begin_run(&c, answer));
     for (;;) {
         uint64_t left = cpu->limit - cpu->retired; /* both counters may wrap */
@@ -228,10 +290,10 @@ static int run_to_limit(const vmmkit_vcpu *vcpu, uint64_t answer)
             }
             left = 1;
         }
-        in_flight = 0;
         if (left > VMMKIT_LIMIT_RUN_BATCH)
             left = VMMKIT_LIMIT_RUN_BATCH; /* elements of a repeated one, and a look at the kick */
-        kind = one(&c, cpu->batch ? cpu->batch : left);
+        kind = next(&c, cpu->batch ? cpu->batch : left, in_flight);
+        in_flight = 0;
         if (kind != VMMKIT_EXIT_DONE)
             return kind;
     }

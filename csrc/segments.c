@@ -101,6 +101,8 @@ static inline int locate(context *c, int segment, uint64_t offset, unsigned size
 {
     uint64_t linear;
     TRY(linear_address(c, segment, offset, size, write, &linear));
+    if (UNLIKELY(c->watched))
+        watch(c, linear, size, write);
     return locate_linear(c, linear, size, write ? INTENT_WRITE : 0, where);
 }
 
@@ -140,7 +142,7 @@ static int load_null(context *c, int segment, unsigned selector)
 }
 
 /* Whether there is one. */
-static int find_descriptor(context *c, unsigned selector, uint64_t *address)
+static int find_descriptor(context *c, unsigned selector, unsigned size, uint64_t *address)
 {
     uint64_t base = c->cpu->gdtr_base, limit = c->cpu->gdtr_limit;
     if (selector & 4) {
@@ -150,15 +152,17 @@ static int find_descriptor(context *c, unsigned selector, uint64_t *address)
         base = words[BASE];
         limit = words[LIMIT];
     }
-    if ((selector & 0xFFF8) + 7 > limit)
+    if ((selector & 0xFFF8) + size - 1 > limit)
         return 0;
     *address = (base + (selector & 0xFFF8)) & mask_of(c->cpu->efer & EFER_LMA ? 8 : 4);
     return 1;
 }
 
-static int descriptor_address(context *c, unsigned selector, uint64_t *address)
+static int descriptor_address(context *c, unsigned selector, unsigned vector, unsigned size,
+                              uint64_t *address)
 {
-    return find_descriptor(c, selector, address) ? 0 : fault(c, GP, selector & 0xFFFC, 0);
+    int found = find_descriptor(c, selector, size, address);
+    return found ? 0 : fault(c, vector, selector & 0xFFFC, 0);
 }
 
 static int check_descriptor(context *c, int segment, unsigned selector, uint64_t rights)
@@ -219,7 +223,7 @@ static NOINLINE int load_segment(context *c, int segment, unsigned selector)
     }
     if (!(selector & 0xFFFC))
         return load_null(c, segment, selector);
-    TRY(descriptor_address(c, selector, &address));
+    TRY(descriptor_address(c, selector, GP, 8, &address));
     TRY(system_load(c, address, 8, &descriptor));
     unpack(descriptor, &base, &limit, &attributes);
     TRY(check_descriptor(c, segment, selector, attributes));

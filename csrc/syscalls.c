@@ -16,6 +16,12 @@ static void set_flat(context *c, uint64_t code, uint64_t stack, unsigned attribu
     set_segment(c, SS, (stack & 0xFFFC) | ring, 0, FLAT_LIMIT, DATA_32 | dpl);
 }
 
+static void set_flags_and_trap(context *c, uint64_t flags)
+{
+    c->cpu->rflags = flags | RFLAGS_ALWAYS;
+    c->debug = (c->debug & ~(uint64_t)DR6_BS) | (flags & TF ? DR6_BS : 0);
+}
+
 static int check_syscall(context *c)
 {
     return c->mode != 64 || !(c->cpu->efer & EFER_SCE) ? fault(c, UD, 0, 0) : 0;
@@ -28,7 +34,7 @@ static int execute_syscall(context *c)
     TRY(check_syscall(c));
     cpu->gpr[RCX] = c->next_rip;
     cpu->gpr[R11] = flags;
-    cpu->rflags = (flags & ~cpu->sfmask) | RFLAGS_ALWAYS;
+    set_flags_and_trap(c, flags & ~cpu->sfmask);
     set_flat(c, selector & 0xFFFC, (selector & 0xFFFC) + 8, CODE_64, 0);
     c->next_rip = cpu->lstar;
     return 0;
@@ -43,7 +49,7 @@ static int execute_sysret(context *c)
     TRY(check_cpl0(c));
     if (wide && !is_canonical(c, cpu->gpr[RCX]))
         return fault(c, GP, 0, 0);
-    cpu->rflags = (cpu->gpr[R11] & RFLAGS_SYSRET) | RFLAGS_ALWAYS;
+    set_flags_and_trap(c, cpu->gpr[R11] & RFLAGS_SYSRET);
     set_flat(c, wide ? selector + 16 : selector, selector + 8, wide ? CODE_64 : CODE_32, 3);
     c->next_rip = cpu->gpr[RCX] & mask_of(wide ? 8 : 4);
     return 0;

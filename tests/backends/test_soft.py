@@ -11,9 +11,11 @@ from vmmkit.insn import (
     Done,
     Fault,
     Halt,
+    InterruptWindow,
     PortIn,
     PortOut,
     Read,
+    TripleFault,
     Unsupported,
     UnsupportedReason,
     Write,
@@ -338,3 +340,29 @@ def test_run_through_spends_all_of_a_long_budget(budget, kind):
     outcome = vcpu.run_through(mmio.port(vcpu), pio.port(vcpu), budget)
     assert isinstance(outcome, kind)
     assert vcpu.state.retired == min(budget, 2 + 2 * 3_000_000 + 1)
+
+
+def test_delivery(engine):
+    """A guest that takes its own page of exceptions, and a timer's interrupts between."""
+    ram = bytearray(0x1_0000)
+    ram[CODE : CODE + 6] = bytes.fromhex("fb0f0bf4ebfd")  # sti; ud2; hlt; jmp to the hlt
+    ram[0x2000:0x2007] = bytes.fromhex("5883c0025043cf")  # pop ax; add ax, 2; push ax; inc bx; iret
+    ram[0x2010:0x2012] = bytes.fromhex("41cf")  # inc cx; iret
+    ram[4 * 6 : 4 * 6 + 4] = (0x2000).to_bytes(4, "little")
+    ram[4 * 0x20 : 4 * 0x20 + 4] = (0x2010).to_bytes(4, "little")
+    vcpu = SoftVcpu([(0, ram)], engine=engine, deliver=True)
+    vcpu.state.enter_real_mode(CODE)
+    vcpu.state.rsp = 0x8000
+    for ticks in range(4):
+        assert vcpu.run() == Halt(CODE + 4)
+        assert (vcpu.state.rbx, vcpu.state.rcx) == (1, ticks)
+        assert vcpu.interrupt_window
+        vcpu.request_interrupt(0x20)
+    vcpu.request_interrupt_window()
+    assert vcpu.run() == Halt(CODE + 4)
+    assert vcpu.run() == InterruptWindow(CODE + 4)
+    vcpu.inject(6)
+    assert vcpu.event_pending
+    vcpu.nmi()
+    vcpu.state.idtr_limit = 0
+    assert vcpu.run() == TripleFault(CODE + 4)

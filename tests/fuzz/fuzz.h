@@ -61,6 +61,7 @@ typedef struct {
     vmmkit_cpu cpu;
     uint64_t piece_count, patch_count, event_count;
     uint64_t blocks; /* whether the owner takes blocks */
+    uint64_t deliver; /* whether events go to the guest */
     piece_spec pieces[MAX_PIECES];
     patch patches[MAX_PATCHES];
     event events[MAX_EVENTS];

@@ -6,6 +6,7 @@
  *   word FIELD INDEX VALUE        a word of the vCPU record that is not 0
  *   piece GPA PAGES WRITABLE SKEW guest RAM, filled with zeros
  *   blocks 1                      the owner takes blocks
+ *   deliver 1                     events go to the guest
  *   bytes GPA HEX                 what it holds; the first such line is the code
  *   step ANSWER | run ANSWER BUDGET | resume ANSWER
  *   poke VALUE GPA                another processor writes 8 bytes
@@ -131,6 +132,8 @@ static int read_line(input *in, const char *line)
         return read_patch(in, line);
     if (!strcmp(keyword, "blocks"))
         return sscanf(line, "%" SCNx64, &in->blocks) == 1;
+    if (!strcmp(keyword, "deliver"))
+        return sscanf(line, "%" SCNx64, &in->deliver) == 1;
     return read_event(in, keyword, line);
 }
 
@@ -179,6 +182,8 @@ void write_input(FILE *file, const input *in)
     }
     if (in->blocks)
         fputs("blocks 1\n", file);
+    if (in->deliver)
+        fputs("deliver 1\n", file);
     for (size_t i = 0; i < in->patch_count; i++) {
         fprintf(file, "bytes %" PRIx64 " ", in->patches[i].gpa);
         for (size_t byte = 0; byte < in->patches[i].size; byte++)

@@ -43,6 +43,8 @@ class Input:
     """Whether the owner takes blocks."""
     events: list = field(default_factory=list)
     """Keyword and arguments, as in a line of text."""
+    deliver: int = 0
+    """Whether events go to the guest."""
 
 
 def text_of(made):
@@ -52,6 +54,7 @@ def text_of(made):
     ]
     lines += [f"piece {p.gpa:x} {p.pages:x} {p.writable:x} {p.skew:x}" for p in made.pieces]
     lines += ["blocks 1"] * made.blocks
+    lines += ["deliver 1"] * made.deliver
     for gpa, data in made.patches:
         for start in range(0, len(data), PATCH_BYTES):
             lines.append(f"bytes {gpa + start:x} {data[start : start + PATCH_BYTES].hex()}")
@@ -70,6 +73,8 @@ def _read_line(made, keyword, arguments):
         made.pieces.append(Piece(*(int(each, 16) for each in arguments)))
     elif keyword == "blocks":
         made.blocks = int(bool(int(arguments[0], 16)))
+    elif keyword == "deliver":
+        made.deliver = int(bool(int(arguments[0], 16)))
     elif keyword == "bytes":
         made.patches.append((int(arguments[0], 16), bytes.fromhex("".join(arguments[1:]))))
     elif keyword == "set":
@@ -115,7 +120,13 @@ class Bench:
         self.state.record[:] = bytes(len(self.state.record))
         for (name, index), value in made.words.items():
             self.state.words[WORD[name] + index] = value
-        self.cpu = Cpu(self.ram(), engine=engine, state=self.state, blocks=bool(made.blocks))
+        self.cpu = Cpu(
+            self.ram(),
+            engine=engine,
+            state=self.state,
+            blocks=bool(made.blocks),
+            deliver=bool(made.deliver),
+        )
         self.begun = False
 
     def ram(self):

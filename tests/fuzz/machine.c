@@ -140,7 +140,7 @@ static machine *build_machine(const input *in)
     m.pieces = in->piece_count;
     m.vcpu = vcpu;
     *cpu = in->cpu;
-    *vcpu = (vmmkit_vcpu){cpu, m.ram, m.pieces, in->blocks};
+    *vcpu = (vmmkit_vcpu){cpu, m.ram, m.pieces, in->blocks, in->deliver};
     for (size_t i = 0; i < m.pieces; i++) {
         const piece_spec *piece = &in->pieces[i];
         m.ram[i] = (vmmkit_piece){piece->gpa, piece->gpa + piece->pages * PAGE - 1,
@@ -249,7 +249,7 @@ static void check_kind(const machine *m, int kind)
         REQUIRE(cpu->exit_address < VECTORS && cpu->exit_size <= 0xFFFF);
         REQUIRE(cpu->exit_address == PAGE_FAULT || cpu->exit_address == DEBUG || !cpu->exit_value);
     } else if (kind == VMMKIT_EXIT_UNSUPPORTED) {
-        REQUIRE(cpu->exit_value <= VMMKIT_UNSUPPORTED_TOO_MANY_ACCESSES);
+        REQUIRE(cpu->exit_value <= VMMKIT_UNSUPPORTED_TASK_SWITCH);
         REQUIRE(cpu->exit_size <= VMMKIT_LIMIT_MAX_LENGTH);
     }
 }
@@ -307,7 +307,8 @@ static void check_call(const machine *m, const input *in, const vmmkit_cpu *befo
 {
     check_kind(m, kind);
     check_memory(m, in);
-    if (step && kind != VMMKIT_EXIT_BUDGET && kind != VMMKIT_EXIT_HALT &&
+    int delivers = in->deliver || before->event;
+    if (step && !delivers && kind != VMMKIT_EXIT_BUDGET && kind != VMMKIT_EXIT_HALT &&
         kind != VMMKIT_EXIT_HYPERCALL)
         check_unchanged(before, m->cpu);
     if (is_honest(in)) {

@@ -316,6 +316,7 @@ static void change_blocks(input *in, const corpus *from, uint64_t *state)
 {
     (void)from;
     in->blocks = below(state, 2);
+    in->deliver = below(state, 2);
     in->cpu.gpr[1] = below(state, 600); /* rCX */
 }
 

@@ -110,7 +110,7 @@ def seed(rng, mode, code, around):
     for name in GPR:
         setattr(state, name, rng.choice(PLACES))
     state.rsp, state.rcx = STACK, rng.choice((0, 1, 2, 5, 17, 300))
-    state.rflags |= rng.choice((0, 0, 0x400))
+    state.rflags |= rng.choice((0, 0, 0x400, 0x100, 0x200))
     state.gdtr_base, state.gdtr_limit = GDT, 0x7F
     state.tr = Segment(0x30, TSS, 0x80, 0x8B)
     events = [("step", rng.choice(PLACES)) for _ in range(3)] + [("run", 3, 20), ("resume", 5)]
@@ -120,6 +120,7 @@ def seed(rng, mode, code, around):
         [(CODE, code), *unmarked(rng, around)],
         rng.randrange(2),
         events,
+        rng.randrange(2),
     )
 
 

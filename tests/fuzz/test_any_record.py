@@ -84,4 +84,4 @@ def forged(rng, events):
     low = [(CODE, instruction(rng, "long")), (0, bytes(machine.low))]
     high = [(0x40000, bytes(machine.high[0x30000:0x35000]))]
     pieces = [Piece(0, 8), Piece(0x40000, 5), Piece(0x50000, 1, writable=0)]
-    return Input(record, pieces, low + high, rng.randrange(2), events)
+    return Input(record, pieces, low + high, rng.randrange(2), events, rng.randrange(2))

@@ -26,6 +26,7 @@ INDEX: Final = 0x10
 STACK, TARGET, SELECTOR = 0x9000, 0x1800, 0x10
 OFFSET_SIZE: Final = {16: (2, 4), 32: (4, 2), 64: (8, 4)}  # of an absolute offset; with 67
 IMPLICIT: Final = frozenset({*STRINGS, *PUSHES, *POPS, "LEAVE", "XLAT"})
+FAR: Final = frozenset({"CALLF", "JMPF"})  # what they read must be code: see test_far_transfers
 VEX_MAP_NUMBERS: Final = {name: number for number, name in enumerate(VEX_MAPS, 1)}
 TAIL: Final = bytes.fromhex("0300000000000000")  # an immediate, of whatever size
 
@@ -78,6 +79,8 @@ class MemoryForm(NamedTuple):
 
 
 def _touches_memory(row: Row) -> bool:
+    if OPS[row.op] in FAR:
+        return False
     return bool(row.access) if row.memory < 4 else OPS[row.op] in IMPLICIT
 
 

@@ -268,9 +268,8 @@ def test_stepping_leaks_nothing(engine):
 
 
 def test_making_processors_leaks_nothing(engine):
-    assert (
-        memory_growth(lambda: asking_cpu(engine).step(), 100) < 100_000
-    )  # one of them has 7000 bytes
+    # One of them has 7000 bytes.
+    assert memory_growth(lambda: asking_cpu(engine).step(), 100) < 100_000
 
 
 @pytest.mark.stress

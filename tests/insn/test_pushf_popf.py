@@ -39,8 +39,8 @@ PUSHES = [
 
 @pytest.mark.parametrize(("mode", "code", "size", "image"), PUSHES)
 def test_pushf(engine, mode, code, size, image):
-    """RF is clear in the image."""
-    after = {"rsp": STACK - size, (STACK - size, size): image}
+    """RF is clear in the image, and ends with the instruction."""
+    after = {"rsp": STACK - size, (STACK - size, size): image, "rflags": 0x24_0ED7}
     check_case(engine, mode, code, {"rflags": 0x24_0ED7 | RF}, after)
 
 

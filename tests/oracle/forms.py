@@ -87,6 +87,12 @@ SELECTORS: Final = (
     *(ldt(DATA32) & ~3, ldt(DATA16) & ~1, USER_DATA & ~3),
 )
 
+# Code to which far transfers may lead: base and selector.
+FAR_TARGETS: Final = (
+    *((LDT[number].base, ldt(number)) for number in (CODE16, CODE16_LONG, CODE32, CODE32_BASED)),
+    *((0, selector) for selector in (USER_CODE32, USER_CODE64)),
+)
+
 EDGES: Final = (
     *(
         value & (1 << 64) - 1
@@ -107,6 +113,7 @@ LIKELIHOOD: Final = {"66": 0.25, "67": 0.15, "segment": 0.2, "repeat": 0.06, "lo
 PREFIXES64: Final = frozenset({*range(0x40, 0x50), 0xD5})  # INC, DEC and AAD elsewhere
 BEFORE_VEX: Final = frozenset({"67", "segment"})  # the others make it #UD
 STRINGS: Final = frozenset({"MOVS", "STOS", "LODS", "CMPS", "SCAS", "INS", "OUTS"})
+FAR: Final = frozenset({"JMPF", "CALLF", "RETF"})
 PUSHES_ESP: Final = frozenset({"PUSHA", "ENTER"})
 # Some processors read no ModRM byte of these.
 UNDEFINED: Final = frozenset({"UD0", "UD1"})
@@ -178,8 +185,16 @@ def _form(number: int, row: Row) -> Form:
     return Form(number, row.text, OPS[row.op], prefix, opcode, spread, digit, rm, modrm, vex)
 
 
-# What the engines execute.
-FORMS: Final = tuple(_form(number, row) for number, row in enumerate(ROWS) if HANDLERS[number])
+# Not compared: INT and its kin go where the operating system's interrupt table says, which at CPL 3
+# nobody can look at; IRET loads flags (TF, AC, NT) that the oracle's own code would feel.
+NOT_COMPARED: Final = frozenset({"INT", "INT1", "INT3", "INTO", "IRET"})
+
+# What the engines execute, but for those.
+FORMS: Final = tuple(
+    _form(number, row)
+    for number, row in enumerate(ROWS)
+    if HANDLERS[number] and OPS[row.op] not in NOT_COMPARED
+)
 
 # What a processor cannot be asked about from CPL 3, and why.
 NOT_COMPARABLE: Final = {
@@ -446,6 +461,36 @@ def _calm(state: _State) -> None:
     state.poke(top + 2, bytes([state.rng.getrandbits(8) & 0xFB]))
 
 
+def _far_pointer(rng: Random, mode: int, size: int) -> bytes:
+    """A far pointer to code that there is, most of the time.
+
+    Not from 16 and 32-bit code into 64-bit code: the oracle does not find its way back from there.
+    """
+    narrow = [target for target in FAR_TARGETS if mode == 64 or target[1] != USER_CODE64]
+    base, selector = rng.choice(narrow)
+    if rng.random() < 0.15:
+        selector = rng.choice([one for one in SELECTORS if one != USER_CODE64])
+    offset = CODE + rng.randrange(PAGE) - base
+    if rng.random() < 0.1:
+        offset = rng.choice(EDGES)
+    return (offset & (1 << 8 * size) - 1).to_bytes(size, "little") + selector.to_bytes(2, "little")
+
+
+def _lead(state: _State, form: Form, code: bytes, insn: Instruction, where: int | None) -> bytes:
+    """Let a far transfer find a pointer; returns the code, perhaps changed."""
+    size = insn.operand_size
+    pointer = _far_pointer(state.rng, state.mode, size)
+    if form.mnemonic == "RETF":
+        top = state.gpr[RSP] & (1 << 8 * state.stack_width()) - 1
+        state.poke(state.base(SS) + top, pointer[:size])
+        state.poke(state.base(SS) + top + size, pointer[size:].ljust(size, b"\0"))
+    elif insn.memory_size and where is not None:
+        state.poke(where, pointer)
+    elif not insn.memory_size:
+        return code[: -len(pointer)] + pointer
+    return code
+
+
 def _narrow(state: _State, insn: Instruction | None) -> bool:
     """Fit the registers to the mode; `False` for what IRETQ to a 16-bit stack cannot set up."""
     if state.mode == 64:
@@ -487,11 +532,14 @@ def trial(
     linear = _slot(rng, code, insn if may_cross else None)
     rip = linear - state.base(CS)
     _point_registers(state, form, insn)
+    where = None
     if insn is not None and insn.memory_size:
         where = place(rng, mode)
         if where is not None:
             code = _aim(state, code, insn, rip, where)
             state.poke(where, state.word())
+    if insn is not None and form.mnemonic in FAR:
+        code = _lead(state, form, code, insn, where)
     if not _narrow(state, insn):
         return None
     flags = rng.getrandbits(12) & STATUS | (DF if rng.random() < 0.3 else 0)

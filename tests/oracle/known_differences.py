@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from oracle.compare import NAMES, differences, shift_count
-from oracle.forms import FS, LEGACY, RCX, RDI, RSI, STRINGS, Trial
+from oracle.forms import FAR, FS, LEGACY, RCX, RDI, RSI, RSP, STRINGS, Trial
 from oracle.native import CODE, PAGE, Result
 from vmmkit.insn import RIP_BASE, Instruction, Outcome
 
-UD, GP = 6, 13
+UD, STACK_FAULT, GP, PAGE_FAULT, ALIGNMENT = 6, 12, 13, 14, 17
 NEAR_BRANCHES: Final = frozenset({"JMP", "JCC", "CALL", "RET", "LOOP", "LOOPE", "LOOPNE", "JCXZ"})
 CONDITIONAL_BRANCHES: Final = NEAR_BRANCHES - {"JMP", "CALL", "RET"}
 PREFIX_BYTES: Final = b"".join(byte for group in LEGACY.values() for byte in group)
@@ -128,7 +128,7 @@ def _other_side_of_cmps(trial: Trial, processor: Result, engine: Result | Outcom
 
 
 def _far_pointer_of_64_bits(trial: Trial, _processor: Result, _engine: Result | Outcome) -> bool:
-    far = trial.form.mnemonic in {"LSS", "LFS", "LGS"}
+    far = trial.form.mnemonic in {"LSS", "LFS", "LGS", "CALLF", "JMPF"}
     return far and trial.insn is not None and trial.insn.operand_size == 8
 
 
@@ -140,6 +140,25 @@ def _half_done(trial: Trial, processor: Result, engine: Result | Outcome) -> boo
     kinds = NAMES if mnemonic == "POPA" else ("memory",)
     found = differences(trial.case, mnemonic, processor, engine)
     return all(line.startswith(kinds) for line in found)
+
+
+def _far_return_faults(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
+    """Both fault, or the engine does, which did not look at the slot that the processor did."""
+    faults = processor.vector in {STACK_FAULT, PAGE_FAULT, ALIGNMENT}
+    return trial.form.mnemonic == "RETF" and faults and isinstance(engine, Result)
+
+
+def _far_call_pushes_first(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
+    if trial.form.mnemonic != "CALLF" or processor.vector != GP:
+        return False
+    found = differences(trial.case, "CALLF", processor, engine)
+    return all(line.startswith("memory") for line in found)
+
+
+def _leaves_64_bit_mode(trial: Trial, _processor: Result, _engine: Result | Outcome) -> bool:
+    """Only where the upper half of RSP has something to lose."""
+    far = trial.form.mnemonic in FAR
+    return far and trial.case.mode == 64 and trial.case.gpr[RSP] >> 32 != 0
 
 
 def _arpl_reads_first(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
@@ -256,6 +275,24 @@ KNOWN_DIFFERENCES: Final = (
         "the registers; SDM vol. 3A, Program or Task Restart: the state is that of before the "
         "instruction",
         _half_done,
+    ),
+    KnownDifference(
+        AMD,
+        "RETF reads its frame from the top, the outer stack pointer too, before it looks at the "
+        "selector; SDM vol. 2B, RET: IP, then CS, and the checks of CS before more is popped",
+        _far_return_faults,
+    ),
+    KnownDifference(
+        AMD,
+        "a far CALL has pushed its frame before it judges the offset; SDM vol. 2A, CALL: the state "
+        "is that of before the instruction",
+        _far_call_pushes_first,
+    ),
+    KnownDifference(
+        AMD,
+        "a far transfer out of 64-bit mode cuts RSP to 32 bits, and CALL pushes there; SDM vol. 1, "
+        "General-Purpose Registers in 64-Bit Mode: the upper halves are undefined then",
+        _leaves_64_bit_mode,
     ),
     KnownDifference(
         AMD,

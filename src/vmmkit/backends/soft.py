@@ -16,8 +16,8 @@ PortOut(port=128, size=1, value=65)
 >>> vcpu.run()
 Halt(rip=5)
 
-What it is not: there is no exception delivery yet, so a guest's fault is an exit (`Fault`), and no
-model of time.
+A guest's fault is an exit (`Fault`), or with `deliver=True` goes to the guest by its interrupt
+table. There is no model of time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final
 
 from vmmkit.backends.msrs import MsrSource
 from vmmkit.errors import StepError
-from vmmkit.insn import WORD, Cpu, CpuState, ExitKind, Outcome
+from vmmkit.insn import WORD, Cpu, CpuState, EventKind, ExitKind, Outcome
 from vmmkit.insn.cpuid import DEFAULT_FEATURES, Answer, CpuidModel, CpuidSource
 from vmmkit.protocols import AccessPort
 
@@ -64,9 +64,10 @@ class SoftVcpu:
 
     Exits are the outcomes of `vmmkit.insn`: `Read`, `Write`, `PortIn`, `PortOut`, `Halt`, `Fault`,
     `Unsupported` (with the bytes), `Hypercall`, `ReadMsr`, `WriteMsr`, `ReadPmc`, `Random` and
-    `BudgetSpent`. After `Read`, `PortIn`, `ReadMsr`, `ReadPmc` and `Random` call `complete` with
-    the value before running on, or `refuse` the last three and `WriteMsr`; writes need no
-    completion. CPUID is answered by `cpuid`.
+    `BudgetSpent`; with `deliver` `TripleFault` and `InterruptWindow`, and no `Fault`. After
+    `Read`, `PortIn`, `ReadMsr`, `ReadPmc` and `Random` call `complete` with the value before
+    running on, or `refuse` the last three and `WriteMsr`; writes need no completion. CPUID is
+    answered by `cpuid`.
 
     A vCPU belongs to one thread at a time. While the native engine runs, other Python threads do
     too.
@@ -79,6 +80,7 @@ class SoftVcpu:
         cpuid: answers CPUID for `(state, leaf, subleaf)`; a `CpuidModel` without it.
         msrs: answers RDMSR and WRMSR, for instance `vmmkit.backends.msrs.MsrFile`; without it they
             are exits.
+        deliver: whether exceptions go to the guest, and the methods for interrupts work.
 
     Raises:
         GuestMemoryError: see `vmmkit.insn.Cpu`.
@@ -95,12 +97,13 @@ class SoftVcpu:
         state: CpuState | None = None,
         cpuid: CpuidSource | None = None,
         msrs: MsrSource | None = None,
+        deliver: bool = False,
     ) -> None:
         """Bind registers and RAM to an engine."""
         if state is None:
             state = CpuState()
             state.features = DEFAULT_FEATURES
-        self._cpu = Cpu(ram, engine=engine, state=state)
+        self._cpu = Cpu(ram, engine=engine, state=state, deliver=deliver)
         self._cpuid = CpuidModel() if cpuid is None else cpuid
         self._msrs = msrs
         self._own = frozenset({CPUID} if msrs is None else {CPUID, READ_MSR, WRITE_MSR})
@@ -208,6 +211,39 @@ class SoftVcpu:
         """
         self._cpu.kick()
 
+    @property
+    def interrupt_window(self) -> bool:
+        """Whether an external interrupt could be delivered now."""
+        return self._cpu.interrupt_window
+
+    @property
+    def event_pending(self) -> bool:
+        """Whether an event is being delivered, or will be before anything else."""
+        return self._cpu.event_pending
+
+    def request_interrupt(self, vector: int) -> None:
+        """Have an external interrupt delivered when the guest takes one; as `Cpu`'s method."""
+        self._cpu.request_interrupt(vector)
+
+    def request_interrupt_window(self) -> None:
+        """Have the run end with `InterruptWindow` when the guest takes an interrupt."""
+        self._cpu.request_interrupt_window()
+
+    def nmi(self) -> None:
+        """Have an NMI delivered; as `Cpu`'s method."""
+        self._cpu.nmi()
+
+    def inject(
+        self,
+        vector: int,
+        error_code: int | None = None,
+        *,
+        address: int = 0,
+        kind: EventKind | None = None,
+    ) -> None:
+        """Have an event delivered before anything else; as `Cpu`'s method."""
+        self._cpu.inject(vector, error_code, address=address, kind=kind)
+
     def run_through(
         self, mmio: AccessPort, pio: AccessPort, budget: int = DEFAULT_BUDGET
     ) -> Outcome:
@@ -222,7 +258,8 @@ class SoftVcpu:
             budget: instructions in total.
 
         Returns:
-            `Halt`, `Fault`, `Unsupported` or `BudgetSpent`.
+            `Halt`, `Fault`, `TripleFault`, `InterruptWindow`, `Hypercall`, `ReadMsr`, `WriteMsr`,
+            `ReadPmc`, `Random`, `Unsupported` or `BudgetSpent`.
 
         Raises:
             StepError: as `run`.

@@ -29,6 +29,7 @@ from __future__ import annotations
 from vmmkit.insn._cpu import STEP_BATCH, Cpu, ExitKind
 from vmmkit.insn._decoder import DecodeCache, decode
 from vmmkit.insn._engine import IMPLEMENTATION, available_engines
+from vmmkit.insn._injection import EventKind
 from vmmkit.insn._instruction import RIP_BASE, Instruction, MemoryAccess, Prefixes
 from vmmkit.insn._operands import OperandAccess, operand_accesses, verify_gla
 from vmmkit.insn._outcomes import (
@@ -40,6 +41,7 @@ from vmmkit.insn._outcomes import (
     Fault,
     Halt,
     Hypercall,
+    InterruptWindow,
     Outcome,
     PortBlockIn,
     PortBlockOut,
@@ -49,6 +51,7 @@ from vmmkit.insn._outcomes import (
     Read,
     ReadMsr,
     ReadPmc,
+    TripleFault,
     Unsupported,
     UnsupportedReason,
     Write,
@@ -91,12 +94,15 @@ __all__ = [
     "Cpuid",
     "Random",
     "Hypercall",
+    "TripleFault",
+    "InterruptWindow",
     "Unsupported",
     "UnsupportedReason",
     "BudgetSpent",
     "Translation",
     "PageAccess",
     "PageEntry",
+    "EventKind",
     "ExitKind",
     "WORD",
     "STEP_BATCH",

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from vmmkit.insn._breakpoints import watch_port
 from vmmkit.insn._execute import (
     RFLAGS,
     D,
@@ -127,6 +128,8 @@ def _bitmap_denies(context: Context, port: int, size: int) -> bool:
 def check_port(context: Context, port: int, size: int) -> None:
     """#GP(0) unless IOPL or the permission bit map allow all of the port."""
     words = context.words
+    if context.watched:
+        watch_port(context, port, size)
     if not words[WORD["cr0"]] & CR0_PE:
         return
     trusted = context.cpl <= iopl(context) and not words[RFLAGS] & RFLAGS_VM

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Never
 from vmmkit.errors import GuestMemoryError, StepError
 from vmmkit.insn._blocks import Ram, block_data, block_outcome, take_block
 from vmmkit.insn._engine import engine_named
+from vmmkit.insn._injection import Interruptible
 from vmmkit.insn._memory import (
     BLOCK_KINDS,
     CPUID,
@@ -98,6 +99,8 @@ class ExitKind(IntEnum):
     RANDOM = EXIT_KINDS.index("RANDOM")  #: as `Random`
     WRITE_MSR = EXIT_KINDS.index("WRITE_MSR")  #: as `WriteMsr`
     HYPERCALL = EXIT_KINDS.index("HYPERCALL")  #: as `Hypercall`
+    TRIPLE_FAULT = EXIT_KINDS.index("TRIPLE_FAULT")  #: as `TripleFault`
+    INTERRUPT_WINDOW = EXIT_KINDS.index("INTERRUPT_WINDOW")  #: as `InterruptWindow`
     STALE = EXIT_KINDS.index("STALE")  #: RIP or mode changed under an instruction in flight
 
 
@@ -161,7 +164,7 @@ def _check_budget(budget: int) -> None:
         raise StepError(message)
 
 
-class Cpu:
+class Cpu(Interruptible):
     """One processor: registers, RAM, and at most one instruction in flight.
 
     An instruction is in flight from the `Read`, `Write`, `PortIn`, `PortOut` or block it returned
@@ -188,13 +191,26 @@ class Cpu:
         state: registers to work on, a new `CpuState` without it.
         blocks: whether repeated string instructions may come out as `BlockRead`, `BlockWrite`,
             `PortBlockIn` and `PortBlockOut`, many elements in one outcome.
+        deliver: whether exceptions go to the guest, by its interrupt table, instead of coming out
+            as `Fault`; single step, breakpoints and the methods for interrupts work with it only.
+            A delivery counts as an instruction.
 
     Raises:
         GuestMemoryError: pieces that overlap, are misaligned, empty, or no byte buffers.
         EngineError: no such engine.
     """
 
-    __slots__ = ("_advance", "_ram", "_state", "_step", "_words", "engine", "enter", "resume")
+    __slots__ = (
+        "_advance",
+        "_ram",
+        "_state",
+        "_step",
+        "_words",
+        "delivers",
+        "engine",
+        "enter",
+        "resume",
+    )
 
     def __init__(
         self,
@@ -203,14 +219,16 @@ class Cpu:
         engine: str | None = None,
         state: CpuState | None = None,
         blocks: bool = False,
+        deliver: bool = False,
     ) -> None:
         """Bind registers and RAM to an engine."""
         implementation = engine_named(engine)
         self.engine = implementation.NAME
+        self.delivers = deliver
         self._state = CpuState() if state is None else state
         self._words = self._state.words
         self._ram = _ram_pieces(ram)
-        core = implementation.Core(self._state.record, self._ram, blocks)
+        core = implementation.Core(self._state.record, self._ram, blocks, deliver)
         self._step, self._advance = core.step, core.advance
         self.enter: Callable[[int, int], int] = core.run
         self.resume: Callable[[int], int] = core.resume
@@ -377,7 +395,10 @@ class Cpu:
         self._words[REFUSED] = 1
 
     def abandon(self) -> None:
-        """Forget the instruction in flight; the next one starts at RIP afresh."""
+        """Forget the instruction in flight; the next one starts at RIP afresh.
+
+        An event whose delivery was in flight is delivered from its start.
+        """
         self.state.abandon()
 
     def _answer(self, answer: Answer) -> int:

@@ -90,8 +90,10 @@ class Engine(Protocol):
         ...
 
     @property
-    def Core(self) -> Callable[[bytearray, tuple[RamPiece, ...], bool], BoundCore]:  # noqa: N802
-        """Binds a record and RAM; the third argument says whether the caller takes blocks."""
+    def Core(  # noqa: N802
+        self,
+    ) -> Callable[[bytearray, tuple[RamPiece, ...], bool, bool], BoundCore]:
+        """Binds a record and RAM; then whether to offer blocks, and whether to deliver events."""
         ...
 
     @property

@@ -58,7 +58,7 @@ PAGE: Final = 4096
 BUDGET, DONE, READ, WRITE, PORT_IN, PORT_OUT, FAULT, HALT, STOP_UNSUPPORTED = range(
     EXIT_KINDS.index("BLOCK_READ")
 )
-BLOCK_KINDS: Final = range(EXIT_KINDS.index("BLOCK_READ"), EXIT_KINDS.index("READ_MSR"))
+BLOCK_KINDS: Final = range(EXIT_KINDS.index("BLOCK_READ"), EXIT_KINDS.index("PORT_BLOCK_OUT") + 1)
 VALUE_KINDS: Final = range(EXIT_KINDS.index("READ_MSR"), EXIT_KINDS.index("WRITE_MSR"))
 BLOCK_READ, BLOCK_WRITE, PORT_BLOCK_IN, PORT_BLOCK_OUT = BLOCK_KINDS
 READ_MSR, READ_PMC, CPUID, RANDOM = VALUE_KINDS
@@ -120,10 +120,12 @@ class Context:
         "checks_alignment",
         "code",
         "cpl",
+        "debug",
         "displacement",
         "elements",
         "immediate",
         "index",
+        "keeps_rf",
         "mode",
         "modrm",
         "next_rip",
@@ -143,6 +145,7 @@ class Context:
         "segment",
         "shadow",
         "vvvv",
+        "watched",
         "words",
     )
 
@@ -164,6 +167,9 @@ class Context:
         self.batch = 1
         self.elements = 1
         self.shadow = 0
+        self.debug = 0  # bits of DR6 for the trap after the instruction
+        self.watched = False  # whether breakpoints in DR7 are to be looked for
+        self.keeps_rf = False
         self.next_rip = 0
         self.row: Row = ROWS[0]
         self.displacement = self.immediate = self.prefixes = self.rex = self.opcode = 0

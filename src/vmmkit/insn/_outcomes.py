@@ -19,6 +19,7 @@ __all__ = [
     "Fault",
     "Halt",
     "Hypercall",
+    "InterruptWindow",
     "Outcome",
     "PortBlockIn",
     "PortBlockOut",
@@ -29,6 +30,7 @@ __all__ = [
     "ReadMsr",
     "ReadPmc",
     "Shape",
+    "TripleFault",
     "Unsupported",
     "UnsupportedReason",
     "Write",
@@ -197,12 +199,29 @@ class Hypercall(NamedTuple):
     rip: int
 
 
+class TripleFault(NamedTuple):
+    """A fault while the guest's double fault was delivered: the processor shuts down.
+
+    Only with delivery on. RIP is where the first fault was; running on comes here again until the
+    state is reset.
+    """
+
+    rip: int
+
+
+class InterruptWindow(NamedTuple):
+    """The window that `Cpu.request_window` asked for: an interrupt could be delivered now."""
+
+    rip: int
+
+
 class UnsupportedReason(Enum):
     """Why an instruction could not be executed here."""
 
     OPCODE = 0  #: no instruction that the engines execute
     NO_CODE = 1  #: RIP leads to a physical address outside of RAM
     TOO_MANY_ACCESSES = 2  #: more device accesses in one instruction than the replay log holds
+    TASK_SWITCH = 3  #: a task gate, a far transfer to a TSS, or IRET from a nested task
 
 
 class Unsupported(NamedTuple):
@@ -216,7 +235,7 @@ class Unsupported(NamedTuple):
     """Up to 15 bytes from RIP; fewer, or none, where they could not be fetched."""
     reason: UnsupportedReason
     address: int
-    """RIP for `OPCODE`; the gpa or port for `NO_CODE` and `TOO_MANY_ACCESSES`."""
+    """RIP for `OPCODE` and `TASK_SWITCH`; the gpa or port for `NO_CODE` and `TOO_MANY_ACCESSES`."""
 
 
 class BudgetSpent(NamedTuple):
@@ -243,6 +262,8 @@ Outcome = (
     | Cpuid
     | Random
     | Hypercall
+    | TripleFault
+    | InterruptWindow
     | Unsupported
     | BudgetSpent
 )
@@ -262,6 +283,8 @@ _PLAIN: Final = {
     "PORT_OUT": (PortOut, (*_ACCESS, "exit_value")),
     "FAULT": (Fault, (*_ACCESS, "exit_value")),
     "HALT": (Halt, ("rip",)),
+    "TRIPLE_FAULT": (TripleFault, ("rip",)),
+    "INTERRUPT_WINDOW": (InterruptWindow, ("rip",)),
     "BLOCK_READ": (BlockRead, (*_ACCESS, "exit_value")),
     "PORT_BLOCK_IN": (PortBlockIn, (*_ACCESS, "exit_value")),
     "READ_MSR": (ReadMsr, ("exit_address",)),

@@ -19,12 +19,26 @@ from vmmkit.insn._control_registers import CONTROL_REGISTERS
 from vmmkit.insn._decimal import DECIMAL
 from vmmkit.insn._decode import SEGMENT_PREFIX, SIZE_AND_LOCK, decode_fields
 from vmmkit.insn._decode_checks import FAIL_UNKNOWN, FLAG_LOCK, TOO_LONG, TRUNCATED
+from vmmkit.insn._delivery import BS, INTERRUPTS
 from vmmkit.insn._descriptors import DESCRIPTORS
+from vmmkit.insn._events import (
+    EVENT,
+    after_instruction,
+    before_instruction,
+    begin_delivery,
+    continue_delivery,
+    needs_attention,
+    raise_fault,
+    wakes,
+    watches,
+)
 from vmmkit.insn._exchange import EXCHANGE
-from vmmkit.insn._execute import MOVES, RIP, Handler
+from vmmkit.insn._execute import MOVES, RFLAGS, RIP, Handler
+from vmmkit.insn._far import FAR
 from vmmkit.insn._flag_moves import FLAG_MOVES
 from vmmkit.insn._flags import mask_of
 from vmmkit.insn._hints import HINTS
+from vmmkit.insn._iret import IRET
 from vmmkit.insn._lock import exclusive
 from vmmkit.insn._memory import (
     BLOCK_ANSWER,
@@ -32,6 +46,7 @@ from vmmkit.insn._memory import (
     BUDGET,
     DONE,
     FAULT,
+    HALT,
     LOG_COUNT,
     LOG_PENDING,
     LOG_VALUE,
@@ -58,7 +73,7 @@ from vmmkit.insn._record import (
 )
 from vmmkit.insn._segments import BASE, CS, GP, SEGMENT, UD, begin_mode, is_canonical
 from vmmkit.insn._segments import LIMIT as SEGMENT_LIMIT
-from vmmkit.insn._stack import STACK
+from vmmkit.insn._stack import RF, STACK, TF
 from vmmkit.insn._string import STRING
 from vmmkit.insn._syscalls import SYSCALLS
 from vmmkit.insn._system import SYSTEM
@@ -72,6 +87,7 @@ PublicDecode = TypeVar("PublicDecode", bound=Callable[..., object])
 
 NAME: Final = "pure"
 STALE: Final = EXIT_KINDS.index("STALE")
+TRIPLE_FAULT: Final = EXIT_KINDS.index("TRIPLE_FAULT")
 
 SHADOW: Final = WORD["interrupt_shadow"]
 RETIRED: Final = WORD["retired"]
@@ -114,6 +130,9 @@ _HANDLERS: Final[dict[str, Handler]] = {
     **SYSCALLS,
     **MODEL_SPECIFIC,
     **SYSTEM,
+    **FAR,
+    **IRET,
+    **INTERRUPTS,
 }
 
 
@@ -147,11 +166,15 @@ class Decoder(Generic[Insn]):
 class Core:
     """One vCPU record and its RAM, bound to this engine."""
 
-    def __init__(self, record: bytearray, ram: tuple[RamPiece, ...], blocks: bool) -> None:
+    def __init__(
+        self, record: bytearray, ram: tuple[RamPiece, ...], blocks: bool, deliver: bool
+    ) -> None:
         """Bind `record` (`CPU_FIELDS`, 8 bytes a word) and the RAM pieces.
 
-        `blocks`: whether repeated string instructions may stop for blocks.
+        `blocks`: whether repeated string instructions may stop for blocks. `deliver`: whether
+        exceptions and interrupts go to the guest.
         """
+        self._deliver = deliver
         self._context = Context(memoryview(record).cast("Q"), ram, blocks=blocks)
         self._cache: dict[tuple[int, bytes], tuple[int, ...] | int] = {}
 
@@ -188,39 +211,81 @@ class Core:
                         words[KICK] = 0
                     return BUDGET
                 left = 1
+            kind = self._next(words[BATCH] or min(left, RUN_BATCH), resumes=in_flight)
             in_flight = False
-            kind = self._one(words[BATCH] or min(left, RUN_BATCH))
             if kind != DONE:
                 return kind
 
+    def _next(self, batch: int, *, resumes: bool) -> int:
+        """Deliver an event, or execute one instruction or one batch of a repeated one."""
+        context = self._context
+        words = context.words
+        if words[EVENT]:
+            return self._delivered(continue_delivery(context))
+        if self._deliver and not resumes and needs_attention(context):
+            kind = before_instruction(context)
+            if kind:
+                return kind
+            if words[EVENT]:
+                return self._delivered(begin_delivery(context))
+        return self._one(batch)
+
+    def _delivered(self, kind: int) -> int:
+        return kind if kind in {DONE, TRIPLE_FAULT} else _stopped(self._context, kind)
+
     def _one(self, batch: int) -> int:
         """Execute one instruction, or one batch of a repeated one."""
+        context = self._context
+        try:
+            kind = self._execute(batch)
+        except Stop as stop:
+            if stop.kind != FAULT or not self._deliver:
+                return _stopped(context, stop.kind)
+            raise_fault(context)
+            return self._delivered(begin_delivery(context))
+        return self._completed(kind)
+
+    def _execute(self, batch: int) -> int | None:
         context = self._context
         words = context.words
         context.ordinal = context.pages = 0
         context.pages_known = words[PAGE_COUNT]
         context.elements = 1
         context.batch = batch
-        context.shadow = 0
-        try:
-            begin_mode(context)
-            self._fetch()
-            row = self._load_fields()
-            # SDM vol. 2A, "Exception Specifications of VEX-Encoded GPR Instructions"
-            if context.real and context.prefixes & VECTOR_PREFIXES:
-                raise context.fault(UD)
-            handler = EXECUTE[_visible(context, row)]
-            if handler is None or context.prefixes & REX2:
-                raise context.unsupported("OPCODE", words[RIP])
-            kind = handler(context)
-        except Stop as stop:
-            return _stopped(context, stop.kind)
+        context.shadow = context.debug = 0
+        context.keeps_rf = context.watched = False
+        begin_mode(context)
+        if self._deliver:
+            context.debug = BS if words[RFLAGS] & TF else 0
+            context.watched = watches(context)
+            if context.debug or context.watched:
+                context.batch = 1
+        self._fetch()
+        row = self._load_fields()
+        # SDM vol. 2A, "Exception Specifications of VEX-Encoded GPR Instructions"
+        if context.real and context.prefixes & VECTOR_PREFIXES:
+            raise context.fault(UD)
+        handler = EXECUTE[_visible(context, row)]
+        if handler is None or context.prefixes & REX2:
+            raise context.unsupported("OPCODE", words[RIP])
+        return handler(context)
+
+    def _completed(self, kind: int | None) -> int:
+        """Commit what every instruction commits at its end, or at the end of a batch."""
+        context = self._context
+        words = context.words
         words[LOG_COUNT] = words[PAGE_COUNT] = words[CODE_LENGTH] = words[CODE_GIVEN] = 0
         words[SHADOW] = context.shadow
+        if self._deliver:
+            after_instruction(context, complete=kind != BUDGET)
+        elif kind != BUDGET and not context.keeps_rf:
+            words[RFLAGS] &= ~RF
         if kind == BUDGET:  # the batch is used up, the instruction is not
             return DONE
         words[RIP] = context.next_rip
         words[RETIRED] = words[RETIRED] + 1 & ALL_ONES
+        if kind == HALT and self._deliver and wakes(context):
+            return DONE
         return DONE if kind is None else kind
 
     def _fetch(self) -> None:

@@ -22,6 +22,8 @@ from typing import Final
 __all__ = [
     "CPU_FIELDS",
     "CPU_WORDS",
+    "EVENT_BITS",
+    "EVENT_TYPES",
     "EXIT_KINDS",
     "INSN_FIELDS",
     "INSN_FORMAT",
@@ -78,7 +80,14 @@ CPU_FIELDS: Final = (
     ("maxphyaddr", 1),  # width of physical addresses in bits: the processor's, no register
     ("features", 1),  # bits in the order of `optable.FEATURES`: what the guest's CPUID shows
     ("interrupt_shadow", 1),  # 1 while the next instruction runs after STI, 2 after MOV/POP SS
-    ("retired", 1),  # instructions completed; each element of a repeated one counts
+    ("nmi_blocked", 1),  # 1 from the delivery of an NMI to the next IRET
+    ("nmi_pending", 1),
+    ("interrupt_request", 1),  # 1 more than the vector of an external interrupt, else 0
+    ("window_request", 1),  # 1: the run ends when an interrupt could be delivered
+    ("debug_pending", 1),  # bits of DR6 of the debug trap due before the next instruction
+    ("event", 1),  # what is being delivered, by `EVENT_BITS`, else 0
+    ("event_error", 1),  # its error code
+    ("retired", 1),  # instructions completed and events delivered; elements count each
     ("limit", 1),  # run ends when `retired` gets here
     ("kick", 1),  # set by another thread: end the run at the next instruction boundary
     ("batch", 1),  # elements of one repeated instruction in one go; 0 is RUN_BATCH or the limit
@@ -180,8 +189,22 @@ EXIT_KINDS: Final = (
     "RANDOM",
     "WRITE_MSR",
     "HYPERCALL",
+    "TRIPLE_FAULT",
+    "INTERRUPT_WINDOW",
     "STALE",  # RIP or mode changed under an instruction in flight: the caller's mistake
 )
+
+# The `event` word, above the vector in bits 7:0. The types are those of VMX (SDM vol. 3C,
+# "VM-Entry Interruption-Information Field").
+EVENT_BITS: Final = {"TYPE": 0x700, "ERROR": 0x800, "RESUME": 0x1000, "VALID": 1 << 31}
+EVENT_TYPES: Final = {
+    "INTERRUPT": 0x000,
+    "NMI": 0x200,
+    "EXCEPTION": 0x300,
+    "SOFTWARE_INTERRUPT": 0x400,
+    "ICEBP": 0x500,
+    "SOFTWARE_EXCEPTION": 0x600,
+}
 
 NO_RAM: Final = (1 << 64) - 1
 
@@ -189,7 +212,7 @@ STEP_BATCH: Final = 1024  # elements of a repeated instruction that one step doe
 RUN_BATCH: Final = 1 << 16  # and a run, between two looks at whether it was kicked
 
 # Why an instruction is Unsupported: the number an engine reports in `exit_value`.
-UNSUPPORTED: Final = ("OPCODE", "NO_CODE", "TOO_MANY_ACCESSES")
+UNSUPPORTED: Final = ("OPCODE", "NO_CODE", "TOO_MANY_ACCESSES", "TASK_SWITCH")
 
 # What `decode` returns instead of a length.
 DECODE_FAILURES: Final = ("OK", "TRUNCATED", "INVALID", "TOO_LONG", "UNKNOWN")
@@ -198,7 +221,8 @@ DECODE_FAILURES: Final = ("OK", "TRUNCATED", "INVALID", "TOO_LONG", "UNKNOWN")
 def layout() -> tuple[object, ...]:
     """Return all that an engine compiles in from this file, for the digest."""
     limits = (MAX_LENGTH, LOG_CAPACITY, PAGE_CAPACITY, STEP_BATCH, RUN_BATCH)
-    return CPU_FIELDS, INSN_FIELDS, PREFIX_BITS, REX_BITS, MASK_BITS, RIP_BASE, limits, reasons()
+    bits = PREFIX_BITS, REX_BITS, MASK_BITS, EVENT_BITS, EVENT_TYPES
+    return CPU_FIELDS, INSN_FIELDS, bits, RIP_BASE, limits, reasons()
 
 
 def reasons() -> dict[str, tuple[str, ...]]:

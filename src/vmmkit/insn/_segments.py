@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from vmmkit.insn._breakpoints import watch
 from vmmkit.insn._memory import RAM_LOCK, Context, Span, Stop
 from vmmkit.insn._page_modes import (
     CR4_LA57,
@@ -24,9 +25,12 @@ from vmmkit.insn._record import WORD
 __all__ = [
     "begin_mode",
     "check_branch",
+    "check_type",
+    "checked_alignment",
     "descriptor_address",
     "find_descriptor",
     "flushed_address",
+    "in_limit",
     "linear_address",
     "load_segment",
     "locate",
@@ -96,7 +100,7 @@ def _segment_fault(context: Context, segment: int) -> Stop:
     return context.fault(STACK_FAULT if segment == SS else GP)
 
 
-def _in_limit(attributes: int, limit: int, offset: int, last: int) -> bool:
+def in_limit(attributes: int, limit: int, offset: int, last: int) -> bool:
     """SDM vol. 3A, "Limit Checking"; an expand-down segment holds what lies above its limit."""
     expand_down = attributes & (TYPE_CODE | TYPE_EXPAND_DOWN) == TYPE_EXPAND_DOWN
     if expand_down and attributes & ATTR_S:
@@ -105,7 +109,7 @@ def _in_limit(attributes: int, limit: int, offset: int, last: int) -> bool:
     return last <= limit
 
 
-def _check_type(context: Context, attributes: int, segment: int, *, write: bool) -> None:
+def check_type(context: Context, attributes: int, segment: int, *, write: bool) -> None:
     """SDM vol. 3A, "Type Checking": what protected mode lets a segment be used for."""
     if attributes & ATTR_UNUSABLE:
         raise _segment_fault(context, segment)
@@ -116,7 +120,7 @@ def _check_type(context: Context, attributes: int, segment: int, *, write: bool)
         raise context.fault(GP)
 
 
-def _checked_alignment(context: Context, linear: int, size: int) -> int:
+def checked_alignment(context: Context, linear: int, size: int) -> int:
     """Return `linear`, or #AC(0) where CR0.AM and RFLAGS.AC ask for it at CPL 3.
 
     SDM vol. 3A, "Interrupt 17 - Alignment Check Exception (#AC)". That comes after #GP and #SS and
@@ -138,9 +142,9 @@ def linear_address(context: Context, segment: int, offset: int, size: int, *, wr
         last = linear + size - 1 & (1 << 64) - 1
         if not (is_canonical(context, linear) and is_canonical(context, last)):
             raise _segment_fault(context, segment)
-        return _checked_alignment(context, linear, size)
+        return checked_alignment(context, linear, size)
     if not context.real:
-        _check_type(context, words[SEGMENT + 4 * segment + ATTRIBUTES], segment, write=write)
+        check_type(context, words[SEGMENT + 4 * segment + ATTRIBUTES], segment, write=write)
     return _within_limit(context, segment, offset, size)
 
 
@@ -148,9 +152,9 @@ def _within_limit(context: Context, segment: int, offset: int, size: int) -> int
     """Check an access against its segment's limit and return its linear address."""
     start = SEGMENT + 4 * segment
     base, limit, attributes = context.words[start + BASE : start + ATTRIBUTES + 1]
-    if not _in_limit(attributes, limit, offset, offset + size - 1):
+    if not in_limit(attributes, limit, offset, offset + size - 1):
         raise _segment_fault(context, segment)
-    return _checked_alignment(context, base + offset & 0xFFFF_FFFF, size)
+    return checked_alignment(context, base + offset & 0xFFFF_FFFF, size)
 
 
 def flushed_address(context: Context, segment: int, offset: int) -> int:
@@ -167,6 +171,8 @@ def flushed_address(context: Context, segment: int, offset: int) -> int:
 def locate(context: Context, segment: int, offset: int, size: int, *, write: bool) -> Span:
     """Check and translate an access through a segment."""
     linear = linear_address(context, segment, offset, size, write=write)
+    if context.watched:
+        watch(context, linear, size, write=write)
     return locate_linear(context, linear, size, INTENT_WRITE if write else 0)
 
 
@@ -217,7 +223,7 @@ def _load_null(context: Context, segment: int, selector: int) -> None:
     set_segment(context, segment, (selector, 0, 0, ATTR_UNUSABLE))
 
 
-def find_descriptor(context: Context, selector: int) -> int | None:
+def find_descriptor(context: Context, selector: int, size: int = 8) -> int | None:
     """Linear address of a descriptor; `None` beyond its table or without an LDT."""
     words = context.words
     if selector & 4:
@@ -227,17 +233,17 @@ def find_descriptor(context: Context, selector: int) -> int | None:
             return None
     else:
         base, limit = words[WORD["gdtr_base"]], words[WORD["gdtr_limit"]]
-    if (selector & 0xFFF8) + 7 > limit:
+    if (selector & 0xFFF8) + size - 1 > limit:
         return None
     wrap = (1 << 64 if words[WORD["efer"]] & EFER_LMA else 1 << 32) - 1
     return base + (selector & 0xFFF8) & wrap
 
 
-def descriptor_address(context: Context, selector: int) -> int:
-    """Linear address of a descriptor; #GP(selector) where there is none."""
-    address = find_descriptor(context, selector)
+def descriptor_address(context: Context, selector: int, vector: int = GP, size: int = 8) -> int:
+    """Linear address of a descriptor; a fault beyond its table or without an LDT."""
+    address = find_descriptor(context, selector, size)
     if address is None:
-        raise context.fault(GP, selector & 0xFFFC)
+        raise context.fault(vector, selector & 0xFFFC)
     return address
 
 

@@ -232,7 +232,7 @@ class CpuState:
     efer = _Word(WORD["efer"])
     xcr0 = _Word(WORD["xcr0"])
     cr8 = _Word(WORD["cr8"])
-    dr0 = _Word(WORD["dr"] + 0)
+    dr0 = _Word(WORD["dr"])
     dr1 = _Word(WORD["dr"] + 1)
     dr2 = _Word(WORD["dr"] + 2)
     dr3 = _Word(WORD["dr"] + 3)
@@ -253,6 +253,7 @@ class CpuState:
     maxphyaddr = _PhysicalWidth(WORD["maxphyaddr"])
     features = _Word(WORD["features"])
     interrupt_shadow = _Word(WORD["interrupt_shadow"])
+    nmi_blocked = _Word(WORD["nmi_blocked"])
     retired = _Word(WORD["retired"])
 
     def __init__(self) -> None:
@@ -355,8 +356,9 @@ class CpuState:
         self._flat(FLAT_CODE_64)
 
     def _leave(self) -> None:
-        """Leave virtual-8086 mode and whatever instruction was in flight."""
+        """Leave virtual-8086 mode and whatever instruction or event was in flight."""
         self.abandon()
+        self.words[WORD["event"]] = 0
         self.rflags &= ~RFLAGS_VM
 
     def _flat(self, code_attributes: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from vmmkit.insn._delivery import BS
 from vmmkit.insn._execute import RFLAGS, Handler, operand_bytes, read_register, write_register
 from vmmkit.insn._flags import IF, mask_of
 from vmmkit.insn._memory import Context
@@ -30,6 +31,7 @@ from vmmkit.insn._segments import (
     is_canonical,
     set_segment,
 )
+from vmmkit.insn._stack import TF
 
 __all__ = ["SYSCALLS"]
 
@@ -60,6 +62,16 @@ def _set_flat(context: Context, code: int, stack: int, attributes: int, ring: in
     set_segment(context, SS, (stack & 0xFFFC | ring, 0, FLAT_LIMIT, DATA_32 | dpl))
 
 
+def _set_flags_and_trap(context: Context, flags: int) -> None:
+    """Set RFLAGS; a single-step trap goes by the TF that SYSCALL or SYSRET leaves.
+
+    A kernel that masks TF is not stopped at its first instruction, and user code that is returned
+    to with TF is stopped before its first.
+    """
+    context.words[RFLAGS] = flags | RFLAGS_ALWAYS
+    context.debug = context.debug & ~BS | (BS if flags & TF else 0)
+
+
 def _check_syscall(context: Context) -> None:
     if context.mode != 64 or not context.words[EFER] & EFER_SCE:
         raise context.fault(UD)
@@ -71,7 +83,7 @@ def _syscall(context: Context) -> None:
     selector = words[STAR] >> 32 & 0xFFFC
     flags = words[RFLAGS] & ~RFLAGS_RF
     words[RCX], words[R11] = context.next_rip, flags
-    words[RFLAGS] = flags & ~words[SFMASK] | RFLAGS_ALWAYS
+    _set_flags_and_trap(context, flags & ~words[SFMASK])
     _set_flat(context, selector, selector + 8, CODE_64, 0)
     context.next_rip = words[LSTAR]
 
@@ -83,7 +95,7 @@ def _sysret(context: Context) -> None:
     selector, wide = words[STAR] >> 48, context.operand_size == 8
     if wide and not is_canonical(context, words[RCX]):
         raise context.fault(GP)
-    words[RFLAGS] = words[R11] & RFLAGS_SYSRET | RFLAGS_ALWAYS
+    _set_flags_and_trap(context, words[R11] & RFLAGS_SYSRET)
     if wide:
         _set_flat(context, selector + 16, selector + 8, CODE_64, 3)
         context.next_rip = words[RCX]

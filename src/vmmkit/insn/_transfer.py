@@ -23,7 +23,7 @@ from vmmkit.insn._flags import ZF, mask_of
 from vmmkit.insn._memory import Context, Span
 from vmmkit.insn._segments import DS, ES, FS, GS, SS, UD, load_segment, locate
 
-__all__ = ["TRANSFER"]
+__all__ = ["TRANSFER", "locate_two"]
 
 RAX, RBX = 0, 3
 BR: Final = 5
@@ -44,7 +44,7 @@ def _xlat(context: Context) -> None:
     write_register(context, RAX, 1, value)
 
 
-def _locate_two(context: Context, second_size: int) -> tuple[Span, Span]:
+def locate_two(context: Context, second_size: int) -> tuple[Span, Span]:
     """An operand-sized value in memory and the one behind it; the offset wraps between them."""
     size, offset = context.operand_size, effective_address(context)
     following = offset + size & mask_of(context.address_size)
@@ -56,7 +56,7 @@ def _load_far_pointer(segment: int) -> Handler:
     """The pointer is read whole; then the descriptor is checked. LSS leaves no interrupt shadow."""
 
     def execute(context: Context) -> None:
-        first, second = _locate_two(context, 2)
+        first, second = locate_two(context, 2)
         offset, selector = context.load(first), context.load(second)
         load_segment(context, segment, selector)
         write_target(context, target(context, 0), context.operand_size, offset)
@@ -71,7 +71,7 @@ def _signed(value: int, size: int) -> int:
 
 def _bound(context: Context) -> None:
     size = context.operand_size
-    first, second = _locate_two(context, size)
+    first, second = locate_two(context, size)
     lower, upper = _signed(context.load(first), size), _signed(context.load(second), size)
     if not lower <= _signed(value_of(context, 0, size), size) <= upper:
         raise context.fault(BR)

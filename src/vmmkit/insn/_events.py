@@ -1,0 +1,264 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Events: what interrupts the flow of instructions, and when; `csrc/events.c` is the same.
+
+An event is chosen between two instructions, or made of the fault that one raised, and put into the
+`event` word. Its delivery is a phase of its own: it may stop for devices as an instruction does,
+with a replay log of its own, and goes on when run again, until RIP is at the handler.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vmmkit.insn._breakpoints import DR, code_breakpoints
+from vmmkit.insn._delivery import BS, add_external, deliver
+from vmmkit.insn._execute import RFLAGS, RIP, SHADOW_MOV_SS
+from vmmkit.insn._far_segments import TS
+from vmmkit.insn._flags import IF, mask_of
+from vmmkit.insn._memory import (
+    DONE,
+    EXIT_ADDRESS,
+    EXIT_SIZE,
+    EXIT_VALUE,
+    FAULT,
+    Context,
+    Stop,
+)
+from vmmkit.insn._record import EVENT_BITS, EVENT_TYPES, EXIT_KINDS, WORD
+from vmmkit.insn._segments import BASE, CS, GP, SEGMENT, begin_mode
+from vmmkit.insn._stack import RF
+
+__all__ = [
+    "EVENT",
+    "TRIPLE_FAULT",
+    "after_instruction",
+    "before_instruction",
+    "begin_delivery",
+    "continue_delivery",
+    "may_interrupt",
+    "needs_attention",
+    "raise_exception",
+    "raise_fault",
+    "wakes",
+    "watches",
+]
+
+DB: Final = 1
+NMI: Final = 2
+DOUBLE_FAULT: Final = 8
+PAGE_FAULT: Final = 14
+ALIGNMENT: Final = 17
+TRIPLE_FAULT: Final = EXIT_KINDS.index("TRIPLE_FAULT")
+INTERRUPT_WINDOW: Final = EXIT_KINDS.index("INTERRUPT_WINDOW")
+
+# SDM vol. 3A, "Interrupt 8 - Double Fault Exception (#DF)": #DE, #TS, #NP, #SS, #GP and #CP.
+CONTRIBUTORY: Final = frozenset({0, TS, 11, 12, GP, 21})
+PAGE_FAULTS: Final = frozenset({PAGE_FAULT, 20})
+WITH_ERROR: Final = frozenset({DOUBLE_FAULT, *range(TS, PAGE_FAULT + 1), ALIGNMENT, 21, 29, 30})
+
+CR2: Final = WORD["cr2"]
+SHADOW: Final = WORD["interrupt_shadow"]
+NMI_BLOCKED: Final = WORD["nmi_blocked"]
+NMI_PENDING: Final = WORD["nmi_pending"]
+REQUEST: Final = WORD["interrupt_request"]
+WINDOW: Final = WORD["window_request"]
+DEBUG: Final = WORD["debug_pending"]
+EVENT: Final = WORD["event"]
+ERROR: Final = WORD["event_error"]
+RETIRED: Final = WORD["retired"]
+LOG_COUNT: Final = WORD["log_count"]
+PAGE_COUNT: Final = WORD["page_count"]
+CODE_LENGTH: Final = WORD["code_length"]
+CODE_GIVEN: Final = WORD["code_given"]
+BLOCK_ANSWER: Final = WORD["block_answer"]
+
+TYPE, HAS_ERROR, RESUME, VALID = (EVENT_BITS[name] for name in ("TYPE", "ERROR", "RESUME", "VALID"))
+SOFTWARE: Final = (EVENT_TYPES["SOFTWARE_INTERRUPT"], EVENT_TYPES["SOFTWARE_EXCEPTION"])
+DR6_FIXED: Final = 0xFFFF_0FF0  # SDM vol. 3B, "Debug Status Register (DR6)"
+DR7_ENABLES: Final = 0xFF
+DR7_GD: Final = 1 << 13
+BREAKPOINTS: Final = 15  # B3-B0 in DR6
+
+
+def watches(context: Context) -> bool:
+    """Whether breakpoints are enabled."""
+    return bool(context.words[DR + 7] & DR7_ENABLES)
+
+
+def may_interrupt(words: memoryview) -> bool:
+    """Whether an external interrupt could be delivered now."""
+    return bool(words[RFLAGS] & IF) and not words[SHADOW]
+
+
+def raise_exception(context: Context, vector: int, error: int, address: int, bits: int) -> None:
+    """Make an exception the event; CR2, DR6 and DR7 change now.
+
+    A page fault that is detected while an event is delivered sets CR2 even if it becomes a double
+    fault (SDM vol. 3A, "Interrupt 14 - Page-Fault Exception (#PF)"). `address` is for #PF the
+    linear address, for #DB the bits of DR6.
+    """
+    words = context.words
+    if vector == PAGE_FAULT:
+        words[CR2] = address
+    if vector == DB:
+        words[DR + 6] = words[DR + 6] & ~BREAKPOINTS | DR6_FIXED | address
+        words[DR + 7] &= ~DR7_GD
+    has_error = HAS_ERROR if vector in WITH_ERROR else 0
+    words[EVENT] = VALID | EVENT_TYPES["EXCEPTION"] | has_error | bits | vector
+    words[ERROR] = error
+
+
+def raise_fault(context: Context) -> None:
+    """Make the fault in the exit record the event; RF is pushed set, so it restarts untrapped."""
+    words = context.words
+    raise_exception(context, words[EXIT_ADDRESS], words[EXIT_SIZE], words[EXIT_VALUE], RESUME)
+
+
+def after_instruction(context: Context, *, complete: bool) -> None:
+    """Keep the debug traps of an instruction, and let RF end with it.
+
+    An instruction that loads SS puts its single-step trap off to the next one, which has its own.
+    RF is set while a repeated instruction is not at its end.
+    """
+    words = context.words
+    if context.shadow == SHADOW_MOV_SS:
+        context.debug &= ~BS
+    words[DEBUG] |= context.debug
+    if not complete:
+        words[RFLAGS] |= RF
+    elif not context.keeps_rf:
+        words[RFLAGS] &= ~RF
+
+
+def _code_breakpoints(context: Context) -> int:
+    words = context.words
+    if not watches(context) or words[RFLAGS] & RF:
+        return 0
+    linear = words[RIP]
+    if context.mode != 64:
+        linear = words[SEGMENT + 4 * CS + BASE] + linear & mask_of(4)
+    return code_breakpoints(context, linear)
+
+
+def before_instruction(context: Context) -> int:
+    """Choose the event before the next instruction, if any; or return INTERRUPT_WINDOW, else 0.
+
+    SDM vol. 3A, "Priority Among Concurrent Events": traps of the last instruction, NMI, external
+    interrupts, code breakpoints.
+    """
+    words = context.words
+    begin_mode(context)
+    after_stack_load = words[SHADOW] == SHADOW_MOV_SS
+    if words[DEBUG] and not after_stack_load:
+        raise_exception(context, DB, 0, words[DEBUG], 0)
+        words[DEBUG] = 0
+    elif words[NMI_PENDING] and not words[NMI_BLOCKED] and not after_stack_load:
+        words[NMI_PENDING] = 0
+        words[EVENT] = VALID | EVENT_TYPES["NMI"] | NMI
+    elif words[REQUEST] and may_interrupt(words):
+        words[EVENT] = VALID | EVENT_TYPES["INTERRUPT"] | words[REQUEST] - 1 & 0xFF
+        words[REQUEST] = 0
+    elif words[WINDOW] and may_interrupt(words):
+        words[WINDOW] = 0
+        return INTERRUPT_WINDOW
+    elif not after_stack_load:
+        bits = _code_breakpoints(context)
+        if bits:
+            raise_exception(context, DB, 0, bits, 0)
+    return 0
+
+
+def _combine(context: Context, first: int) -> int:
+    """Make an event of the fault that came while `first` was delivered.
+
+    SDM vol. 3A, "Interrupt 8 - Double Fault Exception (#DF)". Returns 0 to deliver it now, DONE
+    where that is better left for later, or TRIPLE_FAULT.
+    """
+    words = context.words
+    if first & TYPE not in SOFTWARE:
+        add_external(context)
+    vector, second = first & 0xFF, words[EXIT_ADDRESS]
+    raise_fault(context)
+    if second not in CONTRIBUTORY and second not in PAGE_FAULTS:
+        return DONE  # benign ones may lead to each other for ever
+    if first & TYPE != EVENT_TYPES["EXCEPTION"]:
+        return 0
+    if vector == DOUBLE_FAULT:
+        words[EVENT], words[ERROR] = first, 0
+        return TRIPLE_FAULT
+    if vector in PAGE_FAULTS or (vector in CONTRIBUTORY and second in CONTRIBUTORY):
+        raise_exception(context, DOUBLE_FAULT, 0, 0, 0)
+    return 0
+
+
+def _deliver_event(context: Context) -> None:
+    words = context.words
+    event = words[EVENT]
+    context.shadow = context.debug = 0
+    context.watched = False
+    try:
+        begin_mode(context)
+        flags = words[RFLAGS] | (RF if event & RESUME else 0)
+        error = words[ERROR] if event & HAS_ERROR else None
+        software = event & TYPE in SOFTWARE
+        deliver(context, event & 0xFF, words[RIP], flags, error, software=software)
+    finally:
+        begin_mode(context)
+    words[RIP] = context.next_rip
+    words[SHADOW] = 0
+    if event & TYPE == EVENT_TYPES["NMI"]:
+        words[NMI_BLOCKED] = 1
+
+
+def _forget(context: Context) -> None:
+    """The next phase has a log of its own."""
+    words = context.words
+    words[LOG_COUNT] = words[PAGE_COUNT] = words[BLOCK_ANSWER] = 0
+    words[CODE_LENGTH] = words[CODE_GIVEN] = 0
+
+
+def continue_delivery(context: Context) -> int:
+    """Deliver the event, and what comes of it; return DONE or an exit kind.
+
+    It counts as an instruction.
+    """
+    words, kind = context.words, 0
+    context.code = b""
+    while not kind:
+        event = words[EVENT]
+        context.ordinal = context.pages = 0
+        context.pages_known = words[PAGE_COUNT]
+        try:
+            _deliver_event(context)
+        except Stop as stop:
+            if stop.kind != FAULT:
+                return stop.kind
+            kind = _combine(context, event)
+        else:
+            words[EVENT], kind = 0, DONE
+        _forget(context)
+    if kind == DONE:
+        words[RETIRED] = words[RETIRED] + 1 & mask_of(8)
+    return kind
+
+
+def begin_delivery(context: Context) -> int:
+    """Deliver a new event."""
+    _forget(context)
+    return continue_delivery(context)
+
+
+def needs_attention(context: Context) -> bool:
+    """Whether `before_instruction` may have something to do."""
+    words = context.words
+    return bool(
+        words[DEBUG] | words[NMI_PENDING] | words[REQUEST] | words[WINDOW] or watches(context)
+    )
+
+
+def wakes(context: Context) -> bool:
+    """Whether something ends HLT at once."""
+    words = context.words
+    nmi = words[NMI_PENDING] and not words[NMI_BLOCKED]
+    return bool(words[DEBUG] or nmi or (words[REQUEST] and may_interrupt(words)))
