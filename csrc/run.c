@@ -254,11 +254,17 @@ static inline int begin_run(context *c, uint64_t answer)
 {
     vmmkit_cpu *cpu = c->cpu;
     int moved;
+    if (!cpu->log_pending) {
+        cpu->log_count = cpu->page_count = cpu->block_answer = cpu->refused = 0;
+        if (LIKELY(!cpu->code_given)) {
+            cpu->code_length = 0;
+            return 0;
+        }
+    }
     begin_mode(c);
     moved = cpu->code_rip != cpu->rip || cpu->code_mode != (uint64_t)c->mode;
     if (!cpu->log_pending) {
-        cpu->log_count = cpu->page_count = cpu->block_answer = cpu->refused = 0;
-        if (moved || !cpu->code_given)
+        if (moved)
             cpu->code_length = cpu->code_given = 0;
         return 0;
     }

@@ -293,14 +293,18 @@ class Core:
         context = self._context
         words = context.words
         length = words[CODE_LENGTH] & MAX_LENGTH
-        latched = words[CODE] | words[CODE + 1] << 64
-        context.code = latched.to_bytes(16, "little")[:length]
-        if length and self._fields() != TRUNCATED:
-            return
+        if length:
+            latched = words[CODE] | words[CODE + 1] << 64
+            context.code = latched.to_bytes(16, "little")[:length]
+            if self._fields() != TRUNCATED:
+                return
+        else:
+            context.code = b""
+            context.code = _fetch_page(context, words[RIP], MAX_LENGTH)
         wrap = (1 << 64 if context.mode == 64 else 1 << 32) - 1
         while len(context.code) < MAX_LENGTH and self._fields() == TRUNCATED:
             length = len(context.code)
-            rip = words[RIP] + length & wrap if length else words[RIP]
+            rip = words[RIP] + length & wrap
             context.code += _fetch_page(context, rip, MAX_LENGTH - length)
         # The answers so far were for the page tables on the way to the code.
         context.forget_accesses()
@@ -357,11 +361,15 @@ def _begin_run(context: Context, answer: int) -> bool:
     Returns whether RIP or mode have changed under the instruction: the caller's mistake.
     """
     words = context.words
+    if not words[LOG_PENDING]:
+        words[LOG_COUNT] = words[PAGE_COUNT] = words[BLOCK_ANSWER] = words[REFUSED] = 0
+        if not words[CODE_GIVEN]:
+            words[CODE_LENGTH] = 0
+            return False
     begin_mode(context)
     moved = words[CODE_RIP] != words[RIP] or words[CODE_MODE] != context.mode
     if not words[LOG_PENDING]:
-        words[LOG_COUNT] = words[PAGE_COUNT] = words[BLOCK_ANSWER] = words[REFUSED] = 0
-        if moved or not words[CODE_GIVEN]:
+        if moved:
             words[CODE_LENGTH] = words[CODE_GIVEN] = 0
         return False
     if moved:
