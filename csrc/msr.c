@@ -126,7 +126,7 @@ static int execute_wrmsr(context *c)
     uint64_t value = edx_eax(c), *held;
     int accepts;
     TRY(check_cpl0(c));
-    if (index == MSR_TSC) {
+    if (index == MSR_TSC && !cpu->tsc_write_exits) {
         cpu->tsc_offset = value - cpu->retired;
         return 0;
     }

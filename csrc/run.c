@@ -195,6 +195,13 @@ static inline int completed(context *c, int kind)
     return kind ? kind : VMMKIT_EXIT_DONE;
 }
 
+/* Whether the instruction that comes out so is complete. */
+static inline int is_completion(int kind)
+{
+    return kind == VMMKIT_EXIT_HALT || kind == VMMKIT_EXIT_HYPERCALL ||
+           kind == VMMKIT_EXIT_TPR_BELOW_THRESHOLD;
+}
+
 /* One instruction, or one batch of a repeated one. */
 static inline int one(context *c, uint64_t batch)
 {
@@ -222,7 +229,7 @@ static inline int one(context *c, uint64_t batch)
             kind = execute(c);
         while (UNLIKELY(kind == RACE_LOST && start_over(c)));
     }
-    if (UNLIKELY(kind > 0 && kind != VMMKIT_EXIT_HALT && kind != VMMKIT_EXIT_HYPERCALL))
+    if (UNLIKELY(kind > 0 && !is_completion(kind)))
         return stopped_or_raised(c, kind);
     return completed(c, kind);
 }

@@ -1,7 +1,9 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Processors that run guest code and hand its device accesses to ports."""
+"""Processors that run guest code and hand its device accesses to ports, and machines of them."""
 
 from vmmkit.backends.soft import SoftVcpu
+from vmmkit.backends.soft_machine import MachineHalted, RunEnded, SoftMachine, VcpuExit
+from vmmkit.backends.soft_threads import ThreadedMachine
 
-__all__ = ["SoftVcpu"]
+__all__ = ["MachineHalted", "RunEnded", "SoftMachine", "SoftVcpu", "ThreadedMachine", "VcpuExit"]

@@ -11,6 +11,8 @@ Interrupts" and "Signaling Interrupt Servicing Completion".
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 __all__ = ["VectorQueue"]
@@ -21,16 +23,25 @@ class VectorQueue:
     """The three vector registers and the task priority.
 
     Attributes:
-        tpr: task priority, 0-255.
+        task_priority: a sequence whose only element is the task priority, 0-255.
         irr: accepted and not yet dispensed.
         isr: dispensed and not yet ended.
         tmr: accepted as level-triggered, so that the EOI is broadcast.
     """
 
-    tpr: int = 0
+    task_priority: Any = attrs.field(factory=lambda: [0])
     irr: int = 0
     isr: int = 0
     tmr: int = 0
+
+    @property
+    def tpr(self) -> int:
+        """The task priority."""
+        return int(self.task_priority[0])
+
+    @tpr.setter
+    def tpr(self, value: int) -> None:
+        self.task_priority[0] = value
 
     def request(self, vector: int, *, level: bool) -> None:
         """Accept `vector`; one that already waits is merged with it."""
@@ -69,6 +80,12 @@ class VectorQueue:
         """Return the vector to be dispensed: the highest request of a class above PPR's."""
         vector = self.highest_requested
         return vector if vector >> 4 > self.processor_priority >> 4 else None
+
+    def held_back(self) -> int:
+        """Return the class of the highest request if nothing but the task priority is above it."""
+        requested = self.highest_requested >> 4
+        held = self.highest_in_service >> 4 < requested <= self.tpr >> 4
+        return requested if held else 0
 
     def dispense(self) -> int | None:
         """Move the candidate from IRR to ISR and return it."""

@@ -101,6 +101,7 @@ class ExitKind(IntEnum):
     HYPERCALL = EXIT_KINDS.index("HYPERCALL")  #: as `Hypercall`
     TRIPLE_FAULT = EXIT_KINDS.index("TRIPLE_FAULT")  #: as `TripleFault`
     INTERRUPT_WINDOW = EXIT_KINDS.index("INTERRUPT_WINDOW")  #: as `InterruptWindow`
+    TPR_BELOW_THRESHOLD = EXIT_KINDS.index("TPR_BELOW_THRESHOLD")  #: as `TprBelowThreshold`
     STALE = EXIT_KINDS.index("STALE")  #: RIP or mode changed under an instruction in flight
 
 

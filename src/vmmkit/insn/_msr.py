@@ -40,6 +40,7 @@ RETIRED: Final = WORD["retired"]
 FEATURES: Final = WORD["features"]
 TSC_AUX: Final = WORD["tsc_aux"]
 TSC_OFFSET: Final = WORD["tsc_offset"]
+TSC_WRITE_EXITS: Final = WORD["tsc_write_exits"]
 ANSWER_HIGH: Final = WORD["answer_high"]
 REFUSED: Final = WORD["refused"]
 
@@ -138,7 +139,7 @@ def _wrmsr(context: Context) -> None:
     check_cpl0(context)
     words = context.words
     index, value = words[RCX] & LOW_32, edx_eax(context)
-    if index == MSR_TSC:
+    if index == MSR_TSC and not words[TSC_WRITE_EXITS]:
         words[TSC_OFFSET] = value - words[RETIRED] & ALL_ONES
     elif index in HELD:
         _write_held(context, index, value)

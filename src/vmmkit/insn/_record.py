@@ -64,7 +64,7 @@ CPU_FIELDS: Final = (
     ("efer", 1),
     ("dr", 8),  # DR4 and DR5 are names of DR6 and DR7, their words unused
     ("xcr0", 1),
-    ("cr8", 1),
+    ("tpr", 1),  # task priority, 0 to 255; CR8 is its class, bits 7:4
     ("star", 1),
     ("lstar", 1),
     ("cstar", 1),
@@ -84,9 +84,12 @@ CPU_FIELDS: Final = (
     ("nmi_pending", 1),
     ("interrupt_request", 1),  # 1 more than the vector of an external interrupt, else 0
     ("window_request", 1),  # 1: the run ends when an interrupt could be delivered
+    ("tpr_threshold", 1),  # the run ends after MOV to CR8 of less than this
+    ("tsc_write_exits", 1),  # 1: WRMSR to the time-stamp counter is the owner's
     ("debug_pending", 1),  # bits of DR6 of the debug trap due before the next instruction
     ("event", 1),  # what is being delivered, by `EVENT_BITS`, else 0
     ("event_error", 1),  # its error code
+    ("halted", 1),  # the owner's: 1 from HLT to what wakes the processor; no engine looks at it
     ("retired", 1),  # instructions completed and events delivered; elements count each
     ("limit", 1),  # run ends when `retired` gets here
     ("kick", 1),  # set by another thread: end the run at the next instruction boundary
@@ -191,6 +194,7 @@ EXIT_KINDS: Final = (
     "HYPERCALL",
     "TRIPLE_FAULT",
     "INTERRUPT_WINDOW",
+    "TPR_BELOW_THRESHOLD",
     "STALE",  # RIP or mode changed under an instruction in flight: the caller's mistake
 )
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from enum import IntFlag
 from typing import Final, NamedTuple, Self, overload
 
@@ -28,6 +29,15 @@ RFLAGS_FIXED: Final = 0x2  # SDM vol. 1, "EFLAGS Register": bit 1 is always 1
 CR0_RESET: Final = 0x6000_0010  # SDM vol. 3A, "Processor State After Reset": CD, NW, ET
 DR6_ONES: Final = 0xFFFF_0FF0  # SDM vol. 3B, "Debug Registers": bits that are always 1
 DR7_ONES: Final = 0x400
+CR0_CD_NW: Final = 0x6000_0000
+CR0_ET: Final = 0x10
+DR: Final = WORD["dr"]
+INIT_GPR: Final = memoryview(bytes(8 * 16)).cast("Q")
+INIT_DR: Final = memoryview(array("Q", (0, 0, 0, 0, 0, 0, DR6_ONES, DR7_ONES)))
+CLEARED_BY_INIT: Final = (
+    *("cr2", "cr3", "cr4", "efer", "tpr", "interrupt_shadow", "nmi_blocked", "nmi_pending"),
+    *("interrupt_request", "window_request", "debug_pending", "event", "event_error", "halted"),
+)
 PAT_RESET: Final = 0x0007_0406_0007_0406  # SDM vol. 3A, "Page Attribute Table (PAT)"
 EFER_LME_LMA: Final = 1 << 8 | EFER_LMA
 
@@ -140,6 +150,25 @@ class _PhysicalWidth(_Word):
         _store(state, self.number, value, self.name)
 
 
+class _PriorityClass(_Word):
+    """CR8: bits 7:4 of the task priority; writing it clears the others."""
+
+    __slots__ = ()
+
+    @overload
+    def __get__(self, state: None, owner: type) -> _Word: ...
+    @overload
+    def __get__(self, state: CpuState, owner: type) -> int: ...
+    def __get__(self, state: CpuState | None, owner: type) -> _Word | int:
+        return self if state is None else state.words[self.number] >> 4 & 15
+
+    def __set__(self, state: CpuState, value: int) -> None:
+        if not isinstance(value, int) or not 0 <= value <= 15:
+            message = f"{self.name} is 0 to 15, not {value!r}"
+            raise StateError(message)
+        state.words[self.number] = value << 4
+
+
 class _SegmentWords:
     """Four words that are one segment register."""
 
@@ -231,7 +260,9 @@ class CpuState:
     cr4 = _Word(WORD["cr4"])
     efer = _Word(WORD["efer"])
     xcr0 = _Word(WORD["xcr0"])
-    cr8 = _Word(WORD["cr8"])
+    tpr = _Word(WORD["tpr"])
+    tpr_threshold = _Word(WORD["tpr_threshold"])
+    cr8 = _PriorityClass(WORD["tpr"])
     dr0 = _Word(WORD["dr"])
     dr1 = _Word(WORD["dr"] + 1)
     dr2 = _Word(WORD["dr"] + 2)
@@ -254,6 +285,7 @@ class CpuState:
     features = _Word(WORD["features"])
     interrupt_shadow = _Word(WORD["interrupt_shadow"])
     nmi_blocked = _Word(WORD["nmi_blocked"])
+    halted = _Word(WORD["halted"])
     retired = _Word(WORD["retired"])
 
     def __init__(self) -> None:
@@ -275,12 +307,42 @@ class CpuState:
         self.record[:] = bytes(len(self.record))
         self.features, self.maxphyaddr = features, width
         self.rip, self.rflags, self.cr0 = 0xFFF0, RFLAGS_FIXED, CR0_RESET
+        self._reset_segments()
+        self.dr6, self.dr7, self.xcr0, self.pat = DR6_ONES, DR7_ONES, 1, PAT_RESET
+
+    def init(self) -> None:
+        """Set what an INIT sets, as at a start-up message before it.
+
+        SDM vol. 3A, table "IA-32 and Intel 64 Processor States Following Power-up, Reset, or
+        INIT": CD and NW in CR0, XCR0, PKRU, x87 and vector registers, the time-stamp counter and
+        MSRs stay, but for EFER, which goes with paging. RDX, the processor's signature, is left 0.
+        Instruction and event in flight are gone, and what waits for delivery.
+        """
+        self.abandon()
+        for name in CLEARED_BY_INIT:
+            self.words[WORD[name]] = 0
+        self.gpr[:] = INIT_GPR
+        self.rip, self.rflags = 0xFFF0, RFLAGS_FIXED
+        self.cr0 = self.cr0 & CR0_CD_NW | CR0_ET
+        self._reset_segments()
+        self.words[DR : DR + 8] = INIT_DR
+
+    def _reset_segments(self) -> None:
+        """Set segment and descriptor-table registers as RESET and INIT do."""
         self.cs = Segment(0xF000, 0xFFFF_0000, 0xFFFF, REAL_CODE)
         for name in DATA_SEGMENTS:
             setattr(self, name, Segment(0, 0, 0xFFFF, REAL_DATA))
         self.ldtr, self.tr = Segment(0, 0, 0xFFFF, LDT), Segment(0, 0, 0xFFFF, TSS_BUSY)
+        self.gdtr_base = self.idtr_base = 0
         self.gdtr_limit = self.idtr_limit = 0xFFFF
-        self.dr6, self.dr7, self.xcr0, self.pat = DR6_ONES, DR7_ONES, 1, PAT_RESET
+
+    def start_up(self, vector: int) -> None:
+        """Go to where a start-up message (SIPI) with `vector` sends the processor.
+
+        SDM vol. 3A, "Typical AP Initialization Sequence": real-address mode at 000VV000H.
+        """
+        self.cs = Segment(vector << 8, vector << 12, 0xFFFF, REAL_CODE)
+        self.rip = 0
 
     @property
     def tsc(self) -> int:
@@ -356,9 +418,9 @@ class CpuState:
         self._flat(FLAT_CODE_64)
 
     def _leave(self) -> None:
-        """Leave virtual-8086 mode and whatever instruction or event was in flight."""
+        """Leave virtual-8086 mode, a halt, and whatever instruction or event was in flight."""
         self.abandon()
-        self.words[WORD["event"]] = 0
+        self.words[WORD["event"]] = self.words[WORD["halted"]] = 0
         self.rflags &= ~RFLAGS_VM
 
     def _flat(self, code_attributes: int) -> None:

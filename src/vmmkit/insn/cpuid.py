@@ -128,9 +128,11 @@ class CpuidModel:
         vendor: 12 characters.
         signature: family, model and stepping as leaf 1 has them in EAX.
         brand: up to 47 characters.
-        apic_id: of this vCPU, 0 to 255.
-        processors: logical processors in the machine, 1 to 255.
+        apic_id: of this vCPU; leaf 1 shows its low eight bits.
+        processors: logical processors in the machine, at least 1.
         apic: whether the machine has local APICs.
+        package_bits: low bits of an APIC ID that tell the processors of a package apart; without
+            it as many as `processors` need.
     """
 
     def __init__(
@@ -142,6 +144,7 @@ class CpuidModel:
         apic_id: int = 0,
         processors: int = 1,
         apic: bool = False,
+        package_bits: int | None = None,
     ) -> None:
         """Describe a processor."""
         self.leaves: dict[tuple[int, int], Answer] = {}
@@ -152,6 +155,8 @@ class CpuidModel:
         self._apic_id = apic_id
         self._processors = processors
         self._apic = APIC if apic else 0
+        needed = (processors - 1).bit_length()
+        self._package_bits = needed if package_bits is None else package_bits
 
     def __call__(self, state: CpuState, leaf: int, subleaf: int) -> Answer:
         """Answer one CPUID."""
@@ -187,7 +192,8 @@ class CpuidModel:
     def _add_identity(self, state: CpuState, words: list[int]) -> None:
         """Leaf 1: who and how many, and what CR4 shows."""
         words[EAX] = self._signature
-        words[EBX] = self._apic_id << 24 | self._processors << 16 | CLFLUSH_UNITS << 8
+        shown = min(self._processors, 0xFF)
+        words[EBX] = (self._apic_id & 0xFF) << 24 | shown << 16 | CLFLUSH_UNITS << 8
         words[ECX] |= OSXSAVE if state.cr4 & CR4_OSXSAVE else 0
         words[EDX] |= self._apic | (HTT if self._processors > 1 else 0)
 
@@ -196,8 +202,7 @@ class CpuidModel:
         if subleaf == 0:
             return 0, 1, THREAD << 8, self._apic_id
         if subleaf == 1:
-            shift = (self._processors - 1).bit_length()
-            return shift, self._processors, CORE << 8 | 1, self._apic_id
+            return self._package_bits, self._processors, CORE << 8 | 1, self._apic_id
         return 0, 0, subleaf, self._apic_id
 
 
