@@ -106,6 +106,7 @@ class Board(ABC):
 
     vcpus: tuple[MachineVcpu, ...]
     lapics: tuple[Lapic, ...]
+    _host_time = False
 
     def __init__(
         self,
@@ -167,6 +168,7 @@ class Board(ABC):
                 msrs=files[index],
                 unknown_msrs_exit=options.unknown_msrs == "exit",
                 guard=guard,
+                host_time=self._host_time,
             )
             for index in range(len(ids))
         )

@@ -94,6 +94,7 @@ class MachineVcpu(SoftVcpu):
         index: its number in the machine.
         lapic: its local APIC.
         page: where that answers in memory, or `None`.
+        host_time: whether time goes on by itself, so that the time-stamp counter is set at exits.
     """
 
     __slots__ = (
@@ -105,6 +106,7 @@ class MachineVcpu(SoftVcpu):
         "_told",
         "_unknown_msrs_exit",
         "attend",
+        "host_time",
         "index",
         "lapic",
         "page",
@@ -127,6 +129,7 @@ class MachineVcpu(SoftVcpu):
         msrs: MsrSource,
         unknown_msrs_exit: bool,
         guard: AbstractContextManager[object],
+        host_time: bool,
     ) -> None:
         """Make the processor; `connect` makes it complete.
 
@@ -135,7 +138,7 @@ class MachineVcpu(SoftVcpu):
         state = CpuState()
         state.features = DEFAULT_FEATURES
         super().__init__(ram, engine=engine, state=state, msrs=msrs, deliver=True)
-        self.index, self._guard = index, guard
+        self.index, self._guard, self.host_time = index, guard, host_time
         self._unknown_msrs_exit = unknown_msrs_exit
         self._init, self._start_up, self._told = False, None, False
         self._handlers: dict[int, Callable[[], int | None]] = {
@@ -265,6 +268,8 @@ class MachineVcpu(SoftVcpu):
                 kind = resume(port_in(words[ADDRESS], words[SIZE]))
             elif kind in handlers:
                 with self._guard:
+                    if self.host_time:
+                        self.set_time(self.lapic.tsc, forwards=True)
                     answer = handlers[kind]()
                 if answer is None:
                     self._told = bool(words[PENDING])

@@ -72,6 +72,8 @@ class ThreadedMachine(Board):
         MachineError, GuestMemoryError, EngineError, OverlapError, DeviceError: as `SoftMachine`.
     """
 
+    _host_time = True
+
     def __init__(
         self,
         ram: Iterable[tuple[int, Buffer]] = (),
