@@ -132,5 +132,3 @@ def registers(machine):
     """What guests see of all vCPUs, without words that tell how a run was cut."""
     names = ("rip", "rflags", "rsp", "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "cr0", "cr3", "cs")
     return [[getattr(vcpu.state, name) for name in names] for vcpu in machine.vcpus]
-
-

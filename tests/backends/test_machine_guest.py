@@ -69,7 +69,7 @@ def test_how_a_run_is_cut_makes_no_difference(image, step):
 def test_a_snapshot_goes_on_as_the_original(image, at):
     first, second = (Kernel(image, 3, x2apic=at % 2 == 0) for _ in range(2))
     assert isinstance(first.machine.run(at), RunEnded)
-    saved = pickle.loads(pickle.dumps(first.machine.snapshot()))  # noqa: S301
+    saved = pickle.loads(pickle.dumps(first.machine.snapshot()))
     second.machine.restore(saved)
     second.ram[:], second.said = first.ram, first.said
     assert second.machine.snapshot() == saved

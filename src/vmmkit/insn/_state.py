@@ -280,6 +280,7 @@ class CpuState:
     tsc_aux = _Word(WORD["tsc_aux"])
     pat = _Word(WORD["pat"])
     tsc_offset = _Word(WORD["tsc_offset"])
+    tsc_write_exits = _Word(WORD["tsc_write_exits"])
     pkru = _Word(WORD["pkru"])
     maxphyaddr = _PhysicalWidth(WORD["maxphyaddr"])
     features = _Word(WORD["features"])
