@@ -210,7 +210,8 @@ class MachineVcpu(SoftVcpu):
         """End the halt if something ends it."""
         words = self._words
         nmi = words[NMI_PENDING] and not words[NMI_BLOCKED]
-        if nmi or (words[RFLAGS] & INTERRUPT_FLAG and self.lapic.pending() is not None):
+        asked = words[WINDOW] and words[RFLAGS] & INTERRUPT_FLAG
+        if nmi or (asked and self.lapic.pending() is not None):
             words[HALTED] = 0
         return not words[HALTED]
 
@@ -227,8 +228,8 @@ class MachineVcpu(SoftVcpu):
         self.refresh()
 
     def refresh(self) -> None:
-        """Write what the local APIC has for the processor, whatever it told before."""
-        self._words[WINDOW] = self.lapic.pending() is not None
+        """Write what the local APIC told last: a window ends with its exit, whatever is left."""
+        self._words[WINDOW] = self.lapic.interrupting
         self._words[THRESHOLD] = self.lapic.held_back
 
     def set_time(self, tsc: int, *, forwards: bool = False) -> None:

@@ -141,13 +141,15 @@ class SoftMachine(Board):
     @property
     def ticks(self) -> int:
         """Instructions' times since the machine was made."""
-        running = self._running
-        return self._ticks if running is None else running[RETIRED] - self._origin & ALL_ONES
+        return self.time // self._tick
 
     @property
     def time(self) -> int:
         """Virtual time in nanoseconds."""
-        return self.ticks * self._tick
+        running = self._running
+        if running is None:
+            return self._ticks * self._tick
+        return (running[RETIRED] - self._origin & ALL_ONES) * self._tick
 
     def _ticks_until(self, time: int) -> int:
         return -((self._ticks * self._tick - time) // self._tick)

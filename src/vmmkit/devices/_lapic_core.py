@@ -391,7 +391,8 @@ class LapicCore:
 
     def _catch_up(self) -> None:
         """Let the timer expire if it is due."""
-        if self._timer.expire(self.clock()):
+        timer = self._timer
+        if (timer.running or timer.tsc_deadline) and timer.expire(self.clock()):
             self._deliver_local(_TIMER)
 
     # -- towards the processor -----------------------------------------------------------------
@@ -401,6 +402,8 @@ class LapicCore:
 
         SDM "Local Vector Table" for the lines; with the APIC disabled LINT0 is INTR.
         """
+        if not (self._lines or self._extint):
+            return False
         if not self.enabled:
             return bool(self._lines & 1)
         return self._extint or any(
@@ -416,6 +419,11 @@ class LapicCore:
         An external interrupt comes first: it knows no priority.
         """
         return EXTINT if self._extint_pending() else self._vectors.candidate()
+
+    @property
+    def interrupting(self) -> bool:
+        """Whether something is pending, as `interrupt` heard it last."""
+        return self._level
 
     def _drive(self) -> None:
         """Tell the owner when something became pending, or nothing is any more.

@@ -78,14 +78,18 @@ class VectorQueue:
 
     def candidate(self) -> int | None:
         """Return the vector to be dispensed: the highest request of a class above PPR's."""
-        vector = self.highest_requested
-        return vector if vector >> 4 > self.processor_priority >> 4 else None
+        irr = self.irr
+        if not irr:
+            return None
+        vector = irr.bit_length() - 1
+        servicing = self.isr.bit_length() - 1 >> 4
+        return vector if servicing < vector >> 4 > self.task_priority[0] >> 4 else None
 
     def held_back(self) -> int:
         """Return the class of the highest request if nothing but the task priority is above it."""
-        requested = self.highest_requested >> 4
-        held = self.highest_in_service >> 4 < requested <= self.tpr >> 4
-        return requested if held else 0
+        requested = self.irr.bit_length() - 1 >> 4
+        servicing = self.isr.bit_length() - 1 >> 4
+        return requested if servicing < requested <= self.task_priority[0] >> 4 else 0
 
     def dispense(self) -> int | None:
         """Move the candidate from IRR to ISR and return it."""
