@@ -3,7 +3,27 @@
 """Processors that run guest code and hand its device accesses to ports, and machines of them."""
 
 from vmmkit.backends.soft import SoftVcpu
-from vmmkit.backends.soft_machine import MachineHalted, RunEnded, SoftMachine, VcpuExit
+from vmmkit.backends.soft_machine import (
+    MachineHalted,
+    MachineSnapshot,
+    MachineVcpu,
+    RunEnded,
+    SoftMachine,
+    TimedWindow,
+    VcpuExit,
+    VcpuSnapshot,
+)
 from vmmkit.backends.soft_threads import ThreadedMachine
 
-__all__ = ["MachineHalted", "RunEnded", "SoftMachine", "SoftVcpu", "ThreadedMachine", "VcpuExit"]
+__all__ = [
+    "SoftVcpu",
+    "SoftMachine",
+    "ThreadedMachine",
+    "RunEnded",
+    "MachineHalted",
+    "VcpuExit",
+    "MachineVcpu",
+    "MachineSnapshot",
+    "VcpuSnapshot",
+    "TimedWindow",
+]
