@@ -206,6 +206,24 @@ def test_an_msi():
     assert small.count(0x55) == 1
 
 
+@ENGINES
+def test_an_interrupt_ends_a_repetition(engine):
+    """REP OUTSB to a device that interrupts at its third byte."""
+    small = Small(ENABLE + STI + "b910000000" + "be00f00000" + "ba90000000" + "f36e" + HLT)
+    taken = []
+
+    def write(vcpu, _offset, _size, _value):
+        taken.append(vcpu.state.rcx)
+        if len(taken) == 3:
+            small.machine.bus.msi(0xFEE0_0000, 0x41)
+
+    small.machine.pio.add(0x90, 1, write=write, name="device")
+    small.poke(HANDLERS + 32 * 0x41, bytes.fromhex("89cb" + apic(0xB0, 0) + "cf"))  # mov ebx, ecx
+    small.machine.run()
+    assert small.state().rbx == 13
+    assert len(taken) == 16
+
+
 # -- lines -----------------------------------------------------------------------------------------
 
 

@@ -24,6 +24,7 @@ from vmmkit.backends._machine_windows import LapicWindows
 from vmmkit.backends.msrs import MsrFile, MsrSource
 from vmmkit.devices import ApicBus, IoApic, Lapic, Mc146818, PicPair, Pit8254, Port61
 from vmmkit.errors import MachineError
+from vmmkit.insn import Cpu
 from vmmkit.insn.cpuid import CpuidModel, CpuidSource
 from vmmkit.memregion import RegionMap, all_ones
 from vmmkit.protocols import InterruptLine
@@ -129,6 +130,7 @@ class Board(ABC):
             moved: called when a deadline may have moved.
         """
         pieces = tuple(ram)
+        Cpu(pieces, engine=options.engine)  # refuses what is no RAM, before any map is changed
         self.lapics = ()
         self._clock = lambda: self.time
         self._agenda = Agenda(moved)

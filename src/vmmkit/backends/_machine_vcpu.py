@@ -59,6 +59,9 @@ TSC_OFFSET: Final = WORD["tsc_offset"]
 TSC_WRITE_EXITS: Final = WORD["tsc_write_exits"]
 ALL_ONES: Final = (1 << 64) - 1
 INTERRUPT_FLAG: Final = 1 << 9
+CODE: Final = WORD["code"]
+REPEATS: Final = frozenset(b"\xf2\xf3")
+PREFIXES: Final = 4  # bytes of an instruction among which a repeat prefix is looked for
 
 READ, WRITE = int(ExitKind.READ), int(ExitKind.WRITE)
 PORT_IN, PORT_OUT = int(ExitKind.PORT_IN), int(ExitKind.PORT_OUT)
@@ -167,7 +170,17 @@ class MachineVcpu(SoftVcpu):
         """Ask for an interrupt window, or no more."""
         self._words[WINDOW] = level
         if level:
+            self._end_repetition()
             self.attend(self)
+
+    def _end_repetition(self) -> None:
+        """Let a repeated instruction whose access interrupts end with this element.
+
+        The engine would look at what waits after all of them.
+        """
+        words = self._words
+        if words[PENDING] and not REPEATS.isdisjoint(words[CODE : CODE + 1].tobytes()[:PREFIXES]):
+            self.kick()
 
     def threshold(self, priority_class: int) -> None:
         """End the run when the guest lowers CR8 below this."""
@@ -178,6 +191,7 @@ class MachineVcpu(SoftVcpu):
     def take_nmi(self) -> None:
         """Leave an NMI."""
         self._words[NMI_PENDING] = 1
+        self._end_repetition()
         self.attend(self)
 
     def take_init(self) -> None:
@@ -199,6 +213,7 @@ class MachineVcpu(SoftVcpu):
             self._answer, self._init, self._refused = None, False, False
             self.state.init()
             self._sign()
+            self.refresh()
         if self._start_up is not None:
             self.state.start_up(self._start_up)
             self._start_up = None

@@ -189,7 +189,7 @@ class SoftMachine(Board):
             if vcpu is None:
                 if self._agenda.earliest >= NEVER:
                     return MachineHalted(self.time)
-                self._ticks += self._ticks_until(min(self._agenda.earliest, end))
+                self._ticks += max(1, self._ticks_until(min(self._agenda.earliest, end)))
                 budget -= 1
                 continue
             kind = self._slice(vcpu, min(budget, self._ticks_until(end)))
@@ -238,7 +238,7 @@ class SoftMachine(Board):
 
     def _slice(self, vcpu: MachineVcpu, budget: int) -> int:
         """Run a vCPU until the next deadline at most; return the exit's kind."""
-        length = min(budget, LONGEST, self._ticks_until(self._agenda.earliest))
+        length = min(budget, LONGEST, max(1, self._ticks_until(self._agenda.earliest)))
         if not self._alone:
             length = min(length, self._left)
         words = vcpu.state.words

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["ThreadedMachine"]
 
 SLICE: Final = 20_000  # instructions between two looks at the host's time
+SHORTEST_WAIT: Final = 20e-6  # so that a timer without rest leaves the lock to the vCPUs
 LONGEST_WAIT: Final = 3600.0  # seconds; a longer one is several
 BUDGET: Final = int(ExitKind.BUDGET)
 HALT: Final = int(ExitKind.HALT)
@@ -246,7 +247,7 @@ class ThreadedMachine(Board):
             if self._agenda.earliest == NEVER and not through_halt and self._all_wait():
                 return MachineHalted(now)
             wait = (min(end, self._agenda.earliest) - now) / GIGAHERTZ
-            self._changed.wait(max(0.0, min(wait, LONGEST_WAIT)))
+            self._changed.wait(max(SHORTEST_WAIT, min(wait, LONGEST_WAIT)))
         return None
 
     def _all_wait(self) -> bool:
