@@ -53,7 +53,7 @@ ACCESSES = {
     "plain": ("fb", "fa", "90", "fbf4", "0f31", "0f01c1"),
 }
 SLOT = 32
-# Drop the error code and return to the next slot: add esp, 4; and dword [esp], -32; add ..., 32; iret
+# To the next slot: add esp, 4; and dword [esp], -32; add dword [esp], 32; iret
 SKIP = "83c404" + "812424e0ffffff" + "83042420" + "cf"
 
 
