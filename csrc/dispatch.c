@@ -209,6 +209,8 @@ static inline int execute(context *c)
     case VMMKIT_OP_ARPL:
         return execute_arpl(c);
     default:
+        if (vector_operations[op].family)
+            return execute_vector(c);
         return execute_hint(c, op);
     }
 }

@@ -13,6 +13,8 @@
  *   arithmetic.c _arithmetic.py  bit_instructions.c  _bit_instructions.py
  *   flag_moves.c _flag_moves.py  decimal.c  _decimal.py   exchange.c _exchange.py
  *   transfer.c   _transfer.py    hints.c    _hints.py
+ *   vector_operands.c  _vector_operands.py  vector_lanes.c  _vector_lanes.py
+ *   vector_parts.c  _vector_parts.py  vector.c  _vector.py
  *   dispatch.c   _pure.py        run.c      _pure.py
  *
  * Rules: everything works on buffers of the caller; no state between calls, no callback, no
@@ -86,11 +88,14 @@ enum {
     VIP = 1 << 20
 };
 
-enum { DE = 0, BR = 5, UD = 6, NP = 11, STACK_FAULT = 12, GP = 13, PAGE_FAULT = 14, ALIGNMENT = 17 };
+enum { DE = 0, BR = 5, UD = 6, NM = 7, MF = 16, NP = 11, STACK_FAULT = 12, GP = 13, PAGE_FAULT = 14, ALIGNMENT = 17 };
 enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2 };
 enum { READABLE = 1, WRITTEN = 2 };
 
 #define CR0_PE 1u
+#define CR0_MP 2u
+#define CR0_EM 4u
+#define CR0_TS 8u
 #define CR0_WP (1u << 16)
 #define CR0_AM (1u << 18)
 #define CR0_PG (1u << 31)
@@ -98,12 +103,19 @@ enum { READABLE = 1, WRITTEN = 2 };
 #define CR4_PVI 2u
 #define CR4_PSE (1u << 4)
 #define CR4_PAE (1u << 5)
+#define CR4_OSFXSR (1u << 9)
 #define CR4_LA57 (1u << 12)
+#define CR4_OSXSAVE (1u << 18)
 #define CR4_SMEP (1u << 20)
 #define CR4_SMAP (1u << 21)
 #define CR4_PKE (1u << 22)
 #define EFER_LMA (1u << 10)
 #define EFER_NXE (1u << 11)
+
+#define XCR0_AVX 0x06u
+#define XCR0_AVX512 0xE6u
+#define X87_ES (1u << 7)
+#define X87_TOP (7u << 11)
 
 enum {
     TYPE_ACCESSED = 1,
@@ -143,12 +155,28 @@ typedef struct {
     unsigned count;
 } span;
 
+/* A vector register, lowest byte first. */
+typedef union {
+    uint8_t b[64];
+    uint16_t w[32];
+    uint32_t d[16];
+    uint64_t q[8];
+} vector;
+
+/* The located part of a memory operand, from its first enabled byte to the last. */
+typedef struct {
+    span at;
+    uint64_t enabled; /* a bit for each byte of the operand */
+    unsigned first;
+} wide_span;
+
 /* One vCPU while instructions run. */
 typedef struct {
     vmmkit_cpu *cpu;
     const vmmkit_piece *ram;
     size_t pieces;
     int blocks; /* whether the caller takes blocks */
+    int wide; /* whether devices take vectors at once */
     vmmkit_insn insn;
     const row *row;
     uint64_t next_rip;

@@ -45,6 +45,10 @@ SOURCES = (
     "exchange.c",
     "transfer.c",
     "hints.c",
+    "vector_operands.c",
+    "vector_lanes.c",
+    "vector_parts.c",
+    "vector.c",
     "dispatch.c",
     "run.c",
 )
@@ -86,6 +90,7 @@ def declarations() -> str:
     ]
     insn = [f"{ctype} {name};" for name, ctype, _ in RECORD["INSN_FIELDS"]]
     vcpu = ["vmmkit_cpu *cpu;", "const vmmkit_piece *ram;", "size_t pieces;", "uint64_t blocks;"]
+    vcpu.append("uint64_t wide;")
     piece = ["uint64_t gpa;", "uint64_t last;", "uint8_t *host;", "uint64_t writable;"]
     return (
         struct("vmmkit_cpu", cpu)
@@ -113,6 +118,8 @@ def enumerations() -> str:
     numbered = {
         **RECORD["reasons"](),
         "OP": TABLE["OPS"],
+        "FAMILY": TABLE["VECTOR_FAMILIES"],
+        "VECTOR": TABLE["VECTOR_FUNCTIONS"],
         "FEATURE": TABLE["FEATURES"],
         "KIND": ("NONE", *TABLE["KINDS"][1:]),
         "SELECT": [name.upper() for name, _ in TABLE["SELECTORS"]],
@@ -131,6 +138,7 @@ def enumerations() -> str:
     cells = {name: TABLE[name] for name in ("UNKNOWN", "INVALID", "SPLIT")}
     limit_names = ("MAX_LENGTH", "LOG_CAPACITY", "PAGE_CAPACITY", "STEP_BATCH", "RIP_BASE")
     limits = {name: RECORD[name] for name in limit_names} | {"NO_FEATURE": TABLE["NO_FEATURE"]}
+    types = {"VECTOR": TABLE["TYPE_NAMES"].index("x")}
     for prefix, names in (
         ("PREFIX", RECORD["PREFIX_BITS"]),
         ("REX", RECORD["REX_BITS"]),
@@ -138,6 +146,7 @@ def enumerations() -> str:
         ("MAP", maps),
         ("FLAG", flags),
         ("CELL", cells),
+        ("TYPE", types),
         ("LIMIT", limits),
     ):
         text += enumeration(prefix, names)
@@ -182,6 +191,8 @@ def arrays() -> str:
         "uint8_t disp8;",
         "uint8_t feature;",
     ]
+    operations = TABLE["VECTOR_OPERATIONS"]
+    operation_fields = [f"uint8_t {name};" for name in operations[0]._fields]
     types, kinds = len(TABLE["TYPES"]), len(TABLE["KINDS"])
     limits = zip(("reg", "rm", "vvvv"), TABLE["REGISTER_LIMITS"], strict=True)
     return (
@@ -195,6 +206,8 @@ def arrays() -> str:
             f"static const uint8_t {name}_limits[{kinds}] = {initializer(counts)};\n"
             for name, counts in limits
         )
+        + struct("vector_operation", operation_fields)
+        + f"static const vector_operation vector_operations[] = {initializer(operations)};\n"
         + f'static const char digest_text[] = "{digest()}";\n'
     )
 

@@ -2,10 +2,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Mirrors src/vmmkit/insn/_pure.py. */
 
+/* The answer to a device access of more than 8 bytes: a word for every 8 of them. */
+static NOINLINE void take_wide_answer(vmmkit_cpu *cpu, int reads)
+{
+    uint64_t size = cpu->exit_size < 64 ? cpu->exit_size : 64;
+    for (unsigned word = 0; word < size / 8; word++) {
+        uint64_t slot = cpu->log_count++ % VMMKIT_LIMIT_LOG_CAPACITY;
+        cpu->log_value[slot] = reads ? cpu->wide_value[word] : 0;
+    }
+}
+
 /* The size is one of the engine's own unless somebody else wrote the record. */
 static inline void take_answer(vmmkit_cpu *cpu, uint64_t answer)
 {
-    uint64_t pending = cpu->log_pending, size = cpu->exit_size < 8 ? cpu->exit_size : 8;
+    uint64_t pending = cpu->log_pending, size = cpu->exit_size;
     int reads = pending == VMMKIT_EXIT_READ || pending == VMMKIT_EXIT_PORT_IN;
     uint64_t slot = cpu->log_count % VMMKIT_LIMIT_LOG_CAPACITY;
     if (UNLIKELY(pending >= VMMKIT_EXIT_BLOCK_READ && pending < VMMKIT_EXIT_STALE)) {
@@ -13,9 +23,13 @@ static inline void take_answer(vmmkit_cpu *cpu, uint64_t answer)
         cpu->log_pending = 0;
         return;
     }
+    cpu->log_pending = 0;
+    if (UNLIKELY(size > 8)) {
+        take_wide_answer(cpu, reads);
+        return;
+    }
     cpu->log_value[slot] = reads ? answer & mask_of((unsigned)size) : 0;
     cpu->log_count++;
-    cpu->log_pending = 0;
 }
 
 static inline int fetch_page(context *c, uint64_t rip, unsigned wanted)
@@ -203,6 +217,7 @@ static int run_to_limit(const vmmkit_vcpu *vcpu, uint64_t answer)
     c.ram = vcpu->ram;
     c.pieces = vcpu->pieces;
     c.blocks = vcpu->blocks != 0;
+    c.wide = vcpu->wide != 0;
     TRY(begin_run(&c, answer));
     for (;;) {
         uint64_t left = cpu->limit - cpu->retired; /* both counters may wrap */

@@ -21,6 +21,7 @@ from vmmkit.insn._outcomes import (
     Read,
     Unsupported,
     UnsupportedReason,
+    Write,
 )
 from vmmkit.insn._record import EXIT_KINDS, MAX_LENGTH, STEP_BATCH, WORD
 from vmmkit.insn._state import CpuState
@@ -39,6 +40,8 @@ ALL_ONES: Final = (1 << 64) - 1
 ADDRESS: Final = WORD["exit_address"]
 SIZE: Final = WORD["exit_size"]
 VALUE: Final = WORD["exit_value"]
+WIDE: Final = WORD["wide_value"]
+WORD_BYTES: Final = 8
 PENDING: Final = WORD["log_pending"]
 CODE: Final = WORD["code"]
 CODE_RIP: Final = WORD["code_rip"]
@@ -90,6 +93,9 @@ def _stale(words: memoryview) -> Never:
 def _outcome(words: memoryview, kind: int, ram: Ram) -> Outcome:
     """Build the outcome of a step."""
     shape = SHAPES[kind]
+    if shape is not None and kind == ExitKind.WRITE and words[SIZE] > WORD_BYTES:
+        wide = words[WIDE : WIDE + words[SIZE] // WORD_BYTES].tobytes()
+        return Write(words[ADDRESS], words[SIZE], int.from_bytes(wide, "little"))
     if shape is not None:
         outcome, numbers = shape
         return _NEW(outcome, [words[number] for number in numbers])
@@ -161,6 +167,8 @@ class Cpu:
         state: registers to work on, a new `CpuState` without it.
         blocks: whether repeated string instructions may come out as `BlockRead`, `BlockWrite`,
             `PortBlockIn` and `PortBlockOut`, many elements in one outcome.
+        wide: whether `Read` and `Write` of vectors may have 16, 32 or 64 bytes; else they are cut
+            into pieces of 8, the lowest first.
 
     Raises:
         GuestMemoryError: pieces that overlap, are misaligned, empty, or no byte buffers.
@@ -176,6 +184,7 @@ class Cpu:
         engine: str | None = None,
         state: CpuState | None = None,
         blocks: bool = False,
+        wide: bool = False,
     ) -> None:
         """Bind registers and RAM to an engine."""
         implementation = engine_named(engine)
@@ -183,7 +192,7 @@ class Cpu:
         self._state = CpuState() if state is None else state
         self._words = self._state.words
         self._ram = _ram_pieces(ram)
-        core = implementation.Core(self._state.record, self._ram, blocks)
+        core = implementation.Core(self._state.record, self._ram, blocks, wide)
         self._step, self._advance = core.step, core.advance
         self.enter: Callable[[int, int], int] = core.run
         self.resume: Callable[[int], int] = core.resume
@@ -343,6 +352,8 @@ class Cpu:
         if pending in BLOCK_KINDS:
             return self._block_answer(answer)
         if pending in (READ, PORT_IN):
+            if isinstance(answer, int) and self._words[SIZE] > WORD_BYTES:
+                return self._wide_answer(answer)
             if isinstance(answer, int):
                 return answer & 0xFFFF_FFFF_FFFF_FFFF
             message = (
@@ -353,6 +364,13 @@ class Cpu:
         if answer is not None:
             message = f"nothing awaits an answer, yet {answer!r} was given"
             raise StepError(message)
+        return 0
+
+    def _wide_answer(self, answer: int) -> int:
+        """Put the answer to a `Read` of more than 8 bytes into the record."""
+        words = self._words
+        for number in range(words[SIZE] // WORD_BYTES):
+            words[WIDE + number] = answer >> 64 * number & ALL_ONES
         return 0
 
     def _block_answer(self, answer: Buffer | int | None) -> int:

@@ -90,8 +90,11 @@ class Engine(Protocol):
         ...
 
     @property
-    def Core(self) -> Callable[[bytearray, tuple[RamPiece, ...], bool], BoundCore]:  # noqa: N802
-        """Binds a record and RAM; the third argument says whether the caller takes blocks."""
+    def Core(self) -> Callable[[bytearray, tuple[RamPiece, ...], bool, bool], BoundCore]:  # noqa: N802
+        """Binds a record and RAM.
+
+        The last arguments say whether the caller takes blocks, and whether whole vectors.
+        """
         ...
 
     @property

@@ -37,6 +37,7 @@ from vmmkit.insn._memory import (
     PORT_IN,
     READ,
     STOP_UNSUPPORTED,
+    WIDE_VALUE,
     Context,
     RamPiece,
     Stop,
@@ -56,6 +57,7 @@ from vmmkit.insn._segments import LIMIT as SEGMENT_LIMIT
 from vmmkit.insn._stack import STACK
 from vmmkit.insn._string import STRING
 from vmmkit.insn._transfer import TRANSFER
+from vmmkit.insn._vector import VECTOR
 from vmmkit.insn.optable import NO_FEATURE, OPS, ROW_WITHOUT, ROWS, Row
 
 __all__ = ["EXECUTE", "NAME", "Core", "Decoder"]
@@ -99,6 +101,7 @@ _HANDLERS: Final[dict[str, Handler]] = {
     **EXCHANGE,
     **TRANSFER,
     **HINTS,
+    **VECTOR,
 }
 
 
@@ -132,12 +135,15 @@ class Decoder(Generic[Insn]):
 class Core:
     """One vCPU record and its RAM, bound to this engine."""
 
-    def __init__(self, record: bytearray, ram: tuple[RamPiece, ...], blocks: bool) -> None:
+    def __init__(
+        self, record: bytearray, ram: tuple[RamPiece, ...], blocks: bool, wide: bool
+    ) -> None:
         """Bind `record` (`CPU_FIELDS`, 8 bytes a word) and the RAM pieces.
 
-        `blocks`: whether repeated string instructions may stop for blocks.
+        `blocks`: whether repeated string instructions may stop for blocks. `wide`: whether devices
+        take vectors at once.
         """
-        self._context = Context(memoryview(record).cast("Q"), ram, blocks=blocks)
+        self._context = Context(memoryview(record).cast("Q"), ram, blocks=blocks, wide=wide)
         self._cache: dict[tuple[int, bytes], tuple[int, ...] | int] = {}
 
     def step(self, answer: int) -> int:
@@ -248,7 +254,7 @@ class Core:
             context.modrm,
             context.prefixes,
             context.rex,
-            _,
+            context.memory_size,
             length,
             _,
             context.opcode,
@@ -260,8 +266,8 @@ class Core:
             context.scale,
             _,
             context.vvvv,
-            _,
-            _,
+            context.vector_length,
+            context.mask,
         ) = fields
         context.row = ROWS[row]
         wrap = (1 << 64 if context.mode == 64 else 1 << 32) - 1
@@ -298,10 +304,21 @@ def _take_answer(words: memoryview, answer: int) -> None:
         words[LOG_PENDING] = 0
         return
     reads = words[LOG_PENDING] in {READ, PORT_IN}
-    slot = LOG_VALUE + words[LOG_COUNT] % LOG_CAPACITY
-    words[slot] = answer & mask_of(min(words[EXIT_SIZE], 8)) if reads else 0
-    words[LOG_COUNT] = words[LOG_COUNT] + 1 & ALL_ONES
     words[LOG_PENDING] = 0
+    if words[EXIT_SIZE] > 8:
+        _take_wide_answer(words, reads)
+        return
+    slot = LOG_VALUE + words[LOG_COUNT] % LOG_CAPACITY
+    words[slot] = answer & mask_of(words[EXIT_SIZE]) if reads else 0
+    words[LOG_COUNT] = words[LOG_COUNT] + 1 & ALL_ONES
+
+
+def _take_wide_answer(words: memoryview, reads: bool) -> None:
+    """Log the answer in `wide_value`, a word for every 8 bytes."""
+    for number in range(min(words[EXIT_SIZE], 64) // 8):
+        slot = LOG_VALUE + words[LOG_COUNT] % LOG_CAPACITY
+        words[slot] = words[WIDE_VALUE + number] if reads else 0
+        words[LOG_COUNT] = words[LOG_COUNT] + 1 & ALL_ONES
 
 
 def _fetch_page(context: Context, rip: int, wanted: int) -> bytes:

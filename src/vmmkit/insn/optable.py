@@ -15,9 +15,22 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 from vmmkit.insn.opcodes import evex, integer, sse, system, vex, x87
-from vmmkit.insn.opcodes.features import FEATURE_OF, FEATURES, NO_FEATURE, WITHOUT
+from vmmkit.insn.opcodes.features import FEATURES, NO_FEATURE, WITHOUT, feature_of
+from vmmkit.insn.opcodes.vector_operations import ALIGNED, FAMILIES, UNALIGNED
 
-__all__ = ["FEATURES", "NO_FEATURE", "OPS", "ROWS", "TABLES", "Row", "Tables", "digest"]
+__all__ = [
+    "FEATURES",
+    "NO_FEATURE",
+    "OPS",
+    "ROWS",
+    "TABLES",
+    "VECTOR_FUNCTIONS",
+    "VECTOR_OPERATIONS",
+    "Row",
+    "Tables",
+    "VectorOperation",
+    "digest",
+]
 
 SOURCE: Final = (
     *integer.ROWS,
@@ -201,6 +214,16 @@ class Row(NamedTuple):
     operands: str
 
 
+class VectorOperation(NamedTuple):
+    """What a vector instruction computes."""
+
+    family: int  #: position in `VECTOR_FAMILIES`, from 1 on; 0 for other instructions
+    function: int  #: position in `VECTOR_FUNCTIONS`
+    lane: int  #: bytes
+    alignment: int  #: 1 where memory is aligned in every encoding, 2 in none, 0 without VEX
+    avx2: int  #: whether its form of 256 bits came with AVX2
+
+
 class Tables(NamedTuple):
     """The rows and the lookup arrays that lead to them."""
 
@@ -288,7 +311,7 @@ def _parts(operand_text: str, attribute_text: str, digit: bool) -> tuple[Any, ..
 def _row(encoding: str, mnemonic: str, operands: str, attributes: str, number: int) -> Row:
     text = f"{encoding} {mnemonic} {operands}".rstrip()
     parts = _parts(operands, attributes, "/" in encoding)
-    feature = FEATURE_OF.get(mnemonic, NO_FEATURE)
+    feature = feature_of(mnemonic, encoding, operands)
     return Row._make((OP_NUMBER[mnemonic], *parts, feature, number, text, encoding, operands))
 
 
@@ -427,10 +450,34 @@ def _without() -> tuple[int, ...]:
 
 ROW_WITHOUT: Final = _without()
 
+VECTOR_FAMILIES: Final = ("NONE", *FAMILIES)
+VECTOR_FUNCTIONS: Final = ("NONE", *(name for family in FAMILIES.values() for name in family))
+NO_OPERATION: Final = VectorOperation(0, 0, 0, 0, 0)
+IN_AVX: Final = frozenset({"PTEST"})  # of those that work on integers, at 256 bits too
+
+
+def _vector_operations() -> tuple[VectorOperation, ...]:
+    """By number of the mnemonic; a mnemonic stands for its twin in V too."""
+    found = {}
+    for family, functions in FAMILIES.items():
+        for function, lanes in functions.items():
+            for lane, names in lanes.items():
+                numbers = VECTOR_FAMILIES.index(family), VECTOR_FUNCTIONS.index(function), lane
+                for name in names.split():
+                    alignment = 1 if name in ALIGNED else 2 if name in UNALIGNED else 0
+                    avx2 = int(name.startswith(("P", "VP")) and name not in IN_AVX)
+                    avx2 |= name == "MOVNTDQA"
+                    found[name] = found["V" + name] = VectorOperation(*numbers, alignment, avx2)
+    return tuple(found.get(name, NO_OPERATION) for name in OPS)
+
+
+VECTOR_OPERATIONS: Final = _vector_operations()
+
 
 def digest(*more: object) -> str:
     """Fingerprint of everything an engine compiles in; `more` adds the record layouts."""
     features = tuple(FEATURES), ROW_WITHOUT
     sizes = TYPE_SIZES, VECTOR_SIZES, REGISTER_LIMITS, KINDS, ATTRIBUTES, MARKS, MAP_COUNT
-    compiled_in = OPS, TABLES, SELECTORS, sizes, features, more
+    vectors = VECTOR_FAMILIES, VECTOR_FUNCTIONS, VECTOR_OPERATIONS
+    compiled_in = OPS, TABLES, SELECTORS, sizes, features, vectors, more
     return hashlib.sha256(repr(compiled_in).encode()).hexdigest()
