@@ -44,6 +44,11 @@ static uint64_t suppressed(const sources *from)
     return spread(from->enabled, from->lane);
 }
 
+static uint64_t touched(const sources *from)
+{
+    return from->operation->suppresses ? suppressed(from) : bytes_up_to(from->width);
+}
+
 static int write_result(context *c, const sources *from, vector *result)
 {
     if (c->insn.mask & 7) {
@@ -74,7 +79,7 @@ static int vector_lanes(context *c, const sources *from)
 {
     unsigned lane = from->lane;
     vector a, b, result = {.q = {0}};
-    TRY(load_source(c, from, from->width, suppressed(from), &b));
+    TRY(load_source(c, from, from->width, touched(from), &b));
     read_first(c, from, &a);
     for (unsigned place = 0; place < from->width / lane; place++)
         set_lane(&result, lane, place,
@@ -148,8 +153,12 @@ static int vector_move(context *c, sources *from)
 static int vector_broadcast(context *c, const sources *from)
 {
     unsigned size = operand_file(c, 1) & AS_GENERAL ? from->lane : operand_size(c, 1);
+    unsigned lanes = size > from->lane ? size / from->lane : 1;
+    uint64_t needed = from->enabled;
     vector value, result = {.q = {0}};
-    TRY(load_source(c, from, size, from->enabled ? bytes_up_to(size) : 0, &value));
+    for (unsigned at = lanes; at < from->width / from->lane; at += lanes)
+        needed |= from->enabled >> at;
+    TRY(load_source(c, from, size, spread(needed, from->lane) & bytes_up_to(size), &value));
     for (unsigned at = 0; at < from->width; at += size)
         memcpy(result.b + at, value.b, size);
     return write_result(c, from, &result);
@@ -204,7 +213,7 @@ static int vector_extract(context *c, const sources *from)
     memcpy(&part, value.b + size * ((unsigned)c->insn.immediate & (width / size - 1)), size);
     if (names_memory(c, 0)) {
         uint64_t enabled = c->insn.mask & 7 ? suppressed(from) : bytes_up_to(size);
-        return store_operand(c, from->operation, size, enabled, &part);
+        return store_part(c, from->operation, size, enabled, &part);
     }
     return write_result(c, from, &part);
 }

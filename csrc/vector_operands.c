@@ -185,17 +185,27 @@ static unsigned alignment_of(const context *c, const vector_operation *operation
     return !(c->insn.prefixes & VEX_EVEX) && size == 16 && !operation->alignment ? 16 : 1;
 }
 
-static int aligned_address(context *c, int segment, uint64_t offset, unsigned size,
-                           unsigned alignment, int write, uint64_t *linear)
+static int check_aligned(context *c, int segment, uint64_t offset, unsigned alignment,
+                         unsigned exception)
 {
-    int checks = c->checks_alignment, stop;
-    if (alignment == 1)
-        return linear_address(c, segment, offset, size, write, linear);
-    c->checks_alignment = 0;
-    stop = linear_address(c, segment, offset, size, write, linear);
-    c->checks_alignment = checks;
-    TRY(stop);
-    return *linear & (alignment - 1) ? fault(c, GP, 0, 0) : 0;
+    int based = c->mode != 64 || segment == FS || segment == GS;
+    uint64_t base = based ? segment_words(c, segment)[BASE] : 0;
+    return (base + offset) & (alignment - 1) ? fault(c, exception, 0, 0) : 0;
+}
+
+static int locate_two_pages(context *c, uint64_t linear, unsigned size, uint64_t enabled,
+                            int write, span *where)
+{
+    unsigned intent = write ? INTENT_WRITE : 0, skipped = 0;
+    unsigned room = PAGE - (unsigned)(linear & (PAGE - 1));
+    span rest;
+    while (!(enabled >> (room + skipped) & 1))
+        skipped++;
+    TRY(locate_linear(c, linear, room, intent, where));
+    TRY(locate_linear(c, linear + room + skipped, 1, intent, &rest));
+    where->part[1] = fragment_at(c, rest.part[0].gpa - skipped, size - room, write);
+    where->count = 2;
+    return 0;
 }
 
 static int locate_bytes(context *c, int segment, uint64_t offset, uint64_t enabled,
@@ -207,23 +217,44 @@ static int locate_bytes(context *c, int segment, uint64_t offset, uint64_t enabl
     where->enabled = enabled;
     if (!enabled)
         return 0;
+    TRY(check_aligned(c, segment, offset, alignment, GP));
     while (!(enabled >> first & 1))
         first++;
     while (!(enabled >> (size - 1) & 1))
         size--;
     size -= first;
-    offset = (offset + first) & mask_of(c->insn.address_size);
     where->first = first;
-    TRY(aligned_address(c, segment, offset, size, first ? 1 : alignment, write, &linear));
-    return locate_linear(c, linear, size, write ? INTENT_WRITE : 0, &where->at);
+    TRY(linear_address(c, segment, offset + first, size, write, &linear));
+    if (LIKELY((linear & (PAGE - 1)) <= PAGE - size))
+        return locate_linear(c, linear, size, write ? INTENT_WRITE : 0, &where->at);
+    return locate_two_pages(c, linear, size, enabled >> first, write, &where->at);
+}
+
+static unsigned element_of(const context *c, const vector_operation *operation)
+{
+    unsigned function = operation->function;
+    int by_register = operation->family == VMMKIT_FAMILY_COUNTS && !c->row->immediates[0];
+    if (!(c->insn.mask & 7) || !operation->suppresses || by_register)
+        return 0;
+    if (c->insn.mask & VMMKIT_MASK_B)
+        return c->insn.memory_size;
+    if (function == VMMKIT_VECTOR_EXTEND_SIGNED || function == VMMKIT_VECTOR_EXTEND_ZERO)
+        return c->insn.memory_size * operation->lane / c->insn.vector_length;
+    return operation->lane;
 }
 
 static int locate_operand(context *c, const vector_operation *operation, uint64_t enabled,
                           int write, wide_span *where)
 {
     unsigned alignment = alignment_of(c, operation, c->insn.memory_size);
-    return locate_bytes(c, c->insn.segment, effective_address(c, NULL), enabled, alignment, write,
-                        where);
+    unsigned element = element_of(c, operation);
+    uint64_t offset = effective_address(c, NULL);
+    if (element && c->checks_alignment) {
+        c->checks_alignment = 0;
+        if (enabled)
+            TRY(check_aligned(c, c->insn.segment, offset, element, ALIGNMENT));
+    }
+    return locate_bytes(c, c->insn.segment, offset, enabled, alignment, write, where);
 }
 
 static void copy_from_host(const uint8_t *host, unsigned size, uint8_t *out)
@@ -314,6 +345,17 @@ static int load_operand(context *c, const vector_operation *operation, uint64_t 
         for (unsigned at = size; at < c->insn.vector_length; at += size)
             memcpy(out->b + at, out->b, size);
     return 0;
+}
+
+static int store_part(context *c, const vector_operation *operation, unsigned size,
+                      uint64_t enabled, const vector *value)
+{
+    uint64_t offset = effective_address(c, NULL);
+    unsigned alignment = alignment_of(c, operation, size);
+    wide_span where;
+    TRY(locate_bytes(c, c->insn.segment, offset, bytes_up_to(size), alignment, 1, &where));
+    where.enabled = enabled;
+    return store_span(c, &where, value);
 }
 
 static int store_operand(context *c, const vector_operation *operation, unsigned size,

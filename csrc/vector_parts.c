@@ -80,6 +80,7 @@ static int move_masked(context *c, const vector_operation *operation)
     unsigned width = c->insn.vector_length;
     uint64_t enabled;
     vector value;
+    c->checks_alignment = 0;
     read_register_operand(c, 1, width, &value);
     enabled = spread(signs_of(&value, operation->lane, width), operation->lane);
     if (names_memory(c, 0)) {
@@ -103,7 +104,8 @@ static int move_masked_bytes(context *c)
     wide_span where;
     read_register_operand(c, 0, width, &value);
     read_register_operand(c, 1, width, &mask);
-    TRY(locate_bytes(c, segment, offset, signs_of(&mask, 1, width), 1, 1, &where));
+    TRY(locate_bytes(c, segment, offset, bytes_up_to(width), 1, 1, &where));
+    where.enabled = signs_of(&mask, 1, width);
     return store_span(c, &where, &value);
 }
 

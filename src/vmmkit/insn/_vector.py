@@ -31,6 +31,7 @@ from vmmkit.insn._vector_operands import (
     read_register_operand,
     spread,
     store_operand,
+    store_part,
     write_register_operand,
 )
 from vmmkit.insn._vector_parts import PARTS
@@ -97,11 +98,15 @@ class Sources:
         """The bytes of a source whose lanes are those of the result."""
         return spread(self.enabled, self.lane)
 
+    def touched(self) -> int:
+        """The same for a source that may be in memory: some functions need all of it."""
+        return self.suppressed() if self.operation.suppresses else bits_of_bytes(self.width)
+
 
 def _lanes(sources: Sources) -> None:
     operation, width, lane = sources.operation, sources.width, sources.lane
     function, bits = LANES[VECTOR_FUNCTIONS[operation.function]], 8 * lane
-    b = split(sources.load(width, sources.suppressed()), lane, width)
+    b = split(sources.load(width, sources.touched()), lane, width)
     a = split(sources.first(), lane, width)
     result = [function(x, y, bits) for x, y in zip(a, b, strict=True)]
     if sources.context.row.kinds[0] in MASKS:
@@ -168,7 +173,12 @@ def _broadcast(sources: Sources) -> None:
     size = operand_size(sources.context, 1)
     if sources.context.row.kinds[1] in GENERAL:
         size = sources.lane
-    value = sources.load(size, bits_of_bytes(size) if sources.enabled else 0) & bits_of(size)
+    lanes = max(1, size // sources.lane)
+    needed = sources.enabled
+    for at in range(lanes, sources.width // sources.lane, lanes):
+        needed |= sources.enabled >> at
+    enabled = spread(needed, sources.lane) & bits_of_bytes(size)
+    value = sources.load(size, enabled) & bits_of(size)
     sources.write(value * sum(1 << 8 * at for at in range(0, sources.width, size)))
 
 
@@ -214,7 +224,7 @@ def _extract(sources: Sources) -> None:
     value = value >> 8 * size * (context.immediate & width // size - 1) & bits_of(size)
     if names_memory(context, 0):
         enabled = sources.suppressed() if context.mask & 7 else bits_of_bytes(size)
-        store_operand(context, operation, size, enabled, value)
+        store_part(context, operation, size, enabled, value)
     else:
         sources.write(value)
 

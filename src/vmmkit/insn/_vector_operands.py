@@ -5,7 +5,8 @@
 A vector is an integer here, its lowest byte the one at the lowest address. `enabled` has a bit for
 every byte of a memory operand that the instruction touches: an opmask, or a mask in a vector, turns
 bytes off, and what is turned off neither faults nor reaches a device (SDM vol. 2A, "Exception
-Classifications of EVEX-Encoded Instructions").
+Classifications of EVEX-Encoded Instructions"). There
+#AC goes by the size of an element, as observed.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ from typing import Final
 
 from vmmkit.insn._execute import effective_address, write_register
 from vmmkit.insn._flags import mask_of
-from vmmkit.insn._memory import RAM_LOCK, Context, Span, device_load, device_store
+from vmmkit.insn._memory import PAGE, RAM_LOCK, Context, Span, device_load, device_store
 from vmmkit.insn._page_modes import INTENT_WRITE
 from vmmkit.insn._paging import locate_linear
 from vmmkit.insn._record import MASK_BITS, PREFIX_BITS, REX_BITS, WORD
-from vmmkit.insn._segments import GP, UD, linear_address
+from vmmkit.insn._segments import ALIGNMENT, BASE, FS, GP, GS, SEGMENT, UD, linear_address
 from vmmkit.insn.optable import (
     FEATURES,
     KINDS,
     TYPE_NAMES,
     TYPE_SIZES,
+    VECTOR_FAMILIES,
+    VECTOR_FUNCTIONS,
     VECTOR_SIZES,
     VectorOperation,
 )
@@ -41,6 +44,7 @@ __all__ = [
     "read_register_operand",
     "spread",
     "store_operand",
+    "store_part",
     "write_register_operand",
 ]
 
@@ -78,6 +82,7 @@ IN_VVVV: Final = _kinds("Hh")
 MEMORY: Final = _kinds("EMWQk")
 L: Final = KINDS.index("L")
 X: Final = TYPE_NAMES.index("x")
+COUNTS: Final = VECTOR_FAMILIES.index("COUNTS")
 
 
 def bits_of(size: int) -> int:
@@ -233,18 +238,14 @@ def _alignment(context: Context, operation: VectorOperation, size: int) -> int:
     return 16 if legacy and size == 16 and operation.alignment == 0 else 1
 
 
-def aligned_address(
-    context: Context, segment: int, offset: int, size: int, alignment: int, *, write: bool
-) -> int:
-    """Check an access that must be aligned: #GP(0), never #AC, where it is not."""
-    if alignment == 1:
-        return linear_address(context, segment, offset, size, write=write)
-    checks, context.checks_alignment = context.checks_alignment, False
-    linear = linear_address(context, segment, offset, size, write=write)
-    context.checks_alignment = checks
-    if linear & alignment - 1:
-        raise context.fault(GP)
-    return linear
+def _check_aligned(
+    context: Context, segment: int, offset: int, alignment: int, vector: int = GP
+) -> None:
+    """#GP(0) for an operand that must be aligned and is not, before anything else is looked at."""
+    based = context.mode != 64 or segment in {FS, GS}
+    base = context.words[SEGMENT + 4 * segment + BASE] if based else 0
+    if base + offset & alignment - 1:
+        raise context.fault(vector)
 
 
 def locate_bytes(
@@ -262,12 +263,41 @@ def locate_bytes(
     segment, offset = place
     if not enabled:
         return (), 0
+    _check_aligned(context, segment, offset, alignment)
     first = (enabled & -enabled).bit_length() - 1
     size = enabled.bit_length() - first
-    offset = offset + first & mask_of(context.address_size)
-    alignment = alignment if not first else 1
-    linear = aligned_address(context, segment, offset, size, alignment, write=write)
-    return locate_linear(context, linear, size, INTENT_WRITE if write else 0), first
+    offset += first
+    if context.mode == 64:
+        offset &= mask_of(8)
+    linear = linear_address(context, segment, offset, size, write=write)
+    if linear & PAGE - 1 <= PAGE - size:
+        return locate_linear(context, linear, size, INTENT_WRITE if write else 0), first
+    return _locate_two_pages(context, linear, size, enabled >> first, write=write), first
+
+
+def _locate_two_pages(
+    context: Context, linear: int, size: int, enabled: int, *, write: bool
+) -> Span:
+    """A fault on the second page is at its first enabled byte."""
+    intent = INTENT_WRITE if write else 0
+    room = PAGE - (linear & PAGE - 1)
+    rest = enabled >> room
+    skipped = (rest & -rest).bit_length() - 1
+    first = locate_linear(context, linear, room, intent)
+    ((gpa, _, _),) = locate_linear(context, linear + room + skipped, 1, intent)
+    return *first, context.fragment(gpa - skipped, size - room, write=write)
+
+
+def _element(context: Context, operation: VectorOperation) -> int:
+    """Bytes of what is accessed one by one under an opmask, 0 for an operand that is one access."""
+    by_register = operation.family == COUNTS and not context.row.immediates[0]
+    if not context.mask & 7 or not operation.suppresses or by_register:
+        return 0
+    if context.mask & B:
+        return context.memory_size
+    if VECTOR_FUNCTIONS[operation.function].startswith("EXTEND"):
+        return context.memory_size * operation.lane // context.vector_length
+    return operation.lane
 
 
 def locate_operand(
@@ -276,6 +306,11 @@ def locate_operand(
     """Locate the explicit memory operand, as far as it is enabled."""
     alignment = _alignment(context, operation, context.memory_size)
     place = context.segment, effective_address(context)
+    element = _element(context, operation)
+    if element and context.checks_alignment:
+        context.checks_alignment = False
+        if enabled:
+            _check_aligned(context, *place, element, ALIGNMENT)
     return locate_bytes(context, place, enabled, alignment, write=write)
 
 
@@ -333,4 +368,14 @@ def store_operand(
     """Store the enabled bytes of `value` to the explicit memory operand."""
     enabled &= bits_of_bytes(size)
     span, first = locate_operand(context, operation, enabled, write=True)
+    store_span(context, span, enabled, first, value)
+
+
+def store_part(
+    context: Context, operation: VectorOperation, size: int, enabled: int, value: int
+) -> None:
+    """As `store_operand`, with all `size` bytes checked, and #AC as ever."""
+    place = context.segment, effective_address(context)
+    alignment = _alignment(context, operation, size)
+    span, first = locate_bytes(context, place, bits_of_bytes(size), alignment, write=True)
     store_span(context, span, enabled, first, value)

@@ -100,8 +100,9 @@ def _signs(value: int, lane: int, width: int) -> int:
 
 
 def _masked(context: Context, operation: VectorOperation) -> None:
-    """VMASKMOVPS and the like: the signs of vvvv's lanes say which are moved."""
+    """VMASKMOVPS and the like: the signs of vvvv's lanes say which are moved; never #AC."""
     width = context.vector_length
+    context.checks_alignment = False
     mask = read_register_operand(context, 1, width)
     enabled = spread(_signs(mask, operation.lane, width), operation.lane)
     if names_memory(context, 0):
@@ -113,13 +114,14 @@ def _masked(context: Context, operation: VectorOperation) -> None:
 
 
 def _masked_bytes(context: Context, _operation: VectorOperation) -> None:
-    """MASKMOVDQU: bytes whose mask has its top bit set go to DS:rDI."""
+    """MASKMOVDQU: bytes whose mask has its top bit set go to DS:rDI; all are checked."""
     width = operand_size(context, 0)
     value = read_register_operand(context, 0, width)
     enabled = _signs(read_register_operand(context, 1, width), 1, width)
     offset = context.words[RDI] & mask_of(context.address_size)
     segment = context.segment if context.segment >= 0 else DS
-    span, first = locate_bytes(context, (segment, offset), enabled, 1, write=True)
+    every = bits_of_bytes(width)
+    span, first = locate_bytes(context, (segment, offset), every, 1, write=True)
     store_span(context, span, enabled, first, value)
 
 

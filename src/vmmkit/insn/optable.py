@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from vmmkit.insn.opcodes import evex, integer, sse, system, vex, x87
 from vmmkit.insn.opcodes.features import FEATURES, NO_FEATURE, WITHOUT, feature_of
-from vmmkit.insn.opcodes.vector_operations import ALIGNED, FAMILIES, UNALIGNED
+from vmmkit.insn.opcodes.vector_operations import ALIGNED, FAMILIES, SUPPRESSING, UNALIGNED
 
 __all__ = [
     "FEATURES",
@@ -221,6 +221,7 @@ class VectorOperation(NamedTuple):
     function: int  #: position in `VECTOR_FUNCTIONS`
     lane: int  #: bytes
     alignment: int  #: 1 where memory is aligned in every encoding, 2 in none, 0 without VEX
+    suppresses: int  #: whether an opmask keeps lanes of its memory operand from faulting
     avx2: int  #: whether its form of 256 bits came with AVX2
 
 
@@ -452,7 +453,7 @@ ROW_WITHOUT: Final = _without()
 
 VECTOR_FAMILIES: Final = ("NONE", *FAMILIES)
 VECTOR_FUNCTIONS: Final = ("NONE", *(name for family in FAMILIES.values() for name in family))
-NO_OPERATION: Final = VectorOperation(0, 0, 0, 0, 0)
+NO_OPERATION: Final = VectorOperation(0, 0, 0, 0, 0, 0)
 IN_AVX: Final = frozenset({"PTEST"})  # of those that work on integers, at 256 bits too
 
 
@@ -467,7 +468,9 @@ def _vector_operations() -> tuple[VectorOperation, ...]:
                     alignment = 1 if name in ALIGNED else 2 if name in UNALIGNED else 0
                     avx2 = int(name.startswith(("P", "VP")) and name not in IN_AVX)
                     avx2 |= name == "MOVNTDQA"
-                    found[name] = found["V" + name] = VectorOperation(*numbers, alignment, avx2)
+                    found[name] = found["V" + name] = VectorOperation(
+                        *numbers, alignment, int(function in SUPPRESSING), avx2
+                    )
     return tuple(found.get(name, NO_OPERATION) for name in OPS)
 
 

@@ -47,7 +47,8 @@ FEATURES: Final[dict[str, tuple[str, ...]]] = {
     "AVX512DQ": (),
     "AVX512BW": (),
     "AVX512VL": (),
-    "AVX512FP16": ("VMOVW", "VMOVSH"),
+    "AVX512FP16": (),
+    "AVX512VBMI": (),
     "MOVDIRI": ("MOVDIRI",),
     "MOVDIR64B": ("MOVDIR64B",),
     "ENQCMD": ("ENQCMD", "ENQCMDS"),
@@ -144,6 +145,7 @@ _DQ: Final = frozenset(
         "KSHIFTRB",
     ]
 )
+_EVEX: Final = {"VPERMB": "AVX512VBMI", "VMOVW": "AVX512FP16", "VMOVSH": "AVX512FP16"}
 _KINDS: Final = frozenset("VWUHPQN")
 
 
@@ -179,7 +181,7 @@ def feature_of(mnemonic: str, encoding: str, operands: str) -> int:
     """
     kinds = {word[0] for word in operands.split()}
     if encoding.startswith("EVEX"):
-        name = "AVX512DQ" if mnemonic in _DQ else "AVX512F"
+        name = _EVEX.get(mnemonic, "AVX512DQ" if mnemonic in _DQ else "AVX512F")
     elif mnemonic in FEATURE_OF:
         return FEATURE_OF[mnemonic]
     elif encoding.startswith("VEX") and kinds & set("Kkh"):

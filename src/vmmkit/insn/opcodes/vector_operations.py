@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ALIGNED", "FAMILIES", "UNALIGNED"]
+__all__ = ["ALIGNED", "FAMILIES", "SUPPRESSING", "UNALIGNED"]
 
 Lanes = dict[int, str]
 
@@ -141,6 +141,13 @@ FAMILIES: Final = {
     "WHOLE": WHOLE,
     "PARTS": PARTS,
 }
+
+# What faults lane by lane under an opmask; all else checks its memory operand as a whole (SDM vol.
+# 2A, "Exceptions Type E4NF", "Type E6NF").
+SUPPRESSING: Final = frozenset(
+    {*LANES, *COUNTS, "MOVE", "BROADCAST", "EXTEND_SIGNED", "EXTEND_ZERO", "SCALAR"}
+    - {"MULTIPLY_ADD", "MULTIPLY_ADD_BYTES"}
+)
 
 # Memory operands of 16 bytes are aligned without VEX and EVEX, but those of UNALIGNED; these,
 # their twins and forms in EVEX, are aligned at every width (SDM vol. 2A, "Exception Type 1").
