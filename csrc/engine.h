@@ -168,6 +168,7 @@ typedef struct {
     span at;
     uint64_t enabled; /* a bit for each byte of the operand */
     unsigned first;
+    unsigned elements; /* what #AC asks of its address; 1 for nothing */
 } wide_span;
 
 /* One vCPU while instructions run. */

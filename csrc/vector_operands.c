@@ -185,12 +185,11 @@ static unsigned alignment_of(const context *c, const vector_operation *operation
     return !(c->insn.prefixes & VEX_EVEX) && size == 16 && !operation->alignment ? 16 : 1;
 }
 
-static int check_aligned(context *c, int segment, uint64_t offset, unsigned alignment,
-                         unsigned exception)
+static int check_aligned(context *c, int segment, uint64_t offset, unsigned alignment)
 {
     int based = c->mode != 64 || segment == FS || segment == GS;
     uint64_t base = based ? segment_words(c, segment)[BASE] : 0;
-    return (base + offset) & (alignment - 1) ? fault(c, exception, 0, 0) : 0;
+    return (base + offset) & (alignment - 1) ? fault(c, GP, 0, 0) : 0;
 }
 
 static int locate_two_pages(context *c, uint64_t linear, unsigned size, uint64_t enabled,
@@ -217,7 +216,7 @@ static int locate_bytes(context *c, int segment, uint64_t offset, uint64_t enabl
     where->enabled = enabled;
     if (!enabled)
         return 0;
-    TRY(check_aligned(c, segment, offset, alignment, GP));
+    TRY(check_aligned(c, segment, offset, alignment));
     while (!(enabled >> first & 1))
         first++;
     while (!(enabled >> (size - 1) & 1))
@@ -225,6 +224,8 @@ static int locate_bytes(context *c, int segment, uint64_t offset, uint64_t enabl
     size -= first;
     where->first = first;
     TRY(linear_address(c, segment, offset + first, size, write, &linear));
+    if ((linear - first) & (where->elements - 1))
+        return fault(c, ALIGNMENT, 0, 0);
     if (LIKELY((linear & (PAGE - 1)) <= PAGE - size))
         return locate_linear(c, linear, size, write ? INTENT_WRITE : 0, &where->at);
     return locate_two_pages(c, linear, size, enabled >> first, write, &where->at);
@@ -249,10 +250,10 @@ static int locate_operand(context *c, const vector_operation *operation, uint64_
     unsigned alignment = alignment_of(c, operation, c->insn.memory_size);
     unsigned element = element_of(c, operation);
     uint64_t offset = effective_address(c, NULL);
-    if (element && c->checks_alignment) {
+    where->elements = 1;
+    if (element) {
+        where->elements = c->checks_alignment ? element : 1;
         c->checks_alignment = 0;
-        if (enabled)
-            TRY(check_aligned(c, c->insn.segment, offset, element, ALIGNMENT));
     }
     return locate_bytes(c, c->insn.segment, offset, enabled, alignment, write, where);
 }
@@ -352,7 +353,7 @@ static int store_part(context *c, const vector_operation *operation, unsigned si
 {
     uint64_t offset = effective_address(c, NULL);
     unsigned alignment = alignment_of(c, operation, size);
-    wide_span where;
+    wide_span where = {.elements = 1};
     TRY(locate_bytes(c, c->insn.segment, offset, bytes_up_to(size), alignment, 1, &where));
     where.enabled = enabled;
     return store_span(c, &where, value);

@@ -101,7 +101,7 @@ static int move_masked_bytes(context *c)
     int segment = c->insn.segment >= 0 ? c->insn.segment : DS;
     uint64_t offset = c->cpu->gpr[RDI] & mask_of(c->insn.address_size);
     vector value, mask;
-    wide_span where;
+    wide_span where = {.elements = 1};
     read_register_operand(c, 0, width, &value);
     read_register_operand(c, 1, width, &mask);
     TRY(locate_bytes(c, segment, offset, bytes_up_to(width), 1, 1, &where));

@@ -238,14 +238,12 @@ def _alignment(context: Context, operation: VectorOperation, size: int) -> int:
     return 16 if legacy and size == 16 and operation.alignment == 0 else 1
 
 
-def _check_aligned(
-    context: Context, segment: int, offset: int, alignment: int, vector: int = GP
-) -> None:
+def _check_aligned(context: Context, segment: int, offset: int, alignment: int) -> None:
     """#GP(0) for an operand that must be aligned and is not, before anything else is looked at."""
     based = context.mode != 64 or segment in {FS, GS}
     base = context.words[SEGMENT + 4 * segment + BASE] if based else 0
     if base + offset & alignment - 1:
-        raise context.fault(vector)
+        raise context.fault(GP)
 
 
 def locate_bytes(
@@ -253,10 +251,13 @@ def locate_bytes(
     place: tuple[int, int],
     enabled: int,
     alignment: int,
+    elements: int = 1,
     *,
     write: bool,
 ) -> tuple[Span, int]:
     """Locate what is enabled of a memory operand at segment and offset.
+
+    `alignment` is what #GP asks of the whole, `elements` what #AC asks of a part.
 
     Returns the span of the bytes from the first enabled one to the last, and the first one's place.
     """
@@ -270,6 +271,8 @@ def locate_bytes(
     if context.mode == 64:
         offset &= mask_of(8)
     linear = linear_address(context, segment, offset, size, write=write)
+    if linear - first & elements - 1:
+        raise context.fault(ALIGNMENT)
     if linear & PAGE - 1 <= PAGE - size:
         return locate_linear(context, linear, size, INTENT_WRITE if write else 0), first
     return _locate_two_pages(context, linear, size, enabled >> first, write=write), first
@@ -307,11 +310,11 @@ def locate_operand(
     alignment = _alignment(context, operation, context.memory_size)
     place = context.segment, effective_address(context)
     element = _element(context, operation)
-    if element and context.checks_alignment:
-        context.checks_alignment = False
-        if enabled:
-            _check_aligned(context, *place, element, ALIGNMENT)
-    return locate_bytes(context, place, enabled, alignment, write=write)
+    if not element:
+        return locate_bytes(context, place, enabled, alignment, write=write)
+    elements = element if context.checks_alignment else 1
+    context.checks_alignment = False
+    return locate_bytes(context, place, enabled, alignment, elements, write=write)
 
 
 def load_span(context: Context, span: Span, enabled: int, first: int) -> int:
