@@ -208,6 +208,32 @@ static inline int execute(context *c)
         return execute_bound(c);
     case VMMKIT_OP_ARPL:
         return execute_arpl(c);
+    case VMMKIT_OP_LDMXCSR:
+    case VMMKIT_OP_VLDMXCSR:
+        return execute_ldmxcsr(c);
+    case VMMKIT_OP_STMXCSR:
+    case VMMKIT_OP_VSTMXCSR:
+        return execute_stmxcsr(c);
+    case VMMKIT_OP_FXSAVE:
+        return execute_fxsave(c);
+    case VMMKIT_OP_FXRSTOR:
+        return execute_fxrstor(c);
+    case VMMKIT_OP_XSAVE:
+        return execute_xsave(c, 0, 0, 0);
+    case VMMKIT_OP_XSAVEOPT:
+        return execute_xsave(c, 1, 0, 0);
+    case VMMKIT_OP_XSAVEC:
+        return execute_xsave(c, 1, 1, 0);
+    case VMMKIT_OP_XSAVES:
+        return execute_xsave(c, 1, 1, 1);
+    case VMMKIT_OP_XRSTOR:
+        return execute_xrstor(c, 0);
+    case VMMKIT_OP_XRSTORS:
+        return execute_xrstor(c, 1);
+    case VMMKIT_OP_MOVDIRI:
+        return execute_mov(c);
+    case VMMKIT_OP_MOVDIR64B:
+        return execute_movdir64b(c);
     default:
         if (vector_operations[op].family)
             return execute_vector(c);

@@ -48,7 +48,10 @@ SOURCES = (
     "vector_operands.c",
     "vector_lanes.c",
     "vector_parts.c",
+    "opmask.c",
     "vector.c",
+    "vector_state.c",
+    "direct_stores.c",
     "dispatch.c",
     "run.c",
 )

@@ -254,6 +254,8 @@ static int vector_result(context *c, const vector_operation *operation)
     sources from;
     if (operation->family == VMMKIT_FAMILY_PARTS)
         return vector_part(c, operation);
+    if (operation->family == VMMKIT_FAMILY_OPMASKS)
+        return execute_opmask(c, operation);
     find_sources(c, operation, &from);
     switch (operation->family) {
     case VMMKIT_FAMILY_LANES:

@@ -245,9 +245,9 @@ def _evex(rng: Random, form: Form, length: int) -> int:
     """The last byte of an EVEX prefix: mostly what the row allows."""
     row = ROWS[form.row]
     third = length << 5 | rng.choice((8, 8, 8, 0))
-    if row.flags & MASKING and rng.random() < 0.7 or rng.random() < 0.02:
+    if (row.flags & MASKING and rng.random() < 0.7) or rng.random() < 0.02:
         third |= rng.randrange(8)
-        if third & 7 and row.flags & ZEROING and rng.random() < 0.5 or rng.random() < 0.02:
+        if (third & 7 and row.flags & ZEROING and rng.random() < 0.5) or rng.random() < 0.02:
             third |= 0x80
     if rng.random() < (0.3 if row.broadcast else 0.01):
         third |= 0x10

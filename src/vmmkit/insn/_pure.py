@@ -18,6 +18,7 @@ from vmmkit.insn._control import CONTROL
 from vmmkit.insn._decimal import DECIMAL
 from vmmkit.insn._decode import decode_fields
 from vmmkit.insn._decode_checks import FAIL_INVALID, FAIL_UNKNOWN, FLAG_LOCK, TRUNCATED
+from vmmkit.insn._direct_stores import DIRECT_STORES
 from vmmkit.insn._exchange import EXCHANGE
 from vmmkit.insn._execute import MOVES, RIP, Handler
 from vmmkit.insn._flag_moves import FLAG_MOVES
@@ -58,6 +59,7 @@ from vmmkit.insn._stack import STACK
 from vmmkit.insn._string import STRING
 from vmmkit.insn._transfer import TRANSFER
 from vmmkit.insn._vector import VECTOR
+from vmmkit.insn._vector_state import VECTOR_STATE
 from vmmkit.insn.optable import NO_FEATURE, OPS, ROW_WITHOUT, ROWS, Row
 
 __all__ = ["EXECUTE", "NAME", "Core", "Decoder"]
@@ -102,6 +104,8 @@ _HANDLERS: Final[dict[str, Handler]] = {
     **TRANSFER,
     **HINTS,
     **VECTOR,
+    **VECTOR_STATE,
+    **DIRECT_STORES,
 }
 
 

@@ -14,6 +14,7 @@ from typing import Final
 from vmmkit.insn._execute import Handler
 from vmmkit.insn._flags import mask_of
 from vmmkit.insn._memory import Context
+from vmmkit.insn._opmask import OPMASKS
 from vmmkit.insn._record import MASK_BITS, PREFIX_BITS
 from vmmkit.insn._vector_lanes import BLOCKS, LANES, join, split
 from vmmkit.insn._vector_operands import (
@@ -263,7 +264,7 @@ def _handler(operation: VectorOperation) -> Handler:
         if compute is not None:
             compute(Sources(context, operation))
         else:
-            PARTS[name](context, operation)
+            (PARTS.get(name) or OPMASKS[name])(context, operation)
         if not MMX.isdisjoint(context.row.kinds):
             enter_mmx(context)
 

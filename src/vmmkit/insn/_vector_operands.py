@@ -238,7 +238,7 @@ def _alignment(context: Context, operation: VectorOperation, size: int) -> int:
     return 16 if legacy and size == 16 and operation.alignment == 0 else 1
 
 
-def _check_aligned(context: Context, segment: int, offset: int, alignment: int) -> None:
+def check_aligned(context: Context, segment: int, offset: int, alignment: int) -> None:
     """#GP(0) for an operand that must be aligned and is not, before anything else is looked at."""
     based = context.mode != 64 or segment in {FS, GS}
     base = context.words[SEGMENT + 4 * segment + BASE] if based else 0
@@ -264,7 +264,7 @@ def locate_bytes(
     segment, offset = place
     if not enabled:
         return (), 0
-    _check_aligned(context, segment, offset, alignment)
+    check_aligned(context, segment, offset, alignment)
     first = (enabled & -enabled).bit_length() - 1
     size = enabled.bit_length() - first
     offset += first

@@ -134,12 +134,32 @@ PARTS: Final[dict[str, Lanes]] = {
     "ZERO_ALL": {16: "VZEROALL"},
 }
 
+# On opmask registers; the lane is the whole of what counts.
+OPMASKS: Final[dict[str, Lanes]] = {
+    f"MASK_{function}": {1: f"{name}B", 2: f"{name}W", 4: f"{name}D", 8: f"{name}Q"}
+    for function, name in (
+        ("MOVE", "KMOV"),
+        ("NOT", "KNOT"),
+        ("AND", "KAND"),
+        ("AND_NOT", "KANDN"),
+        ("OR", "KOR"),
+        ("XOR", "KXOR"),
+        ("XNOR", "KXNOR"),
+        ("ADD", "KADD"),
+        ("SHIFT_LEFT", "KSHIFTL"),
+        ("SHIFT_RIGHT", "KSHIFTR"),
+        ("OR_TEST", "KORTEST"),
+        ("TEST", "KTEST"),
+    )
+} | {"MASK_UNPACK": {1: "KUNPCKBW", 2: "KUNPCKWD", 4: "KUNPCKDQ"}}
+
 FAMILIES: Final = {
     "LANES": LANES,
     "COUNTS": COUNTS,
     "BLOCKS": BLOCKS,
     "WHOLE": WHOLE,
     "PARTS": PARTS,
+    "OPMASKS": OPMASKS,
 }
 
 # What faults lane by lane under an opmask; all else checks its memory operand as a whole (SDM vol.
