@@ -3,6 +3,8 @@
 /* Mirrors src/vmmkit/insn/_vector_state.py. */
 
 enum { MXCSR_MASK = 0xFFFF, MXCSR_RESET = 0x1F80, X87_CONTROL_INIT = 0x37F };
+enum { X87_CONTROL_BITS = 0x1F3F, X87_CONTROL_ONE = 0x40 };
+enum { X87_EXCEPTIONS = 0x3F, X87_SUMMARY = 0x8080 };
 enum { LEGACY_SIZE = 512, HEADER = 512, AREA = 576, LARGEST_AREA = 2752 };
 enum { X87_BIT = 1, SSE_BIT = 2, AVX_BIT = 4, EXTENDED = 5, MOST_PARTS = 24, MOST_RUNS = 32 };
 #define COMPACTED ((uint64_t)1 << 63)
@@ -85,8 +87,8 @@ static int store_area(context *c, const span *where, const area *image)
 static int locate_area(context *c, unsigned size, unsigned alignment, int write, span *where)
 {
     uint64_t offset = effective_address(c, NULL), linear;
-    TRY(check_aligned(c, c->insn.segment, offset, alignment));
     TRY(linear_address(c, c->insn.segment, offset, size, write, &linear));
+    TRY(check_aligned(c, c->insn.segment, offset, alignment));
     return locate_linear(c, linear, size, write ? INTENT_WRITE : 0, where);
 }
 
@@ -100,6 +102,12 @@ static void initialize_x87(vmmkit_cpu *cpu)
     cpu->x87_control = X87_CONTROL_INIT;
     cpu->x87_status = cpu->x87_tag = cpu->x87_opcode = 0;
     cpu->x87_ip = cpu->x87_cs = cpu->x87_dp = cpu->x87_ds = 0;
+}
+
+static uint64_t summarized(uint64_t status, uint64_t control)
+{
+    uint64_t pending = status & ~control & X87_EXCEPTIONS;
+    return (status & ~(uint64_t)X87_SUMMARY) | (pending ? X87_SUMMARY : 0);
 }
 
 static uint64_t far_pointer(const context *c, uint64_t pointer, uint64_t selector)
@@ -140,8 +148,8 @@ static void take_x87(context *c, const uint8_t *raw)
 {
     vmmkit_cpu *cpu = c->cpu;
     unsigned top;
-    cpu->x87_control = load_host(raw, 2);
-    cpu->x87_status = load_host(raw + 2, 2);
+    cpu->x87_control = (load_host(raw, 2) & X87_CONTROL_BITS) | X87_CONTROL_ONE;
+    cpu->x87_status = summarized(load_host(raw + 2, 2), cpu->x87_control);
     cpu->x87_tag = raw[4];
     cpu->x87_opcode = load_host(raw + 6, 2) & 0x7FF;
     take_pointer(c, raw + 8, &cpu->x87_ip, &cpu->x87_cs);

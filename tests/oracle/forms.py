@@ -114,6 +114,9 @@ UNDEFINED: Final = frozenset({"UD0", "UD1"})
 # TF would be seen, or changed, by these: they run up to the jump behind them instead.
 FLAGS_ON_STACK: Final = ("PUSHF", "POPF", "IRET")
 
+# XSAVE and XSAVEOPT are not compared where AMD's standard format differs from Intel's.
+STATE: Final = frozenset({"FXSAVE", "FXRSTOR", "XSAVEC", "XRSTOR", "LDMXCSR", "STMXCSR"})
+
 STATUS, DF, AC = 0x8D5, 0x400, 1 << 18
 
 
@@ -517,10 +520,10 @@ def trial(
     linear = _slot(rng, code, insn if may_cross else None)
     rip = linear - state.base(CS)
     _point_registers(state, form, insn)
-    if insn is not None and insn.memory_size:
+    if insn is not None and (insn.memory_size or form.mnemonic.startswith("X")):
         where = place(rng, mode)
-        if where is not None and insn.memory_size > 8 and rng.random() < 0.4:
-            where &= -insn.memory_size
+        if where is not None and not 0 < insn.memory_size <= 8 and rng.random() < 0.5:
+            where &= -min(64, insn.memory_size or 64)
         if where is not None:
             code = _aim(state, code, insn, rip, where)
             state.poke(where, state.word())
@@ -547,6 +550,8 @@ def trial(
 
 def uses_vectors(form: Form) -> bool:
     """Whether a form has to do with vector, opmask or x87 registers."""
+    if form.mnemonic in STATE:
+        return True
     return bool(ROWS[form.row].flags & VVVV and form.fields) or bool(
         {KINDS[kind] for kind in ROWS[form.row].kinds} & set("VWUHLPQNKkhfg")
     )

@@ -67,8 +67,6 @@ HOST_FEATURES: Final = {
     "avx512vl": Feature.AVX512VL,
     "avx512_fp16": Feature.AVX512FP16,
     "avx512vbmi": Feature.AVX512VBMI,
-    "movdiri": Feature.MOVDIRI,
-    "movdir64b": Feature.MOVDIR64B,
 }
 SEGMENT: Final = WORD["segment"]
 RIP: Final = WORD["rip"]

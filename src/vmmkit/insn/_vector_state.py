@@ -40,6 +40,9 @@ MXCSR: Final = WORD["mxcsr"]
 MXCSR_MASK: Final = 0xFFFF
 MXCSR_RESET: Final = 0x1F80
 X87_CONTROL_INIT: Final = 0x37F
+X87_CONTROL_BITS: Final = 0x1F3F  # the others are reserved: 0, but for one
+X87_CONTROL_ONE: Final = 0x40
+X87_EXCEPTIONS, X87_SUMMARY = 0x3F, 0x8080
 X87_FIELDS: Final = tuple(
     WORD[f"x87_{name}"] for name in ("control", "status", "tag", "opcode", "ip", "cs", "dp", "ds")
 )
@@ -105,8 +108,8 @@ def store_parts(context: Context, span: Span, parts: list[Part]) -> None:
 
 def _locate_area(context: Context, size: int, alignment: int, *, write: bool) -> Span:
     offset, segment = effective_address(context), context.segment
-    check_aligned(context, segment, offset, alignment)
     linear = linear_address(context, segment, offset, size, write=write)
+    check_aligned(context, segment, offset, alignment)
     return locate_linear(context, linear, size, INTENT_WRITE if write else 0)
 
 
@@ -120,6 +123,12 @@ def initialize_x87(words: memoryview) -> None:
     for field in X87_FIELDS:
         words[field] = 0
     words[CONTROL] = X87_CONTROL_INIT
+
+
+def summarized(status: int, control: int) -> int:
+    """A status word with ES and B as its exceptions and the control word's masks have them."""
+    pending = status & ~control & X87_EXCEPTIONS
+    return status & ~X87_SUMMARY | (X87_SUMMARY if pending else 0)
 
 
 def _x87_image(context: Context) -> bytes:
@@ -156,7 +165,9 @@ def _load_x87(context: Context, raw: bytes) -> None:
     """From bytes 0 to 159 of an area."""
     words = context.words
     fields = [int.from_bytes(raw[at : at + 2], "little") for at in range(0, 8, 2)]
-    words[CONTROL], words[STATUS], words[TAG] = fields[0], fields[1], fields[2] & 0xFF
+    words[CONTROL] = fields[0] & X87_CONTROL_BITS | X87_CONTROL_ONE
+    words[STATUS] = summarized(fields[1], words[CONTROL])
+    words[TAG] = fields[2] & 0xFF
     words[OPCODE] = fields[3] & 0x7FF
     for pointer, selector, at in ((IP, CS, 8), (DP, DS, 16)):
         value = int.from_bytes(raw[at : at + 8], "little")
