@@ -209,15 +209,16 @@ static NOINLINE int device_load_wide(context *c, uint64_t gpa, unsigned size, ui
 static NOINLINE int device_store_wide(context *c, uint64_t gpa, unsigned size,
                                       const uint8_t *bytes)
 {
-    uint8_t copy[64];
     unsigned piece;
-    memcpy(copy, bytes, size);
-    if (is_wide(c, size))
+    if (is_wide(c, size)) {
+        uint8_t copy[64];
+        memcpy(copy, bytes, size);
         return access_wide(c, VMMKIT_EXIT_WRITE, gpa, size, copy);
+    }
     for (unsigned done = 0; done < size; done += piece) {
         uint64_t part = 0;
         piece = piece_size(gpa + done, size - done, size);
-        memcpy(&part, copy + done, piece);
+        memcpy(&part, bytes + done, piece);
         TRY(device(c, VMMKIT_EXIT_WRITE, gpa + done, piece, &part));
     }
     return 0;

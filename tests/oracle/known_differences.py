@@ -294,8 +294,8 @@ KNOWN_DIFFERENCES: Final = (
     ),
     KnownDifference(
         AMD,
-        "#AC for misaligned vectors of 32 and 64 bytes; SDM vol. 3A, Interrupt 17 - Alignment Check "
-        "Exception (#AC), has no type wider than 16",
+        "#AC for misaligned vectors of 32 and 64 bytes; SDM vol. 3A, Interrupt 17 - Alignment "
+        "Check Exception (#AC), has no type wider than 16",
         _wide_alignment,
     ),
     KnownDifference(

@@ -119,7 +119,14 @@ class Mirror:
         descriptors: the LDT the oracle was made with.
     """
 
-    def __init__(self, engine: str, descriptors: tuple[Descriptor, ...]) -> None:
+    def __init__(
+        self,
+        engine: str,
+        descriptors: tuple[Descriptor, ...],
+        lacking: frozenset[str] | None = None,
+    ) -> None:
+        """`lacking` names what the processor to compare with is without: `None` asks this one."""
+        self._lacking = HOST_FEATURES.keys() - host_flags() if lacking is None else lacking
         self.ram = bytearray(MEMORY + sum(size for _, size, _ in WINDOWS))
         self._segments = dict(GDT)
         for number, one in enumerate(descriptors):
@@ -144,7 +151,7 @@ class Mirror:
         state = self.cpu.state
         state.cr0, state.cr3, state.cr4, state.efer = CR0, PML4, CR4, EFER
         state.xcr0 = XCR0
-        for flag in HOST_FEATURES.keys() - host_flags():
+        for flag in self._lacking:
             state.features &= ~HOST_FEATURES[flag]
         state.gdtr_base, state.gdtr_limit = SYSTEM + GDT_AT, GDT_LIMIT
         ldt_limit = 8 * descriptors - 1 if descriptors else 0

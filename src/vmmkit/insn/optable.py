@@ -16,21 +16,17 @@ from typing import Any, Final, NamedTuple
 
 from vmmkit.insn.opcodes import evex, integer, sse, system, vex, x87
 from vmmkit.insn.opcodes.features import FEATURES, NO_FEATURE, WITHOUT, feature_of
-from vmmkit.insn.opcodes.vector_operations import ALIGNED, FAMILIES, SUPPRESSING, UNALIGNED
+from vmmkit.insn.opcodes.vector_operations import (
+    VECTOR_FAMILIES,
+    VECTOR_FUNCTIONS,
+    VectorOperation,
+    vector_operations,
+)
 
 __all__ = [
-    "FEATURES",
-    "NO_FEATURE",
-    "OPS",
-    "ROWS",
-    "TABLES",
-    "VECTOR_FUNCTIONS",
-    "VECTOR_OPERATIONS",
-    "Row",
-    "Tables",
-    "VectorOperation",
-    "digest",
-]
+    "FEATURES", "NO_FEATURE", "OPS", "ROWS", "TABLES", "VECTOR_FAMILIES", "VECTOR_FUNCTIONS",
+    "VECTOR_OPERATIONS", "Row", "Tables", "VectorOperation", "digest",
+]  # fmt: skip
 
 SOURCE: Final = (
     *integer.ROWS,
@@ -212,17 +208,6 @@ class Row(NamedTuple):
     text: str
     encoding: str
     operands: str
-
-
-class VectorOperation(NamedTuple):
-    """What a vector instruction computes."""
-
-    family: int  #: position in `VECTOR_FAMILIES`, from 1 on; 0 for other instructions
-    function: int  #: position in `VECTOR_FUNCTIONS`
-    lane: int  #: bytes
-    alignment: int  #: 1 where memory is aligned in every encoding, 2 in none, 0 without VEX
-    suppresses: int  #: whether an opmask keeps lanes of its memory operand from faulting
-    avx2: int  #: whether its form of 256 bits came with AVX2
 
 
 class Tables(NamedTuple):
@@ -451,30 +436,7 @@ def _without() -> tuple[int, ...]:
 
 ROW_WITHOUT: Final = _without()
 
-VECTOR_FAMILIES: Final = ("NONE", *FAMILIES)
-VECTOR_FUNCTIONS: Final = ("NONE", *(name for family in FAMILIES.values() for name in family))
-NO_OPERATION: Final = VectorOperation(0, 0, 0, 0, 0, 0)
-IN_AVX: Final = frozenset({"PTEST"})  # of those that work on integers, at 256 bits too
-
-
-def _vector_operations() -> tuple[VectorOperation, ...]:
-    """By number of the mnemonic; a mnemonic stands for its twin in V too."""
-    found = {}
-    for family, functions in FAMILIES.items():
-        for function, lanes in functions.items():
-            for lane, names in lanes.items():
-                numbers = VECTOR_FAMILIES.index(family), VECTOR_FUNCTIONS.index(function), lane
-                for name in names.split():
-                    alignment = 1 if name in ALIGNED else 2 if name in UNALIGNED else 0
-                    avx2 = int(name.startswith(("P", "VP")) and name not in IN_AVX)
-                    avx2 |= name == "MOVNTDQA"
-                    found[name] = found["V" + name] = VectorOperation(
-                        *numbers, alignment, int(function in SUPPRESSING), avx2
-                    )
-    return tuple(found.get(name, NO_OPERATION) for name in OPS)
-
-
-VECTOR_OPERATIONS: Final = _vector_operations()
+VECTOR_OPERATIONS: Final = vector_operations(OPS)
 
 
 def digest(*more: object) -> str:

@@ -9,9 +9,10 @@ The facts are those of SDM vol. 2, "Instruction Set Reference".
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
-__all__ = ["ALIGNED", "FAMILIES", "SUPPRESSING", "UNALIGNED"]
+__all__ = ["VECTOR_FAMILIES", "VECTOR_FUNCTIONS", "VectorOperation", "vector_operations"]
 
 Lanes = dict[int, str]
 
@@ -183,3 +184,37 @@ ALIGNED: Final = [
     "MOVNTDQA",
 ]
 UNALIGNED: Final = ["MOVUPS", "MOVUPD", "MOVDQU", "LDDQU"]
+
+
+class VectorOperation(NamedTuple):
+    """What a vector instruction computes."""
+
+    family: int  #: position in `VECTOR_FAMILIES`, from 1 on; 0 for other instructions
+    function: int  #: position in `VECTOR_FUNCTIONS`
+    lane: int  #: bytes
+    alignment: int  #: 1 where memory is aligned in every encoding, 2 in none, 0 without VEX
+    suppresses: int  #: whether an opmask keeps lanes of its memory operand from faulting
+    avx2: int  #: whether its form of 256 bits came with AVX2
+
+
+VECTOR_FAMILIES: Final = ("NONE", *FAMILIES)
+VECTOR_FUNCTIONS: Final = ("NONE", *(name for family in FAMILIES.values() for name in family))
+NO_OPERATION: Final = VectorOperation(0, 0, 0, 0, 0, 0)
+IN_AVX: Final = frozenset({"PTEST"})  # of those that work on integers, at 256 bits too
+
+
+def vector_operations(mnemonics: Iterable[str]) -> tuple[VectorOperation, ...]:
+    """One for each of `mnemonics`; those of the table stand for their twins in V too."""
+    found = {}
+    for family, functions in FAMILIES.items():
+        for function, lanes in functions.items():
+            for lane, names in lanes.items():
+                numbers = VECTOR_FAMILIES.index(family), VECTOR_FUNCTIONS.index(function), lane
+                for name in names.split():
+                    alignment = 1 if name in ALIGNED else 2 if name in UNALIGNED else 0
+                    avx2 = int(name.startswith(("P", "VP")) and name not in IN_AVX)
+                    avx2 |= name == "MOVNTDQA"
+                    found[name] = found["V" + name] = VectorOperation(
+                        *numbers, alignment, int(function in SUPPRESSING), avx2
+                    )
+    return tuple(found.get(name, NO_OPERATION) for name in mnemonics)
