@@ -41,7 +41,7 @@ ADDRESS: Final = WORD["exit_address"]
 SIZE: Final = WORD["exit_size"]
 VALUE: Final = WORD["exit_value"]
 WIDE: Final = WORD["wide_value"]
-WORD_BYTES: Final = 8
+WORD_BYTES, WIDEST = 8, 64
 PENDING: Final = WORD["log_pending"]
 CODE: Final = WORD["code"]
 CODE_RIP: Final = WORD["code_rip"]
@@ -94,7 +94,7 @@ def _outcome(words: memoryview, kind: int, ram: Ram) -> Outcome:
     """Build the outcome of a step."""
     shape = SHAPES[kind]
     if shape is not None and kind == ExitKind.WRITE and words[SIZE] > WORD_BYTES:
-        wide = words[WIDE : WIDE + words[SIZE] // WORD_BYTES].tobytes()
+        wide = words[WIDE : WIDE + min(words[SIZE], WIDEST) // WORD_BYTES].tobytes()
         return Write(words[ADDRESS], words[SIZE], int.from_bytes(wide, "little"))
     if shape is not None:
         outcome, numbers = shape
@@ -369,7 +369,7 @@ class Cpu:
     def _wide_answer(self, answer: int) -> int:
         """Put the answer to a `Read` of more than 8 bytes into the record."""
         words = self._words
-        for number in range(words[SIZE] // WORD_BYTES):
+        for number in range(WIDEST // WORD_BYTES):
             words[WIDE + number] = answer >> 64 * number & ALL_ONES
         return 0
 
