@@ -230,6 +230,15 @@ static inline int execute(context *c)
         return execute_xrstor(c, 0);
     case VMMKIT_OP_XRSTORS:
         return execute_xrstor(c, 1);
+    case VMMKIT_OP_FNINIT:
+    case VMMKIT_OP_FNCLEX:
+    case VMMKIT_OP_FNSTCW:
+    case VMMKIT_OP_FNSTSW:
+    case VMMKIT_OP_FLDCW:
+    case VMMKIT_OP_FWAIT:
+    case VMMKIT_OP_FNOP:
+    case VMMKIT_OP_EMMS:
+        return execute_x87(c, op);
     case VMMKIT_OP_MOVDIRI:
         return execute_mov(c);
     case VMMKIT_OP_MOVDIR64B:

@@ -16,6 +16,7 @@
  *   vector_operands.c  _vector_operands.py  vector_lanes.c  _vector_lanes.py
  *   vector_parts.c  _vector_parts.py  vector.c  _vector.py  opmask.c  _opmask.py
  *   vector_state.c  _vector_state.py  direct_stores.c  _direct_stores.py
+ *   x87.c        _x87.py
  *   dispatch.c   _pure.py        run.c      _pure.py
  *
  * Rules: everything works on buffers of the caller; no state between calls, no callback, no

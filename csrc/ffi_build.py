@@ -52,6 +52,7 @@ SOURCES = (
     "vector.c",
     "vector_state.c",
     "direct_stores.c",
+    "x87.c",
     "dispatch.c",
     "run.c",
 )

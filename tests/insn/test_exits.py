@@ -24,7 +24,7 @@ from guests.exits import (
 )
 from insn.memory_forms import IMPLICIT, forms, operand_value, registers
 from vmmkit.errors import DecodeError
-from vmmkit.insn import Done, operand_accesses
+from vmmkit.insn import WORD, Done, operand_accesses
 from vmmkit.insn._operands import STRINGS
 from vmmkit.insn._pure import EXECUTE
 from vmmkit.insn.optable import OPS, ROWS
@@ -36,6 +36,10 @@ NAMES = (
 )
 HLT = 0xF4
 SPARE = 0x3_F000  # a page of RAM that nothing else uses
+
+
+VECTOR_SIZE = 32 * 64 + 8 * 8
+VECTORS = slice(8 * WORD["vector"], 8 * WORD["vector"] + VECTOR_SIZE)
 
 
 class Bench:
@@ -58,6 +62,8 @@ class Bench:
         values = registers(form, rng)
         for name, value in values.items():
             setattr(state, name, value)
+        # With every sign set, so that masked moves move.
+        state.record[VECTORS] = bytes(byte | 0x80 for byte in rng.randbytes(VECTOR_SIZE))
         if form.insn.mnemonic not in STRINGS:
             place = operand_accesses(form.insn, state)[0].linear
             machine.poke(place, operand_value(form, rng, values), 16)
@@ -102,6 +108,7 @@ class Bench:
         return {
             "outcome": outcome,
             **{name: getattr(state, name) for name in NAMES},
+            "vectors and opmasks": bytes(state.record[VECTORS]),
             "window": bytes(window),
             "other RAM": bytes(ram[:WINDOW] + ram[WINDOW + WINDOW_SIZE : LOW]),
             "ports": list(self.machine.ports),

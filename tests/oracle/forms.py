@@ -115,7 +115,7 @@ UNDEFINED: Final = frozenset({"UD0", "UD1"})
 FLAGS_ON_STACK: Final = ("PUSHF", "POPF", "IRET")
 
 # XSAVE and XSAVEOPT are not compared where AMD's standard format differs from Intel's.
-STATE: Final = frozenset({"FXSAVE", "FXRSTOR", "XSAVEC", "XRSTOR", "LDMXCSR", "STMXCSR"})
+STATE: Final = frozenset({"FXSAVE", "FXRSTOR", "XSAVEC", "XRSTOR", "LDMXCSR", "STMXCSR", "EMMS"})
 
 STATUS, DF, AC = 0x8D5, 0x400, 1 << 18
 

@@ -60,6 +60,7 @@ from vmmkit.insn._string import STRING
 from vmmkit.insn._transfer import TRANSFER
 from vmmkit.insn._vector import VECTOR
 from vmmkit.insn._vector_state import VECTOR_STATE
+from vmmkit.insn._x87 import X87
 from vmmkit.insn.optable import NO_FEATURE, OPS, ROW_WITHOUT, ROWS, Row
 
 __all__ = ["EXECUTE", "NAME", "Core", "Decoder"]
@@ -106,6 +107,7 @@ _HANDLERS: Final[dict[str, Handler]] = {
     **VECTOR,
     **VECTOR_STATE,
     **DIRECT_STORES,
+    **X87,
 }
 
 
