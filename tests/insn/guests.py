@@ -35,8 +35,11 @@ from insn.machine import (
     VM,
     Machine,
 )
-from oracle.forms import FORMS, opcode_and_tail, vectors
+from oracle.forms import FORMS, opcode_and_tail, uses_vectors, vectors
 from vmmkit.insn import WORD, Segment
+
+VECTOR_FORMS = [form for form in FORMS if uses_vectors(form)]
+OTHER_FORMS = [form for form in FORMS if not uses_vectors(form)]
 
 LEGACY = (0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65)
 PLACES = (
@@ -90,7 +93,7 @@ def instruction(rng, mode):
     prefixes = [rng.choice(LEGACY) for _ in range(rng.choice((0, 0, 0, 1, 1, 2, 3)))]
     if mode == "long" and rng.randrange(2):
         prefixes.append(0x40 | rng.randrange(16))
-    form = rng.choice(FORMS)
+    form = rng.choice(VECTOR_FORMS if rng.randrange(3) == 0 else OTHER_FORMS)
     if form.vex is not None:
         prefixes = []  # most would make it #UD
     return bytes(prefixes) + form.prefix + opcode_and_tail(rng, form, 64 if mode == "long" else 32)

@@ -12,7 +12,8 @@ MP, EM, TS = 2, 4, 8
 PENDING = {"x87_control": 0x37E, "x87_status": 0x8081}
 
 CASES = [
-    ("dbe3", {"x87_status": 0x3800, "x87_tag": 7}, {"x87_control": 0x37F, "x87_status": 0, "x87_tag": 0}),
+    ("dbe3", {"x87_status": 0x3800, "x87_tag": 7},
+     {"x87_control": 0x37F, "x87_status": 0, "x87_tag": 0}),
     ("dbe2", {"x87_status": 0xB8FF}, {"x87_status": 0x3800}),
     ("d93b", {"x87_control": 0x27F}, {(DATA, 2): 0x27F}),
     ("dd3b", {"x87_status": 0x3801}, {(DATA, 2): 0x3801}),
