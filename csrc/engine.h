@@ -67,7 +67,7 @@
 #define BATCH_USED (-1)
 /* A page-table entry changed under its walk, which starts anew. */
 #define ENTRY_CHANGED (-2)
-/* RAM changed under a locked instruction, which starts anew. */
+/* RAM changed under a locked instruction or a descriptor, and the instruction starts anew. */
 #define RACE_LOST (-3)
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, RIP_BASE = VMMKIT_LIMIT_RIP_BASE };

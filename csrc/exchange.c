@@ -85,8 +85,6 @@ static NOINLINE int cmpxchg16b(context *c)
     uint64_t *gpr = c->cpu->gpr, found[2], desired[2] = {gpr[RBX], gpr[RCX]};
     span halves[2];
     int equal;
-    if (!(c->cpu->features >> VMMKIT_FEATURE_CX16 & 1))
-        return fault(c, UD, 0, 0);
     TRY(locate_16(c, halves));
     TRY(load(c, &halves[0], &found[0]));
     TRY(load(c, &halves[1], &found[1]));
@@ -102,5 +100,8 @@ static NOINLINE int cmpxchg16b(context *c)
 
 static inline int execute_cmpxchg8b(context *c)
 {
-    return c->insn.operand_size < 8 ? cmpxchg8b(c) : cmpxchg16b(c);
+    int wide = c->insn.operand_size == 8;
+    if (!(c->cpu->features >> (wide ? VMMKIT_FEATURE_CX16 : VMMKIT_FEATURE_CX8) & 1))
+        return fault(c, UD, 0, 0);
+    return wide ? cmpxchg16b(c) : cmpxchg8b(c);
 }

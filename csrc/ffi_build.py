@@ -140,7 +140,8 @@ def enumerations() -> str:
     )
     flags = {name.upper(): 1 << bit for bit, name in enumerate(TABLE["ATTRIBUTES"])}
     cells = {name: TABLE[name] for name in ("UNKNOWN", "INVALID", "SPLIT")}
-    limit_names = ("MAX_LENGTH", "LOG_CAPACITY", "PAGE_CAPACITY", "STEP_BATCH", "RIP_BASE")
+    batches = ("STEP_BATCH", "RUN_BATCH")
+    limit_names = ("MAX_LENGTH", "LOG_CAPACITY", "PAGE_CAPACITY", *batches, "RIP_BASE")
     limits = {name: RECORD[name] for name in limit_names} | {"NO_FEATURE": TABLE["NO_FEATURE"]}
     types = {"VECTOR": TABLE["TYPE_NAMES"].index("x")}
     for prefix, names in (

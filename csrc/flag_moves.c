@@ -22,15 +22,24 @@ static inline int execute_cmovcc(context *c)
     return 0;
 }
 
+static inline int check_lahf(context *c)
+{
+    if (c->mode == 64 && !(c->cpu->features >> VMMKIT_FEATURE_LAHF64 & 1))
+        return fault(c, UD, 0, 0);
+    return 0;
+}
+
 static inline int execute_lahf(context *c)
 {
     uint64_t flags = (c->cpu->rflags & IN_AH) | 2;
+    TRY(check_lahf(c));
     c->cpu->gpr[RAX] = (c->cpu->gpr[RAX] & ~(uint64_t)0xFF00) | flags << 8;
     return 0;
 }
 
 static inline int execute_sahf(context *c)
 {
+    TRY(check_lahf(c));
     set_status(c, (unsigned)(c->cpu->gpr[RAX] >> 8), IN_AH);
     return 0;
 }

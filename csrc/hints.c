@@ -24,6 +24,7 @@ static NOINLINE int execute_hint(context *c, unsigned op)
     case VMMKIT_OP_PREFETCHT0:
     case VMMKIT_OP_PREFETCHT1:
     case VMMKIT_OP_PREFETCHT2:
+    case VMMKIT_OP_PREFETCHWT1:
     case VMMKIT_OP_PREFETCHIT0:
     case VMMKIT_OP_PREFETCHIT1:
     case VMMKIT_OP_CLDEMOTE:

@@ -70,11 +70,21 @@ static inline int decode_here(context *c)
     return vmmkit_decode(c->code, c->code_length, c->mode, &c->insn);
 }
 
+static int starts_vector(const context *c)
+{
+    static const uint8_t prefixes[] = {0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65,
+                                       0x66, 0x67, 0xF0, 0xF2, 0xF3};
+    unsigned i = 0;
+    while (i < c->code_length && memchr(prefixes, c->code[i], sizeof prefixes))
+        i++;
+    return i < c->code_length && (c->code[i] == 0x62 || (c->code[i] & 0xFE) == 0xC4);
+}
+
 static NOINLINE int refusal(context *c, int failure)
 {
-    if (failure == VMMKIT_DECODE_UNKNOWN)
+    if (failure == VMMKIT_DECODE_UNKNOWN && !(c->real && starts_vector(c)))
         return unsupported(c, VMMKIT_UNSUPPORTED_OPCODE, c->cpu->rip);
-    return fault(c, failure == VMMKIT_DECODE_INVALID ? UD : GP, 0, 0);
+    return fault(c, failure == VMMKIT_DECODE_TOO_LONG ? GP : UD, 0, 0);
 }
 
 static NOINLINE int fetch_rest(context *c, int *failure)
@@ -221,15 +231,18 @@ static int run_to_limit(const vmmkit_vcpu *vcpu, uint64_t answer)
     TRY(begin_run(&c, answer));
     for (;;) {
         uint64_t left = cpu->limit - cpu->retired; /* both counters may wrap */
-        int kind;
-        if (UNLIKELY(left - 1 >= LARGEST_BUDGET || ATOMIC_LOAD(&cpu->kick))) {
+        int kind, kicked = ATOMIC_LOAD(&cpu->kick) && !cpu->batch; /* a step is no run */
+        if (UNLIKELY(left - 1 >= LARGEST_BUDGET || kicked)) {
             if (!in_flight) {
-                cpu->kick = 0;
+                if (!cpu->batch)
+                    cpu->kick = 0;
                 return VMMKIT_EXIT_BUDGET;
             }
             left = 1;
         }
         in_flight = 0;
+        if (left > VMMKIT_LIMIT_RUN_BATCH)
+            left = VMMKIT_LIMIT_RUN_BATCH; /* elements of a repeated one, and a look at the kick */
         kind = one(&c, cpu->batch ? cpu->batch : left);
         if (kind != VMMKIT_EXIT_DONE)
             return kind;

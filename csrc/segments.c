@@ -175,7 +175,8 @@ static int check_descriptor(context *c, int segment, unsigned selector, uint64_t
 static int system_load(context *c, uint64_t linear, unsigned size, uint64_t *value)
 {
     span where;
-    if (c->cpu->efer & EFER_LMA && !is_canonical(c, linear))
+    if (c->cpu->efer & EFER_LMA &&
+        (!is_canonical(c, linear) || !is_canonical(c, linear + size - 1)))
         return fault(c, GP, 0, 0);
     TRY(locate_linear(c, linear, size, INTENT_SYSTEM, &where));
     return load(c, &where, value);
@@ -183,11 +184,14 @@ static int system_load(context *c, uint64_t linear, unsigned size, uint64_t *val
 
 static int mark_accessed(context *c, uint64_t address, uint64_t attributes)
 {
+    uint8_t rights = (uint8_t)attributes, marked = rights | TYPE_ACCESSED;
     span where;
     if (attributes & TYPE_ACCESSED)
         return 0;
     TRY(locate_linear(c, address + 5, 1, INTENT_SYSTEM | INTENT_WRITE, &where));
-    return store(c, &where, (attributes & 0xFF) | TYPE_ACCESSED);
+    if (!where.part[0].host)
+        return store(c, &where, marked);
+    return COMPARE_AND_SWAP(where.part[0].host, rights, marked) ? 0 : RACE_LOST;
 }
 
 static NOINLINE int load_segment(context *c, int segment, unsigned selector)

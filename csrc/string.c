@@ -147,7 +147,7 @@ static inline void move_on(context *c, uint64_t count)
 
 static inline uint64_t longest(const context *c, uint64_t count)
 {
-    return c->cpu->block_answer ? 1 : least(count, c->batch - c->elements + 1);
+    return c->cpu->block_answer || c->cpu->log_count ? 1 : least(count, c->batch - c->elements + 1);
 }
 
 static inline int ended(const context *c)

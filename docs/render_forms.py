@@ -44,7 +44,7 @@ This page is written by `docs/render_forms.py` from the table; a test sees to it
 ## Executed
 
 The encodings and operands are in the notation of the SDM, which the head of
-`src/vmmkit/insn/optable.py` explains; forms with a memory operand are **bold**.
+`src/vmmkit/insn/opcodes/__init__.py` explains; forms with a memory operand are **bold**.
 
 | instruction | forms |
 |---|---|

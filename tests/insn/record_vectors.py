@@ -3,14 +3,14 @@
 """Write the vector files anew, from the pure engine: `python tests/insn/record_vectors.py`.
 
 The inputs are made from the opcode table: for every executable row one register form and one memory
-form (in rotation, so that every addressing form turns up) in every mode, with prefixes in rotation;
-for every other row one line that decodes it. Run it after adding a row, and read the difference
-that makes: only the new rows' lines may change.
+form in every mode, with addressing form, prefix and state chosen by a checksum of the row, so that
+all of them turn up; for every other row one line that decodes it. Run it after adding a row, and
+read the difference that makes: only the new rows' lines change.
 """
 
 import sys
-from itertools import count
 from pathlib import Path
+from zlib import crc32
 
 TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent / "src")]
@@ -23,7 +23,7 @@ from vmmkit.insn._pure import EXECUTE as HANDLERS  # noqa: E402
 from vmmkit.insn.optable import PREFIXES, ROWS  # noqa: E402
 
 MODES = {16: "real", 32: "pm32", 64: "long"}
-PREFIX_ROTATION = {
+PREFIX_CHOICES = {
     16: ("", "66", "67", "26"),
     32: ("", "66", "67", "64"),
     64: ("", "48", "66", "67", "4d", "65", "42"),
@@ -58,7 +58,11 @@ HEADER = """\
 """
 
 STEPS = {"": 0, "r": 3, "cc": 4}
-_turn = count()
+
+
+def choose(choices, *seed):
+    """One of `choices`, by a checksum: what other rows there are does not matter."""
+    return choices[crc32(repr(seed).encode()) % len(choices)]
 
 
 def opcode_parts(row):
@@ -71,14 +75,13 @@ def opcode_parts(row):
 
 
 def modrm_forms(row, mode, digit, rm):
-    """A memory form and a register form, each in rotation."""
+    """A memory form and a register form."""
     if not row.flags & FLAG["modrm"]:
         return [""]
-    turn = next(_turn)
-    number = digit if digit is not None else (2, 0, 3, 5)[turn % 4]
+    number = digit if digit is not None else choose((2, 0, 3, 5), row.text, mode)
     if rm is not None:
         return [f"{0xC0 | number << 3 | rm:02x}"]
-    mod, low, sib = MEMORY_FORMS[mode][turn % 6]
+    mod, low, sib = choose(MEMORY_FORMS[mode], row.text, mode, "form")
     return [f"{mod << 6 | number << 3 | low:02x}{sib}", f"{0xC3 | number << 3:02x}"]
 
 
@@ -86,8 +89,7 @@ def encodings(row, mode):
     """A few encodings of a row in a mode."""
     mandatory, opcode, digit, rm = opcode_parts(row)
     for form in modrm_forms(row, mode, digit, rm):
-        rotation = PREFIX_ROTATION[mode]
-        before = rotation[next(_turn) % len(rotation)]
+        before = choose(PREFIX_CHOICES[mode], row.text, mode, form)
         if "." in row.encoding:
             before = before if before in BEFORE_VECTORS else ""
         legacy = before if before[:1] in "62" else ""
@@ -138,8 +140,8 @@ def main():
     decoded = [decode_line(mode, code, "pure") for mode, code in encoded]
     executed = [f"setting {name} : {text}" for name, text in SETTINGS.items()]
     executed += [
-        execute_line(MODES[mode], code, "ABC"[number % 3], SETTINGS, "pure")
-        for number, (mode, code) in enumerate(encoded)
+        execute_line(MODES[mode], code, choose("ABC", mode, code), SETTINGS, "pure")
+        for mode, code in encoded
         if is_executed(mode, code)
     ]
     for path, what, content in (

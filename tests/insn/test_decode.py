@@ -272,7 +272,7 @@ REFUSED = [
     ((64,), "450f20c8", INVALID),  # nor CR9
     ((16, 32, 64), "ffff", INVALID),
     ((16, 32, 64), "fed0", INVALID),
-    ((16, 32, 64), "c6c8", INVALID),
+    ((16, 32, 64), "c6c800", INVALID),
     ((64,), "06", INVALID),
     ((64,), "17", INVALID),
     ((64,), "82c000", INVALID),

@@ -22,6 +22,7 @@ from vmmkit.insn.optable import FEATURES
 WITH_MEMORY = {
     "prefetch": "0f0d00",
     "prefetchw": "0f0d08",
+    "prefetchwt1": "0f0d10",
     "prefetchnta": "0f1800",
     "prefetcht0": "0f1808",
     "prefetcht1": "0f1810",

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from insn.machine import CR0_PG, DATA, Machine, check_case
-from vmmkit.insn import Cpu, Done, Halt, Read, Write
+from insn.machine import CR0_PG, DATA, GDT, NP, RW, A, Machine, P, check_case
+from vmmkit.insn import Cpu, Done, Fault, Halt, Read, Write
+from vmmkit.insn._memory import RAM_LOCK
 
 COUNT = {"native": 200_001, "pure": 801}
 BUDGET = 1 << 40
@@ -150,3 +151,44 @@ def test_buffers_that_are_not_aligned(engine, shift):
         assert [type(cpu.step()) for _ in range(3)] == [Done] * 3
         after = int.from_bytes(ram[place : place + 5], "little")
         assert after == before + 1 + (1 << 32)
+
+
+UNDER_THE_LOCK = {
+    "accessed bit": "8b03",
+    "move run": "f3a4",
+    "fill run": "f3aa",
+}
+
+
+@pytest.mark.parametrize("name", UNDER_THE_LOCK)
+def test_every_store_to_ram_waits_for_a_locked_instruction(name):
+    """A mark or a run that fell between its load and its store was lost, or brought back a PTE."""
+    registers = {"rbx": DATA, "rsi": DATA, "rdi": DATA + 256, "rcx": 16, "rax": 0x55}
+    machine = Machine("pure", "long", UNDER_THE_LOCK[name], registers)
+    machine.poke(DATA, b"\x55" * 16)
+    if name == "accessed bit":
+        machine.pte(DATA, DATA | P | RW, marks=0)
+    place = machine.pte_place(DATA)[0] if name == "accessed bit" else DATA + 256
+    before = machine.peek(place, 1)
+    with ThreadPoolExecutor(1) as pool:
+        with RAM_LOCK:
+            running = pool.submit(machine.step)
+            with pytest.raises(TimeoutError):
+                running.result(timeout=0.2)
+            assert machine.peek(place, 1) == before
+        assert isinstance(running.result(timeout=30), Done)
+    assert machine.peek(place, 1) == (before | A if name == "accessed bit" else 0x55)
+
+
+def test_a_descriptor_that_goes_away_is_not_brought_back_by_its_accessed_bit():
+    """SDM vol. 3A, "Automatic Locking": it was read before the lock and its rights written back."""
+    machine = Machine("pure", "pm32", "8ed8", {"rax": 8})  # mov ds, ax
+    machine.descriptor(1, 0, 0xFFFF, 0x92)
+    with ThreadPoolExecutor(1) as pool:
+        with RAM_LOCK:
+            running = pool.submit(machine.step)
+            with pytest.raises(TimeoutError):
+                running.result(timeout=0.2)
+            machine.descriptor(1, 0, 0xFFFF, 0x12)
+        assert running.result(timeout=30) == Fault(NP, 8, 0)
+    assert machine.peek(GDT + 13, 1) == 0x12

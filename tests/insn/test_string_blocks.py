@@ -387,6 +387,21 @@ def test_blocks_make_no_difference(
         assert calls[True] <= calls[False]
 
 
+@pytest.mark.parametrize("opcode", ["6c", "6e", "a4", "aa"])
+def test_an_element_begun_by_itself_does_not_become_a_block(engine, opcode):
+    """At a batch's last element there is room for one; once it is answered, for many again."""
+    registers = {"rcx": STEP_BATCH + 2, "rsi": DATA, "rdi": DATA, "rdx": PORT, "rflags": 2}
+    if opcode in {"a4", "aa"}:
+        registers["rdi"] = MMIO
+    device = Device(chain([1], repeat(STEP_BATCH)))
+    machine = machine_of(engine, "long", "f3" + opcode, registers, blocks=True)
+    outcome, _ = drive([machine], device)
+    assert outcome == Done(CODE + 2, 0)
+    assert machine.state.retired == STEP_BATCH + 2
+    at_the_port = STEP_BATCH + 2 if opcode in {"6c", "6e"} else 0
+    assert device.reads + len(device.written) == at_the_port
+
+
 def test_one_call_instead_of_a_thousand(engine):
     machine = machine_of(engine, "long", "f3a4", {**TO_DEVICE, "rcx": 1000})
     _, calls = drive([machine], Device(cycle((STEP_BATCH,))))

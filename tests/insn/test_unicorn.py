@@ -34,6 +34,10 @@ UNICORN_DIFFERS = {
     # where the prefix has no effect (SDM vol. 2D, "Opcode Map", superscript f64).
     "RET with a count from 8000": lambda found: found.mnemonic == "RET" and found.immediate < 0,
     # QEMU sign-extends the count; processors do not (SDM vol. 2B, RET).
+    "ENTER and LEAVE in 32-bit mode": lambda found: (
+        found.mnemonic in {"ENTER", "LEAVE"} and found.mode == 32
+    ),
+    # Unicorn's SS has no B bit there: only SP and BP change.
     "LAHF and SAHF with REX": lambda found: (
         found.mnemonic in {"LAHF", "SAHF"} and found.prefixes & Prefixes.REX
     ),

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What a processor did, in a file: for machines on which the oracle cannot run.
 
-A line of `golden.txt` is `case | result`. A case names one of `SETTINGS` and what differs from it:
-registers by number (`3=2000`), memory as `@address=bytes` over `pattern()`. A result is how the
-instruction ended, and then the registers, selectors (`s2=`), words of
-`Case.vectors` (`v8=`) and memory that it changed. Numbers
+A line of `processor.txt` is `case | result`. A case names a line `setting` and what differs from
+it: registers by number (`3=2000`), memory as `@address=bytes` over `pattern()`. A result is how the
+instruction ended, and then the registers, selectors (`s2=`), words of `Case.vectors`
+(`v8=`) and memory that it changed. Numbers
 are hexadecimal; `tests/oracle/record_golden.py` writes the file.
 """
 

@@ -283,8 +283,8 @@ KNOWN_DIFFERENCES: Final = (
     KnownDifference(
         AMD,
         "PUSHA and ENTER that fault have written the slots they came to before, POPA has loaded "
-        "the registers; SDM vol. 3A, Restart of Program or Task After an Exception: the state is "
-        "that of before the instruction",
+        "the registers; SDM vol. 3A, Program or Task Restart: the state is that of before the "
+        "instruction",
         _half_done,
     ),
     KnownDifference(

@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The x86 instruction decoder and emulator.
 
-`decode` turns bytes into an `Instruction` and knows nothing else. `Cpu` executes: it owns registers
-(`CpuState`), is handed guest RAM once, and returns whatever it cannot do itself, a device access or
-a fault, as an outcome; the caller does it and calls again. Two engines do the same: the native one
-in C, and the pure one in Python (`IMPLEMENTATION` tells which is live).
+`decode` turns bytes into an `Instruction` and knows nothing else; `DecodeCache` remembers what it
+returned. `Cpu` executes: it owns registers (`CpuState`), is handed guest RAM once, and returns
+whatever it cannot do itself, a device access or a fault, as an `Outcome`; the caller does it and
+calls again. `Cpu.translate` walks the guest's page tables, and `verify_gla` holds the address of an
+exit against the operands of the instruction at RIP. `Feature` hides instructions as CPUID does. Two
+engines do the same: the native one in C, and the pure one in Python (`IMPLEMENTATION` tells which
+is live).
 
 >>> from vmmkit.insn import Cpu, Write, decode
 >>> decode(bytes.fromhex("8903"), 64).mnemonic

@@ -61,19 +61,19 @@ _NEW: Final = tuple.__new__  # a third of the cost of calling a NamedTuple class
 class ExitKind(IntEnum):
     """Why `Cpu.enter` returned."""
 
-    BUDGET = EXIT_KINDS.index("BUDGET")
+    BUDGET = EXIT_KINDS.index("BUDGET")  #: as many instructions as were allowed
     DONE = EXIT_KINDS.index("DONE")  #: between instructions only; no caller sees it
-    READ = EXIT_KINDS.index("READ")
-    WRITE = EXIT_KINDS.index("WRITE")
-    PORT_IN = EXIT_KINDS.index("PORT_IN")
-    PORT_OUT = EXIT_KINDS.index("PORT_OUT")
-    FAULT = EXIT_KINDS.index("FAULT")
-    HALT = EXIT_KINDS.index("HALT")
-    UNSUPPORTED = EXIT_KINDS.index("UNSUPPORTED")
-    BLOCK_READ = EXIT_KINDS.index("BLOCK_READ")
-    BLOCK_WRITE = EXIT_KINDS.index("BLOCK_WRITE")
-    PORT_BLOCK_IN = EXIT_KINDS.index("PORT_BLOCK_IN")
-    PORT_BLOCK_OUT = EXIT_KINDS.index("PORT_BLOCK_OUT")
+    READ = EXIT_KINDS.index("READ")  #: as `Read`
+    WRITE = EXIT_KINDS.index("WRITE")  #: as `Write`
+    PORT_IN = EXIT_KINDS.index("PORT_IN")  #: as `PortIn`
+    PORT_OUT = EXIT_KINDS.index("PORT_OUT")  #: as `PortOut`
+    FAULT = EXIT_KINDS.index("FAULT")  #: as `Fault`
+    HALT = EXIT_KINDS.index("HALT")  #: as `Halt`
+    UNSUPPORTED = EXIT_KINDS.index("UNSUPPORTED")  #: as `Unsupported`
+    BLOCK_READ = EXIT_KINDS.index("BLOCK_READ")  #: as `BlockRead`
+    BLOCK_WRITE = EXIT_KINDS.index("BLOCK_WRITE")  #: as `BlockWrite`
+    PORT_BLOCK_IN = EXIT_KINDS.index("PORT_BLOCK_IN")  #: as `PortBlockIn`
+    PORT_BLOCK_OUT = EXIT_KINDS.index("PORT_BLOCK_OUT")  #: as `PortBlockOut`
     STALE = EXIT_KINDS.index("STALE")  #: RIP or mode changed under an instruction in flight
 
 
@@ -291,7 +291,8 @@ class Cpu:
         """End the run in progress at the next instruction boundary, or else the next run at once.
 
         For other threads than the vCPU's. The run returns `BudgetSpent`; an instruction that waits
-        for a device is completed first.
+        for a device is completed first, and a repeated string instruction ends its batch. A `step`
+        does not take notice of it.
         """
         self._words[KICK] = 1
 

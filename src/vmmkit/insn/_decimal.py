@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The decimal adjustments and SALC, none of them in 64-bit mode; `csrc/decimal.c` is the same.
 
-SDM vol. 2A and 2B, AAA, AAD, AAM, AAS, DAA, DAS. What they leave undefined: OF is clear, AF and CF
+SDM vol. 2A, AAA, AAD, AAM, AAS, DAA, DAS. What they leave undefined: OF is clear, AF and CF
 of AAD and AAM are clear, and SF, ZF and PF of AAA and AAS are those of AL.
 """
 

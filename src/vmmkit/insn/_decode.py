@@ -309,7 +309,7 @@ class Decoder:
         else:
             self.take_address_32()
         if self.prefixes & EVEX and self.modrm >> 6 == 1:
-            # SDM vol. 2A, "EVEX Encoding of Displacement": disp8 counts whole operands.
+            # SDM vol. 2A, "Compressed Displacement (disp8*N) Support in EVEX": N, its size.
             self.displacement *= self.row.disp8 or self.memory_size()
 
     def take_address_16(self) -> None:

@@ -33,7 +33,7 @@ from vmmkit.insn.optable import FEATURES
 __all__ = ["EXCHANGE"]
 
 RAX, RCX, RDX, RBX = range(4)
-CX16: Final = 1 << list(FEATURES).index("CX16")
+CX8, CX16 = (1 << list(FEATURES).index(name) for name in ("CX8", "CX16"))
 
 
 def _xadd(context: Context) -> None:
@@ -77,10 +77,11 @@ def _locate_16(context: Context) -> Span:
 
 
 def _locate_pair(context: Context) -> Span:
-    if context.operand_size < 8:
-        return locate(context, context.segment, effective_address(context), 8, write=True)
-    if not context.words[WORD["features"]] & CX16:
+    wide = context.operand_size == 8
+    if not context.words[WORD["features"]] & (CX16 if wide else CX8):
         raise context.fault(UD)
+    if not wide:
+        return locate(context, context.segment, effective_address(context), 8, write=True)
     return _locate_16(context)
 
 

@@ -18,12 +18,15 @@ from vmmkit.insn._execute import (
 from vmmkit.insn._flags import AF, CF, PF, SF, ZF, condition
 from vmmkit.insn._memory import Context
 from vmmkit.insn._record import WORD
+from vmmkit.insn._segments import UD
+from vmmkit.insn.optable import FEATURES
 
 __all__ = ["FLAG_MOVES"]
 
 RAX: Final = WORD["gpr"]
 IN_AH: Final = SF | ZF | AF | PF | CF
 ALWAYS_ONE: Final = 2  # bit 1 of RFLAGS
+LAHF64: Final = 1 << list(FEATURES).index("LAHF64")
 
 
 def _setcc(context: Context) -> None:
@@ -40,12 +43,20 @@ def _cmovcc(context: Context) -> None:
     write_target(context, where, size, value)
 
 
+def _check_lahf(context: Context) -> None:
+    """In 64-bit mode the two have a CPUID bit of their own (SDM vol. 2A, LAHF)."""
+    if context.mode == 64 and not context.words[WORD["features"]] & LAHF64:
+        raise context.fault(UD)
+
+
 def _lahf(context: Context) -> None:
+    _check_lahf(context)
     flags = context.words[RFLAGS] & IN_AH | ALWAYS_ONE
     context.words[RAX] = context.words[RAX] & ~0xFF00 | flags << 8
 
 
 def _sahf(context: Context) -> None:
+    _check_lahf(context)
     set_status(context, context.words[RAX] >> 8, IN_AH)
 
 

@@ -18,16 +18,16 @@ __all__ = ["RIP_BASE", "Instruction", "MemoryAccess", "Prefixes"]
 class Prefixes(IntFlag):
     """Prefixes found before the opcode, whether they do something or not."""
 
-    LOCK = PREFIX_BITS["LOCK"]
-    REPNE = PREFIX_BITS["REPNE"]
-    REP = PREFIX_BITS["REP"]
-    OPERAND_SIZE = PREFIX_BITS["OPERAND_SIZE"]
-    ADDRESS_SIZE = PREFIX_BITS["ADDRESS_SIZE"]
-    SEGMENT = PREFIX_BITS["SEGMENT"]
-    REX = PREFIX_BITS["REX"]
-    REX2 = PREFIX_BITS["REX2"]
-    VEX = PREFIX_BITS["VEX"]
-    EVEX = PREFIX_BITS["EVEX"]
+    LOCK = PREFIX_BITS["LOCK"]  #: F0
+    REPNE = PREFIX_BITS["REPNE"]  #: F2, where it is the last of F2 and F3
+    REP = PREFIX_BITS["REP"]  #: F3, likewise
+    OPERAND_SIZE = PREFIX_BITS["OPERAND_SIZE"]  #: 66
+    ADDRESS_SIZE = PREFIX_BITS["ADDRESS_SIZE"]  #: 67
+    SEGMENT = PREFIX_BITS["SEGMENT"]  #: 26, 2E, 36, 3E, 64 or 65; in 64-bit mode 64 or 65
+    REX = PREFIX_BITS["REX"]  #: 40 to 4F, in 64-bit mode
+    REX2 = PREFIX_BITS["REX2"]  #: D5, in 64-bit mode
+    VEX = PREFIX_BITS["VEX"]  #: C4 or C5
+    EVEX = PREFIX_BITS["EVEX"]  #: 62
 
 
 REPEATS: Final = Prefixes.REP | Prefixes.REPNE
@@ -39,9 +39,9 @@ MAPS: Final = (0, 1, 2, 3, 1, 2, 3, 1, 2, 3, 5, 6)
 class MemoryAccess(IntFlag):
     """How an instruction uses its explicit memory operand."""
 
-    NONE = 0
-    READ = 1
-    WRITE = 2
+    NONE = 0  #: its address alone matters, or there is none
+    READ = 1  #: loaded
+    WRITE = 2  #: stored; both where it is modified
 
 
 class Instruction(NamedTuple):

@@ -255,8 +255,9 @@ class Context:
     def mark_physical(self, gpa: int, size: int, entry: int, marked: int) -> bool:
         """Set bits of the lowest byte of a page-table entry; `False` if it is `entry` no more.
 
-        Only that byte is stored: with the GIL between comparing and storing, what other threads do
-        to the rest of the entry is not lost. The native engine compares and swaps the whole.
+        Nobody else on a pure engine stores between the comparison and this. Only that byte is
+        stored, so that what others do to the rest of the entry is not lost. The native engine
+        compares and swaps the whole.
         """
         piece = self.piece_at(gpa, size)
         if piece is None:
@@ -265,9 +266,10 @@ class Context:
         if not piece.writable:
             return True
         offset = gpa - piece.gpa
-        if int.from_bytes(piece.view[offset : offset + size], "little") != entry:
-            return False
-        piece.view[offset] = marked & 0xFF
+        with RAM_LOCK:
+            if int.from_bytes(piece.view[offset : offset + size], "little") != entry:
+                return False
+            piece.view[offset] = marked & 0xFF
         return True
 
     def load(self, span: Span) -> int:

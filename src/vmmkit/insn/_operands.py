@@ -34,10 +34,11 @@ STRINGS: Final = {
     "INS": (None, WRITE),
     "OUTS": (READ, None),
 }
-PUSHES: Final = {"PUSH": 1, "CALL": 1, "PUSHF": 1, "ENTER": 1, "PUSHA": 8}
+PUSHES: Final = {"PUSH": 1, "CALL": 1, "PUSHF": 1, "PUSHA": 8}
 POPS: Final = {"POP": 1, "RET": 1, "POPF": 1, "POPA": 8}
 SECOND_MEMORY: Final = frozenset({"MASKMOVQ", "MASKMOVDQU", "VMASKMOVDQU", "MOVDIR64B"})
 BIT_STRINGS: Final = frozenset({"BT", "BTS", "BTR", "BTC"})
+FLUSHES: Final = frozenset({"CLFLUSH", "CLFLUSHOPT", "CLWB"})  # no operand, yet checked like a load
 
 
 class OperandAccess(NamedTuple):
@@ -89,13 +90,14 @@ def _in_extended_registers(insn: Instruction) -> bool:
 
 
 def _explicit(insn: Instruction, state: CpuState) -> list[OperandAccess]:
-    if not insn.memory_access or KINDS.index("m") in ROWS[insn.row].kinds:
+    access = READ if insn.mnemonic in FLUSHES else MemoryAccess(insn.memory_access)
+    if not access or KINDS.index("m") in ROWS[insn.row].kinds:
         return []
     if _in_extended_registers(insn):
         return []
     offset = _offset(insn, state) & mask_of(insn.address_size)
     linear = _linear(state, insn.mode, insn.segment, offset)
-    return [OperandAccess(linear, max(1, insn.memory_size), MemoryAccess(insn.memory_access))]
+    return [OperandAccess(linear, max(1, insn.memory_size), access)]
 
 
 def _string(insn: Instruction, state: CpuState) -> list[OperandAccess]:
@@ -114,18 +116,38 @@ def _string(insn: Instruction, state: CpuState) -> list[OperandAccess]:
     return found
 
 
+def _slots(
+    insn: Instruction, state: CpuState, pointer: int, length: int, access: MemoryAccess
+) -> list[OperandAccess]:
+    """`length` bytes of the stack from `pointer` up; two parts where a stack pointer wraps."""
+    width = 8 if insn.mode == 64 else 4 if state.ss.attributes & ATTR_DB else 2
+    start = pointer & mask_of(width)
+    below = min(length, mask_of(width) + 1 - start)
+    parts = [(start, below), (0, length - below)]
+    return [
+        OperandAccess(_linear(state, insn.mode, SS, offset), size, access)
+        for offset, size in parts
+        if size
+    ]
+
+
 def _stack(insn: Instruction, state: CpuState) -> list[OperandAccess]:
     name, size = insn.mnemonic, insn.operand_size
-    wide = insn.mode == 64
-    wrap = mask_of(8 if wide else 4 if state.ss.attributes & ATTR_DB else 2)
-    register = RBP if name == "LEAVE" else RSP
-    pointer = state.gpr[register]
+    pointer = state.gpr[RBP if name == "LEAVE" else RSP]
     if name in PUSHES:
         length = PUSHES[name] * size
-        linear = _linear(state, insn.mode, SS, pointer - length & wrap)
-        return [OperandAccess(linear, length, WRITE)]
-    length = POPS.get(name, 1) * size
-    return [OperandAccess(_linear(state, insn.mode, SS, pointer & wrap), length, READ)]
+        return _slots(insn, state, pointer - length, length, WRITE)
+    return _slots(insn, state, pointer, POPS.get(name, 1) * size, READ)
+
+
+def _enter(insn: Instruction, state: CpuState) -> list[OperandAccess]:
+    """The frame and the display it copies; then the new top of the stack, which is only checked."""
+    size, level = insn.operand_size, insn.second_immediate & 31
+    frame, display = size * (level + 1 if level else 1), size * max(level - 1, 0)
+    found = _slots(insn, state, state.rsp - frame, frame, WRITE)
+    found += _slots(insn, state, state.rbp - display, display, READ)
+    top = state.rsp - frame - (insn.immediate & 0xFFFF)
+    return found + _slots(insn, state, top, size, WRITE)
 
 
 def _second_memory(insn: Instruction, state: CpuState) -> list[OperandAccess]:
@@ -165,6 +187,8 @@ def operand_accesses(insn: Instruction, state: CpuState) -> tuple[OperandAccess,
         found += _stack(insn, state)
     elif name in SECOND_MEMORY:
         found += _second_memory(insn, state)
+    elif name == "ENTER":
+        found += _enter(insn, state)
     elif name == "XLAT":
         found += _table_lookup(insn, state)
     return tuple(found)

@@ -144,7 +144,7 @@ class Halt(NamedTuple):
 class UnsupportedReason(Enum):
     """Why an instruction could not be executed here."""
 
-    OPCODE = 0  #: the bytes are in no row of the opcode table
+    OPCODE = 0  #: no instruction that the engines execute
     NO_CODE = 1  #: RIP leads to a physical address outside of RAM
     TOO_MANY_ACCESSES = 2  #: more device accesses in one instruction than the replay log holds
 

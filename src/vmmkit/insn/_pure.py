@@ -16,8 +16,8 @@ from vmmkit.insn._arithmetic import ARITHMETIC
 from vmmkit.insn._bit_instructions import BIT_INSTRUCTIONS
 from vmmkit.insn._control import CONTROL
 from vmmkit.insn._decimal import DECIMAL
-from vmmkit.insn._decode import decode_fields
-from vmmkit.insn._decode_checks import FAIL_INVALID, FAIL_UNKNOWN, FLAG_LOCK, TRUNCATED
+from vmmkit.insn._decode import SEGMENT_PREFIX, SIZE_AND_LOCK, decode_fields
+from vmmkit.insn._decode_checks import FAIL_UNKNOWN, FLAG_LOCK, TOO_LONG, TRUNCATED
 from vmmkit.insn._direct_stores import DIRECT_STORES
 from vmmkit.insn._exchange import EXCHANGE
 from vmmkit.insn._execute import MOVES, RIP, Handler
@@ -50,6 +50,7 @@ from vmmkit.insn._record import (
     LOG_CAPACITY,
     MAX_LENGTH,
     PREFIX_BITS,
+    RUN_BATCH,
     STEP_BATCH,
     WORD,
 )
@@ -88,6 +89,8 @@ EXIT_VALUE: Final = WORD["exit_value"]
 
 REX2: Final = PREFIX_BITS["REX2"]
 VECTOR_PREFIXES: Final = PREFIX_BITS["VEX"] | PREFIX_BITS["EVEX"]
+VECTOR_BYTES: Final = (b"\x62", b"\xc4", b"\xc5")
+LEGACY_PREFIXES: Final = bytes((*SIZE_AND_LOCK, *SEGMENT_PREFIX))
 ALL_ONES: Final = (1 << 64) - 1
 LARGEST_BUDGET: Final = (1 << 63) - 1
 CACHE_CAPACITY: Final = 4096
@@ -178,13 +181,15 @@ class Core:
             return STALE
         while True:
             left = words[LIMIT] - words[RETIRED] & ALL_ONES  # both counters may wrap
-            if not 0 < left <= LARGEST_BUDGET or words[KICK]:
+            kicked = words[KICK] and not words[BATCH]  # a step is no run
+            if not 0 < left <= LARGEST_BUDGET or kicked:
                 if not in_flight:
-                    words[KICK] = 0
+                    if not words[BATCH]:
+                        words[KICK] = 0
                     return BUDGET
                 left = 1
             in_flight = False
-            kind = self._one(words[BATCH] or left)
+            kind = self._one(words[BATCH] or min(left, RUN_BATCH))
             if kind != DONE:
                 return kind
 
@@ -361,10 +366,15 @@ def _visible(context: Context, row: int) -> int:
 
 
 def _refusal(context: Context, failure: int) -> Stop:
-    """What the processor does with bytes that are no instruction, or that we do not know."""
-    if failure == FAIL_UNKNOWN:
+    """What the processor does with bytes that are no instruction, or that we do not know.
+
+    Without VEX and EVEX, as in real-address and virtual-8086 mode, LES, LDS and BOUND with a
+    register are #UD, whatever follows.
+    """
+    vector = context.real and context.code.lstrip(LEGACY_PREFIXES)[:1] in VECTOR_BYTES
+    if failure == FAIL_UNKNOWN and not vector:
         return context.unsupported("OPCODE", context.words[RIP])
-    return context.fault(UD if failure == FAIL_INVALID else GP)
+    return context.fault(GP if failure == TOO_LONG else UD)
 
 
 def _stopped(context: Context, kind: int) -> int:

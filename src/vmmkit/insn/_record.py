@@ -31,6 +31,7 @@ __all__ = [
     "MAX_LENGTH",
     "SEGMENT_FIELDS",
     "SEGMENT_NAMES",
+    "RUN_BATCH",
     "STEP_BATCH",
     "VECTOR_BYTES",
     "VECTOR_COUNT",
@@ -71,7 +72,7 @@ CPU_FIELDS: Final = (
     ("retired", 1),  # instructions completed; each element of a repeated one counts
     ("limit", 1),  # run ends when `retired` gets here
     ("kick", 1),  # set by another thread: end the run at the next instruction boundary
-    ("batch", 1),  # elements of one repeated instruction in one go; 0 leaves it to the limit
+    ("batch", 1),  # elements of one repeated instruction in one go; 0 is RUN_BATCH or the limit
     ("exit_address", 1),  # gpa, port, or fault vector
     ("exit_size", 1),  # bytes, or fault error code
     ("exit_value", 1),  # value written, fault address (CR2), or elements of a block
@@ -183,6 +184,7 @@ EXIT_KINDS: Final = (
 NO_RAM: Final = (1 << 64) - 1
 
 STEP_BATCH: Final = 1024  # elements of a repeated instruction that one step does at most
+RUN_BATCH: Final = 1 << 16  # and a run, between two looks at whether it was kicked
 
 # Why an instruction is Unsupported: the number an engine reports in `exit_value`.
 UNSUPPORTED: Final = ("OPCODE", "NO_CODE", "TOO_MANY_ACCESSES")
@@ -193,7 +195,7 @@ DECODE_FAILURES: Final = ("OK", "TRUNCATED", "INVALID", "TOO_LONG", "UNKNOWN")
 
 def layout() -> tuple[object, ...]:
     """Return all that an engine compiles in from this file, for the digest."""
-    limits = (MAX_LENGTH, LOG_CAPACITY, PAGE_CAPACITY, STEP_BATCH)
+    limits = (MAX_LENGTH, LOG_CAPACITY, PAGE_CAPACITY, STEP_BATCH, RUN_BATCH)
     return CPU_FIELDS, INSN_FIELDS, PREFIX_BITS, REX_BITS, MASK_BITS, RIP_BASE, limits, reasons()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmmkit.insn._memory import Context, Span, Stop
+from vmmkit.insn._memory import RAM_LOCK, Context, Span, Stop
 from vmmkit.insn._page_modes import (
     CR4_LA57,
     EFER_LMA,
@@ -195,9 +195,10 @@ def _set_segment(context: Context, segment: int, values: tuple[int, int, int, in
 
 def system_load(context: Context, linear: int, size: int) -> int:
     """Load from a descriptor table or the TSS; in long mode from canonical addresses only."""
-    long_mode = context.words[WORD["efer"]] & EFER_LMA
-    if long_mode and not is_canonical(context, linear & (1 << 64) - 1):
-        raise context.fault(GP)
+    if context.words[WORD["efer"]] & EFER_LMA:
+        ends = linear & (1 << 64) - 1, linear + size - 1 & (1 << 64) - 1
+        if not all(is_canonical(context, end) for end in ends):
+            raise context.fault(GP)
     return context.load(locate_linear(context, linear, size, INTENT_SYSTEM))
 
 
@@ -270,11 +271,11 @@ def load_segment(context: Context, segment: int, selector: int) -> None:
         _load_null(context, segment, selector)
         return
     address = _descriptor_address(context, selector)
-    descriptor = system_load(context, address, 8)
-    base, limit, attributes = _unpack(descriptor)
-    _check_descriptor(context, segment, selector, attributes)
-    if not attributes & TYPE_ACCESSED:
-        intent = INTENT_SYSTEM | INTENT_WRITE
-        access_byte = attributes & 0xFF | TYPE_ACCESSED
-        context.store(locate_linear(context, address + 5, 1, intent), access_byte)
+    with RAM_LOCK:  # SDM vol. 3A, "Automatic Locking": from reading a descriptor to marking it
+        base, limit, attributes = _unpack(system_load(context, address, 8))
+        _check_descriptor(context, segment, selector, attributes)
+        if not attributes & TYPE_ACCESSED:
+            intent = INTENT_SYSTEM | INTENT_WRITE
+            access_byte = attributes & 0xFF | TYPE_ACCESSED
+            context.store(locate_linear(context, address + 5, 1, intent), access_byte)
     _set_segment(context, segment, (selector, base, limit, attributes | TYPE_ACCESSED))

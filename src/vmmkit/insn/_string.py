@@ -29,6 +29,7 @@ from vmmkit.insn._flags import DF, ZF, mask_of, subtract
 from vmmkit.insn._memory import (
     BLOCK_ANSWER,
     BUDGET,
+    LOG_COUNT,
     PORT_BLOCK_IN,
     PORT_BLOCK_OUT,
     PORT_IN,
@@ -145,8 +146,12 @@ def _move_on(context: Context, count: int) -> None:
 
 
 def _longest(context: Context, count: int) -> int:
-    """How many elements may be done at once: the next one where its block was refused."""
-    if context.words[BLOCK_ANSWER]:
+    """How many elements may be done at once.
+
+    One where its block was refused, and one where it has accesses behind it: it was begun by itself
+    (at the end of a batch, say), and must not turn into a block when it is gone on with.
+    """
+    if context.words[BLOCK_ANSWER] or context.words[LOG_COUNT]:
         return 1
     return min(count, context.batch - context.elements + 1)
 

@@ -18,6 +18,7 @@ from vmmkit.insn._memory import (
     BLOCK_READ,
     BLOCK_WRITE,
     PAGE,
+    RAM_LOCK,
     Context,
     Fragment,
     RamPiece,
@@ -102,10 +103,11 @@ def move_run(context: Context, source: Side, target: Side, size: int, count: int
         return False
     read = _run_bytes(context, from_.piece, from_.gpa, size, count)
     written = _run_bytes(context, to.piece, to.gpa, size, count)
-    if from_.piece is to.piece and abs(from_.gpa - to.gpa) >= size * count:
-        written[:] = read
-    else:  # an overlap, or perhaps one: two pieces may be the same memory
-        _copy(read, written, size, down=bool(context.words[RFLAGS] & DF))
+    with RAM_LOCK:
+        if from_.piece is to.piece and abs(from_.gpa - to.gpa) >= size * count:
+            written[:] = read
+        else:  # an overlap, or perhaps one: two pieces may be the same memory
+            _copy(read, written, size, down=bool(context.words[RFLAGS] & DF))
     return True
 
 
@@ -126,7 +128,8 @@ def fill_run(context: Context, target: Side, value: int, size: int) -> bool:
         context.offer_block(BLOCK_WRITE, gpa, NO_RAM, size, target.run)
         return False
     written = _run_bytes(context, piece, gpa, size, target.run)
-    written[:] = value.to_bytes(size, "little") * target.run
+    with RAM_LOCK:
+        written[:] = value.to_bytes(size, "little") * target.run
     return True
 
 

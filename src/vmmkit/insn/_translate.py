@@ -36,9 +36,9 @@ __all__ = ["PageAccess", "PageEntry", "Translation", "translate_only"]
 class PageAccess(Enum):
     """What a translation is for: the rights it needs."""
 
-    READ = 0
-    WRITE = INTENT_WRITE
-    FETCH = INTENT_FETCH
+    READ = 0  #: a load
+    WRITE = INTENT_WRITE  #: a store
+    FETCH = INTENT_FETCH  #: an instruction fetch
 
 
 class PageEntry(NamedTuple):

@@ -11,8 +11,8 @@ __all__ = ["FEATURES", "NO_FEATURE", "WITHOUT", "feature_of"]
 # CPUID features that instructions the engines execute belong to; the position is the bit number in
 # a vCPU's `features`.
 FEATURES: Final[dict[str, tuple[str, ...]]] = {
-    "CX8": ("CMPXCHG8B",),
-    "CX16": (),  # CMPXCHG8B with REX.W
+    "CX8": (),  # CMPXCHG8B
+    "CX16": (),  # the same row with REX.W
     "CMOV": ("CMOVCC",),
     "CLFSH": ("CLFLUSH",),
     "SSE": ("SFENCE",),

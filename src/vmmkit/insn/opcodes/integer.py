@@ -57,6 +57,18 @@ BMI: Final = (
 )
 
 
+# Members of a group that are no instructions: address and immediate are fetched before the #UD, so
+# that a missing page or the 15 bytes come first, as observed.
+UNDEFINED: Final = (
+    *(("8F", "Ev", digit) for digit in range(1, 8)),
+    *(("C6", "Eb Ib", digit) for digit in range(1, 8)),
+    *(("C7", "Ev Iz", digit) for digit in range(1, 8)),
+    *(("FE", "Eb", digit) for digit in range(2, 8)),
+    ("FF", "Ev", 7),
+    *(("0F BA", "Ev Ib", digit) for digit in range(4)),
+)
+
+
 def _alu_rows() -> list[tuple[str, str, str, str]]:
     """00-3F and group 1: eight operations, six direct forms and four immediate forms each."""
     rows = []
@@ -267,6 +279,7 @@ ROWS: Final = (
     *BMI,
     *((encoding.replace("128", "256"), "INVALID", "", "") for encoding, *_ in BMI),
     ("VEX.128.66.0F38 E0+cc", "CMPCCXADD", "My Gy By", "rw o64"),
+    *((f"{opcode} /{digit}", "INVALID", operands, "n") for opcode, operands, digit in UNDEFINED),
     # Hints and fences; the processor accepts any rm in the register forms.
     *((f"0F 0D /{digit}", "PREFETCH", "Mb", "n") for digit in (0, 4, 5, 6, 7)),
     ("0F 0D /1", "PREFETCHW", "Mb", "n"),
