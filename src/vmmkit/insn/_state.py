@@ -64,27 +64,26 @@ class Feature(IntFlag):
     ADX = 1 << _FEATURE["ADX"]  #: ADCX, ADOX
     CLFLUSHOPT = 1 << _FEATURE["CLFLUSHOPT"]  #: CLFLUSHOPT
     CLWB = 1 << _FEATURE["CLWB"]  #: CLWB
-    FPU = 1 << _FEATURE["FPU"]  #: FPU instructions
-    MMX = 1 << _FEATURE["MMX"]  #: MMX instructions
-    FXSR = 1 << _FEATURE["FXSR"]  #: FXSR instructions
-    SSE3 = 1 << _FEATURE["SSE3"]  #: SSE3 instructions
-    SSSE3 = 1 << _FEATURE["SSSE3"]  #: SSSE3 instructions
-    SSE41 = 1 << _FEATURE["SSE41"]  #: SSE41 instructions
-    XSAVE = 1 << _FEATURE["XSAVE"]  #: XSAVE instructions
-    XSAVEOPT = 1 << _FEATURE["XSAVEOPT"]  #: XSAVEOPT instructions
-    XSAVEC = 1 << _FEATURE["XSAVEC"]  #: XSAVEC instructions
-    XSAVES = 1 << _FEATURE["XSAVES"]  #: XSAVES instructions
-    AVX = 1 << _FEATURE["AVX"]  #: AVX instructions
-    AVX2 = 1 << _FEATURE["AVX2"]  #: AVX2 instructions
-    AVX512F = 1 << _FEATURE["AVX512F"]  #: AVX512F instructions
-    AVX512DQ = 1 << _FEATURE["AVX512DQ"]  #: AVX512DQ instructions
-    AVX512BW = 1 << _FEATURE["AVX512BW"]  #: AVX512BW instructions
-    AVX512VL = 1 << _FEATURE["AVX512VL"]  #: AVX512VL instructions
-    AVX512FP16 = 1 << _FEATURE["AVX512FP16"]  #: AVX512FP16 instructions
-    AVX512VBMI = 1 << _FEATURE["AVX512VBMI"]  #: AVX512VBMI instructions
-    MOVDIRI = 1 << _FEATURE["MOVDIRI"]  #: MOVDIRI instructions
-    MOVDIR64B = 1 << _FEATURE["MOVDIR64B"]  #: MOVDIR64B instructions
-    ENQCMD = 1 << _FEATURE["ENQCMD"]  #: ENQCMD instructions
+    FPU = 1 << _FEATURE["FPU"]  #: the x87 unit
+    MMX = 1 << _FEATURE["MMX"]  #: MMX
+    FXSR = 1 << _FEATURE["FXSR"]  #: FXSAVE, FXRSTOR
+    SSE3 = 1 << _FEATURE["SSE3"]  #: LDDQU, MOVDDUP, MOVSLDUP, MOVSHDUP
+    SSSE3 = 1 << _FEATURE["SSSE3"]  #: SSSE3
+    SSE41 = 1 << _FEATURE["SSE41"]  #: SSE4.1
+    XSAVE = 1 << _FEATURE["XSAVE"]  #: XSAVE, XRSTOR
+    XSAVEOPT = 1 << _FEATURE["XSAVEOPT"]  #: XSAVEOPT
+    XSAVEC = 1 << _FEATURE["XSAVEC"]  #: XSAVEC
+    XSAVES = 1 << _FEATURE["XSAVES"]  #: XSAVES, XRSTORS
+    AVX = 1 << _FEATURE["AVX"]  #: AVX
+    AVX2 = 1 << _FEATURE["AVX2"]  #: AVX2, at 256 bits what works on integers
+    AVX512F = 1 << _FEATURE["AVX512F"]  #: every EVEX form, opmasks
+    AVX512DQ = 1 << _FEATURE["AVX512DQ"]  #: those of AVX512DQ
+    AVX512BW = 1 << _FEATURE["AVX512BW"]  #: EVEX on bytes and words, opmasks of 32 and 64 bits
+    AVX512VL = 1 << _FEATURE["AVX512VL"]  #: EVEX at 128 and 256 bits, but scalars
+    AVX512FP16 = 1 << _FEATURE["AVX512FP16"]  #: VMOVW, VMOVSH
+    AVX512VBMI = 1 << _FEATURE["AVX512VBMI"]  #: VPERMB
+    MOVDIRI = 1 << _FEATURE["MOVDIRI"]  #: MOVDIRI
+    MOVDIR64B = 1 << _FEATURE["MOVDIR64B"]  #: MOVDIR64B
 
 
 class Segment(NamedTuple):
