@@ -238,6 +238,8 @@ def _vex_prefix(rng: Random, form: Form, mode: int) -> bytes:
     if rng.random() < 0.97:
         second |= 0x80 * ("W1" in form.fields)
         second &= 0x7F if "W0" in form.fields else 0xFF
+    if {KINDS[kind] for kind in ROWS[form.row].kinds} & set("Kh") and rng.random() < 0.9:
+        first, second = first | 0x80, second | 0x40  # there are eight opmask registers
     length = _length(rng, form)
     if form.fields[0] == "VEX":
         return bytes([0xC4, first, second | (length & 1) << 2])
