@@ -72,13 +72,15 @@ static PyObject *core_advance(core *self, PyObject *answer)
     int due = cpu->log_pending == VMMKIT_EXIT_READ || cpu->log_pending == VMMKIT_EXIT_PORT_IN;
     uint64_t word = 0;
     int kind;
-    if (cpu->log_pending >= VMMKIT_EXIT_BLOCK_READ)
+    if (cpu->log_pending >= VMMKIT_EXIT_BLOCK_READ || (due && cpu->exit_size > 8))
         Py_RETURN_NONE;
     if (due ? !PyLong_CheckExact(answer) : answer != Py_None)
         Py_RETURN_NONE;
     if (due)
         word = PyLong_AsUnsignedLongLongMask(answer);
     kind = self->step(self->vcpu, word);
+    if (kind == VMMKIT_EXIT_WRITE && cpu->exit_size > 8)
+        return PyLong_FromLong(kind);
     if (kind >= 0 && kind < KINDS && self->shapes[kind].type)
         return new_outcome(&self->shapes[kind], cpu);
     return PyLong_FromLong(kind);

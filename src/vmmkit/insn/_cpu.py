@@ -35,6 +35,7 @@ from vmmkit.insn._outcomes import (
     Read,
     Unsupported,
     UnsupportedReason,
+    Write,
 )
 from vmmkit.insn._record import EXIT_KINDS, MAX_LENGTH, STEP_BATCH, WORD
 from vmmkit.insn._state import CpuState
@@ -55,6 +56,8 @@ ALL_ONES: Final = (1 << 64) - 1
 ADDRESS: Final = WORD["exit_address"]
 SIZE: Final = WORD["exit_size"]
 VALUE: Final = WORD["exit_value"]
+WIDE: Final = WORD["wide_value"]
+WORD_BYTES, WIDEST = 8, 64
 PENDING: Final = WORD["log_pending"]
 CODE: Final = WORD["code"]
 CODE_RIP: Final = WORD["code_rip"]
@@ -120,6 +123,9 @@ def _stale(words: memoryview) -> Never:
 def _outcome(words: memoryview, kind: int, ram: Ram) -> Outcome:
     """Build the outcome of a step."""
     shape = SHAPES[kind]
+    if shape is not None and kind == ExitKind.WRITE and words[SIZE] > WORD_BYTES:
+        wide = words[WIDE : WIDE + min(words[SIZE], WIDEST) // WORD_BYTES].tobytes()
+        return Write(words[ADDRESS], words[SIZE], int.from_bytes(wide, "little"))
     if shape is not None:
         outcome, numbers = shape
         return _NEW(outcome, [words[number] for number in numbers])
@@ -194,6 +200,8 @@ class Cpu(Interruptible):
         deliver: whether exceptions go to the guest, by its interrupt table, instead of coming out
             as `Fault`; single step, breakpoints and the methods for interrupts work with it only.
             A delivery counts as an instruction.
+        wide: whether `Read` and `Write` of vectors may have 16, 32 or 64 bytes; else they are cut
+            into pieces of 8, the lowest first.
 
     Raises:
         GuestMemoryError: pieces that overlap, are misaligned, empty, or no byte buffers.
@@ -220,6 +228,7 @@ class Cpu(Interruptible):
         state: CpuState | None = None,
         blocks: bool = False,
         deliver: bool = False,
+        wide: bool = False,
     ) -> None:
         """Bind registers and RAM to an engine."""
         implementation = engine_named(engine)
@@ -228,7 +237,7 @@ class Cpu(Interruptible):
         self._state = CpuState() if state is None else state
         self._words = self._state.words
         self._ram = _ram_pieces(ram)
-        core = implementation.Core(self._state.record, self._ram, blocks, deliver)
+        core = implementation.Core(self._state.record, self._ram, blocks, deliver, wide)
         self._step, self._advance = core.step, core.advance
         self.enter: Callable[[int, int], int] = core.run
         self.resume: Callable[[int], int] = core.resume
@@ -409,6 +418,8 @@ class Cpu(Interruptible):
             return self._cpuid_answer(answer)
         refused = self._words[REFUSED] and answer is None
         if pending in (READ, PORT_IN) or (pending in VALUE_KINDS and not refused):
+            if isinstance(answer, int) and pending == READ and self._words[SIZE] > WORD_BYTES:
+                return self._wide_answer(answer)
             if isinstance(answer, int):
                 return answer & ALL_ONES
             message = (
@@ -430,6 +441,13 @@ class Cpu(Interruptible):
             raise StepError(message) from error
         low, self._words[ANSWER_HIGH] = TWO_ANSWERS.unpack(packed)
         return int(low)
+
+    def _wide_answer(self, answer: int) -> int:
+        """Put the answer to a `Read` of more than 8 bytes into the record."""
+        words = self._words
+        for number in range(WIDEST // WORD_BYTES):
+            words[WIDE + number] = answer >> 64 * number & ALL_ONES
+        return 0
 
     def _block_answer(self, answer: Answer) -> int:
         """As `take_block`; no RAM is written for an instruction that cannot go on."""

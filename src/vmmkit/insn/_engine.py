@@ -92,8 +92,12 @@ class Engine(Protocol):
     @property
     def Core(  # noqa: N802
         self,
-    ) -> Callable[[bytearray, tuple[RamPiece, ...], bool, bool], BoundCore]:
-        """Binds a record and RAM; then whether to offer blocks, and whether to deliver events."""
+    ) -> Callable[[bytearray, tuple[RamPiece, ...], bool, bool, bool], BoundCore]:
+        """Binds a record and RAM.
+
+        The last arguments say whether the caller takes blocks, whether exceptions and interrupts go
+        to the guest, and whether the caller takes whole vectors.
+        """
         ...
 
     @property

@@ -35,6 +35,8 @@ __all__ = [
     "SEGMENT_NAMES",
     "RUN_BATCH",
     "STEP_BATCH",
+    "VECTOR_BYTES",
+    "VECTOR_COUNT",
     "WORD",
     "layout",
     "reasons",
@@ -43,6 +45,9 @@ __all__ = [
 MAX_LENGTH: Final = 15  # SDM vol. 2A, "Instruction Format": longer instructions are refused
 LOG_CAPACITY: Final = 64
 PAGE_CAPACITY: Final = 68  # ENTER with 31 levels makes up to 66 translations
+
+VECTOR_COUNT: Final = 32
+VECTOR_BYTES: Final = 64
 
 SEGMENT_NAMES: Final = ("es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr")
 SEGMENT_FIELDS: Final = ("selector", "base", "limit", "attributes")
@@ -109,6 +114,20 @@ CPU_FIELDS: Final = (
     ("code_length", 1),  # bytes latched for the instruction in flight
     ("code_given", 1),  # 1 while they come from the owner, for an instruction not begun yet
     ("code", 2),
+    ("vector", 8 * VECTOR_COUNT),  # ZMM0 to ZMM31, 8 words each, lowest first
+    ("opmask", 8),
+    ("mxcsr", 1),
+    ("x87", 16),  # the physical registers R0 to R7: significand, then sign and exponent
+    ("x87_control", 1),
+    ("x87_status", 1),
+    ("x87_tag", 1),  # one bit for each physical register that is not empty
+    ("x87_opcode", 1),
+    ("x87_ip", 1),
+    ("x87_cs", 1),
+    ("x87_dp", 1),
+    ("x87_ds", 1),
+    ("xss", 1),
+    ("wide_value", 8),  # of a device access of 16, 32 or 64 bytes
 )
 
 

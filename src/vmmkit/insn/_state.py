@@ -17,11 +17,11 @@ from vmmkit.insn._page_modes import (
     LEAST_PHYSICAL,
     MOST_PHYSICAL,
 )
-from vmmkit.insn._record import CPU_WORDS, SEGMENT_NAMES, WORD
+from vmmkit.insn._record import CPU_WORDS, SEGMENT_NAMES, VECTOR_BYTES, VECTOR_COUNT, WORD
 from vmmkit.insn._segments import ATTR_DB, ATTR_L, CR0_PE, RFLAGS_VM
 from vmmkit.insn.optable import FEATURES
 
-__all__ = ["CpuState", "Feature", "Segment"]
+__all__ = ["CpuState", "Feature", "RegisterFile", "Segment"]
 
 ALL_ONES: Final = (1 << 64) - 1
 RFLAGS_FIXED: Final = 0x2  # SDM vol. 1, "EFLAGS Register": bit 1 is always 1
@@ -38,6 +38,8 @@ FLAT_CODE_64: Final = 0xA09B  # the same with L and G
 FLAT_DATA: Final = 0xC093
 LDT: Final = 0x82
 TSS_BUSY: Final = 0x8B
+MXCSR_RESET: Final = 0x1F80  # every exception masked
+X87_CONTROL_RESET: Final = 0x40  # every exception unmasked, until FNINIT
 SEGMENT_WORDS: Final = struct.Struct("=4Q")
 _FEATURE: Final = {name: number for number, name in enumerate(FEATURES)}
 IN_FLIGHT: Final = (
@@ -82,13 +84,32 @@ class Feature(IntFlag):
     UMIP = 1 << _FEATURE["UMIP"]  #: CR4.UMIP
     LA57 = 1 << _FEATURE["LA57"]  #: CR4.LA57
     PKU = 1 << _FEATURE["PKU"]  #: RDPKRU, WRPKRU, CR4.PKE
-    XSAVE = 1 << _FEATURE["XSAVE"]  #: XGETBV, XSETBV, CR4.OSXSAVE
+    XSAVE = 1 << _FEATURE["XSAVE"]  #: XSAVE, XRSTOR, XGETBV, XSETBV, CR4.OSXSAVE
     RDRAND = 1 << _FEATURE["RDRAND"]  #: RDRAND
     RDSEED = 1 << _FEATURE["RDSEED"]  #: RDSEED
     RDPID = 1 << _FEATURE["RDPID"]  #: RDPID
     MONITOR = 1 << _FEATURE["MONITOR"]  #: MONITOR, MWAIT
     SERIALIZE = 1 << _FEATURE["SERIALIZE"]  #: SERIALIZE
     WBNOINVD = 1 << _FEATURE["WBNOINVD"]  #: WBNOINVD; without it WBINVD
+    FPU = 1 << _FEATURE["FPU"]  #: the x87 unit
+    MMX = 1 << _FEATURE["MMX"]  #: MMX
+    FXSR = 1 << _FEATURE["FXSR"]  #: FXSAVE, FXRSTOR
+    SSE3 = 1 << _FEATURE["SSE3"]  #: LDDQU, MOVDDUP, MOVSLDUP, MOVSHDUP
+    SSSE3 = 1 << _FEATURE["SSSE3"]  #: SSSE3
+    SSE41 = 1 << _FEATURE["SSE41"]  #: SSE4.1
+    XSAVEOPT = 1 << _FEATURE["XSAVEOPT"]  #: XSAVEOPT
+    XSAVEC = 1 << _FEATURE["XSAVEC"]  #: XSAVEC
+    XSAVES = 1 << _FEATURE["XSAVES"]  #: XSAVES, XRSTORS
+    AVX = 1 << _FEATURE["AVX"]  #: AVX
+    AVX2 = 1 << _FEATURE["AVX2"]  #: AVX2, at 256 bits what works on integers
+    AVX512F = 1 << _FEATURE["AVX512F"]  #: every EVEX form, opmasks
+    AVX512DQ = 1 << _FEATURE["AVX512DQ"]  #: those of AVX512DQ
+    AVX512BW = 1 << _FEATURE["AVX512BW"]  #: EVEX on bytes and words, opmasks of 32 and 64 bits
+    AVX512VL = 1 << _FEATURE["AVX512VL"]  #: EVEX at 128 and 256 bits, but scalars
+    AVX512FP16 = 1 << _FEATURE["AVX512FP16"]  #: VMOVW, VMOVSH
+    AVX512VBMI = 1 << _FEATURE["AVX512VBMI"]  #: VPERMB
+    MOVDIRI = 1 << _FEATURE["MOVDIRI"]  #: MOVDIRI
+    MOVDIR64B = 1 << _FEATURE["MOVDIR64B"]  #: MOVDIR64B
 
 
 class Segment(NamedTuple):
@@ -173,6 +194,60 @@ class _SegmentWords:
         state.record[start : start + len(packed)] = packed
 
 
+class RegisterFile:
+    """Equal registers of one state, by number: integers of as many bytes each.
+
+    Writing a narrower view of a register (`xmm`, `ymm`, `mmx`) leaves the bytes above it.
+    """
+
+    __slots__ = ("_name", "_size", "_start", "_state", "_step", "_total")
+
+    def __init__(self, state: CpuState, name: str, shape: tuple[str, int, int, int]) -> None:
+        """Bind a field of the record: its name, registers, bytes from one to the next, bytes."""
+        field, self._total, self._step, self._size = shape
+        self._state, self._name, self._start = state, name, 8 * WORD[field]
+
+    def __len__(self) -> int:
+        """How many registers there are."""
+        return self._total
+
+    def _place(self, number: int) -> int:
+        if not 0 <= number < self._total:
+            message = f"{self._name} registers are 0 to {self._total - 1}, not {number}"
+            raise IndexError(message)
+        return self._start + self._step * number
+
+    def __getitem__(self, number: int) -> int:
+        """Read a register."""
+        start = self._place(number)
+        return int.from_bytes(self._state.record[start : start + self._size], "little")
+
+    def __setitem__(self, number: int, value: int) -> None:
+        """Write a register; `StateError` for a value that does not fit."""
+        start = self._place(number)
+        try:
+            packed = value.to_bytes(self._size, "little")
+        except (OverflowError, AttributeError) as error:
+            message = f"{self._name}[{number}] takes {self._size} bytes, not {value!r}"
+            raise StateError(message) from error
+        self._state.record[start : start + self._size] = packed
+
+
+class _File:
+    """A register file as an attribute."""
+
+    __slots__ = ("_name", "_shape")
+
+    def __init__(self, field: str, total: int, step: int, size: int) -> None:
+        self._shape, self._name = (field, total, step, size), ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, state: CpuState, owner: type) -> RegisterFile:
+        return RegisterFile(state, self._name, self._shape)
+
+
 def _store(state: CpuState, number: int, value: int, name: str) -> None:
     try:
         state.words[number] = value
@@ -189,6 +264,9 @@ class CpuState:
     registers are `Segment` tuples. `gpr` is a view of the sixteen general registers by number.
     `maxphyaddr` (32 to 52; 52 after reset) is the processor's, not a register: the width of
     physical addresses in bits, above which page-table entries have reserved bits.
+    `xmm`, `ymm` and `zmm` are views of the 32 vector registers by number, `opmask` of the 8 mask
+    registers, `x87` of the physical x87 registers R0 to R7 (80 bits), `mmx` of their low 64 bits;
+    `x87_tag` has a bit for each that is not empty. `xcr0` decides which of them AVX may use.
     Values out of range raise `StateError` and change nothing. The state copies, deep-copies and
     pickles with the instruction in flight; `record` is a buffer of that.
     """
@@ -255,6 +333,22 @@ class CpuState:
     interrupt_shadow = _Word(WORD["interrupt_shadow"])
     nmi_blocked = _Word(WORD["nmi_blocked"])
     retired = _Word(WORD["retired"])
+    mxcsr = _Word(WORD["mxcsr"])
+    x87_control = _Word(WORD["x87_control"])
+    x87_status = _Word(WORD["x87_status"])
+    x87_tag = _Word(WORD["x87_tag"])
+    x87_opcode = _Word(WORD["x87_opcode"])
+    x87_ip = _Word(WORD["x87_ip"])
+    x87_cs = _Word(WORD["x87_cs"])
+    x87_dp = _Word(WORD["x87_dp"])
+    x87_ds = _Word(WORD["x87_ds"])
+    xss = _Word(WORD["xss"])
+    xmm = _File("vector", VECTOR_COUNT, VECTOR_BYTES, 16)
+    ymm = _File("vector", VECTOR_COUNT, VECTOR_BYTES, 32)
+    zmm = _File("vector", VECTOR_COUNT, VECTOR_BYTES, 64)
+    opmask = _File("opmask", 8, 8, 8)
+    mmx = _File("x87", 8, 16, 8)
+    x87 = _File("x87", 8, 16, 10)
 
     def __init__(self) -> None:
         """Allocate a record in the state after reset."""
@@ -281,6 +375,7 @@ class CpuState:
         self.ldtr, self.tr = Segment(0, 0, 0xFFFF, LDT), Segment(0, 0, 0xFFFF, TSS_BUSY)
         self.gdtr_limit = self.idtr_limit = 0xFFFF
         self.dr6, self.dr7, self.xcr0, self.pat = DR6_ONES, DR7_ONES, 1, PAT_RESET
+        self.mxcsr, self.x87_control, self.x87_tag = MXCSR_RESET, X87_CONTROL_RESET, 0xFF
 
     @property
     def tsc(self) -> int:
