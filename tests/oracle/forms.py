@@ -200,9 +200,7 @@ def _form(number: int, row: Row) -> Form:
 NOT_COMPARED: Final = frozenset({"INT", "INT1", "INT3", "INTO", "IRET"})
 
 # Of no fixed size.
-STATE_AREAS: Final = frozenset(
-    {"XSAVE", "XSAVEC", "XSAVEOPT", "XSAVES", "XRSTOR", "XRSTORS"}
-)
+STATE_AREAS: Final = frozenset({"XSAVE", "XSAVEC", "XSAVEOPT", "XSAVES", "XRSTOR", "XRSTORS"})
 
 # What the engines execute, but for those.
 FORMS: Final = tuple(

@@ -49,7 +49,6 @@ from vmmkit.insn._privilege import (
     RDX,
     check_cpl0,
     check_umip,
-    edx_eax,
     modrm_reg,
     modrm_rm,
     set_edx_eax,

@@ -7,17 +7,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable
 from enum import IntEnum
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Never
 
-from vmmkit.errors import GuestMemoryError, StepError
+from vmmkit.errors import StepError
 from vmmkit.insn._blocks import Ram, block_data, block_outcome, take_block
 from vmmkit.insn._engine import engine_named
 from vmmkit.insn._injection import Interruptible
 from vmmkit.insn._memory import (
     BLOCK_KINDS,
     CPUID,
-    PAGE,
     PORT_IN,
     RANDOM,
     READ,
@@ -25,7 +23,6 @@ from vmmkit.insn._memory import (
     READ_PMC,
     VALUE_KINDS,
     WRITE_MSR,
-    RamPiece,
 )
 from vmmkit.insn._outcomes import (
     SHAPES,
@@ -37,6 +34,7 @@ from vmmkit.insn._outcomes import (
     UnsupportedReason,
     Write,
 )
+from vmmkit.insn._ram import ram_pieces
 from vmmkit.insn._record import EXIT_KINDS, MAX_LENGTH, STEP_BATCH, WORD
 from vmmkit.insn._state import CpuState
 from vmmkit.insn._translate import PageAccess, Translation, translate_only
@@ -47,8 +45,6 @@ if TYPE_CHECKING:
     Answer = Buffer | int | tuple[int, int, int, int] | None
 
 __all__ = ["STEP_BATCH", "Cpu", "ExitKind"]
-
-ADDRESS_SPACE: Final = 1 << 52  # SDM vol. 3A: physical addresses have at most 52 bits
 
 RIP: Final = WORD["rip"]
 RETIRED: Final = WORD["retired"]
@@ -134,36 +130,6 @@ def _outcome(words: memoryview, kind: int, ram: Ram) -> Outcome:
     return _unsupported(words) if kind == ExitKind.UNSUPPORTED else _stale(words)
 
 
-def _ram_pieces(ram: Iterable[tuple[int, Buffer]]) -> tuple[RamPiece, ...]:
-    """Check and order the RAM pieces."""
-    pieces = sorted((_ram_piece(gpa, buffer) for gpa, buffer in ram), key=lambda piece: piece.gpa)
-    for below, above in pairwise(pieces):
-        if above.gpa <= below.last:
-            message = (
-                f"RAM pieces overlap: {below.gpa:#x}-{below.last:#x} and "
-                f"{above.gpa:#x}-{above.last:#x}"
-            )
-            raise GuestMemoryError(message)
-    return tuple(pieces)
-
-
-def _ram_piece(gpa: int, buffer: Buffer) -> RamPiece:
-    try:
-        raw = memoryview(buffer)
-        view = raw.cast("B") if raw.nbytes else raw
-    except (TypeError, ValueError) as error:
-        message = f"RAM at {gpa!r} is no contiguous byte buffer: {buffer!r:.60}"
-        raise GuestMemoryError(message) from error
-    size = view.nbytes
-    if not isinstance(gpa, int) or gpa < 0 or gpa % PAGE or gpa + size > ADDRESS_SPACE:
-        message = f"RAM base {gpa!r} is no multiple of {PAGE} within 52 bits (size {size:#x})"
-        raise GuestMemoryError(message)
-    if not size or size % PAGE:
-        message = f"RAM at {gpa:#x} has {size:#x} bytes; whole pages of {PAGE} are needed"
-        raise GuestMemoryError(message)
-    return RamPiece(gpa, gpa + size - 1, view, not view.readonly)
-
-
 def _check_budget(budget: int) -> None:
     if not isinstance(budget, int) or not 0 < budget < 1 << 63:
         message = f"a budget is from 1 to 2**63-1 instructions, not {budget!r}"
@@ -236,7 +202,7 @@ class Cpu(Interruptible):
         self.delivers = deliver
         self._state = CpuState() if state is None else state
         self._words = self._state.words
-        self._ram = _ram_pieces(ram)
+        self._ram = ram_pieces(ram)
         core = implementation.Core(self._state.record, self._ram, blocks, deliver, wide)
         self._step, self._advance = core.step, core.advance
         self.enter: Callable[[int, int], int] = core.run

@@ -22,6 +22,7 @@ from vmmkit.insn._decode import SEGMENT_PREFIX, SIZE_AND_LOCK, decode_fields
 from vmmkit.insn._decode_checks import FAIL_UNKNOWN, FLAG_LOCK, TOO_LONG, TRUNCATED
 from vmmkit.insn._delivery import BS, INTERRUPTS
 from vmmkit.insn._descriptors import DESCRIPTORS
+from vmmkit.insn._direct_stores import DIRECT_STORES
 from vmmkit.insn._events import (
     EVENT,
     after_instruction,
@@ -33,31 +34,22 @@ from vmmkit.insn._events import (
     wakes,
     watches,
 )
-from vmmkit.insn._direct_stores import DIRECT_STORES
 from vmmkit.insn._exchange import EXCHANGE
 from vmmkit.insn._execute import MOVES, RFLAGS, RIP, Handler
 from vmmkit.insn._far import FAR
 from vmmkit.insn._flag_moves import FLAG_MOVES
-from vmmkit.insn._flags import mask_of
 from vmmkit.insn._hints import HINTS
 from vmmkit.insn._iret import IRET
 from vmmkit.insn._lock import exclusive
 from vmmkit.insn._memory import (
-    BLOCK_ANSWER,
-    BLOCK_KINDS,
     BUDGET,
     DONE,
     FAULT,
     HALT,
     LOG_COUNT,
     LOG_PENDING,
-    LOG_VALUE,
     PAGE,
-    PORT_IN,
-    READ,
     STOP_UNSUPPORTED,
-    VALUE_KINDS,
-    WIDE_VALUE,
     Context,
     RamPiece,
     Stop,
@@ -67,7 +59,6 @@ from vmmkit.insn._page_modes import INTENT_FETCH
 from vmmkit.insn._paging import translate
 from vmmkit.insn._record import (
     EXIT_KINDS,
-    LOG_CAPACITY,
     MAX_LENGTH,
     PREFIX_BITS,
     RUN_BATCH,

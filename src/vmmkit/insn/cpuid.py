@@ -22,7 +22,8 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from vmmkit.insn._state import CpuState, Feature
+from vmmkit.insn._feature import Feature
+from vmmkit.insn._state import CpuState
 
 __all__ = ["DEFAULT_FEATURES", "Answer", "CpuidModel", "CpuidSource"]
 
