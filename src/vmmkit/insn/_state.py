@@ -322,6 +322,7 @@ class CpuState:
 
     @tsc.setter
     def tsc(self, value: int) -> None:
+        """Set the counter, from 0 to 2**64-1, by way of `tsc_offset`."""
         self.tsc_offset = value - self.retired & ALL_ONES
 
     @property
