@@ -19,11 +19,13 @@ import pytest
 
 from guests.build import Builder, Variant, run
 from vmmkit.backends import SoftVcpu
-from vmmkit.insn import Feature, Halt, Read, Segment, Write, available_engines
+from vmmkit.insn import IMPLEMENTATION, Feature, Halt, Read, Segment, Write, available_engines
 from vmmkit.memregion import RegionMap
 
 RAM, LARGE_PAGE = 16 << 20, 2 << 20
-IMAGE, RESULT, STACK = 0x1000, 0xE000, 0x1_F000
+IMAGE, STACK = 0x1000, 0x1_F000
+RESULT, RESULT_SIZE = 0xE000, 1024  # of the compiled programs
+TRANSMITTER_EMPTY = 0x20
 IDT, GDT, TSS, PML4, PDPT, PD, PD_DEVICE, PT = (0x2_0000 + 0x1000 * page for page in range(8))
 DEVICE, DEVICE_SIZE = 0xFEC0_0000, 0x1000
 # Null, ring 0 code and data, ring 3 data and code, in the order that SYSCALL and SYSRET want.
@@ -48,7 +50,8 @@ class Program(NamedTuple):
 
 PROGRAMS = (
     Program("ALU loop", "alu", 100_000, 25),
-    Program("copy by MOV, 8 bytes a turn", "copy", 600),
+    Program("copy by MOV", "copy", 600),
+    Program("copy by REP MOVSB, bytes", "rep_movsb", 500),
     Program("branches: Collatz", "collatz", 2_000, least=20),
     Program("branches: states by indirect jumps", "states", 50_000),
     Program("calls: recursive Fibonacci", "fibonacci", 400),
@@ -114,10 +117,6 @@ class Guest:
         for name in ("rax", "rbx", "rcx", "rdx", "rsi", "rdi"):
             setattr(state, name, 1)
 
-    def scale(self, scale: int) -> None:
-        """Tell a compiled program how much to do, and that it has no result yet."""
-        self.poke(RESULT, scale, 0)
-
 
 class Unicorn:
     """The same guest in Unicorn."""
@@ -130,7 +129,7 @@ class Unicorn:
         self.machine.mem_map(0, RAM)
         self.machine.mem_write(0, bytes(guest.ram))
         self.machine.mmio_map(DEVICE, DEVICE_SIZE, self._load, None, self._store, None)
-        read, write = lambda *_access: 0x60, lambda *_access: None
+        read, write = lambda *_access: TRANSMITTER_EMPTY, lambda *_access: None
         for hook, name in ((read, "IN"), (write, "OUT")):
             instruction = getattr(self.names, f"UC_X86_INS_{name}")
             self.machine.hook_add(unicorn.UC_HOOK_INSN, hook, None, 1, 0, instruction)
@@ -190,12 +189,16 @@ def builder(folder):
     return Builder(folder)
 
 
-ENGINES = (*available_engines(), "Unicorn")
+UNICORN = "Unicorn"
+own_engines = pytest.mark.parametrize("engine", available_engines())
+engines = pytest.mark.parametrize("engine", [*available_engines(), UNICORN])
 
 
 def turns_of(program: Program, engine: str) -> int:
-    """How often a program goes round on an engine."""
-    return max(program.turns // PURE_SHARE, program.least) if engine == "pure" else program.turns
+    """How often a program goes round."""
+    # What runs in Unicorn is counted on the preferred engine.
+    slow = "pure" in {engine, IMPLEMENTATION}
+    return max(program.turns // PURE_SHARE, program.least) if slow else program.turns
 
 
 def measure(benchmark: Any, group: str, label: str, engine: str, loop: Any, **notes: Any) -> None:
@@ -205,13 +208,13 @@ def measure(benchmark: Any, group: str, label: str, engine: str, loop: Any, **no
     benchmark.pedantic(loop, rounds=ROUNDS, warmup_rounds=1)
 
 
-SPEED = "64-bit guests on 4-level paging, instructions per second"
+SPEED = "64-bit guests on 4-level paging, million instructions a second"
 
 
-def rate(program: Program, engine: str) -> dict[str, Any]:
+def rate(program: Program, engine: str, operations: int) -> dict[str, Any]:
     """Notes for a row of speeds."""
     hold = {"hold_rate": program.hold} if program.hold else {}
-    return {"rate": True, "floor": engine == "Unicorn", **hold}
+    return {"rate": True, "floor": engine == UNICORN, "operations": operations, **hold}
 
 
 def run_once(vcpu: SoftVcpu, guest: Guest, symbol: str, turns: int) -> int:
@@ -223,23 +226,181 @@ def run_once(vcpu: SoftVcpu, guest: Guest, symbol: str, turns: int) -> int:
     return vcpu.state.retired - before
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@engines
 @pytest.mark.parametrize("program", PROGRAMS, ids=[row.symbol for row in PROGRAMS])
 def test_program(benchmark, guest, program, engine):
     turns = turns_of(program, engine)
-    vcpu = guest.vcpu(None if engine == "Unicorn" else engine)
-    if engine == "Unicorn":
+    vcpu = guest.vcpu(None if engine == UNICORN else engine)
+    count = run_once(vcpu, guest, program.symbol, turns)
+
+    def loop() -> None:
+        run_once(vcpu, guest, program.symbol, turns)
+
+    if engine == UNICORN:
         machine = Unicorn(guest)
         machine.run(program.symbol, turns)
-        loop = lambda: machine.run(program.symbol, turns)  # noqa: E731
+        for name in ("rax", "rbx", "rdx"):
+            assert machine.get(name) == getattr(vcpu.state, name)
+
+        def loop() -> None:
+            machine.run(program.symbol, turns)
+
+    notes = rate(program, engine, count)
+    measure(benchmark, SPEED, program.label, engine, loop, **notes)
+
+
+class _Console:
+    """A serial port that is always ready, and keeps nothing."""
+
+    def read(self, _address: int, _size: int) -> int:
+        return TRANSMITTER_EMPTY
+
+    def write(self, _address: int, _size: int, value: int) -> None:
+        pass
+
+
+def run_compiled(vcpu: SoftVcpu, guest: Guest, scale: int) -> int:
+    """Run a compiled program to its end; how many instructions it took."""
+    before, console = vcpu.state.retired, _Console()
+    guest.poke(RESULT, scale, 0)
+    guest.start(vcpu, "_start", 0)
+    outcome = vcpu.run_through(console, console, BUDGET)
+    assert isinstance(outcome, Halt), f"{outcome} at {vcpu.state.rip:#x}"
+    return vcpu.state.retired - before
+
+
+@engines
+@pytest.mark.parametrize("program", COMPILED, ids=[row.symbol for row in COMPILED])
+def test_compiled(benchmark, builder, program, engine):
+    """What gcc -O2 makes of C, with a line of output at the end."""
+    guest = Guest(builder.image(program.symbol, Variant(64)))
+    vcpu = guest.vcpu(None if engine == UNICORN else engine)
+    scale = turns_of(program, engine)
+    count = run_compiled(vcpu, guest, scale)
+
+    def loop() -> None:
+        run_compiled(vcpu, guest, scale)
+
+    if engine == UNICORN:
+        result, machine = bytes(guest.ram[RESULT : RESULT + RESULT_SIZE]), Unicorn(guest)
+
+        def loop() -> None:
+            machine.machine.mem_write(RESULT, struct.pack("<QQ", scale, 0))
+            machine.run("_start", 0)
+
+        loop()
+        assert machine.machine.mem_read(RESULT, RESULT_SIZE) == result
+
+    notes = rate(program, engine, count)
+    measure(benchmark, SPEED, program.label, engine, loop, **notes)
+
+
+TRIPS = "Round trips of a 64-bit guest"
+TURNS = {"pure": 100}  # other engines: 10 000
+# What a turn consists of beside the two instructions are DEC and JNZ.
+RINGS = (
+    ("SYSCALL from ring 3, SYSRET", "syscall"),
+    ("INT n from ring 3, IRETQ", "interrupt_ring_3"),
+    ("INT n in ring 0, IRETQ", "interrupt_ring_0"),
+)
+
+
+@own_engines
+@pytest.mark.parametrize(("label", "symbol"), RINGS, ids=[symbol for _, symbol in RINGS])
+def test_rings(benchmark, guest, label, symbol, engine):
+    vcpu, turns = guest.vcpu(engine), TURNS.get(engine, 10_000)
+
+    def loop() -> None:
+        guest.start(vcpu, symbol, turns)
+        vcpu.state.cs = Segment(0x08, 0, 0xFFFF_FFFF, 0xAF9B)
+        assert isinstance(vcpu.run(BUDGET), Halt)
+
+    measure(benchmark, TRIPS, label, engine, loop, operations=turns)
+
+
+@own_engines
+def test_interrupt_from_outside(benchmark, guest, engine):
+    """The guest waits at a HLT, is interrupted, returns, and waits again: one `run` each."""
+    vcpu, turns = guest.vcpu(engine), TURNS.get(engine, 10_000)
+    guest.start(vcpu, "idle", 0)
+    assert isinstance(vcpu.run(), Halt)
+    before = vcpu.state.retired
+    request, run_on = vcpu.request_interrupt, vcpu.run
+
+    def loop() -> None:
+        for _ in range(turns):
+            request(0x20)
+            run_on()
+
+    loop()
+    assert vcpu.state.retired - before == 4 * turns  # delivery, IRETQ, JMP, HLT
+    label = "`request_interrupt`, `run` to the next HLT"
+    measure(benchmark, TRIPS, label, engine, loop, operations=turns)
+
+
+class _Register:
+    """The smallest device."""
+
+    def read(self, _address: int, _size: int) -> int:
+        return 0x1234_5678
+
+    def write(self, _address: int, _size: int, value: int) -> None:
+        pass
+
+    def load(self, _vcpu: object, _offset: int, _size: int) -> int:
+        return 0x1234_5678
+
+    def store(self, _vcpu: object, _offset: int, _size: int, value: int) -> None:
+        pass
+
+
+def by_exits(vcpu: SoftVcpu) -> Any:
+    """A runner that handles the exits of `run` itself."""
+    device, run_on, complete = _Register(), vcpu.run, vcpu.complete
+
+    def runner() -> Any:
+        while True:
+            outcome = run_on()
+            if type(outcome) is Read:
+                complete(device.read(outcome.gpa, outcome.size))
+            elif type(outcome) is Write:
+                device.write(outcome.gpa, outcome.size, outcome.value)
+            else:
+                return outcome
+
+    return runner
+
+
+def by_map(vcpu: SoftVcpu) -> Any:
+    """A runner that leaves the device to a region map."""
+    device, mmio, pio = _Register(), RegionMap(name="mmio"), RegionMap(address_bits=16, name="pio")
+    mmio.add(DEVICE, DEVICE_SIZE, read=device.load, write=device.store, name="device")
+    ports = mmio.port(vcpu), pio.port(vcpu)
+    return lambda: vcpu.run_through(*ports)
+
+
+EXIT_HOLD_NS = 700
+WAYS = {"`run`, handler": by_exits, "`run_through`, region map": by_map}
+
+
+@engines
+@pytest.mark.parametrize("symbol", ["load", "store"])
+@pytest.mark.parametrize("way", WAYS)
+def test_mmio(benchmark, guest, symbol, way, engine):
+    """One exit a turn of three instructions; in Unicorn a hook on the device's memory."""
+    turns = TURNS.get(engine, 10_000)
+    if engine == UNICORN:
+        machine = Unicorn(guest)
+
+        def loop() -> None:
+            machine.run(symbol, turns)
     else:
-        loop = lambda: run_once(vcpu, guest, program.symbol, turns)  # noqa: E731
-    count = run_once(vcpu, guest, program.symbol, turns)
-    if engine == "Unicorn":
-        assert [machine.get(name) for name in ("rax", "rbx", "rdx")] == [
-            vcpu.state.rax,
-            vcpu.state.rbx,
-            vcpu.state.rdx,
-        ]
-    notes = rate(program, engine)
-    measure(benchmark, SPEED, program.label, engine, loop, operations=count, **notes)
+        vcpu = guest.vcpu(engine)
+        runner = WAYS[way](vcpu)
+
+        def loop() -> None:
+            guest.start(vcpu, symbol, turns)
+            assert isinstance(runner(), Halt)
+
+    notes = {"floor": engine == UNICORN, "hold_ns": EXIT_HOLD_NS, "operations": turns}
+    measure(benchmark, TRIPS, f"MMIO {symbol}: {way}", engine, loop, **notes)
