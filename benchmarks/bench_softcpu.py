@@ -15,6 +15,8 @@ import platform
 import shutil
 import struct
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -32,6 +34,7 @@ pytestmark = pytest.mark.skipif(
 RAM, LARGE_PAGE = 16 << 20, 2 << 20
 IMAGE, STACK = 0x1000, 0x1_F000
 RESULT, RESULT_SIZE = 0xE000, 1024  # of the compiled programs
+HALT_AT, HLT = 0x600, 0xF4  # what they return to
 TRANSMITTER_EMPTY = 0x20
 IDT, GDT, TSS, PML4, PDPT, PD, PD_DEVICE, PT = (0x2_0000 + 0x1000 * page for page in range(8))
 DEVICE, DEVICE_SIZE = 0xFEC0_0000, 0x1000
@@ -78,14 +81,17 @@ COMPILED = (
 class Guest:
     """RAM with an image, page tables and the tables of the processor."""
 
-    def __init__(self, image: bytes, symbols: dict[str, int] | None = None) -> None:
-        self.ram, self.symbols = bytearray(RAM), symbols or {"_start": IMAGE}
-        self.ram[IMAGE : IMAGE + len(image)] = image
+    def __init__(self, image: bytes, symbols: dict[str, int]) -> None:
+        self.ram, self.symbols = bytearray(RAM), symbols
+        self.write(IMAGE, image)
         self._map_pages()
         self._fill_tables()
 
     def poke(self, gpa: int, *values: int) -> None:
         struct.pack_into(f"<{len(values)}Q", self.ram, gpa, *values)
+
+    def write(self, gpa: int, data: bytes) -> None:
+        self.ram[gpa : gpa + len(data)] = data
 
     def _map_pages(self) -> None:
         """All RAM to itself, and the device by a large page."""
@@ -167,6 +173,11 @@ class Unicorn:
         self.machine.emu_start(self.guest.symbols[symbol], 0)
 
 
+def symbols_of(elf: Path) -> dict[str, int]:
+    lines = map(str.split, run("nm", elf).splitlines())
+    return {name: int(address, 16) for address, _kind, name in lines}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     for tool in ("gcc", "ld", "objcopy", "nm"):
@@ -183,8 +194,7 @@ def assembled(folder, request):
     run("gcc", "-m64", "-c", "-o", obj, source)
     run("ld", "-m", "elf_x86_64", "-e", "_start", "-T", "guest.ld", "-o", elf, obj)
     run("objcopy", "-O", "binary", elf, flat)
-    lines = map(str.split, run("nm", elf).splitlines())
-    return flat.read_bytes(), {name: int(address, 16) for address, _kind, name in lines}
+    return flat.read_bytes(), symbols_of(elf)
 
 
 @pytest.fixture
@@ -268,11 +278,28 @@ class _Console:
         pass
 
 
+def compiled(builder: Builder, name: str) -> Guest:
+    """A guest whose `program` returns to a HLT."""
+    variant = Variant(64)
+    image = builder.image(name, variant)
+    guest = Guest(image, symbols_of(builder.folder / f"{name}-{variant}.elf"))
+    guest.poke(HALT_AT, HLT)
+    guest.poke(STACK, HALT_AT)
+    return guest
+
+
+def prepare(write: Callable[[int, bytes], object], symbols: dict[str, int], scale: int) -> None:
+    """Clear what a compiled program expects to be 0, and tell it how much to do."""
+    start = symbols["__bss_start"]
+    write(start, bytes(symbols["_end"] - start))
+    write(RESULT, struct.pack("<QQ", scale, 0))
+
+
 def run_compiled(vcpu: SoftVcpu, guest: Guest, scale: int) -> int:
     """Run a compiled program to its end; how many instructions it took."""
     before, console = vcpu.state.retired, _Console()
-    guest.poke(RESULT, scale, 0)
-    guest.start(vcpu, "_start", 0)
+    prepare(guest.write, guest.symbols, scale)
+    guest.start(vcpu, "program", 0)
     outcome = vcpu.run_through(console, console, BUDGET)
     assert isinstance(outcome, Halt), f"{outcome} at {vcpu.state.rip:#x}"
     return vcpu.state.retired - before
@@ -282,7 +309,7 @@ def run_compiled(vcpu: SoftVcpu, guest: Guest, scale: int) -> int:
 @pytest.mark.parametrize("program", COMPILED, ids=[row.symbol for row in COMPILED])
 def test_compiled(benchmark, builder, program, engine):
     """What gcc -O2 makes of C, with a line of output at the end."""
-    guest = Guest(builder.image(program.symbol, Variant(64)))
+    guest = compiled(builder, program.symbol)
     vcpu = guest.vcpu(None if engine == UNICORN else engine)
     scale = turns_of(program, engine)
     count = run_compiled(vcpu, guest, scale)
@@ -294,8 +321,8 @@ def test_compiled(benchmark, builder, program, engine):
         result, machine = bytes(guest.ram[RESULT : RESULT + RESULT_SIZE]), Unicorn(guest)
 
         def loop() -> None:
-            machine.machine.mem_write(RESULT, struct.pack("<QQ", scale, 0))
-            machine.run("_start", 0)
+            prepare(machine.machine.mem_write, guest.symbols, scale)
+            machine.run("program", 0)
 
         loop()
         assert machine.machine.mem_read(RESULT, RESULT_SIZE) == result
