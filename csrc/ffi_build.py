@@ -155,7 +155,7 @@ def enumerations() -> str:
     )
     flags = {name.upper(): 1 << bit for bit, name in enumerate(TABLE["ATTRIBUTES"])}
     cells = {name: TABLE[name] for name in ("UNKNOWN", "INVALID", "SPLIT")}
-    batches = ("STEP_BATCH", "RUN_BATCH")
+    batches = ("STEP_BATCH", "RUN_BATCH", "RUN_SLICE")
     limit_names = ("MAX_LENGTH", "LOG_CAPACITY", "PAGE_CAPACITY", *batches, "RIP_BASE")
     limits = {name: RECORD[name] for name in limit_names} | {"NO_FEATURE": TABLE["NO_FEATURE"]}
     types = {"VECTOR": TABLE["TYPE_NAMES"].index("x")}

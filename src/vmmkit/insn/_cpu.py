@@ -35,7 +35,7 @@ from vmmkit.insn._outcomes import (
     Write,
 )
 from vmmkit.insn._ram import ram_pieces
-from vmmkit.insn._record import EXIT_KINDS, MAX_LENGTH, STEP_BATCH, WORD
+from vmmkit.insn._record import EXIT_KINDS, MAX_LENGTH, RUN_SLICE, STEP_BATCH, WORD
 from vmmkit.insn._state import CpuState
 from vmmkit.insn._translate import PageAccess, Translation, translate_only
 
@@ -69,9 +69,6 @@ REFUSED: Final = WORD["refused"]
 REFUSABLE: Final = frozenset({READ_MSR, WRITE_MSR, READ_PMC, RANDOM})
 FOUR_WORDS: Final = struct.Struct("<4I")
 TWO_ANSWERS: Final = struct.Struct("<2Q")
-
-SLICE: Final = 1 << 22
-"""Instructions that `run` executes between two looks at Python's signals."""
 
 _NEW: Final = tuple.__new__  # a third of the cost of calling a NamedTuple class
 
@@ -176,6 +173,7 @@ class Cpu(Interruptible):
 
     __slots__ = (
         "_advance",
+        "_proceed",
         "_ram",
         "_state",
         "_step",
@@ -204,7 +202,7 @@ class Cpu(Interruptible):
         self._words = self._state.words
         self._ram = ram_pieces(ram)
         core = implementation.Core(self._state.record, self._ram, blocks, deliver, wide)
-        self._step, self._advance = core.step, core.advance
+        self._step, self._advance, self._proceed = core.step, core.advance, core.proceed
         self.enter: Callable[[int, int], int] = core.run
         self.resume: Callable[[int], int] = core.resume
 
@@ -251,15 +249,21 @@ class Cpu(Interruptible):
         Raises:
             StepError: as `step`; or a budget below 1.
         """
+        outcome = self._proceed(budget, answer)
+        if outcome is None:
+            return self._run_in_slices(budget, answer)
+        return self.outcome(outcome) if isinstance(outcome, int) else outcome
+
+    def _run_in_slices(self, budget: int, answer: Answer) -> Outcome:
         _check_budget(budget)
         words = self._words
         known = 0 if answer is None and not words[PENDING] else self._answer(answer)
         # One call to the engine is deaf to Ctrl-C, so a long run is several.
-        while budget > SLICE:
+        while budget > RUN_SLICE:
             before = words[RETIRED]
-            kind = self.enter(SLICE, known)
+            kind = self.enter(RUN_SLICE, known)
             done = words[RETIRED] - before & ALL_ONES
-            if kind or done < SLICE:
+            if kind or done < RUN_SLICE:
                 return self.outcome(kind)
             budget, known = budget - done, 0
         return self.outcome(self.enter(budget, known))

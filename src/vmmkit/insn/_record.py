@@ -34,6 +34,7 @@ __all__ = [
     "SEGMENT_FIELDS",
     "SEGMENT_NAMES",
     "RUN_BATCH",
+    "RUN_SLICE",
     "STEP_BATCH",
     "VECTOR_BYTES",
     "VECTOR_COUNT",
@@ -229,6 +230,7 @@ NO_RAM: Final = (1 << 64) - 1
 
 STEP_BATCH: Final = 1024  # elements of a repeated instruction that one step does at most
 RUN_BATCH: Final = 1 << 16  # and a run, between two looks at whether it was kicked
+RUN_SLICE: Final = 1 << 22  # instructions between two looks at Python's signals
 
 # Why an instruction is Unsupported: the number an engine reports in `exit_value`.
 UNSUPPORTED: Final = ("OPCODE", "NO_CODE", "TOO_MANY_ACCESSES", "TASK_SWITCH")
@@ -239,7 +241,7 @@ DECODE_FAILURES: Final = ("OK", "TRUNCATED", "INVALID", "TOO_LONG", "UNKNOWN")
 
 def layout() -> tuple[object, ...]:
     """Return all that an engine compiles in from this file, for the digest."""
-    limits = (MAX_LENGTH, LOG_CAPACITY, PAGE_CAPACITY, STEP_BATCH, RUN_BATCH)
+    limits = (MAX_LENGTH, LOG_CAPACITY, PAGE_CAPACITY, STEP_BATCH, RUN_BATCH, RUN_SLICE)
     bits = PREFIX_BITS, REX_BITS, MASK_BITS, EVENT_BITS, EVENT_TYPES
     return CPU_FIELDS, INSN_FIELDS, bits, RIP_BASE, limits, reasons()
 
