@@ -12,16 +12,16 @@
 #define NO_FLUSH ((uint64_t)1 << 63)
 #define CR4_RELOADS (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)
 #define CR4_ALWAYS 0x1FFu
-#define XCR0_AVX512 0xE0u
 #define DR6_BD 0x2000u
 
-enum { CR8_HIGHEST = 15, XCR0_X87 = 1, XCR0_SSE = 2, XCR0_AVX = 4, XCR0_PKRU = 0x200 };
+enum { CR8_HIGHEST = 15 };
 
 static const struct {
     uint64_t feature;
     uint32_t bits;
 } cr4_of_features[] = {
-    {FEATURE_BIT(SSE), 3u << 9},
+    {FEATURE_BIT(FXSR), CR4_OSFXSR},
+    {FEATURE_BIT(SSE), 1u << 10},
     {FEATURE_BIT(UMIP), CR4_UMIP},
     {FEATURE_BIT(LA57), CR4_LA57},
     {FEATURE_BIT(FSGSBASE), CR4_FSGSBASE},
@@ -236,41 +236,6 @@ static int execute_smsw(context *c)
     TRY(check_umip(c));
     TRY(locate_target(c, 0, &where));
     return write_target(c, &where, size, c->cpu->cr0 & mask_of(size));
-}
-
-static int execute_xgetbv(context *c)
-{
-    if (!(c->cpu->cr4 & CR4_OSXSAVE))
-        return fault(c, UD, 0, 0);
-    if (c->cpu->gpr[RCX] & LOW_32)
-        return fault(c, GP, 0, 0);
-    set_edx_eax(c, c->cpu->xcr0);
-    return 0;
-}
-
-static int is_xcr0(uint64_t features, uint64_t value)
-{
-    uint64_t supported = XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512;
-    if (features & FEATURE_BIT(PKU))
-        supported |= XCR0_PKRU;
-    if (value & ~supported || !(value & XCR0_X87))
-        return 0;
-    if (value & XCR0_AVX && !(value & XCR0_SSE))
-        return 0;
-    return !(value & XCR0_AVX512) ||
-           (value & (XCR0_AVX512 | XCR0_AVX)) == (XCR0_AVX512 | XCR0_AVX);
-}
-
-static int execute_xsetbv(context *c)
-{
-    uint64_t value = edx_eax(c);
-    if (!(c->cpu->cr4 & CR4_OSXSAVE))
-        return fault(c, UD, 0, 0);
-    TRY(check_cpl0(c));
-    if (c->cpu->gpr[RCX] & LOW_32 || !is_xcr0(c->cpu->features, value))
-        return fault(c, GP, 0, 0);
-    c->cpu->xcr0 = value;
-    return 0;
 }
 
 static int check_pkru(context *c)

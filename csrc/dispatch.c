@@ -224,7 +224,48 @@ static inline int execute(context *c)
         return execute_into(c);
     case VMMKIT_OP_INT1:
         return execute_int1(c);
+    case VMMKIT_OP_LDMXCSR:
+    case VMMKIT_OP_VLDMXCSR:
+        return execute_ldmxcsr(c);
+    case VMMKIT_OP_STMXCSR:
+    case VMMKIT_OP_VSTMXCSR:
+        return execute_stmxcsr(c);
+    case VMMKIT_OP_FXSAVE:
+        return execute_fxsave(c);
+    case VMMKIT_OP_FXRSTOR:
+        return execute_fxrstor(c);
+    case VMMKIT_OP_XSAVE:
+        return execute_xsave(c, 0, 0, 0);
+    case VMMKIT_OP_XSAVEOPT:
+        return execute_xsave(c, 1, 0, 0);
+    case VMMKIT_OP_XSAVEC:
+        return execute_xsave(c, 1, 1, 0);
+    case VMMKIT_OP_XSAVES:
+        return execute_xsave(c, 1, 1, 1);
+    case VMMKIT_OP_XRSTOR:
+        return execute_xrstor(c, 0);
+    case VMMKIT_OP_XRSTORS:
+        return execute_xrstor(c, 1);
+    case VMMKIT_OP_XGETBV:
+        return execute_xgetbv(c);
+    case VMMKIT_OP_XSETBV:
+        return execute_xsetbv(c);
+    case VMMKIT_OP_FNINIT:
+    case VMMKIT_OP_FNCLEX:
+    case VMMKIT_OP_FNSTCW:
+    case VMMKIT_OP_FNSTSW:
+    case VMMKIT_OP_FLDCW:
+    case VMMKIT_OP_FWAIT:
+    case VMMKIT_OP_FNOP:
+    case VMMKIT_OP_EMMS:
+        return execute_x87(c, op);
+    case VMMKIT_OP_MOVDIRI:
+        return execute_mov(c);
+    case VMMKIT_OP_MOVDIR64B:
+        return execute_movdir64b(c);
     default:
+        if (vector_operations[op].family)
+            return execute_vector(c);
         return execute_system(c, op);
     }
 }

@@ -18,7 +18,11 @@
  *   breakpoints.c _breakpoints.py  far_segments.c _far_segments.py
  *   far.c        _far.py         iret.c     _iret.py      delivery.c _delivery.py
  *   events.c     _events.py
- *   dispatch.c   _pure.py        run.c      _pure.py
+ *   vector_operands.c  _vector_operands.py  vector_lanes.c  _vector_lanes.py
+ *   vector_parts.c  _vector_parts.py  vector.c  _vector.py  opmask.c  _opmask.py
+ *   vector_state.c  _vector_state.py  direct_stores.c  _direct_stores.py
+ *   x87.c        _x87.py         xcr0.c     _xcr0.py
+ *   answers.c    _answers.py     dispatch.c _pure.py      run.c      _pure.py
  *
  * Rules: everything works on buffers of the caller; no state between calls, no callback, no
  * inline assembly; unsigned arithmetic. Where Python raises Stop, a function here returns the
@@ -99,18 +103,23 @@ enum {
     OVERFLOW = 4,
     BR = 5,
     UD = 6,
+    NM = 7,
     DOUBLE_FAULT = 8,
     TS = 10,
     NP = 11,
     STACK_FAULT = 12,
     GP = 13,
     PAGE_FAULT = 14,
+    MF = 16,
     ALIGNMENT = 17
 };
 enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2 };
 enum { READABLE = 1, WRITTEN = 2 };
 
 #define CR0_PE 1u
+#define CR0_MP 2u
+#define CR0_EM 4u
+#define CR0_TS 8u
 #define CR0_WP (1u << 16)
 #define CR0_AM (1u << 18)
 #define CR0_PG (1u << 31)
@@ -121,6 +130,7 @@ enum { READABLE = 1, WRITTEN = 2 };
 #define CR4_PSE (1u << 4)
 #define CR4_PAE (1u << 5)
 #define CR4_PGE (1u << 7)
+#define CR4_OSFXSR (1u << 9)
 #define CR4_UMIP (1u << 11)
 #define CR4_LA57 (1u << 12)
 #define CR4_FSGSBASE (1u << 16)
@@ -132,6 +142,11 @@ enum { READABLE = 1, WRITTEN = 2 };
 #define EFER_LME (1u << 8)
 #define EFER_LMA (1u << 10)
 #define EFER_NXE (1u << 11)
+
+#define XCR0_AVX 0x06u
+#define XCR0_AVX512 0xE6u
+#define X87_ES (1u << 7)
+#define X87_TOP (7u << 11)
 
 enum {
     TYPE_ACCESSED = 1,
@@ -171,6 +186,22 @@ typedef struct {
     unsigned count;
 } span;
 
+/* A vector register, lowest byte first. */
+typedef union {
+    uint8_t b[64];
+    uint16_t w[32];
+    uint32_t d[16];
+    uint64_t q[8];
+} vector;
+
+/* The located part of a memory operand, from its first enabled byte to the last. */
+typedef struct {
+    span at;
+    uint64_t enabled; /* a bit for each byte of the operand */
+    unsigned first;
+    unsigned elements; /* what #AC asks of its address; 1 for nothing */
+} wide_span;
+
 /* One vCPU while instructions run. */
 typedef struct {
     vmmkit_cpu *cpu;
@@ -178,6 +209,7 @@ typedef struct {
     size_t pieces;
     int blocks; /* whether the caller takes blocks */
     int deliver; /* whether exceptions and interrupts go to the guest */
+    int wide; /* whether devices take vectors at once */
     vmmkit_insn insn;
     const row *row;
     uint64_t next_rip;

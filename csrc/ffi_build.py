@@ -56,8 +56,18 @@ SOURCES = (
     "syscalls.c",
     "msr.c",
     "system.c",
+    "vector_operands.c",
+    "vector_lanes.c",
+    "vector_parts.c",
+    "opmask.c",
+    "vector.c",
+    "vector_state.c",
+    "xcr0.c",
+    "direct_stores.c",
+    "x87.c",
     "dispatch.c",
     "events.c",
+    "answers.c",
     "run.c",
 )
 
@@ -99,6 +109,7 @@ def declarations() -> str:
     insn = [f"{ctype} {name};" for name, ctype, _ in RECORD["INSN_FIELDS"]]
     vcpu = ["vmmkit_cpu *cpu;", "const vmmkit_piece *ram;", "size_t pieces;", "uint64_t blocks;"]
     vcpu.append("uint64_t deliver;")
+    vcpu.append("uint64_t wide;")
     piece = ["uint64_t gpa;", "uint64_t last;", "uint8_t *host;", "uint64_t writable;"]
     return (
         struct("vmmkit_cpu", cpu)
@@ -126,6 +137,8 @@ def enumerations() -> str:
     numbered = {
         **RECORD["reasons"](),
         "OP": TABLE["OPS"],
+        "FAMILY": TABLE["VECTOR_FAMILIES"],
+        "VECTOR": TABLE["VECTOR_FUNCTIONS"],
         "FEATURE": TABLE["FEATURES"],
         "KIND": ("NONE", *TABLE["KINDS"][1:]),
         "SELECT": [name.upper() for name, _ in TABLE["SELECTORS"]],
@@ -142,9 +155,10 @@ def enumerations() -> str:
     )
     flags = {name.upper(): 1 << bit for bit, name in enumerate(TABLE["ATTRIBUTES"])}
     cells = {name: TABLE[name] for name in ("UNKNOWN", "INVALID", "SPLIT")}
-    batches = ("STEP_BATCH", "RUN_BATCH")
+    batches = ("STEP_BATCH", "RUN_BATCH", "RUN_SLICE")
     limit_names = ("MAX_LENGTH", "LOG_CAPACITY", "PAGE_CAPACITY", *batches, "RIP_BASE")
     limits = {name: RECORD[name] for name in limit_names} | {"NO_FEATURE": TABLE["NO_FEATURE"]}
+    types = {"VECTOR": TABLE["TYPE_NAMES"].index("x")}
     for prefix, names in (
         ("PREFIX", RECORD["PREFIX_BITS"]),
         ("REX", RECORD["REX_BITS"]),
@@ -154,6 +168,7 @@ def enumerations() -> str:
         ("MAP", maps),
         ("FLAG", flags),
         ("CELL", cells),
+        ("TYPE", types),
         ("LIMIT", limits),
     ):
         text += enumeration(prefix, names)
@@ -198,6 +213,8 @@ def arrays() -> str:
         "uint8_t disp8;",
         "uint8_t feature;",
     ]
+    operations = TABLE["VECTOR_OPERATIONS"]
+    operation_fields = [f"uint8_t {name};" for name in operations[0]._fields]
     types, kinds = len(TABLE["TYPES"]), len(TABLE["KINDS"])
     limits = zip(("reg", "rm", "vvvv"), TABLE["REGISTER_LIMITS"], strict=True)
     return (
@@ -211,6 +228,8 @@ def arrays() -> str:
             f"static const uint8_t {name}_limits[{kinds}] = {initializer(counts)};\n"
             for name, counts in limits
         )
+        + struct("vector_operation", operation_fields)
+        + f"static const vector_operation vector_operations[] = {initializer(operations)};\n"
         + f'static const char digest_text[] = "{digest()}";\n'
     )
 

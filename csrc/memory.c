@@ -128,9 +128,11 @@ static inline void store_host(uint8_t *host, unsigned size, uint64_t value)
 /* Size of the next piece of a device access; only a page crossing makes odd sizes to cut. */
 static inline unsigned piece_size(uint64_t gpa, unsigned size, unsigned whole)
 {
-    unsigned piece = 4;
-    if (whole == 1 || whole == 2 || whole == 4 || whole == 8)
+    unsigned piece = size > 8 ? 8 : 4;
+    if (whole == 1 || whole == 2 || whole == 4)
         return whole;
+    if (whole % 8 == 0)
+        return 8;
     while (piece > size || gpa % piece)
         piece /= 2;
     return piece;
@@ -158,6 +160,66 @@ static NOINLINE int device_store(context *c, uint64_t gpa, unsigned size, uint64
         uint64_t part = value >> (8 * done) & mask_of(piece);
         TRY(device(c, VMMKIT_EXIT_WRITE, gpa + done, piece, &part));
         done += piece;
+    }
+    return 0;
+}
+
+/* A device access of 16, 32 or 64 bytes at once: as many ordinals as it has words. */
+static int access_wide(context *c, int kind, uint64_t gpa, unsigned size, uint8_t *bytes)
+{
+    vmmkit_cpu *cpu = c->cpu;
+    uint64_t ordinal = c->ordinal;
+    c->ordinal += size / 8;
+    if (c->ordinal > VMMKIT_LIMIT_LOG_CAPACITY)
+        return unsupported(c, VMMKIT_UNSUPPORTED_TOO_MANY_ACCESSES, gpa);
+    if (ordinal < cpu->log_count) {
+        memcpy(bytes, &cpu->log_value[ordinal], size);
+        return 0;
+    }
+    memcpy(cpu->wide_value, bytes, size);
+    cpu->log_pending = (uint64_t)kind;
+    fill_exit(c, gpa, size, cpu->wide_value[0]);
+    return kind;
+}
+
+static inline int goes_whole(const context *c, unsigned size)
+{
+    return c->wide && (size == 16 || size == 32 || size == 64);
+}
+
+/* Any number of bytes, at once where devices take that. */
+static NOINLINE int device_load_wide(context *c, uint64_t gpa, unsigned size, uint8_t *out)
+{
+    uint8_t bytes[64] = {0};
+    unsigned piece;
+    if (goes_whole(c, size)) {
+        TRY(access_wide(c, VMMKIT_EXIT_READ, gpa, size, bytes));
+        memcpy(out, bytes, size);
+        return 0;
+    }
+    for (unsigned done = 0; done < size; done += piece) {
+        uint64_t part = 0;
+        piece = piece_size(gpa + done, size - done, size);
+        TRY(device(c, VMMKIT_EXIT_READ, gpa + done, piece, &part));
+        memcpy(out + done, &part, piece);
+    }
+    return 0;
+}
+
+static NOINLINE int device_store_wide(context *c, uint64_t gpa, unsigned size,
+                                      const uint8_t *bytes)
+{
+    unsigned piece;
+    if (goes_whole(c, size)) {
+        uint8_t copy[64];
+        memcpy(copy, bytes, size);
+        return access_wide(c, VMMKIT_EXIT_WRITE, gpa, size, copy);
+    }
+    for (unsigned done = 0; done < size; done += piece) {
+        uint64_t part = 0;
+        piece = piece_size(gpa + done, size - done, size);
+        memcpy(&part, bytes + done, piece);
+        TRY(device(c, VMMKIT_EXIT_WRITE, gpa + done, piece, &part));
     }
     return 0;
 }

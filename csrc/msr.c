@@ -6,7 +6,7 @@
 #define CR4_PCE 0x100u
 
 enum { MSR_TSC = 0x10 };
-enum { ANY_VALUE, CANONICAL, NARROW, MEMORY_TYPES, EFER_BITS };
+enum { ANY_VALUE, CANONICAL, NARROW, MEMORY_TYPES, SUPERVISOR_COMPONENTS, EFER_BITS };
 
 /* The word of an MSR that the record holds, and which values WRMSR may give it; else NULL. */
 static uint64_t *held_msr(context *c, uint32_t index, int *accepts)
@@ -24,6 +24,9 @@ static uint64_t *held_msr(context *c, uint32_t index, int *accepts)
     case 0x277:
         *accepts = MEMORY_TYPES;
         return &cpu->pat;
+    case 0xDA0:
+        *accepts = SUPERVISOR_COMPONENTS;
+        return &cpu->xss;
     case 0xC0000080:
         *accepts = EFER_BITS;
         return &cpu->efer;
@@ -112,6 +115,8 @@ static int is_acceptable(const context *c, int accepts, uint64_t value)
         return value <= LOW_32;
     case MEMORY_TYPES:
         return are_memory_types(value);
+    case SUPERVISOR_COMPONENTS:
+        return c->cpu->features & FEATURE_BIT(XSAVES) && !value;
     case EFER_BITS:
         return is_efer(c->cpu, value);
     default:

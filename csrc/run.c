@@ -2,25 +2,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Mirrors src/vmmkit/insn/_pure.py. */
 
-/* The size is one of the engine's own unless somebody else wrote the record. */
-static inline void take_answer(vmmkit_cpu *cpu, uint64_t answer)
-{
-    uint64_t pending = cpu->log_pending, size = 0;
-    uint64_t slot = cpu->log_count % VMMKIT_LIMIT_LOG_CAPACITY;
-    if (UNLIKELY(pending >= VMMKIT_EXIT_BLOCK_READ && pending <= VMMKIT_EXIT_PORT_BLOCK_OUT)) {
-        cpu->block_answer = (answer < cpu->exit_value ? answer : cpu->exit_value) + 1;
-        cpu->log_pending = 0;
-        return;
-    }
-    if (pending == VMMKIT_EXIT_READ || pending == VMMKIT_EXIT_PORT_IN)
-        size = cpu->exit_size < 8 ? cpu->exit_size : 8;
-    else if (pending >= VMMKIT_EXIT_READ_MSR && pending < VMMKIT_EXIT_WRITE_MSR)
-        size = 8;
-    cpu->log_value[slot] = answer & mask_of((unsigned)size);
-    cpu->log_count++;
-    cpu->log_pending = 0;
-}
-
+/* The answer to a device access of more than 8 bytes: a word for every 8 of them. */
 static inline int fetch_page(context *c, uint64_t rip, unsigned wanted)
 {
     uint64_t linear = rip, gpa;
@@ -256,31 +238,6 @@ static inline int next(context *c, uint64_t batch, int resumes)
     return one(c, batch);
 }
 
-/* Takes the answer for the instruction in flight, or forgets what is left of an abandoned one. */
-static inline int begin_run(context *c, uint64_t answer)
-{
-    vmmkit_cpu *cpu = c->cpu;
-    int moved;
-    if (!cpu->log_pending) {
-        cpu->log_count = cpu->page_count = cpu->block_answer = cpu->refused = 0;
-        if (LIKELY(!cpu->code_given)) {
-            cpu->code_length = 0;
-            return 0;
-        }
-    }
-    begin_mode(c);
-    moved = cpu->code_rip != cpu->rip || cpu->code_mode != (uint64_t)c->mode;
-    if (!cpu->log_pending) {
-        if (moved)
-            cpu->code_length = cpu->code_given = 0;
-        return 0;
-    }
-    if (moved)
-        return VMMKIT_EXIT_STALE;
-    take_answer(cpu, answer);
-    return 0;
-}
-
 static int run_to_limit(const vmmkit_vcpu *vcpu, uint64_t answer)
 {
     vmmkit_cpu *cpu = vcpu->cpu;
@@ -291,6 +248,7 @@ static int run_to_limit(const vmmkit_vcpu *vcpu, uint64_t answer)
     c.pieces = vcpu->pieces;
     c.blocks = vcpu->blocks != 0;
     c.deliver = vcpu->deliver != 0;
+    c.wide = vcpu->wide != 0;
     TRY(begin_run(&c, answer));
     for (;;) {
         uint64_t left = cpu->limit - cpu->retired; /* both counters may wrap */

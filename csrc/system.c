@@ -157,10 +157,6 @@ static int execute_control_register(context *c, unsigned op)
         return execute_lmsw(c);
     case VMMKIT_OP_SMSW:
         return execute_smsw(c);
-    case VMMKIT_OP_XGETBV:
-        return execute_xgetbv(c);
-    case VMMKIT_OP_XSETBV:
-        return execute_xsetbv(c);
     case VMMKIT_OP_RDPKRU:
         return execute_rdpkru(c);
     case VMMKIT_OP_WRPKRU:

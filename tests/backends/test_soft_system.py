@@ -54,7 +54,8 @@ def test_cpuid_is_no_exit(boot):
     vcpu.state.rax = 0
     assert vcpu.run() == Halt(5)
     assert vcpu.state.retired == 3
-    expected = CpuidModel()(vcpu.state, 0xD, vcpu.state.rcx)
+    _, _, leaf_0_ecx, _ = CpuidModel()(vcpu.state, 0, 0)
+    expected = CpuidModel()(vcpu.state, 0xD, leaf_0_ecx)
     assert vcpu.state.rax == expected[0]
 
 

@@ -37,6 +37,7 @@ PORT = 0x60
 
 PRESENT = 0x63  # present, writable, accessed, dirty
 CR0_PG, CR4_PAE = 1 << 31, 1 << 5
+CR4_OSFXSR, CR4_OSXSAVE, XCR0 = 1 << 9, 1 << 18, 0xE7
 CODE16, DATA16, CODE32, DATA32 = 0x009B, 0x0093, 0xC09B, 0xC093
 PAGE, PAGE_FAULT = 0x1000, 14
 CS_BASE = 0x800  # outside of 64-bit mode
@@ -110,6 +111,8 @@ class Machine:
             for name in ("es", "ss", "ds", "fs", "gs"):
                 setattr(state, name, Segment(16, 0, 0xFFFF, DATA16))
         state.gdtr_base, state.gdtr_limit = GDT, 0x17
+        state.cr4 |= CR4_OSFXSR | CR4_OSXSAVE
+        state.xcr0 = XCR0
 
     def read(self, _vcpu, offset, size):
         return int.from_bytes(self.device[offset : offset + size], "little")

@@ -35,8 +35,11 @@ from insn.machine import (
     VM,
     Machine,
 )
-from oracle.forms import FORMS, opcode_and_tail
-from vmmkit.insn import Segment
+from oracle.forms import FORMS, opcode_and_tail, uses_vectors, vectors
+from vmmkit.insn import WORD, Segment
+
+VECTOR_FORMS = [form for form in FORMS if uses_vectors(form)]
+OTHER_FORMS = [form for form in FORMS if not uses_vectors(form)]
 
 LEGACY = (0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65)
 PLACES = (
@@ -96,9 +99,9 @@ def instruction(rng, mode):
     prefixes = [rng.choice(LEGACY) for _ in range(rng.choice((0, 0, 0, 1, 1, 2, 3)))]
     if mode == "long" and rng.randrange(2):
         prefixes.append(0x40 | rng.randrange(16))
-    form = rng.choice(FORMS)
+    form = rng.choice(VECTOR_FORMS if rng.randrange(3) == 0 else OTHER_FORMS)
     if form.vex is not None:
-        prefixes = prefixes[: rng.randrange(2)]  # most would make it #UD
+        prefixes = []  # most would make it #UD
     return bytes(prefixes) + form.prefix + opcode_and_tail(rng, form, 64 if mode == "long" else 32)
 
 
@@ -180,6 +183,18 @@ def set_system(rng, machine):
         state.rcx = rng.choice(MSRS)
 
 
+def set_vectors(rng, machine):
+    """Vector registers, and at times no right to use them."""
+    state = machine.state
+    start = 8 * WORD["vector"]
+    raw = vectors(rng)
+    state.record[start : start + len(raw)] = raw
+    state.xcr0 = rng.choice((0xE7, 0xE7, 0xE7, 0xE7, 7, 3, 1))
+    if rng.randrange(10) == 0:
+        state.cr0 |= rng.choice((4, 8))
+        state.cr4 &= ~rng.choice((1 << 9, 1 << 18))
+
+
 def guest(rng):
     """A machine on the pure engine, ready to be copied to another."""
     mode = rng.choice(
@@ -216,4 +231,5 @@ def guest(rng):
     if rng.randrange(30) == 0:
         state.rip = rng.choice(PLACES)
     state.interrupt_shadow = rng.randrange(3)
+    set_vectors(rng, machine)
     return machine

@@ -51,6 +51,11 @@ CR4_PSE, CR4_PAE, CR4_LA57 = 1 << 4, 1 << 5, 1 << 12
 CR4_SMEP, CR4_SMAP, CR4_PKE = 1 << 20, 1 << 21, 1 << 22
 EFER_LME, EFER_LMA, EFER_NXE = 1 << 8, 1 << 10, 1 << 11
 
+CR4_OSFXSR, CR4_OSXSAVE = 1 << 9, 1 << 18
+# Names such as "xmm3" to attributes; R0 to R7 of the x87 unit are "st0" to "st7" here.
+FILES = {"xmm": "xmm", "ymm": "ymm", "zmm": "zmm", "k": "opmask", "mm": "mmx", "st": "x87"}
+VECTOR_WORDS = ("mxcsr", "x87_control", "x87_status", "x87_tag", "xcr0")
+
 MODES = ("real", "pm16", "pm32", "compat", "long")
 PAGED = ("pg32", "pae", "compat", "long")  # the modes with paging
 WIDTH = {"real": 16, "pm16": 16, "pm32": 32, "compat": 32, "long": 64}
@@ -131,6 +136,7 @@ class Machine:
         self.cpu = self.cpu_on(engine)
         self.code = bytes.fromhex(code)
         self.poke(CODE, self.code)
+        self.vectors()
         for name, value in (registers or {}).items():
             self.set(name, value)
 
@@ -157,6 +163,9 @@ class Machine:
         """Set a register by name, or RAM by an `(address, size)` pair."""
         if isinstance(name, tuple):
             self.poke(name[0], value, name[1])
+        elif name.rstrip("0123456789") in FILES:
+            file, number = name.rstrip("0123456789"), name.lstrip("abcdefghijklmnopqrstuvwxyz")
+            getattr(self.state, FILES[file])[int(number)] = value
         else:
             setattr(self.state, name, value)
 
@@ -208,7 +217,16 @@ class Machine:
         """Every register the state names, for comparing before and after."""
         state = self.state
         names = (*GPR, "rip", "rflags", *SEGMENTS, "ldtr", "tr", *SYSTEM_REGISTERS)
-        return {name: getattr(state, name) for name in names}
+        found = {name: getattr(state, name) for name in (*names, *VECTOR_WORDS)}
+        for name, file in (("zmm", state.zmm), ("k", state.opmask), ("st", state.x87)):
+            found |= {f"{name}{number}": file[number] for number in range(len(file))}
+        return found
+
+    def vectors(self):
+        """Let the guest use SSE, AVX and AVX-512."""
+        self.state.cr4 |= CR4_OSFXSR | CR4_OSXSAVE
+        self.state.xcr0 = 0xE7
+        return self
 
 
 def check_case(engine, mode, code, before, after, flags=None, answers=(), accesses=()):
@@ -228,6 +246,7 @@ def check_case(engine, mode, code, before, after, flags=None, answers=(), access
         expected["rflags"] = expected["rflags"] & ~STATUS | flags_of(flags)
     memory = {key: value for key, value in after.items() if isinstance(key, tuple)}
     expected |= {key: value for key, value in after.items() if isinstance(key, str)}
+    assert expected.keys() == machine.registers().keys(), "name whole registers: zmm, k, st"
     assert isinstance(outcome, Done), outcome
     assert outcome.rip == expected["rip"]
     assert machine.registers() == expected

@@ -14,6 +14,8 @@ from random import Random
 from typing import Final, NamedTuple
 
 from guests.exits import CODE, WINDOW
+from insn.row_encodings import FLAG
+from insn.row_encodings import head as row_head
 from vmmkit.errors import DecodeError
 from vmmkit.insn import RIP_BASE, Instruction, decode
 from vmmkit.insn._operands import POPS, PUSHES, STRINGS
@@ -21,6 +23,10 @@ from vmmkit.insn._pure import EXECUTE
 from vmmkit.insn.optable import OPS, PREFIXES, ROWS, VEX_MAPS, Row
 
 RCX, RDX, DS = 1, 2, 3
+# Areas of more words than the replay log has room for, and a store whose place G names.
+AREAS: Final = frozenset(
+    {"FXSAVE", "FXRSTOR", "XSAVE", "XSAVEC", "XSAVEOPT", "XSAVES", "XRSTOR", "XRSTORS", "MOVDIR64B"}
+)
 REX_W: Final = b"\x48"
 INDEX: Final = 0x10
 STACK, TARGET, SELECTOR = 0x9000, 0x1800, 0x10
@@ -79,7 +85,7 @@ class MemoryForm(NamedTuple):
 
 
 def _touches_memory(row: Row) -> bool:
-    if OPS[row.op] in FAR:
+    if OPS[row.op] in FAR | AREAS:
         return False
     return bool(row.access) if row.memory < 4 else OPS[row.op] in IMPLICIT
 
@@ -97,7 +103,7 @@ def _operand(row: Row, how: Addressing, displacement: int, mode: int, *, short: 
         return b""
     if "O" in kinds:
         return displacement.to_bytes(8, "little")[: OFFSET_SIZE[mode][short]]
-    digit = row.encoding.partition("/")[2]
+    digit = row.encoding.partition(" /")[2]
     reg = int(digit) if digit else DS if "S" in kinds else RCX
     modrm = bytes([how.mod << 6 | reg << 3 | how.rm])
     sib = b"" if how.sib is None else bytes([how.sib])
@@ -107,12 +113,17 @@ def _operand(row: Row, how: Addressing, displacement: int, mode: int, *, short: 
 def _opcode(row: Row, rex: bytes) -> bytes:
     """Mandatory prefix, REX, opcode with its escapes; or VEX, rDX in vvvv, and opcode."""
     words = row.encoding.partition(" /")[0].split()
+    if words[0].startswith("EVEX."):
+        head, *_ = row_head(row, 0)
+        return head
     if words[0].startswith("VEX."):
         fields = words[0].split(".")
         number = next(VEX_MAP_NUMBERS[name] for name in fields if name in VEX_MAPS)
         pp = next(pp for pp in range(4) if PREFIXES[pp] in fields)
-        vvvv = 15 - (RDX if "B" in row.operands else 0)
-        start = bytes([0xC4, 0xE0 | number, (0x80 if rex else 0) | vvvv << 3 | pp])
+        vvvv = 15 - (RDX if row.flags & FLAG["vvvv"] else 0)
+        wide = 0x80 if rex or "W1" in fields else 0
+        length = 4 if "256" in fields else 0
+        start = bytes([0xC4, 0xE0 | number, wide | vvvv << 3 | length | pp])
         return start + bytes.fromhex(words[1].partition("+")[0])
     mandatory = words.pop(0) if words[0] in PREFIXES and len(words) > 1 else "NP"
     prefix = b"" if mandatory == "NP" else bytes.fromhex(mandatory)
@@ -200,6 +211,8 @@ def operand_value(form: MemoryForm, rng: Random, found: dict[str, int]) -> int:
         return random & (1 << 8 * size) - 1 | SELECTOR << 8 * size
     if insn.mnemonic == "MOVTOSEG" or "F" in ROWS[form.row].operands:
         return SELECTOR
+    if insn.mnemonic.endswith("LDMXCSR"):
+        return 0x1F80
     if insn.mnemonic in {"CALL", "JMP", "RET", "POPF"}:
         return TARGET
     if insn.mnemonic == "BOUND":

@@ -41,6 +41,15 @@ SETTINGS = {
     "B": "rax=7f rcx=1 rdx=3f8 rbx=2011 rbp=2fff rsi=ffe0 rdi=2044 r8=77 rflags=2",
     "C": "rax=ff00ff rcx=3 rdx=ffff rbx=9000 rbp=8ffe rsi=9020 rdi=9100 rflags=402",
 }
+# Vector registers, different in every lane, and an opmask.
+FILES = "".join(
+    f" zmm{number}="
+    + bytes((5 + 37 * number + (11 + 2 * number) * place) & 0xFF for place in range(64)).hex()
+    + f" st{number}="
+    + bytes((0xC3 + 29 * number + 7 * place) & 0xFF for place in range(8)).hex()
+    for number in range(6)
+)
+SETTINGS = {name: f"{text}{FILES} k1=a5c3" for name, text in SETTINGS.items()}
 HEADER = """\
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause

@@ -40,7 +40,8 @@ def test_brand(state):
 
 
 def test_every_feature_has_a_bit_of_its_own():
-    assert set(BITS) == set(Feature)
+    in_leaf_0dh = {Feature.XSAVEOPT, Feature.XSAVEC, Feature.XSAVES}
+    assert set(BITS) | in_leaf_0dh == set(Feature)
     assert len(set(BITS.values())) == len(BITS)
 
 
@@ -83,15 +84,28 @@ def test_address_widths(state):
 
 def test_xsave_areas(state):
     model = CpuidModel()
-    assert model(state, 0xD, 0) == (0x203, 576, 2696, 0)
-    assert model(state, 0xD, 9) == (8, 2688, 0, 0)
-    assert model(state, 0xD, 2) == (0, 0, 0, 0)
-    state.xcr0 = 0x203
-    assert model(state, 0xD, 0)[EBX] == 2696
+    assert model(state, 0xD, 0) == (0x2E7, 576, 2696, 0)
+    places = {2: (256, 576), 5: (64, 1088), 6: (512, 1152), 7: (1024, 1664), 9: (8, 2688)}
+    for subleaf in range(2, 64):
+        assert model(state, 0xD, subleaf) == (*places.get(subleaf, (0, 0)), 0, 0)
+    for xcr0, size in ((3, 576), (7, 832), (0xE7, 2688), (0x203, 2696)):
+        state.xcr0 = xcr0
+        assert model(state, 0xD, 0)[EBX] == size
     state.features &= ~Feature.PKU
-    assert model(state, 0xD, 0) == (3, 2696 if state.xcr0 & 0x200 else 576, 576, 0)
+    assert model(state, 0xD, 0) == (0xE7, 576, 2688, 0)
+    state.features &= ~Feature.AVX512F
+    assert model(state, 0xD, 0) == (7, 576, 832, 0)
     state.features &= ~Feature.XSAVE
-    assert model(state, 0xD, 0) == (0, 0, 0, 0)
+    assert model(state, 0xD, 0) == model(state, 0xD, 1) == (0, 0, 0, 0)
+
+
+def test_compacted_areas(state):
+    model = CpuidModel()
+    for xcr0, size in ((3, 576), (7, 832), (0xE7, 576 + 256 + 64 + 512 + 1024), (0x203, 584)):
+        state.xcr0 = xcr0
+        assert model(state, 0xD, 1) == (0xF, size, 0, 0)
+    state.features &= ~(Feature.XSAVEC | Feature.XSAVES)
+    assert model(state, 0xD, 1) == (1, 0, 0, 0)
 
 
 @pytest.mark.parametrize("leaf", [2, 6, 0xE, 0x4000_0000, 0x8000_0009, 0xFFFF_FFFF])

@@ -188,7 +188,8 @@ def test_cr3(engine, value, width, cr4, cr3):
 
 
 CR4_BITS = {
-    **dict.fromkeys((9, 10), Feature.SSE),
+    9: Feature.FXSR,
+    10: Feature.SSE,
     11: Feature.UMIP,
     16: Feature.FSGSBASE,
     17: Feature.PCID,
@@ -314,8 +315,17 @@ X = {"cr4": CR4_PAE | OSXSAVE}
 def test_xgetbv(engine):
     before = X | {"xcr0": 7 | 1 << 40, "rax": (1 << 64) - 1, "rcx": 1 << 32}
     check_case(engine, "long", XGETBV, before, {"rax": 7, "rdx": 1 << 8})
-    check_fault(Machine(engine, "long", XGETBV, X | {"rcx": 1}), GP)
-    check_fault(Machine(engine, "long", XGETBV), UD)
+    check_fault(Machine(engine, "long", XGETBV, X | {"rcx": 2}), GP)
+    check_fault(Machine(engine, "long", XGETBV, {"cr4": CR4_PAE}), UD)
+
+
+def test_xgetbv_of_what_is_in_use(engine):
+    """ECX 1: components of XCR0 that do not have their initial values."""
+    before = X | {"xcr0": 0x2E7, "rcx": 1, "pkru": 4, "x87_tag": 0, "x87_control": 0x37F}
+    check_case(engine, "long", XGETBV, before, {"rax": 0x200, "rdx": 0})
+    check_case(engine, "long", XGETBV, before | {"xcr0": 7}, {"rax": 0, "rdx": 0})
+    hidden = before | {"features": (1 << 64) - 1 & ~Feature.XSAVEC}
+    check_fault(Machine(engine, "long", XGETBV, hidden), GP)
 
 
 @pytest.mark.parametrize("value", [1, 3, 7, 0xE7, 0x201, 0x2E7])
@@ -330,11 +340,12 @@ def test_xcr0_that_is_refused(engine, value):
 
 
 def test_xsetbv_and_what_surrounds_it(engine):
-    check_fault(Machine(engine, "long", XSETBV, {"rax": 1}), UD)
+    check_fault(Machine(engine, "long", XSETBV, {"rax": 1, "cr4": CR4_PAE}), UD)
     check_fault(Machine(engine, "long", XSETBV, X | {"rax": 1, "rcx": 1}), GP)
     check_fault(Machine(engine, "long", XSETBV, X | {"rax": 1}).ring3(), GP)
-    hidden = X | {"rax": 0x201, "features": (1 << 64) - 1 & ~Feature.PKU}
-    check_fault(Machine(engine, "long", XSETBV, hidden), GP)
+    for value, feature in ((0x201, Feature.PKU), (7, Feature.AVX), (0xE7, Feature.AVX512F)):
+        hidden = X | {"rax": value, "features": (1 << 64) - 1 & ~feature}
+        check_fault(Machine(engine, "long", XSETBV, hidden), GP)
 
 
 def test_pkru(engine):

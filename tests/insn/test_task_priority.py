@@ -77,7 +77,17 @@ def test_init():
         setattr(state, name, 0x77)
     state.enter_long_mode(0x1000, 0x2000)
     state.ldtr = state.tr = Segment(8, 1, 2, 0x82)
-    kept = {"xcr0": 7, "pkru": 5, "tsc_offset": 9, "lstar": 4, "pat": 1, "retired": 44, "star": 8}
+    kept = {
+        "mxcsr": 0x1F00,
+        "x87_control": 0x37F,
+        "xcr0": 7,
+        "pkru": 5,
+        "tsc_offset": 9,
+        "lstar": 4,
+        "pat": 1,
+        "retired": 44,
+        "star": 8,
+    }
     for name, value in kept.items():
         setattr(state, name, value)
     state.words[:] = state.words  # as an engine would leave it

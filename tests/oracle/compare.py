@@ -124,7 +124,25 @@ def differences(case: Case, mnemonic: str, expected: Result, got: Result | Outco
         # Linux's own IRET turns every null selector into 0.
         if want != have and not (want == 0 and have <= 3):
             found.append(f"{name} {want:#x}, got {have:#x}")
+    found += _vector_differences(expected.vectors, got.vectors)
     return found + _memory_differences(expected.memory, got.memory)
+
+
+def _vector_differences(expected: bytes, got: bytes) -> list[str]:
+    """Registers of the XSAVE area, by name."""
+    if expected == got:
+        return []
+    shapes = [(f"zmm{number}", 64) for number in range(32)]
+    shapes += [(f"k{number}", 8) for number in range(8)] + [("mxcsr", 8)]
+    shapes += [(f"r{number}", 16) for number in range(8)]
+    shapes += [("control", 8), ("status", 8), ("tag", 8)]
+    found, at = [], 0
+    for name, size in shapes:
+        want, have = (int.from_bytes(raw[at : at + size], "little") for raw in (expected, got))
+        if want != have:
+            found.append(f"{name} {want:#x}, got {have:#x}")
+        at += size
+    return found
 
 
 def _memory_differences(expected: bytes, got: bytes) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from oracle.native import (
     CODE,
     DATA,
+    DEFAULT_VECTORS,
     MEMORY_SIZE,
     PAGE,
     READ_ONLY,
@@ -31,7 +32,7 @@ from oracle.native import (
 from vmmkit.errors import DecodeError, DecodeReason
 from vmmkit.insn import RIP_BASE, Instruction, Prefixes, decode
 from vmmkit.insn._pure import EXECUTE as HANDLERS
-from vmmkit.insn.optable import ATTRIBUTES, KINDS, OPS, PREFIXES, ROWS, VEX_MAPS, Row
+from vmmkit.insn.optable import ATTRIBUTES, KINDS, LENGTHS, OPS, PREFIXES, ROWS, Row
 
 MODES: Final = (16, 32, 64)
 ES, CS, SS, DS, FS, GS = range(6)
@@ -120,6 +121,9 @@ UNDEFINED: Final = frozenset({"UD0", "UD1"})
 # TF would be seen, or changed, by these: they run up to the jump behind them instead.
 FLAGS_ON_STACK: Final = ("PUSHF", "POPF", "IRET")
 
+# XSAVE and XSAVEOPT are not compared where AMD's standard format differs from Intel's.
+STATE: Final = frozenset({"FXSAVE", "FXRSTOR", "XSAVEC", "XRSTOR", "LDMXCSR", "STMXCSR", "EMMS"})
+
 STATUS, DF, AC = 0x8D5, 0x400, 1 << 18
 
 
@@ -140,7 +144,9 @@ class Form(NamedTuple):
     """ModRM.rm, when it is part of the opcode as well; ModRM.mod is 3 then."""
     modrm: bool
     vex: tuple[int, int] | None
-    """Bits mmmmm and pp, for a form with a VEX prefix."""
+    """Bits mmmmm and pp, for a form with a VEX or EVEX prefix."""
+    fields: tuple[str, ...]
+    """The words of a VEX or EVEX encoding."""
 
 
 class Trial(NamedTuple):
@@ -152,14 +158,16 @@ class Trial(NamedTuple):
     """`None` when the bytes are no instruction."""
 
 
-VEX_MAP_NUMBERS: Final = {name: number for number, name in enumerate(VEX_MAPS, 1)}
-MODRM: Final = 1 << ATTRIBUTES.index("modrm")
+VEX_MAP_NUMBERS: Final = {"0F": 1, "0F38": 2, "0F3A": 3, "MAP5": 5, "MAP6": 6}
+MODRM, VVVV, MASKING, ZEROING = (
+    1 << ATTRIBUTES.index(name) for name in ("modrm", "vvvv", "masking", "zeroing")
+)
 
 
 def _vex(word: str) -> tuple[int, int]:
     """Bits mmmmm and pp of an encoding's first word, such as `VEX.128.F2.0F38.W1`."""
     fields = word.split(".")
-    escape = next(name for name in VEX_MAPS if name in fields)
+    escape = next(name for name in VEX_MAP_NUMBERS if name in fields)
     return VEX_MAP_NUMBERS[escape], next(pp for pp in range(4) if PREFIXES[pp] in fields)
 
 
@@ -168,8 +176,9 @@ def _form(number: int, row: Row) -> Form:
     prefix, opcode, spread = b"", b"", 1
     digit: int | None = None
     rm: int | None = None
-    vex = None
-    if encoding[0].startswith("VEX."):
+    vex, fields = None, ()
+    if encoding[0].startswith(("VEX.", "EVEX.")):
+        fields = tuple(encoding[0].split("."))
         vex = _vex(encoding.pop(0))
     elif encoding[0] in PREFIXES and len(encoding) > 1:
         mandatory = encoding.pop(0)
@@ -182,12 +191,16 @@ def _form(number: int, row: Row) -> Form:
         opcode += bytes.fromhex(text)
         spread = {"": 1, "r": 8, "cc": 16}[low]
     modrm = bool(row.flags & MODRM)
-    return Form(number, row.text, OPS[row.op], prefix, opcode, spread, digit, rm, modrm, vex)
+    name = OPS[row.op]
+    return Form(number, row.text, name, prefix, opcode, spread, digit, rm, modrm, vex, fields)
 
 
 # Not compared: INT and its kin go where the operating system's interrupt table says, which at CPL 3
 # nobody can look at; IRET loads flags (TF, AC, NT) that the oracle's own code would feel.
 NOT_COMPARED: Final = frozenset({"INT", "INT1", "INT3", "INTO", "IRET"})
+
+# Of no fixed size.
+STATE_AREAS: Final = frozenset({"XSAVE", "XSAVEC", "XSAVEOPT", "XSAVES", "XRSTOR", "XRSTORS"})
 
 # What the engines execute, but for those.
 FORMS: Final = tuple(
@@ -231,14 +244,49 @@ def _tail(rng: Random) -> bytes:
     return bytes(rng.choice((0, 1, 0x7F, 0x80, 0xFF, 0xFE)) for _ in range(14))
 
 
+def _length(rng: Random, form: Form) -> int:
+    """L or L'L: mostly one that the row has."""
+    named = [word for word in form.fields if word.split("/")[0] in LENGTHS]
+    names = named[0].split("/") if named else list(LENGTHS)
+    if rng.random() < 0.03:
+        return rng.randrange(4)
+    return LENGTHS[rng.choice(names[: 3 if form.fields[0] == "EVEX" else 2])]
+
+
 def _vex_prefix(rng: Random, form: Form, mode: int) -> bytes:
-    """C4 and two bytes: ~R ~X ~B mmmmm, W ~vvvv L pp; out of 64-bit mode R and X must be 0."""
+    """C4 and two bytes: ~R ~X ~B mmmmm, W ~vvvv L pp; out of 64-bit mode R and X must be 0.
+
+    Or 62 and three: ~R ~X ~B ~R' 0mmm, W ~vvvv 1 pp, z L'L b ~V' aaa.
+    """
     if form.vex is None:
         return b""
     map_number, pp = form.vex
     first = rng.getrandbits(8) & 0xE0 | (0 if mode == 64 else 0xC0) | map_number
-    second = rng.getrandbits(8) & 0xF8 | pp | (4 if rng.random() < 0.03 else 0)
-    return bytes([0xC4, first, second])
+    second = rng.getrandbits(8) & 0xF8 | pp
+    if not ROWS[form.row].flags & VVVV and rng.random() < 0.97:
+        second |= 0x78
+    if rng.random() < 0.97:
+        second |= 0x80 * ("W1" in form.fields)
+        second &= 0x7F if "W0" in form.fields else 0xFF
+    if {KINDS[kind] for kind in ROWS[form.row].kinds} & set("Kh") and rng.random() < 0.9:
+        first, second = first | 0x80, second | 0x40  # there are eight opmask registers
+    length = _length(rng, form)
+    if form.fields[0] == "VEX":
+        return bytes([0xC4, first, second | (length & 1) << 2])
+    return bytes([0x62, first | rng.choice((0x10, 0x10, 0)), second | 4, _evex(rng, form, length)])
+
+
+def _evex(rng: Random, form: Form, length: int) -> int:
+    """The last byte of an EVEX prefix: mostly what the row allows."""
+    row = ROWS[form.row]
+    third = length << 5 | rng.choice((8, 8, 8, 0))
+    if (row.flags & MASKING and rng.random() < 0.7) or rng.random() < 0.02:
+        third |= rng.randrange(8)
+        if (third & 7 and row.flags & ZEROING and rng.random() < 0.5) or rng.random() < 0.02:
+            third |= 0x80
+    if rng.random() < (0.3 if row.broadcast else 0.01):
+        third |= 0x10
+    return third
 
 
 def opcode_and_tail(rng: Random, form: Form, mode: int) -> bytes:
@@ -446,6 +494,8 @@ def _point_registers(state: _State, form: Form, insn: Instruction | None) -> Non
         state.point(RDI, width, ES)
     if form.mnemonic in STRINGS or form.mnemonic.startswith("LOOP") or state.rng.random() < 0.2:
         state.set(RCX, width, state.rng.randrange(12))
+    if "MASKMOV" in form.mnemonic:
+        state.point(RDI, width, insn.segment if insn.segment >= 0 else DS)
     if form.mnemonic == "POPF":
         _calm(state)
 
@@ -533,8 +583,10 @@ def trial(
     rip = linear - state.base(CS)
     _point_registers(state, form, insn)
     where = None
-    if insn is not None and insn.memory_size:
+    if insn is not None and (insn.memory_size or form.mnemonic in STATE_AREAS):
         where = place(rng, mode)
+        if where is not None and not 0 < insn.memory_size <= 8 and rng.random() < 0.5:
+            where &= -min(64, insn.memory_size or 64)
         if where is not None:
             code = _aim(state, code, insn, rip, where)
             state.poke(where, state.word())
@@ -556,8 +608,30 @@ def trial(
         rip,
         linear,
         single_step,
+        vectors(rng) if uses_vectors(form) else DEFAULT_VECTORS,
     )
     return Trial(form, case, insn)
+
+
+def uses_vectors(form: Form) -> bool:
+    """Whether a form has to do with vector, opmask or x87 registers."""
+    if form.mnemonic in STATE:
+        return True
+    return bool(ROWS[form.row].flags & VVVV and form.fields) or bool(
+        {KINDS[kind] for kind in ROWS[form.row].kinds} & set("VWUHLPQNKkhfg")
+    )
+
+
+def vectors(rng: Random) -> bytes:
+    """Contents for the vector, opmask and x87 registers, in the order of the record."""
+    lanes = [value(rng) for _ in range(12)]
+    words = [
+        rng.choice(lanes) if rng.random() < 0.5 else rng.getrandbits(64) for _ in range(32 * 8)
+    ]
+    masks = [rng.choice((rng.getrandbits(64), 0, 1, -1 & (1 << 64) - 1, 2)) for _ in range(8)]
+    x87 = [rng.getrandbits(64) if place % 2 == 0 else 0xFFFF for place in range(16)]
+    top = rng.randrange(8) << 11
+    return struct.pack("<284Q", *words, *masks, 0x1F80, *x87, 0x37F, top, rng.getrandbits(8))
 
 
 def image(rng: Random) -> bytes:

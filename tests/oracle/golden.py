@@ -4,20 +4,25 @@
 
 A line of `processor.txt` is `case | result`. A case names a line `setting` and what differs from
 it: registers by number (`3=2000`), memory as `@address=bytes` over `pattern()`. A result is how the
-instruction ended, and then the registers, selectors (`s2=`), and memory that it changed. Numbers
+instruction ended, and then the registers, selectors (`s2=`), words of `Case.vectors`
+(`v8=`) and memory that it changed. Numbers
 are hexadecimal; `tests/oracle/record_golden.py` writes the file.
 """
 
 import functools
+import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Final
 
 from oracle.forms import value
-from oracle.native import MEMORY_SIZE, WINDOWS, Case, Result
+from oracle.forms import vectors as random_vectors
+from oracle.native import DEFAULT_VECTORS, MEMORY_SIZE, WINDOWS, Case, Result
 
 FILE: Final = Path(__file__).parents[1] / "vectors" / "insn" / "processor.txt"
+# What the processor that wrote the file is without, by Linux's names.
+LACKING: Final = frozenset({"avx512_fp16"})
 RUN: Final = 16  # equal bytes that end a run of differing ones
 CHUNK: Final = 64  # compared at once
 
@@ -35,6 +40,12 @@ def _registers(number: int) -> tuple[int, ...]:
 
 def _narrow(registers: tuple[int, ...]) -> tuple[int, ...]:
     return (*(word & 0xFFFF_FFFF for word in registers[:8]), *[0] * 8)
+
+
+@functools.cache
+def vectors() -> bytes:
+    """Vector, opmask and x87 registers before every case that has to do with them."""
+    return random_vectors(Random("golden vectors"))
 
 
 def settings(lines: Sequence[str]) -> dict[str, tuple[int, ...]]:
@@ -117,13 +128,22 @@ def _renumbered(prefix: str, before: Sequence[int], words: Sequence[str]) -> tup
     after = list(before)
     for word in words:
         name, _, number = word.partition("=")
-        if name.startswith(prefix) and not (prefix == "" and name[0] in "s@"):
+        if name.startswith(prefix) and not (prefix == "" and name[0] in "sv@"):
             after[int(name[len(prefix) :], 16)] = int(number, 16)
     return tuple(after)
 
 
+def _vector_words(raw: bytes) -> tuple[int, ...]:
+    return struct.unpack(f"<{len(raw) // 8}Q", raw)
+
+
 def _list(numbers: Sequence[int]) -> str:
     return ",".join(f"{number:x}" for number in numbers)
+
+
+def _vectors_after(before: bytes, words: Sequence[str]) -> bytes:
+    after = _renumbered("v", _vector_words(before), words)
+    return struct.pack(f"<{len(after)}Q", *after)
 
 
 def write(setting: str, registers: tuple[int, ...], case: Case, result: Result) -> str:
@@ -133,6 +153,7 @@ def write(setting: str, registers: tuple[int, ...], case: Case, result: Result) 
         f"{case.mode} {case.code.hex()} {case.rip:x} {linear:x} {case.rflags:x}",
         f"{int(case.single_step)} {_list(case.selectors)} {_list(case.bases)} {setting}",
         *_numbered("", registers, case.gpr),
+        *(["vectors"] if case.vectors != DEFAULT_VECTORS else []),
         *_memory(pattern(), case.memory),
     ]
     ended = "done" if result.vector is None else f"{result.vector:x},{result.error:x}"
@@ -140,6 +161,7 @@ def write(setting: str, registers: tuple[int, ...], case: Case, result: Result) 
         f"{ended} {result.cr2:x} {result.rip:x} {result.rflags:x}",
         *_numbered("", case.gpr, result.gpr),
         *_numbered("s", case.selectors, result.selectors),
+        *_numbered("v", _vector_words(case.vectors), _vector_words(result.vectors)),
         *_memory(case.memory, result.memory),
     ]
     return f"{' '.join(head)} | {' '.join(tail)}"
@@ -161,6 +183,7 @@ def read(line: str, named: dict[str, tuple[int, ...]]) -> tuple[Case, Result]:
         int(rip, 16),
         int(linear, 16),
         single_step == "1",
+        vectors() if "vectors" in changed else DEFAULT_VECTORS,
     )
     ended, cr2, rip, rflags, *changed = tail
     vector, error = (None, 0) if ended == "done" else (int(word, 16) for word in ended.split(","))
@@ -173,5 +196,6 @@ def read(line: str, named: dict[str, tuple[int, ...]]) -> tuple[Case, Result]:
         int(rflags, 16),
         _renumbered("s", case.selectors, changed),
         _patched(case.memory, changed),
+        _vectors_after(case.vectors, changed),
     )
     return case, result

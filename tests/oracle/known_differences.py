@@ -21,6 +21,7 @@ UD, STACK_FAULT, GP, PAGE_FAULT, ALIGNMENT = 6, 12, 13, 14, 17
 NEAR_BRANCHES: Final = frozenset({"JMP", "JCC", "CALL", "RET", "LOOP", "LOOPE", "LOOPNE", "JCXZ"})
 CONDITIONAL_BRANCHES: Final = NEAR_BRANCHES - {"JMP", "CALL", "RET"}
 PREFIX_BYTES: Final = b"".join(byte for group in LEGACY.values() for byte in group)
+AREAS: Final = frozenset({"FXSAVE", "FXRSTOR", "XSAVEC", "XRSTOR"})
 OPERAND_SIZE: Final = 0x66
 
 
@@ -205,6 +206,63 @@ def _canonical(address: int) -> bool:
 
 AMD: Final = "AuthenticAMD"
 
+
+def _wide_alignment(trial: Trial, processor: Result, _engine: Result | Outcome) -> bool:
+    wide = trial.insn is not None and trial.insn.memory_size > 16
+    return processor.vector == ALIGNMENT and wide
+
+
+def _mmx_state_first(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
+    if not isinstance(engine, Result) or processor.vector is None:
+        return False
+    same = processor._replace(vectors=engine.vectors)
+    return trial.form.mnemonic == "MASKMOVQ" and not differences(
+        trial.case, "MASKMOVQ", same, engine
+    )
+
+
+def _wide_general(trial: Trial, processor: Result, _engine: Result | Outcome) -> bool:
+    wide = trial.insn is not None and trial.insn.rex & 8
+    return (
+        trial.case.mode != 64
+        and trial.form.mnemonic in {"VPEXTRD", "VPINSRD"}
+        and bool(wide)
+        and processor.vector == UD
+    )
+
+
+def _first_lane(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
+    by_vector = "MASKMOV" in trial.form.mnemonic
+    masked = trial.insn is not None and (trial.insn.mask & 7 or by_vector)
+    kinds = {STACK_FAULT, GP, PAGE_FAULT, ALIGNMENT}
+    both = isinstance(engine, Result) and {processor.vector, engine.vector} <= kinds
+    return bool(masked) and both
+
+
+def _mxcsr_mask(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
+    return (
+        trial.form.mnemonic == "FXSAVE"
+        and isinstance(engine, Result)
+        and sum(a != b for a, b in zip(processor.memory, engine.memory, strict=True)) <= 1
+        and not differences(trial.case, "FXSAVE", processor._replace(memory=engine.memory), engine)
+    )
+
+
+def _area_from_its_end(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
+    faults = isinstance(engine, Result) and processor.vector == engine.vector == PAGE_FAULT
+    return trial.form.mnemonic in AREAS and faults
+
+
+def _area_wraps(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
+    narrow = trial.insn is not None and trial.insn.address_size == 2
+    faults = isinstance(engine, Result) and engine.vector in {STACK_FAULT, GP}
+    return trial.form.mnemonic in AREAS and narrow and faults and processor.vector != engine.vector
+
+
+def _standard_format(trial: Trial, _processor: Result, _engine: Result | Outcome) -> bool:
+    return trial.form.mnemonic in {"XSAVE", "XSAVEC", "XSAVEOPT", "XRSTOR"}
+
+
 KNOWN_DIFFERENCES: Final = (
     KnownDifference(
         AMD,
@@ -325,6 +383,50 @@ KNOWN_DIFFERENCES: Final = (
             _processor_number,
         )
         for vendor in (AMD, "GenuineIntel")
+    ),
+    KnownDifference(
+        AMD,
+        "#AC for misaligned vectors of 32 and 64 bytes; SDM vol. 3A, Interrupt 17 - Alignment "
+        "Check Exception (#AC), has no type wider than 16",
+        _wide_alignment,
+    ),
+    KnownDifference(
+        AMD,
+        "MASKMOVQ that faults has entered MMX state; the SDM has a fault leave everything",
+        _mmx_state_first,
+    ),
+    KnownDifference(
+        AMD,
+        "VPEXTRD and VPINSRD with VEX.W out of 64-bit mode are #UD; SDM vol. 2B, PEXTRB/PEXTRD/"
+        "PEXTRQ: W is ignored there",
+        _wide_general,
+    ),
+    KnownDifference(
+        AMD,
+        "A masked vector whose lanes have several faults has that of the first lane; the engines "
+        "check segment and alignment of the whole before any page",
+        _first_lane,
+    ),
+    KnownDifference(
+        AMD,
+        "MXCSR_MASK has the bit of misaligned SSE mode, which Intel's processors do not have",
+        _mxcsr_mask,
+    ),
+    KnownDifference(
+        AMD,
+        "FXSAVE, XSAVE and their kin fault elsewhere in their area than at its start",
+        _area_from_its_end,
+    ),
+    KnownDifference(
+        AMD,
+        "An area at the end of 16-bit offsets wraps to 0; SDM vol. 3A, Limit Checking: #GP or #SS",
+        _area_wraps,
+    ),
+    KnownDifference(
+        AMD,
+        "The standard format has AVX-512 state where Intel's processors have that of MPX; XSAVEC "
+        "clears the x87 data pointer along with what it writes, and has another MXCSR_MASK",
+        _standard_format,
     ),
 )
 

@@ -7,19 +7,22 @@ entries, and no I/O bitmap. The mirror has the oracle's code page and windows as
 supervisor page in the upper half with GDT, LDT and TSS. Other addresses are not mapped.
 """
 
+import functools
 from array import array
+from pathlib import Path
 from typing import Final
 
 from oracle.native import (
     CODE,
     INT3,
     PAGE,
+    VECTOR_SIZE,
     WINDOWS,
     Case,
     Descriptor,
     Result,
 )
-from vmmkit.insn import WORD, Cpu, Done, Fault, Outcome, Segment
+from vmmkit.insn import WORD, Cpu, Done, Fault, Feature, Outcome, Segment
 
 # Guest-physical pages.
 PML4, PDPT, PD, PT_CODE, PT_DATA, HIGH_PDPT, HIGH_PD, HIGH_PT, TABLES, CODE_PAGE, MEMORY = (
@@ -33,7 +36,10 @@ TABLE: Final = P | RW | US | ACCESSED
 LEAF: Final = P | US | ACCESSED | DIRTY
 
 CR0: Final = 0x8005_0033  # PG, AM, WP, NE, ET, MP, PE
-CR4: Final = 1 << 5 | 1 << 16 | 1 << 18  # PAE, FSGSBASE, OSXSAVE
+# PAE, OSFXSR, OSXMMEXCPT, FSGSBASE, OSXSAVE
+CR4: Final = 1 << 5 | 1 << 9 | 1 << 10 | 1 << 16 | 1 << 18
+XCR0: Final = 0xE7
+VECTOR: Final = 8 * WORD["vector"]
 EFER: Final = 1 << 11 | 1 << 10 | 1 << 8 | 1  # NXE, LMA, LME, SCE
 
 # Linux's GDT, as far as user code can tell: selector to (descriptor, attributes).
@@ -52,10 +58,28 @@ UNUSABLE: Final = 1 << 16
 LDT_PRESENT, TSS_BUSY = 0x82, 0x8B
 TSS_LIMIT, TSS_IO_BASE = 0x67, 102
 
+# Features that not every x86-64 processor has, by Linux's name.
+HOST_FEATURES: Final = {
+    "avx": Feature.AVX,
+    "avx2": Feature.AVX2,
+    "avx512f": Feature.AVX512F,
+    "avx512dq": Feature.AVX512DQ,
+    "avx512bw": Feature.AVX512BW,
+    "avx512vl": Feature.AVX512VL,
+    "avx512_fp16": Feature.AVX512FP16,
+    "avx512vbmi": Feature.AVX512VBMI,
+}
 SEGMENT: Final = WORD["segment"]
 RIP: Final = WORD["rip"]
 RFLAGS: Final = WORD["rflags"]
 RFLAGS_IF: Final = 0x202
+
+
+@functools.cache
+def host_flags() -> frozenset[str]:
+    """Features of this processor, as Linux names them."""
+    words = Path("/proc/cpuinfo").read_text().partition("\nflags")[2].partition("\n")[0].split()
+    return frozenset(words)
 
 
 def descriptor_bytes(segment: Segment) -> bytes:
@@ -96,7 +120,14 @@ class Mirror:
         descriptors: the LDT the oracle was made with.
     """
 
-    def __init__(self, engine: str, descriptors: tuple[Descriptor, ...]) -> None:
+    def __init__(
+        self,
+        engine: str,
+        descriptors: tuple[Descriptor, ...],
+        lacking: frozenset[str] | None = None,
+    ) -> None:
+        """`lacking` names what the processor to compare with is without: `None` asks this one."""
+        self._lacking = HOST_FEATURES.keys() - host_flags() if lacking is None else lacking
         self.ram = bytearray(MEMORY + sum(size for _, size, _ in WINDOWS))
         self._segments = dict(GDT)
         for number, one in enumerate(descriptors):
@@ -120,6 +151,9 @@ class Mirror:
     def _system_registers(self, descriptors: int) -> None:
         state = self.cpu.state
         state.cr0, state.cr3, state.cr4, state.efer = CR0, PML4, CR4, EFER
+        state.xcr0 = XCR0
+        for flag in self._lacking:
+            state.features &= ~HOST_FEATURES[flag]
         state.gdtr_base, state.gdtr_limit = SYSTEM + GDT_AT, GDT_LIMIT
         ldt_limit = 8 * descriptors - 1 if descriptors else 0
         ldt_attributes = LDT_PRESENT if descriptors else UNUSABLE
@@ -149,6 +183,7 @@ class Mirror:
         words[:16] = array("Q", case.gpr)
         words[RIP] = case.rip
         words[RFLAGS] = case.rflags | RFLAGS_IF
+        self.cpu.state.record[VECTOR : VECTOR + VECTOR_SIZE] = case.vectors
         words[SEGMENT : SEGMENT + 24] = self._segment_words(case)
         linear = case.rip if case.linear is None else case.linear
         place = CODE_PAGE + linear - CODE
@@ -173,7 +208,9 @@ class Mirror:
         selectors = tuple(words[SEGMENT : SEGMENT + 24 : 4])
         memory = bytes(self.ram[MEMORY:])
         gpr = tuple(words[:16])
-        return Result(vector, error, cr2, gpr, words[RIP], words[RFLAGS], selectors, memory)
+        vectors = bytes(self.cpu.state.record[VECTOR : VECTOR + VECTOR_SIZE])
+        registers = gpr, words[RIP], words[RFLAGS], selectors
+        return Result(vector, error, cr2, *registers, memory, vectors)
 
     def system_tables_changed(self) -> bool:
         """Whether something wrote to GDT, LDT or TSS; every descriptor is accessed already."""

@@ -25,6 +25,7 @@
 
 #define _GNU_SOURCE
 #include <asm/ldt.h>
+#include <cpuid.h>
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
@@ -42,7 +43,7 @@ enum { NOT_ENTERED = 255, INT3 = 0xCC };
 enum { USER_CS = 0x33, USER_DS = 0x2B };
 enum { RFLAGS_FIXED = 2, RFLAGS_IF = 0x200, RFLAGS_AC = 1 << 18 };
 /* Exit status of a child that could not set itself up; native.py has the texts. */
-enum { OK, NO_MEMORY, NO_SIGNALS, NO_LDT };
+enum { OK, NO_MEMORY, NO_SIGNALS, NO_LDT, NO_XSAVE };
 enum { SERVED = 3 }; /* the child's end of the socket */
 
 /* The instruction's registers, in the numbering of the instruction format: rAX, rCX, rDX, rBX,
@@ -55,6 +56,15 @@ typedef struct {
     uint64_t base[2]; /* of FS and GS, loaded when mode is 64 */
 } oracle_registers;
 
+/* As in the record of a vCPU; x87 by physical register, `tag` with a bit for each that is full. */
+typedef struct {
+    uint8_t zmm[32][64];
+    uint64_t opmask[8];
+    uint64_t mxcsr;
+    uint8_t x87[8][16];
+    uint64_t control, status, tag;
+} oracle_vectors;
+
 typedef struct {
     oracle_registers registers;
     uint64_t mode;   /* 16, 32 or 64 */
@@ -64,6 +74,7 @@ typedef struct {
     uint64_t error;
     uint64_t cr2;
     uint8_t code[16];
+    oracle_vectors vectors;
     uint8_t memory[MEMORY]; /* the windows, one after the other */
 } oracle_case;
 
@@ -106,6 +117,13 @@ _Static_assert(offsetof(struct live, host_rsp) == 208, "offset used below");
 _Static_assert(offsetof(struct live, load_bases) == 232, "offset used below");
 
 __attribute__((visibility("hidden"))) struct live oracle_live;
+/* XSAVE area in the standard format, loaded before and found after the instruction. */
+enum { AREA = 4096, HEADER = 512, USED = 0xE7, SSE = 2 };
+enum { YMM_HIGH = 2, OPMASKS = 5, ZMM_HIGH = 6, ZMM_UPPER = 7, COMPONENTS = 8 };
+__attribute__((visibility("hidden"), aligned(64))) uint8_t oracle_area[AREA];
+static uint8_t found_area[AREA];
+static unsigned component[COMPONENTS]; /* offset in the area, 0 for what is not enabled */
+__attribute__((visibility("hidden"))) unsigned oracle_components;
 static uint8_t signal_stack[1 << 16];
 static uint64_t vector, error, cr2;
 static int running;
@@ -131,6 +149,7 @@ __asm__(".text\n"
         SAVE(rsp, 208)
         "rdfsbase %rax\n" SAVE(rax, 216)
         "rdgsbase %rax\n" SAVE(rax, 224)
+        "mov oracle_components(%rip), %eax; xor %edx, %edx; xrstor64 oracle_area(%rip)\n"
         LOAD_SEGMENT(es, 144) LOAD_SEGMENT(ds, 168) LOAD_SEGMENT(fs, 176) LOAD_SEGMENT(gs, 184)
         "cmpq $0, " LIVE(232) "; je 1f\n"
         LOAD(rax, 192) "wrfsbase %rax\n"
@@ -145,8 +164,11 @@ __asm__(".text\n"
         "xor %eax, %eax; mov %eax, %es; mov %eax, %ds; mov %eax, %fs; mov %eax, %gs\n"
         LOAD(rax, 216) "wrfsbase %rax\n"
         LOAD(rax, 224) "wrgsbase %rax\n"
+        "fninit; pushq $0x1F80; ldmxcsr (%rsp); pop %rax\n"
         "popfq; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
         "ret\n");
+
+static size_t area_size;
 
 static const int gpr_places[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
                                    REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
@@ -177,6 +199,7 @@ static void on_fault(int number, siginfo_t *unused, void *frame)
     oracle_live.registers.rflags = (uint64_t)found[REG_EFL];
     oracle_live.registers.selector[CS] = (uint64_t)found[REG_CSGSFS] & 0xFFFF;
     oracle_live.registers.selector[SS] = (uint64_t)found[REG_CSGSFS] >> 48;
+    memcpy(found_area, ((ucontext_t *)frame)->uc_mcontext.fpregs, area_size);
     vector = running_host_code(found) ? NOT_ENTERED : (uint64_t)found[REG_TRAPNO];
     error = (uint64_t)found[REG_ERR];
     cr2 = vector == 14 ? (uint64_t)found[REG_CR2] : 0;
@@ -195,6 +218,93 @@ static void place_code(const oracle_batch *batch, const oracle_case *one)
     memcpy((void *)(uintptr_t)one->linear, one->code, one->length < room ? one->length : room);
 }
 
+/* Where the components are, and how large the area is that Linux saves. */
+static int find_components(void)
+{
+    unsigned low, high, a, b, c, d;
+
+    __cpuid(1, a, b, c, d);
+    if (!(c & bit_OSXSAVE))
+        return NO_XSAVE;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    oracle_components = low & USED;
+    __cpuid_count(13, 0, a, b, c, d);
+    area_size = b < AREA ? b : AREA;
+    for (int number = YMM_HIGH; number < COMPONENTS; number++) {
+        if (!(oracle_components >> number & 1))
+            continue;
+        __cpuid_count(13, number, a, b, c, d);
+        component[number] = b;
+    }
+    return OK;
+}
+
+/* The part of vector register `number` from byte `from` on, in an area; NULL if not enabled. */
+static uint8_t *part_of(uint8_t *area, int number, int from)
+{
+    if (number < 16 && from == 0)
+        return area + 160 + 16 * number;
+    if (number < 16 && from == 16)
+        return component[YMM_HIGH] ? area + component[YMM_HIGH] + 16 * number : NULL;
+    if (number < 16)
+        return component[ZMM_HIGH] ? area + component[ZMM_HIGH] + 32 * number : NULL;
+    return component[ZMM_UPPER] ? area + component[ZMM_UPPER] + 64 * (number - 16) + from : NULL;
+}
+
+static const struct {
+    int from, size, component;
+} parts[] = {{0, 16, 1}, {16, 16, YMM_HIGH}, {32, 32, ZMM_HIGH}};
+
+static void fill_area(const oracle_vectors *vectors)
+{
+    unsigned top = (unsigned)vectors->status >> 11 & 7;
+
+    memset(oracle_area, 0, AREA);
+    memcpy(oracle_area, &vectors->control, 2);
+    memcpy(oracle_area + 2, &vectors->status, 2);
+    memcpy(oracle_area + 4, &vectors->tag, 1);
+    memcpy(oracle_area + 24, &vectors->mxcsr, 4);
+    memcpy(oracle_area + HEADER, &oracle_components, 4);
+    for (unsigned i = 0; i < 8; i++)
+        memcpy(oracle_area + 32 + 16 * i, vectors->x87[(top + i) & 7], 10);
+    if (component[OPMASKS])
+        memcpy(oracle_area + component[OPMASKS], vectors->opmask, 64);
+    for (int number = 0; number < 32; number++)
+        for (int i = 0; i < 3; i++) {
+            uint8_t *part = part_of(oracle_area, number, parts[i].from);
+            if (part)
+                memcpy(part, &vectors->zmm[number][parts[i].from], (size_t)parts[i].size);
+        }
+}
+
+/* A component whose bit is clear is in its initial state, whatever the area holds. */
+static void read_vectors(oracle_vectors *vectors)
+{
+    unsigned present, top;
+
+    memcpy(&present, found_area + HEADER, 4);
+    memset(vectors, 0, sizeof *vectors);
+    vectors->control = 0x37F;
+    memcpy(&vectors->mxcsr, found_area + 24, 4);
+    if (present & 1) {
+        memcpy(&vectors->control, found_area, 2);
+        memcpy(&vectors->status, found_area + 2, 2);
+        memcpy(&vectors->tag, found_area + 4, 1);
+        top = (unsigned)vectors->status >> 11 & 7;
+        for (unsigned i = 0; i < 8; i++)
+            memcpy(vectors->x87[(top + i) & 7], found_area + 32 + 16 * i, 10);
+    }
+    if (component[OPMASKS] && present >> OPMASKS & 1)
+        memcpy(vectors->opmask, found_area + component[OPMASKS], 64);
+    for (int number = 0; number < 32; number++)
+        for (int i = 0; i < 3; i++) {
+            int which = number < 16 ? parts[i].component : ZMM_UPPER;
+            uint8_t *part = part_of(found_area, number, parts[i].from);
+            if (part && present >> which & 1)
+                memcpy(&vectors->zmm[number][parts[i].from], part, (size_t)parts[i].size);
+        }
+}
+
 static void run_case(const oracle_batch *batch, oracle_case *one, uint8_t *windows)
 {
     memcpy(windows, one->memory, MEMORY);
@@ -202,6 +312,7 @@ static void run_case(const oracle_batch *batch, oracle_case *one, uint8_t *windo
     oracle_live.registers = one->registers;
     oracle_live.registers.rflags |= RFLAGS_IF | RFLAGS_FIXED;
     oracle_live.load_bases = one->mode == 64;
+    fill_area(&one->vectors);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     running = 1;
     oracle_enter();
@@ -211,6 +322,7 @@ static void run_case(const oracle_batch *batch, oracle_case *one, uint8_t *windo
     one->vector = vector;
     one->error = error;
     one->cr2 = cr2;
+    read_vectors(&one->vectors);
     memcpy(one->memory, windows, MEMORY);
 }
 
@@ -297,6 +409,8 @@ static int serve(oracle_batch *batch)
     int failure = windows ? catch_signals() : NO_MEMORY;
     uint64_t count;
 
+    if (!failure)
+        failure = find_components();
     if (!failure)
         failure = write_ldt(batch);
     if (failure)

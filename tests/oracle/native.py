@@ -61,7 +61,7 @@ SELECTORS32: Final = (USER_DATA, USER_CODE32, USER_DATA, USER_DATA, 0, 0)
 TF: Final = 0x100
 NOT_ENTERED: Final = 255
 DEBUG, BREAKPOINT = 1, 3
-BATCH: Final = 1024  # cases in one child; 16 KiB each
+BATCH: Final = 1024  # cases in one child; 18 KiB each
 AT_HWCAP2, HWCAP2_FSGSBASE = 26, 2
 
 INT3: Final = b"\xcc"
@@ -69,18 +69,23 @@ INT3: Final = b"\xcc"
 KERNEL_ENTRIES: Final = (b"\xcd", b"\x0f\x05", b"\x0f\x34")
 LEGACY_PREFIXES: Final = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3"
 
+VECTOR_WORDS: Final = 284  # as in the record of a vCPU: ZMM, opmask, MXCSR, x87, CW, SW, tag
+VECTOR_SIZE: Final = 8 * VECTOR_WORDS
+# All zero but MXCSR and the x87 control word.
+DEFAULT_VECTORS: Final = struct.pack("<284Q", *[0] * 264, 0x1F80, *[0] * 16, 0x37F, 0, 0)
 CASE_FIELDS: Final = struct.Struct("=16Q Q Q 6Q 2Q 3Q 3Q 16s")
 WINDOW_FIELDS: Final = struct.Struct("=3Q")
 HEADER: Final = struct.Struct("=6Q")  # cases done, child, socket, then what is set here
 DESCRIPTORS_MAX: Final = 64
 WINDOWS_MAX: Final = 8
 HEADER_SIZE: Final = HEADER.size + WINDOW_FIELDS.size * (WINDOWS_MAX + DESCRIPTORS_MAX)
-CASE_SIZE: Final = CASE_FIELDS.size + MEMORY_SIZE
+CASE_SIZE: Final = CASE_FIELDS.size + VECTOR_SIZE + MEMORY_SIZE
 
 SETUP_FAILURES: Final = {
     1: "the child could not map the code page and the data windows",
     2: "the child could not install its signal handlers",
     3: "modify_ldt is not allowed or not compiled into this kernel",
+    4: "XSAVE is not enabled",
 }
 
 
@@ -140,6 +145,9 @@ class Case(NamedTuple):
     single_step: bool = False
     """Stop by TF rather than at an INT3: wherever a branch goes, `Result.rip` tells. Not for MOV SS
     and POP SS, which hold the trap back; stops repeated instructions after one element."""
+    vectors: bytes = DEFAULT_VECTORS
+    """ZMM0-31, K0-7, MXCSR, R0-R7 of the x87 unit, its control, status and tag words (a bit for
+    each register that is not empty), as the record of a vCPU has them."""
 
 
 class Result(NamedTuple):
@@ -155,10 +163,11 @@ class Result(NamedTuple):
     rflags: int
     selectors: tuple[int, ...]
     memory: bytes
+    vectors: bytes = DEFAULT_VECTORS
 
 
 def _shown(case: Case) -> str:
-    return str(case._replace(memory=b""))
+    return str(case._replace(memory=b"", vectors=b""))
 
 
 def _linear(case: Case) -> int:
@@ -184,7 +193,8 @@ def _pack(view: memoryview, offset: int, case: Case) -> None:
     registers = (*case.gpr, case.rip, flags, *case.selectors, *case.bases)
     place = case.mode, _linear(case), len(case.code)
     CASE_FIELDS.pack_into(view, offset, *registers, *place, NOT_ENTERED, 0, 0, case.code)
-    memory = offset + CASE_FIELDS.size
+    memory = offset + CASE_FIELDS.size + VECTOR_SIZE
+    view[offset + CASE_FIELDS.size : memory] = case.vectors
     view[memory : memory + MEMORY_SIZE] = case.memory
 
 
@@ -201,7 +211,7 @@ def _unpack(view: memoryview, offset: int, case: Case) -> Result:
     if vector == NOT_ENTERED:
         raise OracleError(f"error code {error:#x} before the instruction: {_shown(case)}")
     completed = _completed(case, vector, rip)
-    memory = offset + CASE_FIELDS.size
+    memory = offset + CASE_FIELDS.size + VECTOR_SIZE
     return Result(
         None if completed else vector,
         0 if completed else error,
@@ -211,6 +221,7 @@ def _unpack(view: memoryview, offset: int, case: Case) -> Result:
         fields[17],
         fields[18:24],
         bytes(view[memory : memory + MEMORY_SIZE]),
+        bytes(view[memory - VECTOR_SIZE : memory]),
     )
 
 

@@ -163,12 +163,12 @@ class SoftVcpu:
         Raises:
             StepError: the last exit was a read and nobody completed it; or a budget below 1.
         """
-        words = self._words
-        end = words[RETIRED] + budget & ALL_ONES
-        outcome = self._cpu.run(budget, self._due())
+        words, answer = self._words, self._answer
+        before = words[RETIRED]
+        outcome = self._cpu.run(budget, self._due() if answer is None else answer)
         self._answer, self._refused = None, False
         while words[PENDING] in self._own:
-            left = end - words[RETIRED] & ALL_ONES
+            left = before + budget - words[RETIRED] & ALL_ONES
             outcome = self._cpu.run(left, self._own_answer())
         return outcome
 

@@ -29,6 +29,7 @@ from __future__ import annotations
 from vmmkit.insn._cpu import STEP_BATCH, Cpu, ExitKind
 from vmmkit.insn._decoder import DecodeCache, decode
 from vmmkit.insn._engine import IMPLEMENTATION, available_engines
+from vmmkit.insn._feature import Feature
 from vmmkit.insn._injection import EventKind
 from vmmkit.insn._instruction import RIP_BASE, Instruction, MemoryAccess, Prefixes
 from vmmkit.insn._operands import OperandAccess, operand_accesses, verify_gla
@@ -59,7 +60,7 @@ from vmmkit.insn._outcomes import (
     WriteMsr,
 )
 from vmmkit.insn._record import MAX_LENGTH, WORD
-from vmmkit.insn._state import CpuState, Feature, Segment
+from vmmkit.insn._state import CpuState, Segment
 from vmmkit.insn._translate import PageAccess, PageEntry, Translation
 
 __all__ = [

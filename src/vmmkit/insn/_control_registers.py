@@ -49,7 +49,6 @@ from vmmkit.insn._privilege import (
     RDX,
     check_cpl0,
     check_umip,
-    edx_eax,
     modrm_reg,
     modrm_rm,
     set_edx_eax,
@@ -65,7 +64,6 @@ TPR: Final = WORD["tpr"]
 TPR_THRESHOLD: Final = WORD["tpr_threshold"]
 BELOW_THRESHOLD: Final = EXIT_KINDS.index("TPR_BELOW_THRESHOLD")
 DR: Final = WORD["dr"]
-XCR0: Final = WORD["xcr0"]
 FEATURES: Final = WORD["features"]
 
 CR0_TS: Final = 1 << 3
@@ -86,7 +84,8 @@ CR4_OSXSAVE: Final = 1 << 18
 CR4_RELOADS: Final = CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP
 CR4_ALWAYS: Final = 0x1FF  # VME, PVI, TSD, DE, PSE, PAE, MCE, PGE, PCE
 CR4_OF_FEATURES: Final = (
-    (FEATURE_BITS["SSE"], 3 << 9),  # OSFXSR, OSXMMEXCPT
+    (FEATURE_BITS["FXSR"], 1 << 9),  # OSFXSR
+    (FEATURE_BITS["SSE"], 1 << 10),  # OSXMMEXCPT
     (FEATURE_BITS["UMIP"], 1 << 11),
     (FEATURE_BITS["LA57"], CR4_LA57),
     (FEATURE_BITS["FSGSBASE"], 1 << 16),
@@ -101,8 +100,6 @@ CR8_HIGHEST: Final = 15
 DR_BITS: Final = {6: (0xE00F, 0xFFFF_0FF0), 7: (0xFFFF_23FF, 0x400)}  # writable, always 1
 DR7_GD: Final = 1 << 13
 DR6_BD: Final = 1 << 13
-
-XCR0_X87, XCR0_SSE, XCR0_AVX, XCR0_AVX512, XCR0_PKRU = 1, 2, 4, 0xE0, 0x200
 
 
 def _check_pdptes(context: Context, cr3: int) -> None:
@@ -272,36 +269,6 @@ def _smsw(context: Context) -> None:
     write_target(context, target(context, 0), size, context.words[CR0] & mask_of(size))
 
 
-def _xgetbv(context: Context) -> None:
-    if not context.words[CR4] & CR4_OSXSAVE:
-        raise context.fault(UD)
-    if context.words[RCX] & LOW_32:
-        raise context.fault(GP)
-    set_edx_eax(context, context.words[XCR0])
-
-
-def _is_xcr0(features: int, value: int) -> bool:
-    supported = XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512
-    if features & FEATURE_BITS["PKU"]:
-        supported |= XCR0_PKRU
-    if value & ~supported or not value & XCR0_X87:
-        return False
-    if value & XCR0_AVX and not value & XCR0_SSE:
-        return False
-    return not value & XCR0_AVX512 or value & (XCR0_AVX512 | XCR0_AVX) == XCR0_AVX512 | XCR0_AVX
-
-
-def _xsetbv(context: Context) -> None:
-    words = context.words
-    if not words[CR4] & CR4_OSXSAVE:
-        raise context.fault(UD)
-    check_cpl0(context)
-    value = edx_eax(context)
-    if words[RCX] & LOW_32 or not _is_xcr0(words[FEATURES], value):
-        raise context.fault(GP)
-    words[XCR0] = value
-
-
 def _check_pkru(context: Context) -> None:
     if not context.words[CR4] & CR4_PKE:
         raise context.fault(UD)
@@ -329,8 +296,6 @@ CONTROL_REGISTERS: Final[dict[str, Handler]] = {
     "CLTS": _clts,
     "LMSW": _lmsw,
     "SMSW": _smsw,
-    "XGETBV": _xgetbv,
-    "XSETBV": _xsetbv,
     "RDPKRU": _rdpkru,
     "WRPKRU": _wrpkru,
 }

@@ -7,17 +7,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable
 from enum import IntEnum
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Never
 
-from vmmkit.errors import GuestMemoryError, StepError
+from vmmkit.errors import StepError
 from vmmkit.insn._blocks import Ram, block_data, block_outcome, take_block
 from vmmkit.insn._engine import engine_named
 from vmmkit.insn._injection import Interruptible
 from vmmkit.insn._memory import (
     BLOCK_KINDS,
     CPUID,
-    PAGE,
     PORT_IN,
     RANDOM,
     READ,
@@ -25,7 +23,6 @@ from vmmkit.insn._memory import (
     READ_PMC,
     VALUE_KINDS,
     WRITE_MSR,
-    RamPiece,
 )
 from vmmkit.insn._outcomes import (
     SHAPES,
@@ -35,8 +32,10 @@ from vmmkit.insn._outcomes import (
     Read,
     Unsupported,
     UnsupportedReason,
+    Write,
 )
-from vmmkit.insn._record import EXIT_KINDS, MAX_LENGTH, STEP_BATCH, WORD
+from vmmkit.insn._ram import ram_pieces
+from vmmkit.insn._record import EXIT_KINDS, MAX_LENGTH, RUN_SLICE, STEP_BATCH, WORD
 from vmmkit.insn._state import CpuState
 from vmmkit.insn._translate import PageAccess, Translation, translate_only
 
@@ -47,14 +46,14 @@ if TYPE_CHECKING:
 
 __all__ = ["STEP_BATCH", "Cpu", "ExitKind"]
 
-ADDRESS_SPACE: Final = 1 << 52  # SDM vol. 3A: physical addresses have at most 52 bits
-
 RIP: Final = WORD["rip"]
 RETIRED: Final = WORD["retired"]
 ALL_ONES: Final = (1 << 64) - 1
 ADDRESS: Final = WORD["exit_address"]
 SIZE: Final = WORD["exit_size"]
 VALUE: Final = WORD["exit_value"]
+WIDE: Final = WORD["wide_value"]
+WORD_BYTES, WIDEST = 8, 64
 PENDING: Final = WORD["log_pending"]
 CODE: Final = WORD["code"]
 CODE_RIP: Final = WORD["code_rip"]
@@ -70,9 +69,6 @@ REFUSED: Final = WORD["refused"]
 REFUSABLE: Final = frozenset({READ_MSR, WRITE_MSR, READ_PMC, RANDOM})
 FOUR_WORDS: Final = struct.Struct("<4I")
 TWO_ANSWERS: Final = struct.Struct("<2Q")
-
-SLICE: Final = 1 << 22
-"""Instructions that `run` executes between two looks at Python's signals."""
 
 _NEW: Final = tuple.__new__  # a third of the cost of calling a NamedTuple class
 
@@ -121,42 +117,15 @@ def _stale(words: memoryview) -> Never:
 def _outcome(words: memoryview, kind: int, ram: Ram) -> Outcome:
     """Build the outcome of a step."""
     shape = SHAPES[kind]
+    if shape is not None and kind == ExitKind.WRITE and words[SIZE] > WORD_BYTES:
+        wide = words[WIDE : WIDE + min(words[SIZE], WIDEST) // WORD_BYTES].tobytes()
+        return Write(words[ADDRESS], words[SIZE], int.from_bytes(wide, "little"))
     if shape is not None:
         outcome, numbers = shape
         return _NEW(outcome, [words[number] for number in numbers])
     if kind in BLOCK_KINDS:
         return block_outcome(ram, words, kind)
     return _unsupported(words) if kind == ExitKind.UNSUPPORTED else _stale(words)
-
-
-def _ram_pieces(ram: Iterable[tuple[int, Buffer]]) -> tuple[RamPiece, ...]:
-    """Check and order the RAM pieces."""
-    pieces = sorted((_ram_piece(gpa, buffer) for gpa, buffer in ram), key=lambda piece: piece.gpa)
-    for below, above in pairwise(pieces):
-        if above.gpa <= below.last:
-            message = (
-                f"RAM pieces overlap: {below.gpa:#x}-{below.last:#x} and "
-                f"{above.gpa:#x}-{above.last:#x}"
-            )
-            raise GuestMemoryError(message)
-    return tuple(pieces)
-
-
-def _ram_piece(gpa: int, buffer: Buffer) -> RamPiece:
-    try:
-        raw = memoryview(buffer)
-        view = raw.cast("B") if raw.nbytes else raw
-    except (TypeError, ValueError) as error:
-        message = f"RAM at {gpa!r} is no contiguous byte buffer: {buffer!r:.60}"
-        raise GuestMemoryError(message) from error
-    size = view.nbytes
-    if not isinstance(gpa, int) or gpa < 0 or gpa % PAGE or gpa + size > ADDRESS_SPACE:
-        message = f"RAM base {gpa!r} is no multiple of {PAGE} within 52 bits (size {size:#x})"
-        raise GuestMemoryError(message)
-    if not size or size % PAGE:
-        message = f"RAM at {gpa:#x} has {size:#x} bytes; whole pages of {PAGE} are needed"
-        raise GuestMemoryError(message)
-    return RamPiece(gpa, gpa + size - 1, view, not view.readonly)
 
 
 def _check_budget(budget: int) -> None:
@@ -195,6 +164,8 @@ class Cpu(Interruptible):
         deliver: whether exceptions go to the guest, by its interrupt table, instead of coming out
             as `Fault`; single step, breakpoints and the methods for interrupts work with it only.
             A delivery counts as an instruction.
+        wide: whether `Read` and `Write` of vectors may have 16, 32 or 64 bytes; else they are cut
+            into pieces of 8, the lowest first.
 
     Raises:
         GuestMemoryError: pieces that overlap, are misaligned, empty, or no byte buffers.
@@ -203,6 +174,7 @@ class Cpu(Interruptible):
 
     __slots__ = (
         "_advance",
+        "_proceed",
         "_ram",
         "_state",
         "_step",
@@ -221,6 +193,7 @@ class Cpu(Interruptible):
         state: CpuState | None = None,
         blocks: bool = False,
         deliver: bool = False,
+        wide: bool = False,
     ) -> None:
         """Bind registers and RAM to an engine."""
         implementation = engine_named(engine)
@@ -228,9 +201,9 @@ class Cpu(Interruptible):
         self.delivers = deliver
         self._state = CpuState() if state is None else state
         self._words = self._state.words
-        self._ram = _ram_pieces(ram)
-        core = implementation.Core(self._state.record, self._ram, blocks, deliver)
-        self._step, self._advance = core.step, core.advance
+        self._ram = ram_pieces(ram)
+        core = implementation.Core(self._state.record, self._ram, blocks, deliver, wide)
+        self._step, self._advance, self._proceed = core.step, core.advance, core.proceed
         self.enter: Callable[[int, int], int] = core.run
         self.resume: Callable[[int], int] = core.resume
 
@@ -277,15 +250,21 @@ class Cpu(Interruptible):
         Raises:
             StepError: as `step`; or a budget below 1.
         """
+        outcome = self._proceed(budget, answer)
+        if outcome is None:
+            return self._run_in_slices(budget, answer)
+        return self.outcome(outcome) if isinstance(outcome, int) else outcome
+
+    def _run_in_slices(self, budget: int, answer: Answer) -> Outcome:
         _check_budget(budget)
         words = self._words
         known = 0 if answer is None and not words[PENDING] else self._answer(answer)
         # One call to the engine is deaf to Ctrl-C, so a long run is several.
-        while budget > SLICE:
+        while budget > RUN_SLICE:
             before = words[RETIRED]
-            kind = self.enter(SLICE, known)
+            kind = self.enter(RUN_SLICE, known)
             done = words[RETIRED] - before & ALL_ONES
-            if kind or done < SLICE:
+            if kind or done < RUN_SLICE:
                 return self.outcome(kind)
             budget, known = budget - done, 0
         return self.outcome(self.enter(budget, known))
@@ -410,6 +389,8 @@ class Cpu(Interruptible):
             return self._cpuid_answer(answer)
         refused = self._words[REFUSED] and answer is None
         if pending in (READ, PORT_IN) or (pending in VALUE_KINDS and not refused):
+            if isinstance(answer, int) and pending == READ and self._words[SIZE] > WORD_BYTES:
+                return self._wide_answer(answer)
             if isinstance(answer, int):
                 return answer & ALL_ONES
             message = (
@@ -431,6 +412,13 @@ class Cpu(Interruptible):
             raise StepError(message) from error
         low, self._words[ANSWER_HIGH] = TWO_ANSWERS.unpack(packed)
         return int(low)
+
+    def _wide_answer(self, answer: int) -> int:
+        """Put the answer to a `Read` of more than 8 bytes into the record."""
+        words = self._words
+        for number in range(WIDEST // WORD_BYTES):
+            words[WIDE + number] = answer >> 64 * number & ALL_ONES
+        return 0
 
     def _block_answer(self, answer: Answer) -> int:
         """As `take_block`; no RAM is written for an instruction that cannot go on."""

@@ -49,6 +49,13 @@ class BoundCore(Protocol):
         """
         ...
 
+    def proceed(self, budget: int, answer: object, /) -> Outcome | int | None:
+        """Do as `run`, for up to `RUN_SLICE` instructions, and build the outcome if that is quick.
+
+        Returns as `advance`; `None` also for a budget that must be looked at first.
+        """
+        ...
+
     def run(self, budget: int, answer: int, /) -> int:
         """Execute up to `budget` instructions."""
         ...
@@ -92,8 +99,12 @@ class Engine(Protocol):
     @property
     def Core(  # noqa: N802
         self,
-    ) -> Callable[[bytearray, tuple[RamPiece, ...], bool, bool], BoundCore]:
-        """Binds a record and RAM; then whether to offer blocks, and whether to deliver events."""
+    ) -> Callable[[bytearray, tuple[RamPiece, ...], bool, bool, bool], BoundCore]:
+        """Binds a record and RAM.
+
+        The last arguments say whether the caller takes blocks, whether exceptions and interrupts go
+        to the guest, and whether the caller takes whole vectors.
+        """
         ...
 
     @property

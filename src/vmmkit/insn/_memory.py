@@ -51,6 +51,8 @@ __all__ = [
     "RamPiece",
     "Span",
     "Stop",
+    "device_load",
+    "device_store",
 ]
 
 PAGE: Final = 4096
@@ -74,6 +76,8 @@ BLOCK_ANSWER: Final = WORD["block_answer"]
 LOG_PENDING: Final = WORD["log_pending"]
 LOG_COUNT: Final = WORD["log_count"]
 LOG_VALUE: Final = WORD["log_value"]
+WIDE_VALUE: Final = WORD["wide_value"]
+WIDE_SIZES: Final = frozenset({16, 32, 64})
 
 
 RAM_LOCK: Final = threading.RLock()
@@ -126,6 +130,8 @@ class Context:
         "immediate",
         "index",
         "keeps_rf",
+        "mask",
+        "memory_size",
         "mode",
         "modrm",
         "next_rip",
@@ -144,19 +150,27 @@ class Context:
         "second_immediate",
         "segment",
         "shadow",
+        "vector_length",
         "vvvv",
         "watched",
+        "wide",
         "words",
     )
 
     def __init__(
-        self, words: memoryview, ram: tuple[RamPiece, ...], *, blocks: bool = False
+        self,
+        words: memoryview,
+        ram: tuple[RamPiece, ...],
+        *,
+        blocks: bool = False,
+        wide: bool = False,
     ) -> None:
         """Start with nothing fetched."""
         assert len(words) == CPU_WORDS
         self.words = words
         self.ram = ram
         self.blocks = blocks
+        self.wide = wide
         self.code = b""
         self.mode = 64
         self.real = False
@@ -174,7 +188,8 @@ class Context:
         self.row: Row = ROWS[0]
         self.displacement = self.immediate = self.prefixes = self.rex = self.opcode = 0
         self.operand_size = self.address_size = self.scale = 0
-        self.second_immediate = self.vvvv = 0
+        self.second_immediate = self.vvvv = self.vector_length = self.mask = 0
+        self.memory_size = 0
         self.modrm = self.segment = self.reg_base = self.index = -1
 
     def stop(self, kind: int, address: int, size: int, value: int) -> Stop:
@@ -217,6 +232,21 @@ class Context:
         words[LOG_PENDING] = kind
         raise self.stop(kind, address, size, value)
 
+    def access_wide(self, kind: int, address: int, size: int, value: int) -> int:
+        """The next device access, of 16, 32 or 64 bytes: as many ordinals as it has words."""
+        words, count = self.words, size // 8
+        ordinal = self.ordinal
+        self.ordinal = ordinal + count
+        if ordinal + count > LOG_CAPACITY:
+            raise self.unsupported("TOO_MANY_ACCESSES", address)
+        if ordinal < words[LOG_COUNT]:
+            start = LOG_VALUE + ordinal
+            return int.from_bytes(words[start : start + count].tobytes(), "little")
+        for number in range(count):
+            words[WIDE_VALUE + number] = value >> 64 * number & (1 << 64) - 1
+        words[LOG_PENDING] = kind
+        raise self.stop(kind, address, size, value & (1 << 64) - 1)
+
     def offer_block(self, kind: int, address: int, ram: int, size: int, count: int) -> None:
         """Stop for `count` elements between a device and RAM at `ram`, if the caller takes blocks.
 
@@ -235,7 +265,7 @@ class Context:
         """Load from a physical address that does not cross a page."""
         piece = self.piece_at(gpa, size)
         if piece is None:
-            return _device_load(self, gpa, size)
+            return device_load(self, gpa, size)
         offset = gpa - piece.gpa
         return int.from_bytes(piece.view[offset : offset + size], "little")
 
@@ -248,7 +278,7 @@ class Context:
         """
         piece = self.piece_at(gpa, size)
         if piece is None:
-            _device_store(self, gpa, size, marked)
+            device_store(self, gpa, size, marked)
             return True
         if not piece.writable:
             return True
@@ -280,7 +310,7 @@ class Context:
                 part = value >> shift & ((1 << 8 * fragment.size) - 1)
                 shift += 8 * fragment.size
                 if fragment.piece is None:
-                    _device_store(self, fragment.gpa, fragment.size, part)
+                    device_store(self, fragment.gpa, fragment.size, part)
                 else:
                     in_ram.append((fragment, fragment.piece, part))
         with RAM_LOCK:
@@ -300,9 +330,11 @@ def _pieces(gpa: int, size: int) -> list[tuple[int, int]]:
     """Cut a device access into sizes of 1, 2, 4 or 8; only a page crossing makes odd ones."""
     if size in {1, 2, 4, 8}:
         return [(gpa, size)]
+    if size % 8 == 0:
+        return [(gpa + offset, 8) for offset in range(0, size, 8)]
     cut = []
     while size:
-        piece = 4
+        piece = 8 if size > 8 else 4
         while piece > size or gpa % piece:
             piece //= 2
         cut.append((gpa, piece))
@@ -310,7 +342,10 @@ def _pieces(gpa: int, size: int) -> list[tuple[int, int]]:
     return cut
 
 
-def _device_load(context: Context, gpa: int, size: int) -> int:
+def device_load(context: Context, gpa: int, size: int) -> int:
+    """Load from a device, in several accesses where it takes no such size at once."""
+    if context.wide and size in WIDE_SIZES:
+        return context.access_wide(READ, gpa, size, 0)
     value = shift = 0
     for address, piece in _pieces(gpa, size):
         value |= context.access(READ, address, piece, 0) << shift
@@ -318,7 +353,11 @@ def _device_load(context: Context, gpa: int, size: int) -> int:
     return value
 
 
-def _device_store(context: Context, gpa: int, size: int, value: int) -> None:
+def device_store(context: Context, gpa: int, size: int, value: int) -> None:
+    """Store to a device, in several accesses where it takes no such size at once."""
+    if context.wide and size in WIDE_SIZES:
+        context.access_wide(WRITE, gpa, size, value)
+        return
     for address, piece in _pieces(gpa, size):
         context.access(WRITE, address, piece, value & ((1 << 8 * piece) - 1))
         value >>= 8 * piece

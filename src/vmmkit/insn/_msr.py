@@ -70,12 +70,18 @@ def _memory_types(_context: Context, value: int) -> bool:
     return all(kind in {0, 1, 4, 5, 6, 7} for kind in value.to_bytes(8, "little"))
 
 
+def _supervisor_components(context: Context, value: int) -> bool:
+    """IA32_XSS: no component of the supervisor's is modelled, so no bit may be set."""
+    return bool(context.words[FEATURES] & FEATURE_BITS["XSAVES"]) and not value
+
+
 # Index: word of the record, and which values WRMSR may give it.
 HELD: Final[dict[int, tuple[int, Callable[[Context, int], bool]]]] = {
     0x174: (WORD["sysenter_cs"], _any),
     0x175: (WORD["sysenter_esp"], is_canonical),
     0x176: (WORD["sysenter_eip"], is_canonical),
     0x277: (WORD["pat"], _memory_types),
+    0xDA0: (WORD["xss"], _supervisor_components),
     MSR_EFER: (EFER, _any),
     0xC000_0081: (WORD["star"], _any),
     0xC000_0082: (WORD["lstar"], is_canonical),

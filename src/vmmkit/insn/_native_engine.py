@@ -56,7 +56,7 @@ def Decoder(instruction: type[Insn]) -> _crossing.Decoder[Insn]:  # noqa: N802
 
 
 def Core(  # noqa: N802
-    record: bytearray, ram: tuple[RamPiece, ...], blocks: bool, deliver: bool
+    record: bytearray, ram: tuple[RamPiece, ...], blocks: bool, deliver: bool, wide: bool
 ) -> _crossing.Core:
     """Bind one vCPU record (`CPU_FIELDS`, 8 bytes a word) and its RAM; as the class in `_pure`."""
     pieces = ffi.new("vmmkit_piece[]", max(1, len(ram)))
@@ -65,7 +65,7 @@ def Core(  # noqa: N802
         entry.gpa, entry.last, entry.writable = piece.gpa, piece.last, piece.writable
         entry.host = ffi.cast("uint8_t *", host)
     cpu = ffi.from_buffer("vmmkit_cpu *", record)
-    vcpu = ffi.new("vmmkit_vcpu *", (cpu, pieces, len(ram), blocks, deliver))
+    vcpu = ffi.new("vmmkit_vcpu *", (cpu, pieces, len(ram), blocks, deliver, wide))
     # A C structure keeps nothing alive that it points at; the core does, through `owner`.
     owner = (vcpu, cpu, pieces, hosts, ram)
     return _crossing.Core(_STEP, _RUN, _RESUME, _address(vcpu), owner, SHAPES)

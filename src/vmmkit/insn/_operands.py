@@ -36,6 +36,7 @@ STRINGS: Final = {
 }
 PUSHES: Final = {"PUSH": 1, "CALL": 1, "PUSHF": 1, "PUSHA": 8}
 POPS: Final = {"POP": 1, "RET": 1, "POPF": 1, "POPA": 8}
+SECOND_MEMORY: Final = frozenset({"MASKMOVQ", "MASKMOVDQU", "VMASKMOVDQU", "MOVDIR64B"})
 BIT_STRINGS: Final = frozenset({"BT", "BTS", "BTR", "BTC"})
 FLUSHES: Final = frozenset({"CLFLUSH", "CLFLUSHOPT", "CLWB"})  # no operand, yet checked like a load
 
@@ -149,6 +150,17 @@ def _enter(insn: Instruction, state: CpuState) -> list[OperandAccess]:
     return found + _slots(insn, state, top, size, WRITE)
 
 
+def _second_memory(insn: Instruction, state: CpuState) -> list[OperandAccess]:
+    """Destinations that ModRM does not describe: MASKMOV at DS:rDI, MOVDIR64B at ES:G."""
+    wrap = mask_of(insn.address_size)
+    if insn.mnemonic == "MOVDIR64B":
+        offset = state.gpr[insn.modrm >> 3 & 7 | (insn.rex & 4) << 1] & wrap
+        return [OperandAccess(_linear(state, insn.mode, ES, offset), 64, WRITE)]
+    segment = insn.segment if insn.segment >= 0 else DS
+    linear = _linear(state, insn.mode, segment, state.gpr[RDI] & wrap)
+    return [OperandAccess(linear, 8 if insn.mnemonic == "MASKMOVQ" else 16, WRITE)]
+
+
 def _table_lookup(insn: Instruction, state: CpuState) -> list[OperandAccess]:
     """XLAT: DS:[rBX + AL]."""
     segment = insn.segment if insn.segment >= 0 else DS
@@ -173,6 +185,8 @@ def operand_accesses(insn: Instruction, state: CpuState) -> tuple[OperandAccess,
         found += _string(insn, state)
     elif name in PUSHES or name in POPS or name == "LEAVE":
         found += _stack(insn, state)
+    elif name in SECOND_MEMORY:
+        found += _second_memory(insn, state)
     elif name == "ENTER":
         found += _enter(insn, state)
     elif name == "XLAT":

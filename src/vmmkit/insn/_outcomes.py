@@ -40,7 +40,10 @@ __all__ = [
 
 
 class Read(NamedTuple):
-    """The instruction needs `size` bytes (1, 2, 4 or 8) from a device at `gpa`."""
+    """The instruction needs `size` bytes from a device at `gpa`.
+
+    1, 2, 4 or 8; with `Cpu(wide=True)` also 16, 32 or 64.
+    """
 
     gpa: int
     size: int

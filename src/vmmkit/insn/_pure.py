@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
+from vmmkit.insn._answers import begin_run
 from vmmkit.insn._arithmetic import ARITHMETIC
 from vmmkit.insn._bit_instructions import BIT_INSTRUCTIONS
 from vmmkit.insn._control import CONTROL
@@ -21,6 +22,7 @@ from vmmkit.insn._decode import SEGMENT_PREFIX, SIZE_AND_LOCK, decode_fields
 from vmmkit.insn._decode_checks import FAIL_UNKNOWN, FLAG_LOCK, TOO_LONG, TRUNCATED
 from vmmkit.insn._delivery import BS, INTERRUPTS
 from vmmkit.insn._descriptors import DESCRIPTORS
+from vmmkit.insn._direct_stores import DIRECT_STORES
 from vmmkit.insn._events import (
     EVENT,
     after_instruction,
@@ -36,25 +38,18 @@ from vmmkit.insn._exchange import EXCHANGE
 from vmmkit.insn._execute import MOVES, RFLAGS, RIP, Handler
 from vmmkit.insn._far import FAR
 from vmmkit.insn._flag_moves import FLAG_MOVES
-from vmmkit.insn._flags import mask_of
 from vmmkit.insn._hints import HINTS
 from vmmkit.insn._iret import IRET
 from vmmkit.insn._lock import exclusive
 from vmmkit.insn._memory import (
-    BLOCK_ANSWER,
-    BLOCK_KINDS,
     BUDGET,
     DONE,
     FAULT,
     HALT,
     LOG_COUNT,
     LOG_PENDING,
-    LOG_VALUE,
     PAGE,
-    PORT_IN,
-    READ,
     STOP_UNSUPPORTED,
-    VALUE_KINDS,
     Context,
     RamPiece,
     Stop,
@@ -64,7 +59,6 @@ from vmmkit.insn._page_modes import INTENT_FETCH
 from vmmkit.insn._paging import translate
 from vmmkit.insn._record import (
     EXIT_KINDS,
-    LOG_CAPACITY,
     MAX_LENGTH,
     PREFIX_BITS,
     RUN_BATCH,
@@ -78,6 +72,10 @@ from vmmkit.insn._string import STRING
 from vmmkit.insn._syscalls import SYSCALLS
 from vmmkit.insn._system import SYSTEM
 from vmmkit.insn._transfer import TRANSFER
+from vmmkit.insn._vector import VECTOR
+from vmmkit.insn._vector_state import VECTOR_STATE
+from vmmkit.insn._x87 import X87
+from vmmkit.insn._xcr0 import XCR0_INSTRUCTIONS
 from vmmkit.insn.optable import NO_FEATURE, OPS, ROW_WITHOUT, ROWS, Row
 
 __all__ = ["EXECUTE", "NAME", "Core", "Decoder"]
@@ -133,6 +131,11 @@ _HANDLERS: Final[dict[str, Handler]] = {
     **FAR,
     **IRET,
     **INTERRUPTS,
+    **VECTOR,
+    **VECTOR_STATE,
+    **DIRECT_STORES,
+    **X87,
+    **XCR0_INSTRUCTIONS,
 }
 
 
@@ -167,15 +170,20 @@ class Core:
     """One vCPU record and its RAM, bound to this engine."""
 
     def __init__(
-        self, record: bytearray, ram: tuple[RamPiece, ...], blocks: bool, deliver: bool
+        self,
+        record: bytearray,
+        ram: tuple[RamPiece, ...],
+        blocks: bool,
+        deliver: bool,
+        wide: bool,
     ) -> None:
         """Bind `record` (`CPU_FIELDS`, 8 bytes a word) and the RAM pieces.
 
         `blocks`: whether repeated string instructions may stop for blocks. `deliver`: whether
-        exceptions and interrupts go to the guest.
+        exceptions and interrupts go to the guest. `wide`: whether devices take vectors at once.
         """
         self._deliver = deliver
-        self._context = Context(memoryview(record).cast("Q"), ram, blocks=blocks)
+        self._context = Context(memoryview(record).cast("Q"), ram, blocks=blocks, wide=wide)
         self._cache: dict[tuple[int, bytes], tuple[int, ...] | int] = {}
 
     def step(self, answer: int) -> int:
@@ -190,6 +198,9 @@ class Core:
     def advance(self, answer: object) -> None:
         """Do nothing: what this saves the native engine does not show here."""
 
+    def proceed(self, budget: int, answer: object) -> None:
+        """Do nothing, as `advance`."""
+
     def run(self, budget: int, answer: int) -> int:
         """Execute up to `budget` instructions; else as `step`."""
         words = self._context.words
@@ -200,7 +211,7 @@ class Core:
         """Go on with the step or run that stopped for a device access."""
         context, words = self._context, self._context.words
         in_flight = words[LOG_PENDING] != 0  # goes on whatever the limit
-        if _begin_run(context, answer):
+        if begin_run(context, answer):
             return STALE
         while True:
             left = words[LIMIT] - words[RETIRED] & ALL_ONES  # both counters may wrap
@@ -334,7 +345,7 @@ class Core:
             context.modrm,
             context.prefixes,
             context.rex,
-            _,
+            context.memory_size,
             length,
             _,
             context.opcode,
@@ -346,53 +357,13 @@ class Core:
             context.scale,
             _,
             context.vvvv,
-            _,
-            _,
+            context.vector_length,
+            context.mask,
         ) = fields
         context.row = ROWS[row]
         wrap = (1 << 64 if context.mode == 64 else 1 << 32) - 1
         context.next_rip = context.words[RIP] + length & wrap
         return row
-
-
-def _begin_run(context: Context, answer: int) -> bool:
-    """Take the answer for the instruction in flight, or forget what is left of an abandoned one.
-
-    Returns whether RIP or mode have changed under the instruction: the caller's mistake.
-    """
-    words = context.words
-    if not words[LOG_PENDING]:
-        words[LOG_COUNT] = words[PAGE_COUNT] = words[BLOCK_ANSWER] = words[REFUSED] = 0
-        if not words[CODE_GIVEN]:
-            words[CODE_LENGTH] = 0
-            return False
-    begin_mode(context)
-    moved = words[CODE_RIP] != words[RIP] or words[CODE_MODE] != context.mode
-    if not words[LOG_PENDING]:
-        if moved:
-            words[CODE_LENGTH] = words[CODE_GIVEN] = 0
-        return False
-    if moved:
-        return True
-    _take_answer(words, answer)
-    return False
-
-
-def _take_answer(words: memoryview, answer: int) -> None:
-    """Log the answer to the access that awaits one; writes are answered by nothing.
-
-    The size is one of the engine's own unless somebody else wrote the record.
-    """
-    if words[LOG_PENDING] in BLOCK_KINDS:
-        words[BLOCK_ANSWER] = min(answer, words[EXIT_VALUE]) + 1 & ALL_ONES
-        words[LOG_PENDING] = 0
-        return
-    size = 8 if words[LOG_PENDING] in VALUE_KINDS else 0
-    if words[LOG_PENDING] in {READ, PORT_IN}:
-        size = min(words[EXIT_SIZE], 8)
-    words[LOG_VALUE + words[LOG_COUNT] % LOG_CAPACITY] = answer & mask_of(size)
-    words[LOG_COUNT] = words[LOG_COUNT] + 1 & ALL_ONES
-    words[LOG_PENDING] = 0
 
 
 def _fetch_page(context: Context, rip: int, wanted: int) -> bytes:

@@ -34,7 +34,10 @@ __all__ = [
     "SEGMENT_FIELDS",
     "SEGMENT_NAMES",
     "RUN_BATCH",
+    "RUN_SLICE",
     "STEP_BATCH",
+    "VECTOR_BYTES",
+    "VECTOR_COUNT",
     "WORD",
     "layout",
     "reasons",
@@ -43,6 +46,9 @@ __all__ = [
 MAX_LENGTH: Final = 15  # SDM vol. 2A, "Instruction Format": longer instructions are refused
 LOG_CAPACITY: Final = 64
 PAGE_CAPACITY: Final = 68  # ENTER with 31 levels makes up to 66 translations
+
+VECTOR_COUNT: Final = 32
+VECTOR_BYTES: Final = 64
 
 SEGMENT_NAMES: Final = ("es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr")
 SEGMENT_FIELDS: Final = ("selector", "base", "limit", "attributes")
@@ -112,6 +118,20 @@ CPU_FIELDS: Final = (
     ("code_length", 1),  # bytes latched for the instruction in flight
     ("code_given", 1),  # 1 while they come from the owner, for an instruction not begun yet
     ("code", 2),
+    ("vector", 8 * VECTOR_COUNT),  # ZMM0 to ZMM31, 8 words each, lowest first
+    ("opmask", 8),
+    ("mxcsr", 1),
+    ("x87", 16),  # the physical registers R0 to R7: significand, then sign and exponent
+    ("x87_control", 1),
+    ("x87_status", 1),
+    ("x87_tag", 1),  # one bit for each physical register that is not empty
+    ("x87_opcode", 1),
+    ("x87_ip", 1),
+    ("x87_cs", 1),
+    ("x87_dp", 1),
+    ("x87_ds", 1),
+    ("xss", 1),
+    ("wide_value", 8),  # of a device access of 16, 32 or 64 bytes
 )
 
 
@@ -214,6 +234,7 @@ NO_RAM: Final = (1 << 64) - 1
 
 STEP_BATCH: Final = 1024  # elements of a repeated instruction that one step does at most
 RUN_BATCH: Final = 1 << 16  # and a run, between two looks at whether it was kicked
+RUN_SLICE: Final = 1 << 22  # instructions between two looks at Python's signals
 
 # Why an instruction is Unsupported: the number an engine reports in `exit_value`.
 UNSUPPORTED: Final = ("OPCODE", "NO_CODE", "TOO_MANY_ACCESSES", "TASK_SWITCH")
@@ -224,7 +245,7 @@ DECODE_FAILURES: Final = ("OK", "TRUNCATED", "INVALID", "TOO_LONG", "UNKNOWN")
 
 def layout() -> tuple[object, ...]:
     """Return all that an engine compiles in from this file, for the digest."""
-    limits = (MAX_LENGTH, LOG_CAPACITY, PAGE_CAPACITY, STEP_BATCH, RUN_BATCH)
+    limits = (MAX_LENGTH, LOG_CAPACITY, PAGE_CAPACITY, STEP_BATCH, RUN_BATCH, RUN_SLICE)
     bits = PREFIX_BITS, REX_BITS, MASK_BITS, EVENT_BITS, EVENT_TYPES
     return CPU_FIELDS, INSN_FIELDS, bits, RIP_BASE, limits, reasons()
 

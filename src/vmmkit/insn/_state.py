@@ -4,25 +4,29 @@
 
 from __future__ import annotations
 
-import struct
 from array import array
-from enum import IntFlag
-from typing import Final, NamedTuple, Self, overload
+from typing import Final, Self
 
-from vmmkit.errors import StateError
 from vmmkit.insn._page_modes import (
     CR0_PG,
     CR4_LA57,
     CR4_PAE,
     EFER_LMA,
-    LEAST_PHYSICAL,
     MOST_PHYSICAL,
 )
-from vmmkit.insn._record import CPU_WORDS, SEGMENT_NAMES, WORD
+from vmmkit.insn._record import CPU_WORDS, VECTOR_BYTES, VECTOR_COUNT, WORD
 from vmmkit.insn._segments import ATTR_DB, ATTR_L, CR0_PE, RFLAGS_VM
-from vmmkit.insn.optable import FEATURES
+from vmmkit.insn._state_words import (
+    FileOfRegisters,
+    PhysicalWidth,
+    PriorityClass,
+    RegisterFile,
+    Segment,
+    SegmentWords,
+    Word,
+)
 
-__all__ = ["CpuState", "Feature", "Segment"]
+__all__ = ["CpuState", "RegisterFile", "Segment"]
 
 ALL_ONES: Final = (1 << 64) - 1
 RFLAGS_FIXED: Final = 0x2  # SDM vol. 1, "EFLAGS Register": bit 1 is always 1
@@ -48,166 +52,12 @@ FLAT_CODE_64: Final = 0xA09B  # the same with L and G
 FLAT_DATA: Final = 0xC093
 LDT: Final = 0x82
 TSS_BUSY: Final = 0x8B
-SEGMENT_WORDS: Final = struct.Struct("=4Q")
-_FEATURE: Final = {name: number for number, name in enumerate(FEATURES)}
+MXCSR_RESET: Final = 0x1F80  # every exception masked
+X87_CONTROL_RESET: Final = 0x40  # every exception unmasked, until FNINIT
 IN_FLIGHT: Final = (
     *("log_pending", "log_count", "page_count", "code_length", "code_given", "refused"),
 )
 DATA_SEGMENTS: Final = ("es", "ss", "ds", "fs", "gs")
-
-
-class Feature(IntFlag):
-    """CPUID features by which the owner of a vCPU shows or hides instructions.
-
-    `state.features` is a set of these; after a reset it has every bit. A hidden instruction raises
-    #UD; LZCNT and TZCNT become BSR and BSF, whose F3 prefix older processors ignore.
-    """
-
-    CX8 = 1 << _FEATURE["CX8"]  #: CMPXCHG8B
-    CX16 = 1 << _FEATURE["CX16"]  #: CMPXCHG16B
-    CMOV = 1 << _FEATURE["CMOV"]  #: CMOVcc
-    CLFSH = 1 << _FEATURE["CLFSH"]  #: CLFLUSH
-    SSE = 1 << _FEATURE["SSE"]  #: SFENCE
-    SSE2 = 1 << _FEATURE["SSE2"]  #: MOVNTI, LFENCE, MFENCE
-    SSE42 = 1 << _FEATURE["SSE42"]  #: CRC32
-    MOVBE = 1 << _FEATURE["MOVBE"]  #: MOVBE
-    POPCNT = 1 << _FEATURE["POPCNT"]  #: POPCNT
-    LAHF64 = 1 << _FEATURE["LAHF64"]  #: LAHF and SAHF in 64-bit mode
-    LZCNT = 1 << _FEATURE["LZCNT"]  #: LZCNT
-    BMI1 = 1 << _FEATURE["BMI1"]  #: ANDN, BEXTR, BLSR, BLSMSK, BLSI, TZCNT
-    BMI2 = 1 << _FEATURE["BMI2"]  #: BZHI, MULX, PDEP, PEXT, RORX, SARX, SHLX, SHRX
-    ADX = 1 << _FEATURE["ADX"]  #: ADCX, ADOX
-    CLFLUSHOPT = 1 << _FEATURE["CLFLUSHOPT"]  #: CLFLUSHOPT
-    CLWB = 1 << _FEATURE["CLWB"]  #: CLWB
-    SEP = 1 << _FEATURE["SEP"]  #: SYSENTER, SYSEXIT
-    SYSCALL = 1 << _FEATURE["SYSCALL"]  #: SYSCALL, SYSRET, EFER.SCE
-    LM = 1 << _FEATURE["LM"]  #: EFER.LME
-    NX = 1 << _FEATURE["NX"]  #: EFER.NXE
-    RDTSCP = 1 << _FEATURE["RDTSCP"]  #: RDTSCP
-    FSGSBASE = 1 << _FEATURE["FSGSBASE"]  #: RDFSBASE and its kin, CR4.FSGSBASE
-    PCID = 1 << _FEATURE["PCID"]  #: CR4.PCIDE
-    INVPCID = 1 << _FEATURE["INVPCID"]  #: INVPCID
-    SMEP = 1 << _FEATURE["SMEP"]  #: CR4.SMEP
-    SMAP = 1 << _FEATURE["SMAP"]  #: STAC, CLAC, CR4.SMAP
-    UMIP = 1 << _FEATURE["UMIP"]  #: CR4.UMIP
-    LA57 = 1 << _FEATURE["LA57"]  #: CR4.LA57
-    PKU = 1 << _FEATURE["PKU"]  #: RDPKRU, WRPKRU, CR4.PKE
-    XSAVE = 1 << _FEATURE["XSAVE"]  #: XGETBV, XSETBV, CR4.OSXSAVE
-    RDRAND = 1 << _FEATURE["RDRAND"]  #: RDRAND
-    RDSEED = 1 << _FEATURE["RDSEED"]  #: RDSEED
-    RDPID = 1 << _FEATURE["RDPID"]  #: RDPID
-    MONITOR = 1 << _FEATURE["MONITOR"]  #: MONITOR, MWAIT
-    SERIALIZE = 1 << _FEATURE["SERIALIZE"]  #: SERIALIZE
-    WBNOINVD = 1 << _FEATURE["WBNOINVD"]  #: WBNOINVD; without it WBINVD
-
-
-class Segment(NamedTuple):
-    """A segment register with its hidden part."""
-
-    selector: int
-    base: int
-    limit: int
-    """Highest offset in bytes, whatever the granularity bit says."""
-    attributes: int
-    """SDM vol. 3C, "Guest Register State": type 3:0, S 4, DPL 6:5, P 7, L 13, D/B 14, G 15,
-    unusable 16."""
-
-
-class _Word:
-    """A 64-bit word of the record."""
-
-    __slots__ = ("name", "number")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.name = ""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    @overload
-    def __get__(self, state: None, owner: type) -> _Word: ...
-    @overload
-    def __get__(self, state: CpuState, owner: type) -> int: ...
-    def __get__(self, state: CpuState | None, owner: type) -> _Word | int:
-        if state is None:
-            return self
-        return state.words[self.number]
-
-    def __set__(self, state: CpuState, value: int) -> None:
-        _store(state, self.number, value, self.name)
-
-
-class _PhysicalWidth(_Word):
-    """The width of physical addresses, which has a range of its own."""
-
-    __slots__ = ()
-
-    def __set__(self, state: CpuState, value: int) -> None:
-        if not isinstance(value, int) or not LEAST_PHYSICAL <= value <= MOST_PHYSICAL:
-            message = f"{self.name} is {LEAST_PHYSICAL} to {MOST_PHYSICAL} bits, not {value!r}"
-            raise StateError(message)
-        _store(state, self.number, value, self.name)
-
-
-class _PriorityClass(_Word):
-    """CR8: bits 7:4 of the task priority; writing it clears the others."""
-
-    __slots__ = ()
-
-    @overload
-    def __get__(self, state: None, owner: type) -> _Word: ...
-    @overload
-    def __get__(self, state: CpuState, owner: type) -> int: ...
-    def __get__(self, state: CpuState | None, owner: type) -> _Word | int:
-        return self if state is None else state.words[self.number] >> 4 & 15
-
-    def __set__(self, state: CpuState, value: int) -> None:
-        if not isinstance(value, int) or not 0 <= value <= 15:
-            message = f"{self.name} is 0 to 15, not {value!r}"
-            raise StateError(message)
-        state.words[self.number] = value << 4
-
-
-class _SegmentWords:
-    """Four words that are one segment register."""
-
-    __slots__ = ("name", "number")
-
-    def __init__(self, number: int) -> None:
-        self.number = WORD["segment"] + 4 * number
-        self.name = SEGMENT_NAMES[number]
-
-    @overload
-    def __get__(self, state: None, owner: type) -> _SegmentWords: ...
-    @overload
-    def __get__(self, state: CpuState, owner: type) -> Segment: ...
-    def __get__(self, state: CpuState | None, owner: type) -> _SegmentWords | Segment:
-        if state is None:
-            return self
-        return Segment(*state.words[self.number : self.number + 4])
-
-    def __set__(self, state: CpuState, value: tuple[int, int, int, int]) -> None:
-        try:
-            parts = Segment(*value)
-            fits = 0 <= parts.selector <= 0xFFFF and 0 <= parts.limit <= 0xFFFF_FFFF
-            packed = SEGMENT_WORDS.pack(*parts)
-        except (TypeError, struct.error) as error:
-            message = f"{self.name} takes four integers (Segment), not {value!r}"
-            raise StateError(message) from error
-        if not fits:
-            message = f"{self.name} takes a 16-bit selector and a 32-bit limit, not {parts}"
-            raise StateError(message)
-        start = 8 * self.number
-        state.record[start : start + len(packed)] = packed
-
-
-def _store(state: CpuState, number: int, value: int, name: str) -> None:
-    try:
-        state.words[number] = value
-    except (ValueError, TypeError) as error:
-        message = f"{name} takes an integer from 0 to 2**64-1, not {value!r}"
-        raise StateError(message) from error
 
 
 class CpuState:
@@ -218,76 +68,95 @@ class CpuState:
     registers are `Segment` tuples. `gpr` is a view of the sixteen general registers by number.
     `maxphyaddr` (32 to 52; 52 after reset) is the processor's, not a register: the width of
     physical addresses in bits, above which page-table entries have reserved bits.
+    `xmm`, `ymm` and `zmm` are views of the 32 vector registers by number, `opmask` of the 8 mask
+    registers, `x87` of the physical x87 registers R0 to R7 (80 bits), `mmx` of their low 64 bits;
+    `x87_tag` has a bit for each that is not empty. `xcr0` decides which of them AVX may use.
     Values out of range raise `StateError` and change nothing. The state copies, deep-copies and
     pickles with the instruction in flight; `record` is a buffer of that.
     """
 
     __slots__ = ("gpr", "record", "words")
 
-    rax = _Word(0)
-    rcx = _Word(1)
-    rdx = _Word(2)
-    rbx = _Word(3)
-    rsp = _Word(4)
-    rbp = _Word(5)
-    rsi = _Word(6)
-    rdi = _Word(7)
-    r8 = _Word(8)
-    r9 = _Word(9)
-    r10 = _Word(10)
-    r11 = _Word(11)
-    r12 = _Word(12)
-    r13 = _Word(13)
-    r14 = _Word(14)
-    r15 = _Word(15)
-    rip = _Word(WORD["rip"])
-    rflags = _Word(WORD["rflags"])
-    es = _SegmentWords(0)
-    cs = _SegmentWords(1)
-    ss = _SegmentWords(2)
-    ds = _SegmentWords(3)
-    fs = _SegmentWords(4)
-    gs = _SegmentWords(5)
-    ldtr = _SegmentWords(6)
-    tr = _SegmentWords(7)
-    gdtr_base = _Word(WORD["gdtr_base"])
-    gdtr_limit = _Word(WORD["gdtr_limit"])
-    idtr_base = _Word(WORD["idtr_base"])
-    idtr_limit = _Word(WORD["idtr_limit"])
-    cr0 = _Word(WORD["cr0"])
-    cr2 = _Word(WORD["cr2"])
-    cr3 = _Word(WORD["cr3"])
-    cr4 = _Word(WORD["cr4"])
-    efer = _Word(WORD["efer"])
-    xcr0 = _Word(WORD["xcr0"])
-    tpr = _Word(WORD["tpr"])
-    tpr_threshold = _Word(WORD["tpr_threshold"])
-    cr8 = _PriorityClass(WORD["tpr"])
-    dr0 = _Word(WORD["dr"])
-    dr1 = _Word(WORD["dr"] + 1)
-    dr2 = _Word(WORD["dr"] + 2)
-    dr3 = _Word(WORD["dr"] + 3)
-    dr6 = _Word(WORD["dr"] + 6)
-    dr7 = _Word(WORD["dr"] + 7)
-    star = _Word(WORD["star"])
-    lstar = _Word(WORD["lstar"])
-    cstar = _Word(WORD["cstar"])
-    sfmask = _Word(WORD["sfmask"])
-    kernel_gs_base = _Word(WORD["kernel_gs_base"])
-    sysenter_cs = _Word(WORD["sysenter_cs"])
-    sysenter_esp = _Word(WORD["sysenter_esp"])
-    sysenter_eip = _Word(WORD["sysenter_eip"])
-    tsc_aux = _Word(WORD["tsc_aux"])
-    pat = _Word(WORD["pat"])
-    tsc_offset = _Word(WORD["tsc_offset"])
-    tsc_write_exits = _Word(WORD["tsc_write_exits"])
-    pkru = _Word(WORD["pkru"])
-    maxphyaddr = _PhysicalWidth(WORD["maxphyaddr"])
-    features = _Word(WORD["features"])
-    interrupt_shadow = _Word(WORD["interrupt_shadow"])
-    nmi_blocked = _Word(WORD["nmi_blocked"])
-    halted = _Word(WORD["halted"])
-    retired = _Word(WORD["retired"])
+    rax = Word(0)
+    rcx = Word(1)
+    rdx = Word(2)
+    rbx = Word(3)
+    rsp = Word(4)
+    rbp = Word(5)
+    rsi = Word(6)
+    rdi = Word(7)
+    r8 = Word(8)
+    r9 = Word(9)
+    r10 = Word(10)
+    r11 = Word(11)
+    r12 = Word(12)
+    r13 = Word(13)
+    r14 = Word(14)
+    r15 = Word(15)
+    rip = Word(WORD["rip"])
+    rflags = Word(WORD["rflags"])
+    es = SegmentWords(0)
+    cs = SegmentWords(1)
+    ss = SegmentWords(2)
+    ds = SegmentWords(3)
+    fs = SegmentWords(4)
+    gs = SegmentWords(5)
+    ldtr = SegmentWords(6)
+    tr = SegmentWords(7)
+    gdtr_base = Word(WORD["gdtr_base"])
+    gdtr_limit = Word(WORD["gdtr_limit"])
+    idtr_base = Word(WORD["idtr_base"])
+    idtr_limit = Word(WORD["idtr_limit"])
+    cr0 = Word(WORD["cr0"])
+    cr2 = Word(WORD["cr2"])
+    cr3 = Word(WORD["cr3"])
+    cr4 = Word(WORD["cr4"])
+    efer = Word(WORD["efer"])
+    xcr0 = Word(WORD["xcr0"])
+    tpr = Word(WORD["tpr"])
+    tpr_threshold = Word(WORD["tpr_threshold"])
+    cr8 = PriorityClass(WORD["tpr"])
+    dr0 = Word(WORD["dr"])
+    dr1 = Word(WORD["dr"] + 1)
+    dr2 = Word(WORD["dr"] + 2)
+    dr3 = Word(WORD["dr"] + 3)
+    dr6 = Word(WORD["dr"] + 6)
+    dr7 = Word(WORD["dr"] + 7)
+    star = Word(WORD["star"])
+    lstar = Word(WORD["lstar"])
+    cstar = Word(WORD["cstar"])
+    sfmask = Word(WORD["sfmask"])
+    kernel_gs_base = Word(WORD["kernel_gs_base"])
+    sysenter_cs = Word(WORD["sysenter_cs"])
+    sysenter_esp = Word(WORD["sysenter_esp"])
+    sysenter_eip = Word(WORD["sysenter_eip"])
+    tsc_aux = Word(WORD["tsc_aux"])
+    pat = Word(WORD["pat"])
+    tsc_offset = Word(WORD["tsc_offset"])
+    tsc_write_exits = Word(WORD["tsc_write_exits"])
+    pkru = Word(WORD["pkru"])
+    maxphyaddr = PhysicalWidth(WORD["maxphyaddr"])
+    features = Word(WORD["features"])
+    interrupt_shadow = Word(WORD["interrupt_shadow"])
+    nmi_blocked = Word(WORD["nmi_blocked"])
+    halted = Word(WORD["halted"])
+    retired = Word(WORD["retired"])
+    mxcsr = Word(WORD["mxcsr"])
+    x87_control = Word(WORD["x87_control"])
+    x87_status = Word(WORD["x87_status"])
+    x87_tag = Word(WORD["x87_tag"])
+    x87_opcode = Word(WORD["x87_opcode"])
+    x87_ip = Word(WORD["x87_ip"])
+    x87_cs = Word(WORD["x87_cs"])
+    x87_dp = Word(WORD["x87_dp"])
+    x87_ds = Word(WORD["x87_ds"])
+    xss = Word(WORD["xss"])
+    xmm = FileOfRegisters("vector", VECTOR_COUNT, VECTOR_BYTES, 16)
+    ymm = FileOfRegisters("vector", VECTOR_COUNT, VECTOR_BYTES, 32)
+    zmm = FileOfRegisters("vector", VECTOR_COUNT, VECTOR_BYTES, 64)
+    opmask = FileOfRegisters("opmask", 8, 8, 8)
+    mmx = FileOfRegisters("x87", 8, 16, 8)
+    x87 = FileOfRegisters("x87", 8, 16, 10)
 
     def __init__(self) -> None:
         """Allocate a record in the state after reset."""
@@ -310,6 +179,7 @@ class CpuState:
         self.rip, self.rflags, self.cr0 = 0xFFF0, RFLAGS_FIXED, CR0_RESET
         self._reset_segments()
         self.dr6, self.dr7, self.xcr0, self.pat = DR6_ONES, DR7_ONES, 1, PAT_RESET
+        self.mxcsr, self.x87_control, self.x87_tag = MXCSR_RESET, X87_CONTROL_RESET, 0xFF
 
     def init(self) -> None:
         """Set what an INIT sets, as at a start-up message before it.
@@ -357,6 +227,7 @@ class CpuState:
 
     @tsc.setter
     def tsc(self, value: int) -> None:
+        """Set the counter, from 0 to 2**64-1, by way of `tsc_offset`."""
         self.tsc_offset = value - self.retired & ALL_ONES
 
     @property

@@ -22,7 +22,8 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from vmmkit.insn._state import CpuState, Feature
+from vmmkit.insn._feature import Feature
+from vmmkit.insn._state import CpuState
 
 __all__ = ["DEFAULT_FEATURES", "Answer", "CpuidModel", "CpuidSource"]
 
@@ -43,35 +44,51 @@ STATE: Final = 0xD
 
 # SDM vol. 2A, CPUID: leaf, register and bit of each feature; subleaf 0 everywhere.
 BITS: Final[dict[Feature, tuple[int, int, int]]] = {
+    Feature.SSE3: (1, ECX, 0),
     Feature.MONITOR: (1, ECX, 3),
+    Feature.SSSE3: (1, ECX, 9),
     Feature.CX16: (1, ECX, 13),
     Feature.PCID: (1, ECX, 17),
+    Feature.SSE41: (1, ECX, 19),
     Feature.SSE42: (1, ECX, 20),
     Feature.MOVBE: (1, ECX, 22),
     Feature.POPCNT: (1, ECX, 23),
     Feature.XSAVE: (1, ECX, 26),
+    Feature.AVX: (1, ECX, 28),
     Feature.RDRAND: (1, ECX, 30),
+    Feature.FPU: (1, EDX, 0),
     Feature.CX8: (1, EDX, 8),
     Feature.SEP: (1, EDX, 11),
     Feature.CMOV: (1, EDX, 15),
     Feature.CLFSH: (1, EDX, 19),
+    Feature.MMX: (1, EDX, 23),
+    Feature.FXSR: (1, EDX, 24),
     Feature.SSE: (1, EDX, 25),
     Feature.SSE2: (1, EDX, 26),
     Feature.FSGSBASE: (7, EBX, 0),
     Feature.BMI1: (7, EBX, 3),
+    Feature.AVX2: (7, EBX, 5),
     Feature.SMEP: (7, EBX, 7),
     Feature.BMI2: (7, EBX, 8),
     Feature.INVPCID: (7, EBX, 10),
+    Feature.AVX512F: (7, EBX, 16),
+    Feature.AVX512DQ: (7, EBX, 17),
     Feature.RDSEED: (7, EBX, 18),
     Feature.ADX: (7, EBX, 19),
     Feature.SMAP: (7, EBX, 20),
     Feature.CLFLUSHOPT: (7, EBX, 23),
     Feature.CLWB: (7, EBX, 24),
+    Feature.AVX512BW: (7, EBX, 30),
+    Feature.AVX512VL: (7, EBX, 31),
+    Feature.AVX512VBMI: (7, ECX, 1),
     Feature.UMIP: (7, ECX, 2),
     Feature.PKU: (7, ECX, 3),
     Feature.LA57: (7, ECX, 16),
     Feature.RDPID: (7, ECX, 22),
+    Feature.MOVDIRI: (7, ECX, 27),
+    Feature.MOVDIR64B: (7, ECX, 28),
     Feature.SERIALIZE: (7, EDX, 14),
+    Feature.AVX512FP16: (7, EDX, 23),
     Feature.LAHF64: (0x8000_0001, ECX, 0),
     Feature.LZCNT: (0x8000_0001, ECX, 5),
     Feature.SYSCALL: (0x8000_0001, EDX, 11),
@@ -86,20 +103,31 @@ ALWAYS: Final = {
     7: (0, 1 << 9, 0, 0),
     0x8000_0001: (0, 0, 0, 1 << 26),
 }
+AVX_FEATURES: Final = (
+    Feature.AVX
+    | Feature.AVX2
+    | Feature.AVX512F
+    | Feature.AVX512DQ
+    | Feature.AVX512BW
+    | Feature.AVX512VL
+    | Feature.AVX512FP16
+    | Feature.AVX512VBMI
+)
 ALL_FEATURES: Final = Feature((1 << len(Feature)) - 1)
 DEFAULT_FEATURES: Final = ALL_FEATURES & ~(
-    Feature.SSE42
+    Feature.SSSE3
+    | Feature.SSE41
+    | Feature.SSE42
+    | AVX_FEATURES
     | Feature.MONITOR
     | Feature.RDRAND
     | Feature.RDSEED
-    | Feature.XSAVE
-    | Feature.PKU
     | Feature.LA57
 )
 """What a guest gets that makes the best of a software vCPU.
 
-All but what is not executed whole (SSE4.2, XSAVE and PKU, which needs it), what only an owner can
-answer (RDRAND, RDSEED), waits that do not wait (MONITOR), and a paging level that costs time.
+All but what is not executed whole (SSSE3, SSE4, AVX and AVX-512), what only an owner can answer
+(RDRAND, RDSEED), waits that do not wait (MONITOR), and a paging level that costs time.
 """
 
 CR4_OSXSAVE: Final = 1 << 18
@@ -113,8 +141,20 @@ LINEAR_BITS: Final = 48
 LINEAR_BITS_LA57: Final = 57
 XCR0_ALWAYS: Final = 3  # x87 and SSE
 XSAVE_LEGACY: Final = 576  # bytes of the legacy region and the header
-XCR0_PKRU: Final = 1 << 9
-PKRU_OFFSET, PKRU_SIZE = 2688, 8
+# SDM vol. 2A, CPUID, leaf 0DH: bit of XCR0, offset in the standard format and size of a component.
+COMPONENTS: Final = (
+    (Feature.AVX, 2, 576, 256),
+    (Feature.AVX512F, 5, 1088, 64),
+    (Feature.AVX512F, 6, 1152, 512),
+    (Feature.AVX512F, 7, 1664, 1024),
+    (Feature.PKU, 9, 2688, 8),
+)
+COMPACTING: Final = 1 << 3 | 1 << 1
+XSAVE_FLAGS: Final = (  # of leaf 0DH.1, EAX; XGETBV with ECX 1 comes with XSAVEC
+    (Feature.XSAVEOPT, 1 << 0),
+    (Feature.XSAVEC, 3 << 1),
+    (Feature.XSAVES, 1 << 3),
+)
 THREAD, CORE = 1, 2  # level types of leaf 0BH
 
 
@@ -215,13 +255,18 @@ def _xsave(state: CpuState, subleaf: int) -> Answer:
     """Components of XCR0, and bytes of an XSAVE area: of those that are on, and of all."""
     if not state.features & Feature.XSAVE:
         return NOTHING
-    has_pkru = bool(state.features & Feature.PKU)
-    whole = PKRU_OFFSET + PKRU_SIZE
+    known = {bit: (offset, size) for has, bit, offset, size in COMPONENTS if state.features & has}
     if subleaf == 0:
-        used = whole if state.xcr0 & XCR0_PKRU else XSAVE_LEGACY
-        if has_pkru:
-            return XCR0_ALWAYS | XCR0_PKRU, used, whole, 0
-        return XCR0_ALWAYS, used, XSAVE_LEGACY, 0
-    if subleaf == XCR0_PKRU.bit_length() - 1 and has_pkru:
-        return PKRU_SIZE, PKRU_OFFSET, 0, 0
-    return NOTHING
+        on = {bit: place for bit, place in known.items() if state.xcr0 >> bit & 1}
+        return XCR0_ALWAYS | sum(1 << bit for bit in known), _whole(on), _whole(known), 0
+    if subleaf == 1:
+        flags = sum(bit for has, bit in XSAVE_FLAGS if state.features & has)
+        on_or_supervisor = state.xcr0 | state.xss
+        compacted = sum(size for bit, (_, size) in known.items() if on_or_supervisor >> bit & 1)
+        return flags, XSAVE_LEGACY + compacted if flags & COMPACTING else 0, 0, 0
+    offset, size = known.get(subleaf, (0, 0))
+    return size, offset, 0, 0
+
+
+def _whole(places: dict[int, tuple[int, int]]) -> int:
+    return max((offset + size for offset, size in places.values()), default=XSAVE_LEGACY)

@@ -15,9 +15,18 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 from vmmkit.insn.opcodes import evex, integer, sse, system, vex, x87
-from vmmkit.insn.opcodes.features import FEATURE_OF, FEATURES, NO_FEATURE, WITHOUT
+from vmmkit.insn.opcodes.features import FEATURES, NO_FEATURE, WITHOUT, feature_of
+from vmmkit.insn.opcodes.vector_operations import (
+    VECTOR_FAMILIES,
+    VECTOR_FUNCTIONS,
+    VectorOperation,
+    vector_operations,
+)
 
-__all__ = ["FEATURES", "NO_FEATURE", "OPS", "ROWS", "TABLES", "Row", "Tables", "digest"]
+__all__ = [
+    "FEATURES", "NO_FEATURE", "OPS", "ROWS", "TABLES", "VECTOR_FAMILIES", "VECTOR_FUNCTIONS",
+    "VECTOR_OPERATIONS", "Row", "Tables", "VectorOperation", "digest",
+]  # fmt: skip
 
 SOURCE: Final = (
     *integer.ROWS,
@@ -288,7 +297,7 @@ def _parts(operand_text: str, attribute_text: str, digit: bool) -> tuple[Any, ..
 def _row(encoding: str, mnemonic: str, operands: str, attributes: str, number: int) -> Row:
     text = f"{encoding} {mnemonic} {operands}".rstrip()
     parts = _parts(operands, attributes, "/" in encoding)
-    feature = FEATURE_OF.get(mnemonic, NO_FEATURE)
+    feature = feature_of(mnemonic, encoding, operands)
     return Row._make((OP_NUMBER[mnemonic], *parts, feature, number, text, encoding, operands))
 
 
@@ -427,10 +436,13 @@ def _without() -> tuple[int, ...]:
 
 ROW_WITHOUT: Final = _without()
 
+VECTOR_OPERATIONS: Final = vector_operations(OPS)
+
 
 def digest(*more: object) -> str:
     """Fingerprint of everything an engine compiles in; `more` adds the record layouts."""
     features = tuple(FEATURES), ROW_WITHOUT
     sizes = TYPE_SIZES, VECTOR_SIZES, REGISTER_LIMITS, KINDS, ATTRIBUTES, MARKS, MAP_COUNT
-    compiled_in = OPS, TABLES, SELECTORS, sizes, features, more
+    vectors = VECTOR_FAMILIES, VECTOR_FUNCTIONS, VECTOR_OPERATIONS
+    compiled_in = OPS, TABLES, SELECTORS, sizes, features, vectors, more
     return hashlib.sha256(repr(compiled_in).encode()).hexdigest()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["FEATURES", "FEATURE_OF", "NO_FEATURE", "WITHOUT"]
+__all__ = ["FEATURES", "NO_FEATURE", "WITHOUT", "feature_of"]
 
 # CPUID features that instructions the engines execute belong to; the position is the bit number in
 # a vCPU's `features`.
@@ -40,13 +40,36 @@ FEATURES: Final[dict[str, tuple[str, ...]]] = {
     "UMIP": (),  # CR4.UMIP
     "LA57": (),  # CR4.LA57
     "PKU": ("RDPKRU", "WRPKRU"),
-    "XSAVE": ("XGETBV", "XSETBV"),
+    "XSAVE": ("XGETBV", "XSETBV", "XSAVE", "XRSTOR"),
     "RDRAND": ("RDRAND",),
     "RDSEED": ("RDSEED",),
     "RDPID": ("RDPID",),
     "MONITOR": ("MONITOR", "MWAIT"),
     "SERIALIZE": ("SERIALIZE",),
     "WBNOINVD": ("WBNOINVD",),
+    "FPU": (),
+    "MMX": ("EMMS",),
+    "FXSR": ("FXSAVE", "FXRSTOR"),
+    "SSE3": ("LDDQU", "MOVSLDUP", "MOVSHDUP", "MOVDDUP", "FISTTP"),
+    "SSSE3": (),
+    "SSE41": ("PTEST",),
+    "XSAVEOPT": ("XSAVEOPT",),
+    "XSAVEC": ("XSAVEC",),
+    "XSAVES": ("XSAVES", "XRSTORS"),
+    "AVX": (),
+    "AVX2": (
+        *("VPBROADCASTB", "VPBROADCASTW", "VPBROADCASTD", "VPBROADCASTQ", "VBROADCASTI128"),
+        *("VPMASKMOVD", "VPMASKMOVQ", "VINSERTI128", "VEXTRACTI128", "VPERMQ", "VPERMPD"),
+        *("VPSLLVD", "VPSLLVQ", "VPSRLVD", "VPSRLVQ", "VPSRAVD", "VPBLENDD", "VPERM2I128"),
+    ),
+    "AVX512F": (),
+    "AVX512DQ": (),
+    "AVX512BW": (),
+    "AVX512VL": (),
+    "AVX512FP16": (),
+    "AVX512VBMI": (),
+    "MOVDIRI": ("MOVDIRI",),
+    "MOVDIR64B": ("MOVDIR64B",),
 }
 FEATURE_OF: Final = {
     mnemonic: number for number, names in enumerate(FEATURES.values()) for mnemonic in names
@@ -54,3 +77,136 @@ FEATURE_OF: Final = {
 NO_FEATURE: Final = 255
 # What a processor without the feature makes of an instruction whose F3 it ignores; else #UD.
 WITHOUT: Final = {"TZCNT": "BSF", "LZCNT": "BSR", "WBNOINVD": "WBINVD"}
+
+_NUMBER: Final = {name: number for number, name in enumerate(FEATURES)}
+# SSE's instructions on MMX registers, and SSE2's.
+_SSE_ON_MMX: Final = frozenset(
+    [
+        "PSHUFW",
+        "PINSRW",
+        "PEXTRW",
+        "PMINUB",
+        "PMAXUB",
+        "PMINSW",
+        "PMAXSW",
+        "PAVGB",
+        "PAVGW",
+        "PMULHUW",
+        "PSADBW",
+        "PMOVMSKB",
+        "MASKMOVQ",
+        "MOVNTQ",
+        "CVTPI2PS",
+        "CVTTPS2PI",
+        "CVTPS2PI",
+    ]
+)
+_SSE2_ON_MMX: Final = frozenset(
+    ["PADDQ", "PSUBQ", "PMULUDQ", "MOVQ2DQ", "MOVDQ2Q", "CVTPI2PD", "CVTTPD2PI", "CVTPD2PI"]
+)
+_SSE2_WITHOUT_66: Final = frozenset(
+    [
+        "MOVDQU",
+        "MOVQ",
+        "PSHUFHW",
+        "PSHUFLW",
+        "CVTDQ2PD",
+        "CVTTPS2DQ",
+        "CVTPS2PD",
+        "CVTDQ2PS",
+        "CVTSS2SD",
+    ]
+)
+# AVX-512 forms that need DQ, beside those whose lanes need BW.
+_DQ: Final = frozenset(
+    [
+        "VANDPS",
+        "VANDPD",
+        "VANDNPS",
+        "VANDNPD",
+        "VORPS",
+        "VORPD",
+        "VXORPS",
+        "VXORPD",
+        "VPMULLQ",
+        "VBROADCASTF32X2",
+        "VBROADCASTI32X2",
+        "VBROADCASTF64X2",
+        "VBROADCASTI64X2",
+        "VBROADCASTF32X8",
+        "VBROADCASTI32X8",
+        "VINSERTF64X2",
+        "VINSERTI64X2",
+        "VINSERTF32X8",
+        "VINSERTI32X8",
+        "VEXTRACTF64X2",
+        "VEXTRACTI64X2",
+        "VEXTRACTF32X8",
+        "VEXTRACTI32X8",
+        "VPINSRD",
+        "VPINSRQ",
+        "VPEXTRD",
+        "VPEXTRQ",
+        "KMOVB",
+        "KANDB",
+        "KANDNB",
+        "KORB",
+        "KXORB",
+        "KXNORB",
+        "KNOTB",
+        "KORTESTB",
+        "KTESTB",
+        "KTESTW",
+        "KADDB",
+        "KADDW",
+        "KSHIFTLB",
+        "KSHIFTRB",
+    ]
+)
+_EVEX: Final = {"VPERMB": "AVX512VBMI", "VMOVW": "AVX512FP16", "VMOVSH": "AVX512FP16"}
+_KINDS: Final = frozenset("VWUHPQN")
+
+
+def _legacy_feature(mnemonic: str, encoding: str, operands: str) -> str:
+    kinds = {word[0] for word in operands.split()}
+    vector, mmx = bool(kinds & set("VWU")), bool(kinds & set("PQN"))
+    prefix, _, opcode = encoding.partition(" 0F ")
+    if mnemonic.startswith("F") and encoding[:2] in {"9B", *(f"D{low:X}" for low in range(8, 16))}:
+        return "FPU"
+    if not (vector or mmx):
+        return {"LDMXCSR": "SSE", "STMXCSR": "SSE"}.get(mnemonic, "")
+    if opcode.startswith(("38", "3A")):
+        low = int(opcode.split()[1], 16)
+        if opcode.startswith("38"):
+            return "SSSE3" if low < 0x10 or 0x1C <= low <= 0x1E else _later(low, 0x37)
+        return "SSSE3" if low == 0x0F else _later(low, 0x60)
+    if mmx and (not vector or mnemonic in _SSE2_ON_MMX):
+        return "SSE" if mnemonic in _SSE_ON_MMX else "SSE2" if mnemonic in _SSE2_ON_MMX else "MMX"
+    return "SSE2" if prefix in {"66", "F2"} or mnemonic in _SSE2_WITHOUT_66 else "SSE"
+
+
+def _later(opcode: int, first_of_sse42: int) -> str:
+    """0F 38 and 0F 3A: SSE4.1 up to an opcode, then four of SSE4.2; AES, SHA and GFNI: none."""
+    if opcode in {0x37, 0x60, 0x61, 0x62, 0x63} and opcode >= first_of_sse42:
+        return "SSE42"
+    return "SSE41" if opcode < 0x60 else ""
+
+
+def feature_of(mnemonic: str, encoding: str, operands: str) -> int:
+    """Position in `FEATURES` of what a row belongs to, or `NO_FEATURE`.
+
+    AVX2 and AVX512BW, DQ and VL, where they depend on lanes and length, are the engines' to check.
+    """
+    kinds = {word[0] for word in operands.split()}
+    if encoding.startswith("EVEX"):
+        name = _EVEX.get(mnemonic, "AVX512DQ" if mnemonic in _DQ else "AVX512F")
+    elif mnemonic in FEATURE_OF:
+        return FEATURE_OF[mnemonic]
+    elif encoding.startswith("VEX") and kinds & set("Kkh"):
+        wide = mnemonic.endswith(("D", "Q", "WD", "DQ"))
+        name = "AVX512DQ" if mnemonic in _DQ else "AVX512BW" if wide else "AVX512F"
+    elif encoding.startswith("VEX"):
+        name = "AVX" if kinds & _KINDS or mnemonic.startswith("VZERO") else ""
+    else:
+        name = _legacy_feature(mnemonic, encoding, operands)
+    return _NUMBER.get(name, NO_FEATURE)
