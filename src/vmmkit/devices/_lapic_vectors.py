@@ -41,6 +41,7 @@ class VectorQueue:
 
     @tpr.setter
     def tpr(self, value: int) -> None:
+        """Set it where it is kept."""
         self.task_priority[0] = value
 
     def request(self, vector: int, *, level: bool) -> None:

@@ -14,15 +14,7 @@ from vmmkit.insn._record import SEGMENT_NAMES, WORD
 if TYPE_CHECKING:
     from vmmkit.insn._state import CpuState
 
-__all__ = [
-    "FileOfRegisters",
-    "PhysicalWidth",
-    "PriorityClass",
-    "RegisterFile",
-    "Segment",
-    "SegmentWords",
-    "Word",
-]
+__all__ = ["RegisterFile", "Segment"]
 
 SEGMENT_WORDS: Final = struct.Struct("=4Q")
 
@@ -39,7 +31,7 @@ class Segment(NamedTuple):
     unusable 16."""
 
 
-class Word:
+class _Word:
     """A 64-bit word of the record."""
 
     __slots__ = ("name", "number")
@@ -52,10 +44,10 @@ class Word:
         self.name = name
 
     @overload
-    def __get__(self, state: None, owner: type) -> Word: ...
+    def __get__(self, state: None, owner: type) -> _Word: ...
     @overload
     def __get__(self, state: CpuState, owner: type) -> int: ...
-    def __get__(self, state: CpuState | None, owner: type) -> Word | int:
+    def __get__(self, state: CpuState | None, owner: type) -> _Word | int:
         if state is None:
             return self
         return state.words[self.number]
@@ -64,7 +56,7 @@ class Word:
         _store(state, self.number, value, self.name)
 
 
-class PhysicalWidth(Word):
+class _PhysicalWidth(_Word):
     """The width of physical addresses, which has a range of its own."""
 
     __slots__ = ()
@@ -76,16 +68,16 @@ class PhysicalWidth(Word):
         _store(state, self.number, value, self.name)
 
 
-class PriorityClass(Word):
+class _PriorityClass(_Word):
     """CR8: bits 7:4 of the task priority; writing it clears the others."""
 
     __slots__ = ()
 
     @overload
-    def __get__(self, state: None, owner: type) -> Word: ...
+    def __get__(self, state: None, owner: type) -> _Word: ...
     @overload
     def __get__(self, state: CpuState, owner: type) -> int: ...
-    def __get__(self, state: CpuState | None, owner: type) -> Word | int:
+    def __get__(self, state: CpuState | None, owner: type) -> _Word | int:
         return self if state is None else state.words[self.number] >> 4 & 15
 
     def __set__(self, state: CpuState, value: int) -> None:
@@ -95,7 +87,7 @@ class PriorityClass(Word):
         state.words[self.number] = value << 4
 
 
-class SegmentWords:
+class _SegmentWords:
     """Four words that are one segment register."""
 
     __slots__ = ("name", "number")
@@ -105,10 +97,10 @@ class SegmentWords:
         self.name = SEGMENT_NAMES[number]
 
     @overload
-    def __get__(self, state: None, owner: type) -> SegmentWords: ...
+    def __get__(self, state: None, owner: type) -> _SegmentWords: ...
     @overload
     def __get__(self, state: CpuState, owner: type) -> Segment: ...
-    def __get__(self, state: CpuState | None, owner: type) -> SegmentWords | Segment:
+    def __get__(self, state: CpuState | None, owner: type) -> _SegmentWords | Segment:
         if state is None:
             return self
         return Segment(*state.words[self.number : self.number + 4])
@@ -167,7 +159,7 @@ class RegisterFile:
         self._state.record[start : start + self._size] = packed
 
 
-class FileOfRegisters:
+class _FileOfRegisters:
     """A register file as an attribute."""
 
     __slots__ = ("_name", "_shape")
