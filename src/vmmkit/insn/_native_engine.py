@@ -11,6 +11,8 @@ hand.
 
 from __future__ import annotations
 
+import mmap
+import sys
 from typing import Any, Final, TypeVar
 
 from vmmkit.errors import EngineError
@@ -55,6 +57,14 @@ def Decoder(instruction: type[Insn]) -> _crossing.Decoder[Insn]:  # noqa: N802
     return _crossing.Decoder(_function("vmmkit_decode"), instruction)
 
 
+def _anonymous_memory(size: int) -> mmap.mmap:
+    """Zeros, which take up memory where they have been written only."""
+    if sys.platform == "win32":
+        return mmap.mmap(-1, size)
+    # Not shared, or the caches of a forked child would be those of its parent.
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
 def Core(  # noqa: N802
     record: bytearray, ram: tuple[RamPiece, ...], blocks: bool, deliver: bool, wide: bool
 ) -> _crossing.Core:
@@ -65,7 +75,8 @@ def Core(  # noqa: N802
         entry.gpa, entry.last, entry.writable = piece.gpa, piece.last, piece.writable
         entry.host = ffi.cast("uint8_t *", host)
     cpu = ffi.from_buffer("vmmkit_cpu *", record)
-    vcpu = ffi.new("vmmkit_vcpu *", (cpu, pieces, len(ram), blocks, deliver, wide))
+    caches = ffi.from_buffer(_anonymous_memory(lib.vmmkit_caches_size()))
+    vcpu = ffi.new("vmmkit_vcpu *", (cpu, pieces, len(ram), blocks, deliver, wide, caches))
     # A C structure keeps nothing alive that it points at; the core does, through `owner`.
-    owner = (vcpu, cpu, pieces, hosts, ram)
+    owner = (vcpu, cpu, pieces, hosts, ram, caches)
     return _crossing.Core(_STEP, _RUN, _RESUME, _address(vcpu), owner, SHAPES)
