@@ -11,7 +11,7 @@
  * instruction that began with the first, and the mode stands in its place.
  */
 
-enum { CODE_WINDOW = 16 };
+enum { CODE_WINDOW = 16, UNREPEATED = 2 };
 
 /* The bytes of an instruction by its length, in two words, and the mode. */
 #define MODE_BYTE ((uint64_t)0xFF << 56)
@@ -37,30 +37,39 @@ static const uint64_t code_masks[CODE_WINDOW][2] = {
 
 /* Operations after which the next instruction begins in the same mode and with nothing due. */
 static const uint8_t plain_operations[VMMKIT_LIMIT_OPERATIONS] = {
-    [VMMKIT_OP_ADD] = 1,   [VMMKIT_OP_OR] = 1,      [VMMKIT_OP_ADC] = 1,    [VMMKIT_OP_SBB] = 1,
-    [VMMKIT_OP_AND] = 1,   [VMMKIT_OP_SUB] = 1,     [VMMKIT_OP_XOR] = 1,    [VMMKIT_OP_CMP] = 1,
-    [VMMKIT_OP_TEST] = 1,  [VMMKIT_OP_INC] = 1,     [VMMKIT_OP_DEC] = 1,    [VMMKIT_OP_NEG] = 1,
-    [VMMKIT_OP_NOT] = 1,   [VMMKIT_OP_MOV] = 1,     [VMMKIT_OP_MOVZX] = 1,  [VMMKIT_OP_MOVSX] = 1,
-    [VMMKIT_OP_LEA] = 1,   [VMMKIT_OP_XCHG] = 1,    [VMMKIT_OP_NOP] = 1,    [VMMKIT_OP_PUSH] = 1,
-    [VMMKIT_OP_POP] = 1,   [VMMKIT_OP_JCC] = 1,     [VMMKIT_OP_JMP] = 1,    [VMMKIT_OP_CALL] = 1,
-    [VMMKIT_OP_RET] = 1,   [VMMKIT_OP_LOOP] = 1,    [VMMKIT_OP_JCXZ] = 1,   [VMMKIT_OP_ROL] = 1,
-    [VMMKIT_OP_ROR] = 1,   [VMMKIT_OP_RCL] = 1,     [VMMKIT_OP_RCR] = 1,    [VMMKIT_OP_SHL] = 1,
-    [VMMKIT_OP_SHR] = 1,   [VMMKIT_OP_SAR] = 1,     [VMMKIT_OP_SHLD] = 1,   [VMMKIT_OP_SHRD] = 1,
-    [VMMKIT_OP_MUL] = 1,   [VMMKIT_OP_IMUL] = 1,    [VMMKIT_OP_MULX] = 1,   [VMMKIT_OP_DIV] = 1,
-    [VMMKIT_OP_IDIV] = 1,  [VMMKIT_OP_CBW] = 1,     [VMMKIT_OP_CWD] = 1,    [VMMKIT_OP_BT] = 1,
-    [VMMKIT_OP_BTS] = 1,   [VMMKIT_OP_BTR] = 1,     [VMMKIT_OP_BTC] = 1,    [VMMKIT_OP_BSF] = 1,
-    [VMMKIT_OP_BSR] = 1,   [VMMKIT_OP_TZCNT] = 1,   [VMMKIT_OP_LZCNT] = 1,  [VMMKIT_OP_POPCNT] = 1,
-    [VMMKIT_OP_ANDN] = 1,  [VMMKIT_OP_RORX] = 1,    [VMMKIT_OP_SARX] = 1,   [VMMKIT_OP_SHLX] = 1,
-    [VMMKIT_OP_SHRX] = 1,  [VMMKIT_OP_BSWAP] = 1,   [VMMKIT_OP_CRC32] = 1,  [VMMKIT_OP_SETCC] = 1,
-    [VMMKIT_OP_LEAVE] = 1, [VMMKIT_OP_CMOVCC] = 1,  [VMMKIT_OP_XADD] = 1,   [VMMKIT_OP_CMPXCHG] = 1,
-    [VMMKIT_OP_MOVBE] = 1, [VMMKIT_OP_MOVSXD] = 1,  [VMMKIT_OP_CLC] = 1,    [VMMKIT_OP_STC] = 1,
-    [VMMKIT_OP_CLD] = 1,   [VMMKIT_OP_PAUSE] = 1,
+    [VMMKIT_OP_ADD] = 1, [VMMKIT_OP_OR] = 1, [VMMKIT_OP_ADC] = 1, [VMMKIT_OP_SBB] = 1,
+    [VMMKIT_OP_AND] = 1, [VMMKIT_OP_SUB] = 1, [VMMKIT_OP_XOR] = 1, [VMMKIT_OP_CMP] = 1,
+    [VMMKIT_OP_TEST] = 1, [VMMKIT_OP_INC] = 1, [VMMKIT_OP_DEC] = 1, [VMMKIT_OP_NEG] = 1,
+    [VMMKIT_OP_NOT] = 1, [VMMKIT_OP_MOV] = 1, [VMMKIT_OP_MOVZX] = 1, [VMMKIT_OP_MOVSX] = 1,
+    [VMMKIT_OP_LEA] = 1, [VMMKIT_OP_XCHG] = 1, [VMMKIT_OP_NOP] = 1, [VMMKIT_OP_PUSH] = 1,
+    [VMMKIT_OP_POP] = 1, [VMMKIT_OP_JCC] = 1, [VMMKIT_OP_JMP] = 1, [VMMKIT_OP_CALL] = 1,
+    [VMMKIT_OP_RET] = 1, [VMMKIT_OP_LOOP] = 1, [VMMKIT_OP_JCXZ] = 1, [VMMKIT_OP_ROL] = 1,
+    [VMMKIT_OP_ROR] = 1, [VMMKIT_OP_RCL] = 1, [VMMKIT_OP_RCR] = 1, [VMMKIT_OP_SHL] = 1,
+    [VMMKIT_OP_SHR] = 1, [VMMKIT_OP_SAR] = 1, [VMMKIT_OP_SHLD] = 1, [VMMKIT_OP_SHRD] = 1,
+    [VMMKIT_OP_MUL] = 1, [VMMKIT_OP_IMUL] = 1, [VMMKIT_OP_MULX] = 1, [VMMKIT_OP_DIV] = 1,
+    [VMMKIT_OP_IDIV] = 1, [VMMKIT_OP_CBW] = 1, [VMMKIT_OP_CWD] = 1, [VMMKIT_OP_BT] = 1,
+    [VMMKIT_OP_BTS] = 1, [VMMKIT_OP_BTR] = 1, [VMMKIT_OP_BTC] = 1, [VMMKIT_OP_BSF] = 1,
+    [VMMKIT_OP_BSR] = 1, [VMMKIT_OP_TZCNT] = 1, [VMMKIT_OP_LZCNT] = 1, [VMMKIT_OP_POPCNT] = 1,
+    [VMMKIT_OP_ANDN] = 1, [VMMKIT_OP_RORX] = 1, [VMMKIT_OP_SARX] = 1, [VMMKIT_OP_SHLX] = 1,
+    [VMMKIT_OP_SHRX] = 1, [VMMKIT_OP_BSWAP] = 1, [VMMKIT_OP_CRC32] = 1, [VMMKIT_OP_SETCC] = 1,
+    [VMMKIT_OP_LEAVE] = 1, [VMMKIT_OP_CMOVCC] = 1, [VMMKIT_OP_XADD] = 1, [VMMKIT_OP_CMPXCHG] = 1,
+    [VMMKIT_OP_MOVBE] = 1, [VMMKIT_OP_MOVSXD] = 1, [VMMKIT_OP_CLC] = 1, [VMMKIT_OP_STC] = 1,
+    [VMMKIT_OP_CLD] = 1, [VMMKIT_OP_STD] = 1, [VMMKIT_OP_CMC] = 1, [VMMKIT_OP_CLI] = 1,
+    [VMMKIT_OP_LAHF] = 1, [VMMKIT_OP_SAHF] = 1, [VMMKIT_OP_PUSHF] = 1, [VMMKIT_OP_PAUSE] = 1,
+    [VMMKIT_OP_LOOPE] = 1, [VMMKIT_OP_LOOPNE] = 1, [VMMKIT_OP_ADCX] = 1, [VMMKIT_OP_ADOX] = 1,
+    [VMMKIT_OP_BLSR] = 1, [VMMKIT_OP_BLSMSK] = 1, [VMMKIT_OP_BLSI] = 1, [VMMKIT_OP_BEXTR] = 1,
+    [VMMKIT_OP_MOVS] = UNREPEATED, [VMMKIT_OP_STOS] = UNREPEATED, [VMMKIT_OP_LODS] = UNREPEATED,
+    [VMMKIT_OP_CMPS] = UNREPEATED, [VMMKIT_OP_BZHI] = 1, [VMMKIT_OP_PDEP] = 1, [VMMKIT_OP_PEXT] = 1,
+    [VMMKIT_OP_MOVNTI] = 1, [VMMKIT_OP_SCAS] = UNREPEATED,
 };
 
 /* Vector instructions may change checks_alignment, but only where it is set. */
 static int is_plain(const vmmkit_insn *insn)
 {
     const row *row = &rows[insn->row];
+    int repeats = insn->prefixes & (VMMKIT_PREFIX_REP | VMMKIT_PREFIX_REPNE);
+    if (repeats && plain_operations[row->op] == UNREPEATED)
+        return 0;
     if (row->op == VMMKIT_OP_POP && row->kinds[0] == VMMKIT_KIND_F)
         return 0;
     return plain_operations[row->op] || vector_operations[row->op].family;
@@ -142,16 +151,20 @@ static ALWAYS_INLINE int find_code(context *c)
 }
 
 /* The page of code that the next instructions may be fetched from like this one. */
-static inline void keep_code_page(context *c, uint64_t rip, uint64_t gpa, const uint8_t *host)
+static inline void keep_code_page(context *c, uint64_t rip, uint64_t linear, uint64_t gpa,
+                                  const uint8_t *host)
 {
-    uint64_t place = gpa & (PAGE - 1), room = PAGE - CODE_WINDOW + 1, last;
-    if (!c->tlb || c->distrusted)
+    uint64_t place = linear & (PAGE - 1), room = PAGE - CODE_WINDOW + 1, last;
+    const tlb_entry *entry = NULL;
+    if (c->paging)
+        entry = remembered(c, linear, INTENT_FETCH);
+    if (!c->tlb || c->distrusted || (c->paging && !entry))
         return;
     c->code_start = rip - place;
     last = segment_words(c, CS)[LIMIT] - c->code_start;
     if (c->mode != 64 && room > last - (VMMKIT_LIMIT_MAX_LENGTH - 2))
         room = last - (VMMKIT_LIMIT_MAX_LENGTH - 2);
     c->code_room = room;
-    c->code_gpa = gpa - place;
-    c->code_host = host - place;
+    c->code_gpa = entry ? entry->gpa : gpa - place;
+    c->code_host = entry ? entry->host : host - place;
 }

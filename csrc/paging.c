@@ -69,13 +69,18 @@ static inline int logged_walk(context *c, uint64_t linear, unsigned intent, uint
 {
     vmmkit_cpu *cpu = c->cpu;
     uint64_t page = c->pages;
+    const tlb_entry *entry;
     if (UNLIKELY(page < c->pages_known && page < VMMKIT_LIMIT_PAGE_CAPACITY)) {
         *gpa = (cpu->page_gpa[page] & ~(uint64_t)(PAGE - 1)) | (linear & (PAGE - 1));
         c->ordinal = cpu->page_ordinal[page];
         c->pages++;
         return 0;
     }
-    TRY(walk_tables(c, linear, intent, gpa));
+    entry = remembered(c, linear, intent);
+    if (LIKELY(entry))
+        *gpa = entry->gpa | (linear & (PAGE - 1));
+    else
+        TRY(walk_tables(c, linear, intent, gpa));
     log_page(c, *gpa);
     return 0;
 }
@@ -91,14 +96,16 @@ static inline int translate(context *c, uint64_t linear, unsigned intent, uint64
 /* What translate and fragment_at would find, from memory. */
 static inline int find_page(context *c, uint64_t linear, unsigned intent, fragment *out)
 {
-    const tlb_entry *entry = remembered(c, linear, intent);
+    const tlb_entry *entry;
     unsigned place = linear & (PAGE - 1);
-    if (UNLIKELY(!entry || c->pages < c->pages_known))
+    if (!c->paging || UNLIKELY(c->pages < c->pages_known))
+        return 0;
+    entry = remembered(c, linear, intent);
+    if (UNLIKELY(!entry))
         return 0;
     out->gpa = entry->gpa | place;
     out->host = entry->host + place;
-    if (c->paging)
-        log_page(c, out->gpa);
+    log_page(c, out->gpa);
     return 1;
 }
 

@@ -30,7 +30,7 @@ static inline int fetch_page(context *c, uint64_t rip, unsigned wanted)
     host = piece->host + (gpa - piece->gpa);
     if (LIKELY(wanted == VMMKIT_LIMIT_MAX_LENGTH)) {
         memcpy(c->code, host, VMMKIT_LIMIT_MAX_LENGTH);
-        keep_code_page(c, rip, gpa, host);
+        keep_code_page(c, rip, linear, gpa, host);
     } else {
         memcpy(c->code + c->code_length, host, wanted);
     }
@@ -134,6 +134,7 @@ static NOINLINE int stopped(context *c, int kind)
 /* After a locked instruction has lost a race: what it has learned from outside stays as it is. */
 static int start_over(context *c)
 {
+    c->calm = 0;
     c->ordinal = 0;
     c->pages_known = c->pages;
     c->pages = 0;
@@ -199,7 +200,7 @@ static inline uint64_t batch_size(const vmmkit_cpu *cpu, uint64_t left)
     return left > VMMKIT_LIMIT_RUN_BATCH ? VMMKIT_LIMIT_RUN_BATCH : left;
 }
 
-static inline void begin_instruction(context *c, uint64_t left)
+static inline void begin_instruction(context *c, uint64_t left, int resumes)
 {
     c->ordinal = 0;
     c->pages_known = c->cpu->page_count;
@@ -211,7 +212,7 @@ static inline void begin_instruction(context *c, uint64_t left)
     begin_mode(c);
     if (c->deliver)
         begin_traps(c);
-    c->calm = is_calm(c);
+    c->calm = !resumes && is_calm(c);
 }
 
 /* Chooses the event before the next instruction; its kind, or 0 to execute that. */
@@ -246,7 +247,7 @@ static NOINLINE int between(context *c)
         if (kind)
             return kind;
     }
-    begin_instruction(c, left);
+    begin_instruction(c, left, resumes);
     return BEGUN;
 }
 
@@ -260,14 +261,14 @@ static inline int is_due(const context *c)
 }
 
 /* Executes what was fetched: one instruction, or one batch of a repeated one. */
-static ALWAYS_INLINE int execute_one(context *c)
+static ALWAYS_INLINE int execute_one(context *c, int begun_in_calm)
 {
     vmmkit_cpu *cpu = c->cpu;
     int kind;
     c->row = &rows[c->insn->row];
     c->next_rip = (cpu->rip + c->insn->length) & mask_of(c->mode == 64 ? 8 : 4);
     c->locked = c->insn->prefixes & VMMKIT_PREFIX_LOCK;
-    if (UNLIKELY(!c->plain && c->calm)) {
+    if (UNLIKELY(!c->plain && begun_in_calm)) {
         c->calm = 0;
         c->batch = batch_size(cpu, cpu->limit - cpu->retired);
     }
@@ -300,7 +301,7 @@ static NOINLINE int refused(context *c, int kind)
 static int run_on(context *c)
 {
     vmmkit_cpu *cpu = c->cpu;
-    int kind;
+    int kind, calm;
     for (;;) {
         if (UNLIKELY(is_due(c))) {
             kind = between(c);
@@ -309,11 +310,12 @@ static int run_on(context *c)
             if (kind != BEGUN)
                 return kind;
         }
+        calm = c->calm;
         kind = fetch(c);
         if (UNLIKELY(kind)) {
             kind = refused(c, kind);
         } else {
-            kind = execute_one(c);
+            kind = execute_one(c, calm);
             if (LIKELY(!kind && c->calm)) {
                 cpu->rip = c->next_rip;
                 cpu->retired++;
