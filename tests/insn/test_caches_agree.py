@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from insn.absolute_code import absolute, word
 from insn.kernel import HANDLERS, Kernel
 from insn.machine import (
     CODE,
@@ -37,15 +38,6 @@ RIGHTS = (*(0x67, 7, 0x63, 0x27) * 3, 0x65, 5, 1, 0, 6, 0x47, 0x21)
 LINEAR_ENTRIES = {"pg32": (PT32, 4), "pae": (PT, 8), "compat": (PT, 8), "long": (PT, 8)}
 UPPER = {"pg32": (PD32,), "pae": (PD, PDPT_PAE)}
 TURNS = 24
-
-
-def word(value):
-    return (value & 0xFFFF_FFFF).to_bytes(4, "little")
-
-
-def absolute(opcode, reg, address):
-    """An instruction with a memory operand at an address, the same in 32-bit and 64-bit mode."""
-    return bytes.fromhex(opcode) + bytes((4 | reg << 3, 0x25)) + word(address)
 
 
 def entry_place(rng, mode):
