@@ -21,7 +21,6 @@ static NOINLINE void remember(context *c, const walk *w, uint64_t gpa, int marke
 {
     const vmmkit_piece *piece = piece_at(c, gpa & ~(uint64_t)(PAGE - 1), PAGE);
     tlb_entry *entry = tlb_slot(c, w->linear, w->intent);
-    const uint8_t *page;
     for (unsigned i = 0; i < w->entries; i++)
         if (!w->page[i])
             return;
@@ -32,10 +31,10 @@ static NOINLINE void remember(context *c, const walk *w, uint64_t gpa, int marke
     if (c->distrusted || !piece || (w->intent & INTENT_WRITE && !piece->writable))
         return;
     gpa &= ~(uint64_t)(PAGE - 1);
-    page = piece->host + (gpa - piece->gpa);
-    if (w->intent & INTENT_WRITE && is_table(c, page))
-        return;
-    *entry = (tlb_entry){tlb_key(c, w->linear, w->intent), c->epoch, gpa, (uint8_t *)page};
+    entry->key = tlb_key(c, w->linear, w->intent);
+    entry->epoch = c->epoch;
+    entry->gpa = gpa;
+    entry->host = piece->host + (gpa - piece->gpa);
 }
 
 static NOINLINE int walk_tables(context *c, uint64_t linear, unsigned intent, uint64_t *gpa)

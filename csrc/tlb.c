@@ -128,11 +128,6 @@ static NOINLINE void add_table(context *c, const uint8_t *page)
     bucket[place] = page;
 }
 
-static inline int is_table(const context *c, const uint8_t *page)
-{
-    return table_place(table_bucket(c, page), page) < BUCKET;
-}
-
 /* A store to this page is about to come. */
 static NOINLINE void note_store(context *c, const uint8_t *page)
 {

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from vmmkit.errors import EngineError
 from vmmkit.insn import _record, optable
-from vmmkit.insn._memory import RamPiece
+from vmmkit.insn._memory import PAGE, RamPiece
 from vmmkit.insn._outcomes import SHAPES
 
 try:
@@ -65,6 +65,19 @@ def _anonymous_memory(size: int) -> mmap.mmap:
     return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
+def _overlap_askew(ranges: list[tuple[int, int]]) -> bool:
+    """Whether RAM pieces have memory in common, but not by whole pages.
+
+    The caches notice stores to page tables by pages of host memory.
+    """
+    ordered = sorted(ranges)
+    return any(
+        below + size > above and (above - below) % PAGE
+        for number, (below, size) in enumerate(ordered)
+        for above, _ in ordered[number + 1 :]
+    )
+
+
 def Core(  # noqa: N802
     record: bytearray, ram: tuple[RamPiece, ...], blocks: bool, deliver: bool, wide: bool
 ) -> _crossing.Core:
@@ -75,7 +88,10 @@ def Core(  # noqa: N802
         entry.gpa, entry.last, entry.writable = piece.gpa, piece.last, piece.writable
         entry.host = ffi.cast("uint8_t *", host)
     cpu = ffi.from_buffer("vmmkit_cpu *", record)
-    caches = ffi.from_buffer(_anonymous_memory(lib.vmmkit_caches_size()))
+    ranges = [(_address(host), len(host)) for host in hosts]
+    caches = ffi.NULL
+    if not _overlap_askew(ranges):
+        caches = ffi.from_buffer(_anonymous_memory(lib.vmmkit_caches_size()))
     vcpu = ffi.new("vmmkit_vcpu *", (cpu, pieces, len(ram), blocks, deliver, wide, caches))
     # A C structure keeps nothing alive that it points at; the core does, through `owner`.
     owner = (vcpu, cpu, pieces, hosts, ram, caches)
