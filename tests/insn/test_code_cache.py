@@ -13,14 +13,13 @@ from insn.absolute_code import (
     absolute,
     add,
     jump,
-    loop,
     store,
     turns,
     word,
 )
 from insn.kernel import CODE0, Kernel
 from insn.machine import CODE, CODE16, DATA, HIGH_BASE, LOW, PAGED, PT, Machine, enter
-from vmmkit.insn import BudgetSpent, Cpu, CpuState, Halt, Segment
+from vmmkit.insn import BudgetSpent, Cpu, CpuState, Fault, Halt, Segment
 
 MODES = ("pm32", *PAGED)
 IMMEDIATE = 2  # of ADD
@@ -161,6 +160,17 @@ def test_the_last_bytes_of_a_segment(engine):
     assert machine.state.rbx == 20
     machine.state.cs = Segment(8, 0, CODE + 3, CODE16)
     assert machine.cpu.run(40).vector == 13
+
+
+@pytest.mark.parametrize("last", [0x30, 0x31, 0x33, 0xFFE])
+def test_code_runs_off_the_end_of_its_segment(engine, last):
+    """Also where an instruction is in part beyond it."""
+    machine = Machine(engine, "pm16")
+    machine.state.cs = Segment(8, 0, CODE + last, CODE16)
+    machine.poke(CODE, b"\x90" * 0x2F + b"\x81\xc3\x05\x05" + b"\x90" * 0x1000)
+    outcome = machine.cpu.run(5000)
+    assert outcome == Fault(13, 0, 0)
+    assert machine.state.rip == CODE + (0x2F if last < 0x32 else last + 1)
 
 
 def test_the_same_bytes_in_another_mode(engine):

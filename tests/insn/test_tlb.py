@@ -152,6 +152,30 @@ def stops_at(machine, outcome, error, address=DATA):
     assert machine.state.rbx == ONE
 
 
+def test_a_table_was_data_before_it_was_used(engine):
+    """It is stored to, then read in a walk for the first time, then stored to again."""
+    machine, table, large = machine_in(engine, "long"), 0x45000, 1 << 21
+    machine.poke(PD + 8, table | FULL, 8)
+    body = store(table, DATA | FULL) * 3 + count(large) + store(table, OTHER | FULL) + count(large)
+    assert isinstance(turns(machine, body, 1), Halt)
+    assert machine.state.rbx == ONE + TWO
+
+
+@pytest.mark.parametrize("mode", ["pg32", "long"])
+def test_an_instruction_changes_a_page_that_it_reads(engine, mode):
+    """ENTER with its frame in the page table, and one of its operands in the page that moves."""
+    machine, page = machine_in(engine, mode), 0x1_3000
+    entry, size = machine.pte_place(page)
+    machine.pte(page, DATA | FULL)
+    machine.poke(page, TWO, 4)
+    machine.state.rsp, machine.state.rbp = entry + size, page | FULL
+    code = count(page) + bytes.fromhex("c8000002") + count(page) + HLT
+    machine.poke(CODE, code)
+    assert isinstance(machine.cpu.run(100), Halt)
+    assert machine.peek(entry, 4) == page | FULL
+    assert machine.state.rbx == ONE + TWO
+
+
 @pytest.mark.parametrize("mode", PAGED)
 def test_a_page_goes_away(engine, mode):
     machine = machine_in(engine, mode)
@@ -289,12 +313,14 @@ def test_tables_at_a_device_are_read_each_time(engine):
 def test_code_by_tables_at_a_device(engine):
     machine = machine_in(engine, "long")
     machine.poke(PD + 8, MMIO | FULL, 8)
-    machine.poke(DATA, add(EBX, 1) * 3)
+    machine.poke(DATA, add(EBX, 1) * 3 + HLT)
     machine.state.rip = 1 << 21
-    for _ in range(3):
-        assert machine.cpu.run(2 if machine.cpu.awaits_answer else 1) == Read(MMIO, 8)
-        assert isinstance(machine.cpu.run(1, DATA | FULL), BudgetSpent)
-    assert machine.state.rbx == 3
+    answer = None
+    for done in range(4):
+        assert machine.cpu.run(100, answer) == Read(MMIO, 8)
+        assert machine.state.rbx == done
+        answer = DATA | FULL
+    assert isinstance(machine.cpu.run(100, answer), Halt)
 
 
 def test_devices_are_asked_each_time(engine):
