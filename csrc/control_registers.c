@@ -95,6 +95,7 @@ static int set_cr3(context *c, uint64_t value)
     if (cpu->cr0 & CR0_PG && cpu->cr4 & CR4_PAE && !(cpu->efer & EFER_LMA))
         TRY(check_pdptes(c, value));
     c->cpu->cr3 = value;
+    distrust(c);
     return 0;
 }
 
@@ -231,7 +232,7 @@ static int execute_lmsw(context *c)
 
 static int execute_smsw(context *c)
 {
-    unsigned size = c->insn.modrm >= 0xC0 ? c->insn.operand_size : 2;
+    unsigned size = c->insn->modrm >= 0xC0 ? c->insn->operand_size : 2;
     target where;
     TRY(check_umip(c));
     TRY(locate_target(c, 0, &where));

@@ -5,9 +5,9 @@
 static inline int execute(context *c)
 {
     unsigned op = c->row->op;
-    if (UNLIKELY(c->insn.prefixes & (VMMKIT_PREFIX_VEX | VMMKIT_PREFIX_EVEX) && c->real))
+    if (UNLIKELY(c->insn->prefixes & (VMMKIT_PREFIX_VEX | VMMKIT_PREFIX_EVEX) && c->real))
         return fault(c, UD, 0, 0);
-    if (UNLIKELY(c->insn.prefixes & VMMKIT_PREFIX_REX2))
+    if (UNLIKELY(c->insn->prefixes & VMMKIT_PREFIX_REX2))
         return unsupported(c, VMMKIT_UNSUPPORTED_OPCODE, c->cpu->rip);
     switch (op) {
     case VMMKIT_OP_ADD:

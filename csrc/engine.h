@@ -24,6 +24,9 @@
  *   x87.c        _x87.py         xcr0.c     _xcr0.py
  *   answers.c    _answers.py     dispatch.c _pure.py      run.c      _pure.py
  *
+ * tlb.c and code_cache.c mirror nothing: they remember what the pure engine works out each time,
+ * and nobody can tell the difference.
+ *
  * Rules: everything works on buffers of the caller; no state between calls, no callback, no
  * inline assembly; unsigned arithmetic. Where Python raises Stop, a function here returns the
  * exit kind, and its callers return it at once (TRY); 0 means go on.
@@ -74,6 +77,8 @@
 #define ENTRY_CHANGED (-2)
 /* RAM changed under a locked instruction or a descriptor, and the instruction starts anew. */
 #define RACE_LOST (-3)
+/* The next instruction is to be executed. */
+#define BEGUN (-4)
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, RIP_BASE = VMMKIT_LIMIT_RIP_BASE };
 enum { ES, CS, SS, DS, FS, GS, LDTR, TR };
@@ -202,6 +207,37 @@ typedef struct {
     unsigned elements; /* what #AC asks of its address; 1 for nothing */
 } wide_span;
 
+enum { TLB_ENTRIES = 2048, TABLE_BUCKETS = 512, BUCKET = 8, CODE_ENTRIES = 8192 };
+enum { TLB_READ, TLB_WRITE, TLB_FETCH, TLB_KINDS };
+
+/* A translation of one epoch, to a whole page of RAM. */
+typedef struct {
+    uint64_t key; /* linear address of the page, and who asks */
+    uint64_t epoch;
+    uint64_t gpa;
+    uint8_t *host;
+} tlb_entry;
+
+/* An instruction as vmmkit_decode found it. */
+typedef struct {
+    uint64_t code[2]; /* its bytes, zeros, and the mode as the last byte */
+    vmmkit_insn insn;
+    uint8_t plain; /* whether it leaves calm as it is */
+} decoded;
+
+/* What the caller keeps between calls without knowing what it is; starts as zeros. */
+typedef struct {
+    uint64_t epoch;
+    tlb_entry tlb[TLB_KINDS][TLB_ENTRIES];
+    const uint8_t *tables[TABLE_BUCKETS][BUCKET]; /* pages that entries of a walk were read from */
+    decoded code[CODE_ENTRIES];
+} caches;
+
+/* The registers that decide what a walk finds, beside CPL and RFLAGS. */
+typedef struct {
+    uint64_t cr0, cr3, cr4, efer, pkru, maxphyaddr;
+} walk_inputs;
+
 /* One vCPU while instructions run. */
 typedef struct {
     vmmkit_cpu *cpu;
@@ -210,7 +246,21 @@ typedef struct {
     int blocks; /* whether the caller takes blocks */
     int deliver; /* whether exceptions and interrupts go to the guest */
     int wide; /* whether devices take vectors at once */
-    vmmkit_insn insn;
+    int in_flight; /* whether the instruction to go on with is one that has begun */
+    caches *known; /* NULL where there are none */
+    caches *tlb; /* the same, or NULL where translations are not to be remembered */
+    uint64_t epoch;
+    walk_inputs inputs; /* of this epoch */
+    int distrusted; /* whether translations are not to be remembered until the next instruction */
+    int calm; /* whether the next instruction begins as this one did */
+    int plain; /* whether this one leaves that as it is */
+    int paging;
+    uint64_t code_start; /* RIP at the start of the page of code_host, and bytes from there where */
+    uint64_t code_room; /* an instruction may begin that is fetched like the one before */
+    uint64_t code_gpa;
+    const uint8_t *code_host;
+    const vmmkit_insn *insn;
+    vmmkit_insn own; /* what insn points at if that is not in a cache */
     const row *row;
     uint64_t next_rip;
     uint64_t ordinal;

@@ -25,6 +25,7 @@ SOURCES = (
     "decode_checks.c",
     "decode.c",
     "flags.c",
+    "tlb.c",
     "memory.c",
     "breakpoints.c",
     "page_modes.c",
@@ -68,6 +69,7 @@ SOURCES = (
     "dispatch.c",
     "events.c",
     "answers.c",
+    "code_cache.c",
     "run.c",
 )
 
@@ -110,6 +112,7 @@ def declarations() -> str:
     vcpu = ["vmmkit_cpu *cpu;", "const vmmkit_piece *ram;", "size_t pieces;", "uint64_t blocks;"]
     vcpu.append("uint64_t deliver;")
     vcpu.append("uint64_t wide;")
+    vcpu.append("void *caches;")
     piece = ["uint64_t gpa;", "uint64_t last;", "uint8_t *host;", "uint64_t writable;"]
     return (
         struct("vmmkit_cpu", cpu)
@@ -121,6 +124,7 @@ int vmmkit_decode(const uint8_t *code, size_t length, int mode, vmmkit_insn *out
 int vmmkit_step(const vmmkit_vcpu *vcpu, uint64_t answer);
 int vmmkit_run(const vmmkit_vcpu *vcpu, uint64_t budget, uint64_t answer);
 int vmmkit_resume(const vmmkit_vcpu *vcpu, uint64_t answer);
+size_t vmmkit_caches_size(void);
 const char *vmmkit_digest(void);
 """
     )
@@ -158,6 +162,7 @@ def enumerations() -> str:
     batches = ("STEP_BATCH", "RUN_BATCH", "RUN_SLICE")
     limit_names = ("MAX_LENGTH", "LOG_CAPACITY", "PAGE_CAPACITY", *batches, "RIP_BASE")
     limits = {name: RECORD[name] for name in limit_names} | {"NO_FEATURE": TABLE["NO_FEATURE"]}
+    limits |= {"OPERATIONS": len(TABLE["OPS"])}
     types = {"VECTOR": TABLE["TYPE_NAMES"].index("x")}
     for prefix, names in (
         ("PREFIX", RECORD["PREFIX_BITS"]),

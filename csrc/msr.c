@@ -193,7 +193,7 @@ static int execute_cpuid(context *c)
 
 static int execute_random(context *c, uint64_t seed)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     uint64_t value = seed;
     int refused;
     TRY(device(c, VMMKIT_EXIT_RANDOM, 0, size, &value));

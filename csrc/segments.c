@@ -18,6 +18,7 @@ static inline void begin_mode(context *c)
         c->cpl = protected ? 3 : 0;
     c->checks_alignment =
         c->cpl == 3 && c->cpu->cr0 & CR0_AM && c->cpu->rflags & RFLAGS_AC;
+    c->paging = (c->cpu->cr0 & CR0_PG) != 0;
     c->canonical_bits = c->cpu->cr4 & CR4_LA57 ? 57 : 48;
     if (c->cpu->efer & EFER_LMA && cs & ATTR_L && !c->real)
         c->mode = 64;

@@ -51,10 +51,10 @@ static uint64_t touched(const sources *from)
 
 static int write_result(context *c, const sources *from, vector *result)
 {
-    if (c->insn.mask & 7) {
+    if (c->insn->mask & 7) {
         uint64_t through = suppressed(from);
         vector old = {.q = {0}};
-        if (!(c->insn.mask & VMMKIT_MASK_Z))
+        if (!(c->insn->mask & VMMKIT_MASK_Z))
             read_register_operand(c, 0, from->width, &old);
         for (unsigned place = 0; place < 64; place++)
             if (!(through >> place & 1))
@@ -95,7 +95,7 @@ static int vector_counts(context *c, const sources *from)
     unsigned lane = from->lane, size = operand_size(c, from->last);
     unsigned function =
         from->operation->function - VMMKIT_VECTOR_SHIFT_ALL_LEFT + VMMKIT_VECTOR_SHIFT_LEFT;
-    uint64_t count = (uint64_t)c->insn.immediate & 0xFF;
+    uint64_t count = (uint64_t)c->insn->immediate & 0xFF;
     vector value, result = {.q = {0}};
     if (has_immediate(c)) {
         TRY(load_source(c, from, from->width, suppressed(from), &value));
@@ -114,7 +114,7 @@ static int vector_blocks(context *c, const sources *from)
 {
     unsigned lane = from->lane, size = operand_size(c, from->last);
     unsigned step = from->width < 16 ? from->width : 16;
-    block one = {.lane = lane, .count = step / lane, .imm = (unsigned)c->insn.immediate & 0xFF};
+    block one = {.lane = lane, .count = step / lane, .imm = (unsigned)c->insn->immediate & 0xFF};
     vector a, b, result = {.q = {0}};
     size = size && size < from->width ? size : from->width;
     TRY(load_source(c, from, size, bytes_up_to(size), &b));
@@ -140,7 +140,7 @@ static int vector_move(context *c, sources *from)
     uint64_t enabled;
     vector value;
     size = size < from->width ? size : from->width;
-    enabled = c->insn.mask & 7 ? suppressed(from) : bytes_up_to(size);
+    enabled = c->insn->mask & 7 ? suppressed(from) : bytes_up_to(size);
     TRY(load_source(c, from, size, enabled, &value));
     cut(&value, size);
     if (names_memory(c, 0))
@@ -186,7 +186,7 @@ static int vector_permute(context *c, const sources *from)
     for (unsigned place = 0; place < count; place++) {
         unsigned at = (unsigned)lane_at(&a, lane, place) & (count - 1);
         if (has_immediate(c))
-            at = (place & ~3u) | ((unsigned)c->insn.immediate >> 2 * (place & 3) & 3);
+            at = (place & ~3u) | ((unsigned)c->insn->immediate >> 2 * (place & 3) & 3);
         set_lane(&result, lane, place, lane_at(&b, lane, at));
     }
     return write_result(c, from, &result);
@@ -195,7 +195,7 @@ static int vector_permute(context *c, const sources *from)
 static int vector_insert(context *c, const sources *from)
 {
     unsigned size = operand_size(c, from->last);
-    unsigned at = size * ((unsigned)c->insn.immediate & (from->width / size - 1));
+    unsigned at = size * ((unsigned)c->insn->immediate & (from->width / size - 1));
     vector a, value;
     TRY(load_source(c, from, size, bytes_up_to(size), &value));
     read_first(c, from, &a);
@@ -210,9 +210,9 @@ static int vector_extract(context *c, const sources *from)
     if (kind == VMMKIT_KIND_E || kind == VMMKIT_KIND_W)
         size = operand_size(c, 0);
     read_register_operand(c, 1, width, &value);
-    memcpy(&part, value.b + size * ((unsigned)c->insn.immediate & (width / size - 1)), size);
+    memcpy(&part, value.b + size * ((unsigned)c->insn->immediate & (width / size - 1)), size);
     if (names_memory(c, 0)) {
-        uint64_t enabled = c->insn.mask & 7 ? suppressed(from) : bytes_up_to(size);
+        uint64_t enabled = c->insn->mask & 7 ? suppressed(from) : bytes_up_to(size);
         return store_part(c, from->operation, size, enabled, &part);
     }
     return write_result(c, from, &part);

@@ -32,7 +32,7 @@ static int move_scalar(context *c, const vector_operation *operation)
         read_base(c, &rest);
     }
     if (!through) {
-        if (c->insn.mask & VMMKIT_MASK_Z)
+        if (c->insn->mask & VMMKIT_MASK_Z)
             memset(&value, 0, sizeof value);
         else
             read_register_operand(c, 0, lane, &value);
@@ -77,7 +77,7 @@ static uint64_t signs_of(const vector *value, unsigned lane, unsigned width)
 
 static int move_masked(context *c, const vector_operation *operation)
 {
-    unsigned width = c->insn.vector_length;
+    unsigned width = c->insn->vector_length;
     uint64_t enabled;
     vector value;
     c->checks_alignment = 0;
@@ -98,8 +98,8 @@ static int move_masked(context *c, const vector_operation *operation)
 static int move_masked_bytes(context *c)
 {
     unsigned width = operand_size(c, 0);
-    int segment = c->insn.segment >= 0 ? c->insn.segment : DS;
-    uint64_t offset = c->cpu->gpr[RDI] & mask_of(c->insn.address_size);
+    int segment = c->insn->segment >= 0 ? c->insn->segment : DS;
+    uint64_t offset = c->cpu->gpr[RDI] & mask_of(c->insn->address_size);
     vector value, mask;
     wide_span where = {.elements = 1};
     read_register_operand(c, 0, width, &value);

@@ -14,7 +14,7 @@ static int check_x87(context *c, int waits)
 static int store_control(context *c)
 {
     span where;
-    TRY(locate(c, c->insn.segment, effective_address(c, NULL), 2, 1, &where));
+    TRY(locate(c, c->insn->segment, effective_address(c, NULL), 2, 1, &where));
     return store(c, &where, c->cpu->x87_control & 0xFFFF);
 }
 
@@ -29,7 +29,7 @@ static int load_control(context *c)
 {
     uint64_t value;
     span where;
-    TRY(locate(c, c->insn.segment, effective_address(c, NULL), 2, 0, &where));
+    TRY(locate(c, c->insn->segment, effective_address(c, NULL), 2, 0, &where));
     TRY(load(c, &where, &value));
     c->cpu->x87_control = (value & X87_CONTROL_BITS) | X87_CONTROL_ONE;
     c->cpu->x87_status = summarized(c->cpu->x87_status, c->cpu->x87_control);
