@@ -99,6 +99,8 @@ _start:
     mov %cr0, %eax
     or $CR0_PE, %al
     mov %eax, %cr0
+    mov $FLAT, %dx
+    mov %dx, %ds
     ljmpl $CODE32, $PROTECTED_BASE
 
 /* A stub for each vector, and the table that leads to them. */
