@@ -36,12 +36,15 @@ static void build_tables(void)
     gdt[DATA3 / 8] = segment(0, 0xfffff, 0xc0f3);
     gdt[TASK / 8] = segment((uint32_t)&task_state, sizeof task_state - 1, 0x89);
     gdt[GATE / 8] = gate(CODE0, gate_entry, 0xec02);
+    gdt[CODE1 / 8] = segment(0, 0xfffff, 0xc0bb);
+    gdt[GATE1 / 8] = gate(CODE1, gate_entry, 0xec00);
     gdt[ABSENT / 8] = segment(0, 0xfffff, 0xc013);
     gdt[CODE64 / 8] = segment(0, 0xfffff, 0xa09b);
     gdt[SMALL / 8] = segment(SPARE, 0xff, 0x4093);
     for (unsigned vector = 0; vector < 256; vector++)
         set_gate(vector, 1, vector == BREAKPOINT || vector == OVERFLOW || vector == SYSTEM_CALL ? 3 : 0);
     task_state.ss0 = DATA0;
+    task_state.ss1 = DATA0; /* of the wrong ring */
     task_state.map = 104;
     for (unsigned number = 0; number < sizeof task_state.bits; number++)
         task_state.bits[number] = 0xff;

@@ -13,6 +13,8 @@
 #define ABSENT 0x38
 #define CODE64 0x40
 #define SMALL 0x48
+#define CODE1 0x51
+#define GATE1 0x5b
 #define PAST 0x1f8
 #define SYSENTER_VECTOR 0x100 /* in the frame of a task that has executed SYSENTER */
 #define SYSTEM_CALL 0x80
@@ -33,7 +35,7 @@ struct frame {
 };
 
 struct task_state {
-    uint32_t link, esp0, ss0, rest[22];
+    uint32_t link, esp0, ss0, esp1, ss1, rest[20];
     uint16_t trap, map;
     uint8_t bits[33]; /* ports 0 to 255, and the byte of ones after them */
 } __attribute__((packed));
@@ -55,7 +57,7 @@ void paging(void);
 void long_mode(void) __attribute__((noreturn));
 
 /* protected_user.S */
-extern char user_stack[], user_call[], user_halt[], user_ports[], user_gate[], user_loop[],
+extern char user_stack[], user_call[], user_halt[], user_ports[], user_gate[], user_loop[], user_inner_gate[],
     user_sysenter[], user_interrupt[], user_read[], user_jump[], v86_code[], v86_interrupts[];
 #endif
 #endif

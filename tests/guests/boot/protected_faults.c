@@ -8,7 +8,7 @@ static void instructions(void)
     static const int32_t bounds[2] = {-3, 3};
     TRY("ud2", "r"(0));
     faulted(UNDEFINED, 0, "#UD");
-    TRY("xor %%eax, %%eax; 8: div %%eax", "r"(0));
+    TRY("xor %%eax, %%eax; div %%eax", "r"(0));
     check(seen.vector == DIVIDE, "#DE");
     TRY("bound %0, (%1)", "r"(4), "r"(bounds));
     faulted(BOUND, 0, "#BR");
@@ -57,7 +57,7 @@ static void gates(void)
     TRY("int $0x66", "r"(0));
     faulted(NOT_PRESENT, 0x66 * 8 + 2, "a gate that is not present");
     /* A return to an outer ring whose stack is not of that ring. */
-    TRY("pushl %0; pushl $0; pushl %1; pushl $0; 8: lret", "i"(DATA0), "i"(CODE3));
+    TRY("pushl %0; pushl $0; pushl %1; pushl $0; lret", "i"(DATA0), "i"(CODE3));
     check(seen.vector == PROTECTION && seen.error == DATA0, "a return to a wrong stack");
     __asm__ volatile("add $16, %esp");
     /* NT asks for a task that is linked; there is none. */

@@ -44,6 +44,10 @@ static void refusals(void)
     frame = task(user_interrupt);
     run_user(&frame);
     check(stopped(&frame, PROTECTION, TIMER_VECTOR * 8 + 2), "INT n to a gate of ring 0");
+    frame = task(user_inner_gate);
+    run_user(&frame);
+    check(stopped(&frame, INVALID_TSS, DATA0), "a stack in the TSS that is of another ring");
+    check(frame.eip == (uint32_t)user_inner_gate, "#TS at its instruction");
     frame = task(user_gate);
     run_user(&frame);
     check(stopped(&frame, SYSTEM_CALL, 0) && frame.eax == 42, "a call gate copies arguments");

@@ -6,7 +6,7 @@
 
     .section .user, "awx"
     .globl user_call, user_halt, user_ports, user_gate, user_loop, user_sysenter, user_interrupt
-    .globl user_read, user_jump, v86_code, v86_interrupts, user_stack
+    .globl user_read, user_jump, user_inner_gate, v86_code, v86_interrupts, user_stack
 user_call: /* system calls until somebody is satisfied */
     mov $1, %eax
 1:  push %ds
@@ -27,6 +27,8 @@ user_gate:
     push $12
     lcall $GATE, $0
     int $SYSTEM_CALL
+user_inner_gate:
+    lcall $GATE1, $0
 user_loop:
     inc %ecx
     jmp user_loop
