@@ -24,7 +24,7 @@ REGISTERS = 8 * WORD["interrupt_request"]  # bytes of the record: registers, not
 VECTORS = slice(8 * WORD["vector"], 8 * WORD["wide_value"])
 
 
-class Lost(Exception):
+class LostError(Exception):
     """The guest has done what it never should."""
 
 
@@ -72,18 +72,20 @@ class Board:
         return self.vcpu.state.retired
 
     def advance(self, budget):
-        """Do what is due, or run to the next exit."""
+        """Do what the last exit asks for, and run to the next.
+
+        The two are one, as an answer is kept by the vCPU, not in its state.
+        """
         if self.exit is not None:
             self._serve()
-        else:
-            self._run(budget)
+        self._run(budget)
 
     def run(self, budget=SLICE, most=20_000_000):
         """Run to the end, in slices of a budget; return the console."""
         while not self.finished:
             self.advance(budget)
             if self.now > most:
-                raise Lost(f"it does not end; {self!r}")
+                raise LostError(f"it does not end; {self!r}")
         return self.console.decode()
 
     def _run(self, budget):
@@ -101,7 +103,7 @@ class Board:
             case BudgetSpent():
                 pass
             case _:
-                raise Lost(f"{outcome}; {self!r}")
+                raise LostError(f"{outcome}; {self!r}")
 
     def _halt(self):
         """Time goes on to the next tick; a guest that waits for nothing has finished."""
@@ -117,12 +119,12 @@ class Board:
             case Read(gpa, size):
                 offset = gpa - DEVICE
                 if not 0 <= offset < PAGE:
-                    raise Lost(f"{access}; {self!r}")
+                    raise LostError(f"{access}; {self!r}")
                 self.vcpu.complete(int.from_bytes(self.device[offset : offset + size], "little"))
             case Write(gpa, size, value):
                 offset = gpa - DEVICE
                 if not 0 <= offset < PAGE:
-                    raise Lost(f"{access}; {self!r}")
+                    raise LostError(f"{access}; {self!r}")
                 self.device[offset : offset + size] = value.to_bytes(size, "little")
             case PortIn():
                 self.vcpu.complete(self.latch)
@@ -139,7 +141,7 @@ class Board:
         elif port == LATCH_PORT:
             self.latch = value
         else:
-            raise Lost(f"OUT to {port:#x}; {self!r}")
+            raise LostError(f"OUT to {port:#x}; {self!r}")
 
     def registers(self):
         """Registers of the guest, without what an engine notes while it works."""

@@ -72,8 +72,7 @@ static void timer(void)
         __asm__ volatile("sti; hlt; cli" : : : "memory");
         check(ticks == before + 1, "HLT wakes up");
     }
-    out32(TIMER_PORT, 0);
-    handlers[TIMER_VECTOR] = tick;
+    out32(TIMER_PORT, 0); /* and what may have been raised by then */
     __asm__ volatile("sti; nop; cli");
 }
 
@@ -127,6 +126,17 @@ static void device_stack(void)
                      : "=r"(sum) : "i"(DEVICE_STACK_VECTOR) : "r12", "memory");
     check(sum == 0x1234 && seen_frame == DEVICE + 0x800 - sizeof(struct frame), "a stack in a device");
     check(((struct frame *)seen_frame)->r12 == 0x1234, "what lies on it");
+    set_gate(UNDEFINED, 1, 0, 3);
+    TRY("ud2", "r"(0));
+    faulted(UNDEFINED, 0, "an exception on it");
+    set_gate(UNDEFINED, 1, 0, 0);
+    set_gate(TIMER_VECTOR, 1, 0, 3);
+    unsigned before = ticks;
+    out32(TIMER_PORT, 1);
+    out32(TIMER_PORT, 0);
+    __asm__ volatile("sti; nop; cli" : : : "memory");
+    check(ticks == before + 1, "an interrupt on it");
+    set_gate(TIMER_VECTOR, 1, 0, 0);
 }
 
 void interrupts(void)
