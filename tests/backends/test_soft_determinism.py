@@ -52,7 +52,7 @@ def drawn(seed, most):
         yield rng.randrange(1, most)
 
 
-@pytest.fixture(scope="module", params=["boot"])
+@pytest.fixture(scope="module", params=["boot", "code"])
 def expected(request, guest_images):
     """The images of a guest, and its trace by the preferred engine in one go."""
     images = guest_images(request.param)

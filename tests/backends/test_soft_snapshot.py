@@ -44,9 +44,9 @@ def end_of(board):
     return board.registers(), bytes(board.ram), bytes(board.device), bytes(board.console)
 
 
-@pytest.fixture(scope="module")
-def images(guest_images):
-    return guest_images("boot")
+@pytest.fixture(scope="module", params=["boot", "code"])
+def images(request, guest_images):
+    return guest_images(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,9 @@ def test_moving_from_engine_to_engine(images, expected, seed):
     assert (end_of(board), tuple(board.accesses)) == expected
     assert places.between > 10
     assert places.access > 10
-    assert places.delivery > 2
-    assert places.requested > 0
+    if b"interrupts" in board.console:  # the guest that has stacks in a device
+        assert places.delivery > 2
+        assert places.requested > 0
 
 
 @pytest.mark.parametrize("engine", available_engines())
@@ -73,8 +74,9 @@ def test_going_on_from_a_copy(images, expected, engine, seed):
     rng, board = random.Random(seed), Board(images, None)
     while board.now < 60_000:
         board.advance(rng.randrange(1, 5000))
-    for _ in range(rng.randrange(400)):
+    for _ in range(rng.randrange(100)):
         board.advance(rng.randrange(1, 300))
+    assert not board.finished
     twin = board.moved_to(engine)
     for one in (twin, board):
         one.run()

@@ -25,6 +25,7 @@ KERNELS = {
         *("boot.c", "faults.c", "paging.c", "breakpoints.c", "interrupts.c", "tasks.c"),
         *("system_calls.c", "processor.c", "user.S"),
     ),
+    "code": ("code.c", "self_modifying.c", "crossing.c", "remapping.c", "user.S"),
 }
 
 
