@@ -4,7 +4,7 @@
 
 from pathlib import Path
 
-from guests.build import FREESTANDING, LINKER, WARNINGS, run
+from guests.build import FREESTANDING, LINKER, NO_VECTORS, WARNINGS, run
 
 REAL, PROTECTED, KERNEL, TABLES = 0x7C00, 0x1_0000, 0x2_0000, 0x8_0000  # as in boot/layout.h
 STAGES = {
@@ -32,7 +32,8 @@ KERNELS = {
 def stage(folder, name, bits, base, limit, sources):
     """Return the flat binary of a stage."""
     width = "-m64" if bits == 64 else "-m32"
-    flags = (*WARNINGS, "-Werror", *FREESTANDING, width, "-mno-red-zone", "-O2", "-Iboot")
+    kind = (*FREESTANDING, *NO_VECTORS, width, "-mno-red-zone", "-O2", "-Iboot")
+    flags = (*WARNINGS, "-Werror", *kind)
     objects = []
     for source in sources:
         objects.append(folder / f"{name}-{source}.o")
