@@ -13,7 +13,7 @@ static NOINLINE int execute_movdir64b(context *c)
     TRY(locate(c, c->insn->segment, source, DIRECT_SIZE, 0, &from.at));
     TRY(check_aligned(c, ES, offset, DIRECT_SIZE));
     TRY(linear_address(c, ES, offset, DIRECT_SIZE, 1, &linear));
-    TRY(locate_linear(c, linear, DIRECT_SIZE, INTENT_WRITE, &to.at));
+    TRY(locate_data(c, linear, DIRECT_SIZE, 1, &to.at));
     TRY(load_span(c, &from, &value));
     return store_span(c, &to, &value);
 }

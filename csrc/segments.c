@@ -97,14 +97,20 @@ static int flushed_address(context *c, int segment, uint64_t offset, uint64_t *l
     return within_limit(c, segment, offset, 1, linear);
 }
 
+/* Of an instruction's own data, which breakpoints may watch. */
+static inline int locate_data(context *c, uint64_t linear, unsigned size, int write, span *where)
+{
+    if (UNLIKELY(c->watched))
+        watch(c, linear, size, write);
+    return locate_linear(c, linear, size, write ? INTENT_WRITE : 0, where);
+}
+
 static inline int locate(context *c, int segment, uint64_t offset, unsigned size, int write,
                          span *where)
 {
     uint64_t linear;
     TRY(linear_address(c, segment, offset, size, write, &linear));
-    if (UNLIKELY(c->watched))
-        watch(c, linear, size, write);
-    return locate_linear(c, linear, size, write ? INTENT_WRITE : 0, where);
+    return locate_data(c, linear, size, write, where);
 }
 
 static inline uint64_t stack_mask(context *c)

@@ -192,6 +192,17 @@ static int check_aligned(context *c, int segment, uint64_t offset, unsigned alig
     return (base + offset) & (alignment - 1) ? fault(c, GP, 0, 0) : 0;
 }
 
+static void watch_lanes(context *c, uint64_t linear, unsigned size, uint64_t enabled, int write)
+{
+    unsigned place = 0;
+    while (place < size) {
+        unsigned length = run_length(enabled, place, size);
+        if (length)
+            watch(c, linear + place, length, write);
+        place += length ? length : 1;
+    }
+}
+
 static int locate_two_pages(context *c, uint64_t linear, unsigned size, uint64_t enabled,
                             int write, span *where)
 {
@@ -226,6 +237,8 @@ static int locate_bytes(context *c, int segment, uint64_t offset, uint64_t enabl
     TRY(linear_address(c, segment, offset + first, size, write, &linear));
     if ((linear - first) & (where->elements - 1))
         return fault(c, ALIGNMENT, 0, 0);
+    if (UNLIKELY(c->watched))
+        watch_lanes(c, linear, size, enabled >> first, write);
     if (LIKELY((linear & (PAGE - 1)) <= PAGE - size))
         return locate_linear(c, linear, size, write ? INTENT_WRITE : 0, &where->at);
     return locate_two_pages(c, linear, size, enabled >> first, write, &where->at);

@@ -12,9 +12,7 @@ from typing import Final
 
 from vmmkit.insn._execute import MOVES, Handler, effective_address, read_register
 from vmmkit.insn._memory import Context
-from vmmkit.insn._page_modes import INTENT_WRITE
-from vmmkit.insn._paging import locate_linear
-from vmmkit.insn._segments import ES, linear_address, locate
+from vmmkit.insn._segments import ES, linear_address, locate, locate_data
 from vmmkit.insn._vector_operands import bits_of_bytes, check_aligned, load_span, store_span
 
 __all__ = ["DIRECT_STORES"]
@@ -29,7 +27,7 @@ def _movdir64b(context: Context) -> None:
     offset = read_register(context, number, context.address_size)
     check_aligned(context, ES, offset, SIZE)
     linear = linear_address(context, ES, offset, SIZE, write=True)
-    destination = locate_linear(context, linear, SIZE, INTENT_WRITE)
+    destination = locate_data(context, linear, SIZE, write=True)
     value = load_span(context, source, bits_of_bytes(SIZE), 0)
     store_span(context, destination, bits_of_bytes(SIZE), 0, value)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from vmmkit.insn._breakpoints import watch
 from vmmkit.insn._execute import effective_address, write_register
 from vmmkit.insn._flags import mask_of
 from vmmkit.insn._memory import PAGE, RAM_LOCK, Context, Span, device_load, device_store
@@ -273,6 +274,9 @@ def locate_bytes(
     linear = linear_address(context, segment, offset, size, write=write)
     if linear - first & elements - 1:
         raise context.fault(ALIGNMENT)
+    if context.watched:
+        for start, length in _runs(enabled >> first, 0, size):
+            watch(context, linear + start, length, write=write)
     if linear & PAGE - 1 <= PAGE - size:
         return locate_linear(context, linear, size, INTENT_WRITE if write else 0), first
     return _locate_two_pages(context, linear, size, enabled >> first, write=write), first
