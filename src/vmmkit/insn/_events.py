@@ -169,6 +169,12 @@ def before_instruction(context: Context) -> int:
     return 0
 
 
+def _block_nmis(context: Context, event: int) -> None:
+    """An NMI blocks the next, also where its delivery has come to a fault."""
+    if event & TYPE == EVENT_TYPES["NMI"]:
+        context.words[NMI_BLOCKED] = 1
+
+
 def _combine(context: Context, first: int) -> int:
     """Make an event of the fault that came while `first` was delivered.
 
@@ -176,6 +182,7 @@ def _combine(context: Context, first: int) -> int:
     where that is better left for later, or TRIPLE_FAULT.
     """
     words = context.words
+    _block_nmis(context, first)
     if first & TYPE not in SOFTWARE:
         add_external(context)
     vector, second = first & 0xFF, words[EXIT_ADDRESS]
@@ -207,8 +214,7 @@ def _deliver_event(context: Context) -> None:
         begin_mode(context)
     words[RIP] = context.next_rip
     words[SHADOW] = 0
-    if event & TYPE == EVENT_TYPES["NMI"]:
-        words[NMI_BLOCKED] = 1
+    _block_nmis(context, event)
 
 
 def _forget(context: Context) -> None:
