@@ -159,3 +159,13 @@ def test_default_features_are_features():
     assert Feature(DEFAULT_FEATURES) == DEFAULT_FEATURES
     for feature in (Feature.LM, Feature.SYSCALL, Feature.SSE2, Feature.CX16):
         assert feature in DEFAULT_FEATURES
+
+
+def test_a_guest_is_told_that_it_is_one(state):
+    """Else an operating system looks for uncore counters and C-states by the model number."""
+    assert CpuidModel()(state, 1, 0)[ECX] >> 31 & 1
+    assert not CpuidModel(hypervisor=False)(state, 1, 0)[ECX] >> 31 & 1
+
+
+def test_there_are_architectural_capabilities(state):
+    assert CpuidModel()(state, 7, 0)[EDX] >> 29 & 1

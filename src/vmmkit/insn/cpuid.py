@@ -97,10 +97,11 @@ BITS: Final[dict[Feature, tuple[int, int, int]]] = {
     Feature.LM: (0x8000_0001, EDX, 29),
     Feature.WBNOINVD: (0x8000_0008, EBX, 9),
 }
-# What every engine has: VME, DE, PSE, TSC, MSR, PAE, PGE, PAT, PSE-36; ERMS; 1 GiB pages.
+# What every engine has: VME, DE, PSE, TSC, MSR, PAE, PGE, PAT, PSE-36; ERMS,
+# IA32_ARCH_CAPABILITIES; 1 GiB pages.
 ALWAYS: Final = {
     1: (0, 0, 0, 0x0003_207E),
-    7: (0, 1 << 9, 0, 0),
+    7: (0, 1 << 9, 0, 1 << 29),
     0x8000_0001: (0, 0, 0, 1 << 26),
 }
 AVX_FEATURES: Final = (
@@ -134,6 +135,7 @@ CR4_OSXSAVE: Final = 1 << 18
 CR4_PKE: Final = 1 << 22
 OSXSAVE: Final = 1 << 27  # of leaf 1, ECX
 OSPKE: Final = 1 << 4  # of leaf 7, ECX
+HYPERVISOR: Final = 1 << 31  # of leaf 1, ECX
 APIC: Final = 1 << 9  # of leaf 1, EDX
 HTT: Final = 1 << 28  # of leaf 1, EDX
 CLFLUSH_UNITS: Final = 64 // 8
@@ -171,6 +173,9 @@ class CpuidModel:
         apic_id: of this vCPU, 0 to 255.
         processors: logical processors in the machine, 1 to 255.
         apic: whether the machine has local APICs.
+        hypervisor: whether to tell the guest that it runs on no real processor (leaf 1, ECX bit
+            31), so that it leaves alone what only the model of a processor promises: microcode
+            updates, uncore counters, C-states.
     """
 
     def __init__(
@@ -182,6 +187,7 @@ class CpuidModel:
         apic_id: int = 0,
         processors: int = 1,
         apic: bool = False,
+        hypervisor: bool = True,
     ) -> None:
         """Describe a processor."""
         self.leaves: dict[tuple[int, int], Answer] = {}
@@ -192,6 +198,7 @@ class CpuidModel:
         self._apic_id = apic_id
         self._processors = processors
         self._apic = APIC if apic else 0
+        self._hypervisor = HYPERVISOR if hypervisor else 0
 
     def __call__(self, state: CpuState, leaf: int, subleaf: int) -> Answer:
         """Answer one CPUID."""
@@ -228,7 +235,7 @@ class CpuidModel:
         """Leaf 1: who and how many, and what CR4 shows."""
         words[EAX] = self._signature
         words[EBX] = self._apic_id << 24 | self._processors << 16 | CLFLUSH_UNITS << 8
-        words[ECX] |= OSXSAVE if state.cr4 & CR4_OSXSAVE else 0
+        words[ECX] |= self._hypervisor | (OSXSAVE if state.cr4 & CR4_OSXSAVE else 0)
         words[EDX] |= self._apic | (HTT if self._processors > 1 else 0)
 
     def _topology(self, subleaf: int) -> Answer:
