@@ -83,7 +83,7 @@ static int before_instruction(context *c)
     uint64_t request = ATOMIC_LOAD(&cpu->interrupt_request), bits;
     begin_mode(c);
     if (cpu->debug_pending && !after_stack_load) {
-        raise_exception(c, DB, 0, cpu->debug_pending, 0);
+        raise_exception(c, DB, 0, cpu->debug_pending | breakpoints_here(c), 0);
         cpu->debug_pending = 0;
     } else if (ATOMIC_LOAD(&cpu->nmi_pending) && !cpu->nmi_blocked && !after_stack_load) {
         ATOMIC_STORE(&cpu->nmi_pending, 0);

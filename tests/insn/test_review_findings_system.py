@@ -7,11 +7,12 @@ Each is kept as the test that failed before.
 
 import pytest
 
-from insn.kernel import CODE, CODE0, STACK, Kernel, handler
+from insn.kernel import CODE, CODE0, RF, STACK, TF, Kernel, handler
 from insn.test_delivery import virtual_8086
 from vmmkit.insn import Done, Fault
 
-NMI, NP, GP = 2, 11, 13
+DB, NMI, NP, GP = 1, 2, 11, 13
+DR6, BS = 0xFFFF_0FF0, 1 << 14
 BEYOND = 0xF3  # a selector beyond the GDT, so that IRET cannot go there
 
 
@@ -56,3 +57,26 @@ def test_an_nmi_whose_delivery_faults_blocks_the_next(engine):
     guest.cpu.nmi()
     assert [guest.step().rip for _ in range(2)] == [handler(NP) + 3, CODE]
     assert guest.step() == Done(handler(NP), 0)
+
+
+@pytest.mark.parametrize("mode", ["real", "pm32", "long"])
+def test_a_trap_and_a_code_breakpoint_behind_it_are_one_exception(engine, mode):
+    """DR6 has the bits of both, and RF as pushed is the handler's to set."""
+    registers = {"rflags": 2 | TF, "dr2": CODE + 1, "dr7": 1 << 4}
+    guest = Kernel(engine, mode, "9090", registers)
+    guest.step()
+    assert guest.step() == Done(handler(DB), 0)
+    assert guest.state.dr6 == DR6 | BS | 4
+    assert guest.frame(3)[0] == CODE + 1
+    assert guest.frame(3)[2] == 2 | TF
+
+
+def test_rf_keeps_the_code_breakpoint_out_of_it(engine):
+    """POPFD clears RF at its end, IRET brings one that lasts."""
+    registers = {"rflags": 2 | TF, "dr2": 0x2000, "dr7": 1 << 4}
+    guest = Kernel(engine, "pm32", "cf", registers)
+    for number, value in enumerate((0x2000, CODE0, 2 | RF)):
+        guest.poke(STACK + 4 * number, value, 4)
+    assert [guest.step().rip for _ in range(2)] == [0x2000, handler(DB)]
+    assert guest.state.dr6 == DR6 | BS
+    assert guest.frame(3)[2] == 2 | RF

@@ -145,13 +145,14 @@ def before_instruction(context: Context) -> int:
     """Choose the event before the next instruction, if any; or return INTERRUPT_WINDOW, else 0.
 
     SDM vol. 3A, "Priority Among Concurrent Events": traps of the last instruction, NMI, external
-    interrupts, code breakpoints.
+    interrupts, code breakpoints. A trap takes the code breakpoints of the same boundary along: one
+    #DB tells of both, as on processors.
     """
     words = context.words
     begin_mode(context)
     after_stack_load = words[SHADOW] == SHADOW_MOV_SS
     if words[DEBUG] and not after_stack_load:
-        raise_exception(context, DB, 0, words[DEBUG], 0)
+        raise_exception(context, DB, 0, words[DEBUG] | _code_breakpoints(context), 0)
         words[DEBUG] = 0
     elif words[NMI_PENDING] and not words[NMI_BLOCKED] and not after_stack_load:
         words[NMI_PENDING] = 0
