@@ -169,3 +169,10 @@ def test_a_guest_is_told_that_it_is_one(state):
 
 def test_there_are_architectural_capabilities(state):
     assert CpuidModel()(state, 7, 0)[EDX] >> 29 & 1
+
+
+def test_leaf_5_comes_with_monitor(state):
+    """It tells of the extension that MWAIT takes."""
+    assert CpuidModel()(state, 5, 0) == (64, 64, 3, 0)
+    state.features &= ~Feature.MONITOR
+    assert CpuidModel()(state, 5, 0) == (0, 0, 0, 0)

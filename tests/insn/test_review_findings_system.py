@@ -8,6 +8,7 @@ Each is kept as the test that failed before.
 import pytest
 
 from insn.kernel import CODE, CODE0, RF, STACK, TF, Kernel, handler
+from insn.machine import DATA, Machine, check_case, check_fault
 from insn.test_delivery import virtual_8086
 from vmmkit.insn import Done, Fault
 
@@ -80,3 +81,10 @@ def test_rf_keeps_the_code_breakpoint_out_of_it(engine):
     assert [guest.step().rip for _ in range(2)] == [0x2000, handler(DB)]
     assert guest.state.dr6 == DR6 | BS
     assert guest.frame(3)[2] == 2 | RF
+
+
+@pytest.mark.parametrize("code", ["0f01c8", "0f01c9"])
+def test_monitor_and_mwait_look_at_all_of_rcx_in_64_bit_mode(engine, code):
+    """SDM vol. 2B, MONITOR and MWAIT, "64-Bit Mode Exceptions"."""
+    check_fault(Machine(engine, "long", code, {"rcx": 1 << 32, "rax": DATA}), GP)
+    check_case(engine, "compat", code, {"rcx": 1 << 32, "rax": DATA}, {})

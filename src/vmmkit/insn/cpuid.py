@@ -39,6 +39,7 @@ NOTHING: Final[Answer] = (0, 0, 0, 0)
 BASIC, EXTENDED = 0, 0x8000_0000
 HIGHEST: Final = {BASIC: 0xD, EXTENDED: 0x8000_0008}
 BRAND: Final = range(0x8000_0002, 0x8000_0005)
+MONITOR: Final = 5
 TOPOLOGY: Final = 0xB
 STATE: Final = 0xD
 
@@ -157,14 +158,17 @@ XSAVE_FLAGS: Final = (  # of leaf 0DH.1, EAX; XGETBV with ECX 1 comes with XSAVE
     (Feature.XSAVEC, 3 << 1),
     (Feature.XSAVES, 1 << 3),
 )
+# Leaf 5: least and greatest line of MONITOR in bytes; extensions are told of, and one is that
+# interrupts may end MWAIT though they are masked; no C-states.
+MONITOR_LINES: Final[Answer] = (64, 64, 3, 0)
 THREAD, CORE = 1, 2  # level types of leaf 0BH
 
 
 class CpuidModel:
     """The processor that CPUID describes.
 
-    Leaves of its own are 0, 1, 7, 0BH, 0DH and 80000000H to 80000008H; every other answers zeros.
-    `leaves` overrides and adds: a dictionary from `(leaf, subleaf)` to EAX, EBX, ECX, EDX.
+    Leaves of its own are 0, 1, 5, 7, 0BH, 0DH and 80000000H to 80000008H; every other answers
+    zeros. `leaves` overrides and adds: a dictionary from `(leaf, subleaf)` to EAX, EBX, ECX, EDX.
 
     Args:
         vendor: 12 characters.
@@ -210,6 +214,8 @@ class CpuidModel:
             return HIGHEST[leaf], first, third, second
         if leaf in BRAND:
             return _answer(self._brand[leaf - BRAND.start])
+        if leaf == MONITOR:
+            return MONITOR_LINES if state.features & Feature.MONITOR else NOTHING
         if leaf == TOPOLOGY:
             return self._topology(subleaf)
         if leaf == STATE:
