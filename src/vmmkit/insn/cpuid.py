@@ -39,6 +39,7 @@ NOTHING: Final[Answer] = (0, 0, 0, 0)
 BASIC, EXTENDED = 0, 0x8000_0000
 HIGHEST: Final = {BASIC: 0xD, EXTENDED: 0x8000_0008}
 BRAND: Final = range(0x8000_0002, 0x8000_0005)
+MONITOR: Final = 5
 TOPOLOGY: Final = 0xB
 STATE: Final = 0xD
 
@@ -97,10 +98,11 @@ BITS: Final[dict[Feature, tuple[int, int, int]]] = {
     Feature.LM: (0x8000_0001, EDX, 29),
     Feature.WBNOINVD: (0x8000_0008, EBX, 9),
 }
-# What every engine has: VME, DE, PSE, TSC, MSR, PAE, PGE, PAT, PSE-36; ERMS; 1 GiB pages.
+# What every engine has: VME, DE, PSE, TSC, MSR, PAE, PGE, PAT, PSE-36; ERMS,
+# IA32_ARCH_CAPABILITIES; 1 GiB pages.
 ALWAYS: Final = {
     1: (0, 0, 0, 0x0003_207E),
-    7: (0, 1 << 9, 0, 0),
+    7: (0, 1 << 9, 0, 1 << 29),
     0x8000_0001: (0, 0, 0, 1 << 26),
 }
 AVX_FEATURES: Final = (
@@ -134,6 +136,7 @@ CR4_OSXSAVE: Final = 1 << 18
 CR4_PKE: Final = 1 << 22
 OSXSAVE: Final = 1 << 27  # of leaf 1, ECX
 OSPKE: Final = 1 << 4  # of leaf 7, ECX
+HYPERVISOR: Final = 1 << 31  # of leaf 1, ECX
 APIC: Final = 1 << 9  # of leaf 1, EDX
 HTT: Final = 1 << 28  # of leaf 1, EDX
 CLFLUSH_UNITS: Final = 64 // 8
@@ -155,14 +158,17 @@ XSAVE_FLAGS: Final = (  # of leaf 0DH.1, EAX; XGETBV with ECX 1 comes with XSAVE
     (Feature.XSAVEC, 3 << 1),
     (Feature.XSAVES, 1 << 3),
 )
+# Leaf 5: least and greatest line of MONITOR in bytes; extensions are told of, and one is that
+# interrupts may end MWAIT though they are masked; no C-states.
+MONITOR_LINES: Final[Answer] = (64, 64, 3, 0)
 THREAD, CORE = 1, 2  # level types of leaf 0BH
 
 
 class CpuidModel:
     """The processor that CPUID describes.
 
-    Leaves of its own are 0, 1, 7, 0BH, 0DH and 80000000H to 80000008H; every other answers zeros.
-    `leaves` overrides and adds: a dictionary from `(leaf, subleaf)` to EAX, EBX, ECX, EDX.
+    Leaves of its own are 0, 1, 5, 7, 0BH, 0DH and 80000000H to 80000008H; every other answers
+    zeros. `leaves` overrides and adds: a dictionary from `(leaf, subleaf)` to EAX, EBX, ECX, EDX.
 
     Args:
         vendor: 12 characters.
@@ -173,6 +179,9 @@ class CpuidModel:
         apic: whether the machine has local APICs.
         package_bits: low bits of an APIC ID that tell the processors of a package apart; without
             it as many as `processors` need.
+        hypervisor: whether to tell the guest that it runs on no real processor (leaf 1, ECX bit
+            31), so that it leaves alone what only the model of a processor promises: microcode
+            updates, uncore counters, C-states.
     """
 
     def __init__(
@@ -185,6 +194,7 @@ class CpuidModel:
         processors: int = 1,
         apic: bool = False,
         package_bits: int | None = None,
+        hypervisor: bool = True,
     ) -> None:
         """Describe a processor."""
         self.leaves: dict[tuple[int, int], Answer] = {}
@@ -197,6 +207,7 @@ class CpuidModel:
         self._apic = APIC if apic else 0
         needed = (processors - 1).bit_length()
         self._package_bits = needed if package_bits is None else package_bits
+        self._hypervisor = HYPERVISOR if hypervisor else 0
 
     def __call__(self, state: CpuState, leaf: int, subleaf: int) -> Answer:
         """Answer one CPUID."""
@@ -208,6 +219,8 @@ class CpuidModel:
             return HIGHEST[leaf], first, third, second
         if leaf in BRAND:
             return _answer(self._brand[leaf - BRAND.start])
+        if leaf == MONITOR:
+            return MONITOR_LINES if state.features & Feature.MONITOR else NOTHING
         if leaf == TOPOLOGY:
             return self._topology(subleaf)
         if leaf == STATE:
@@ -234,7 +247,7 @@ class CpuidModel:
         words[EAX] = self._signature
         shown = min(self._processors, 0xFF)
         words[EBX] = (self._apic_id & 0xFF) << 24 | shown << 16 | CLFLUSH_UNITS << 8
-        words[ECX] |= OSXSAVE if state.cr4 & CR4_OSXSAVE else 0
+        words[ECX] |= self._hypervisor | (OSXSAVE if state.cr4 & CR4_OSXSAVE else 0)
         words[EDX] |= self._apic | (HTT if self._processors > 1 else 0)
 
     def _topology(self, subleaf: int) -> Answer:
