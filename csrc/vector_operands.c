@@ -40,6 +40,12 @@ static inline uint64_t bytes_up_to(unsigned size)
     return size >= 64 ? UINT64_MAX : ((uint64_t)1 << size) - 1;
 }
 
+/* Without CR0.NE nothing is raised, as if IGNNE# were asserted. */
+static inline int is_x87_pending(const vmmkit_cpu *cpu)
+{
+    return cpu->x87_status & X87_ES && cpu->cr0 & CR0_NE;
+}
+
 static int check_state(context *c, int opmask, int mmx)
 {
     const vmmkit_cpu *cpu = c->cpu;
@@ -52,7 +58,7 @@ static int check_state(context *c, int opmask, int mmx)
     }
     if (cpu->cr0 & CR0_TS)
         return fault(c, NM, 0, 0);
-    return mmx && cpu->x87_status & X87_ES ? fault(c, MF, 0, 0) : 0;
+    return mmx && is_x87_pending(cpu) ? fault(c, MF, 0, 0) : 0;
 }
 
 static int has_whole_vectors(const context *c)

@@ -51,7 +51,7 @@ __all__ = [
 NM: Final = 7
 MF: Final = 16
 
-CR0_MP, CR0_EM, CR0_TS = 2, 4, 8
+CR0_MP, CR0_EM, CR0_TS, CR0_NE = 2, 4, 8, 32
 CR4_OSFXSR, CR4_OSXSAVE = 1 << 9, 1 << 18
 STATUS_ES: Final = 1 << 7
 SSE_AVX: Final = 6  # bits of XCR0
@@ -102,7 +102,7 @@ def check_state(context: Context, *, opmask: bool = False, mmx: bool = False) ->
         raise context.fault(UD)
     if cr0 & CR0_TS:
         raise context.fault(NM)
-    if mmx and words[STATUS_WORD] & STATUS_ES:
+    if mmx and words[STATUS_WORD] & STATUS_ES and cr0 & CR0_NE:
         raise context.fault(MF)
 
 

@@ -13,7 +13,10 @@ __all__ = ["FEATURES", "NO_FEATURE", "WITHOUT", "feature_of"]
 FEATURES: Final[dict[str, tuple[str, ...]]] = {
     "CX8": (),  # CMPXCHG8B
     "CX16": (),  # the same row with REX.W
-    "CMOV": ("CMOVCC",),
+    "CMOV": (
+        *("CMOVCC", "FCMOVB", "FCMOVE", "FCMOVBE", "FCMOVU", "FCMOVNB", "FCMOVNE", "FCMOVNBE"),
+        *("FCMOVNU", "FCOMI", "FCOMIP", "FUCOMI", "FUCOMIP"),
+    ),
     "CLFSH": ("CLFLUSH",),
     "SSE": ("SFENCE",),
     "SSE2": ("MOVNTI", "LFENCE", "MFENCE"),
