@@ -448,8 +448,9 @@ KNOWN_DIFFERENCES: Final = (
     ),
     KnownDifference(
         AMD,
-        "FNSAVE, FNSTENV, their kin and what has 10 bytes access memory part by part: one may fault after others "
-        "have been stored, or wrap at the end of 16-bit offsets; SDM vol. 3A, Limit Checking",
+        "FNSAVE, FNSTENV, their kin and what has 10 bytes access memory part by part: one may "
+        "fault after others have been stored, or wrap at the end of 16-bit offsets; SDM vol. 3A, "
+        "Limit Checking",
         _x87_area,
     ),
     KnownDifference(
