@@ -319,6 +319,10 @@ static inline int execute(context *c)
         return execute_mov(c);
     case VMMKIT_OP_MOVDIR64B:
         return execute_movdir64b(c);
+    case VMMKIT_OP_ENQCMD:
+        return execute_enqcmd(c, 0);
+    case VMMKIT_OP_ENQCMDS:
+        return execute_enqcmd(c, 1);
     default:
         if (vector_operations[op].family)
             return execute_vector(c);

@@ -261,6 +261,7 @@ class CpuState:
     pat = _Word(WORD["pat"])
     tsc_offset = _Word(WORD["tsc_offset"])
     pkru = _Word(WORD["pkru"])
+    pasid = _Word(WORD["pasid"])
     maxphyaddr = _PhysicalWidth(WORD["maxphyaddr"])
     features = _Word(WORD["features"])
     interrupt_shadow = _Word(WORD["interrupt_shadow"])

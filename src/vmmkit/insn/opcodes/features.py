@@ -73,6 +73,7 @@ FEATURES: Final[dict[str, tuple[str, ...]]] = {
     "AVX512VBMI": (),
     "MOVDIRI": ("MOVDIRI",),
     "MOVDIR64B": ("MOVDIR64B",),
+    "ENQCMD": ("ENQCMD", "ENQCMDS"),
 }
 FEATURE_OF: Final = {
     mnemonic: number for number, names in enumerate(FEATURES.values()) for mnemonic in names
