@@ -60,6 +60,8 @@ SOURCES = (
     "vector_lanes.c",
     "vector_parts.c",
     "opmask.c",
+    "vector_sources.c",
+    "vector_select.c",
     "vector.c",
     "vector_state.c",
     "xcr0.c",
@@ -163,7 +165,7 @@ def enumerations() -> str:
     batches = ("STEP_BATCH", "RUN_BATCH")
     limit_names = ("MAX_LENGTH", "LOG_CAPACITY", "PAGE_CAPACITY", *batches, "RIP_BASE")
     limits = {name: RECORD[name] for name in limit_names} | {"NO_FEATURE": TABLE["NO_FEATURE"]}
-    types = {"VECTOR": TABLE["TYPE_NAMES"].index("x")}
+    types = {"VECTOR": TABLE["TYPE_NAMES"].index("x"), "HALF": TABLE["TYPE_NAMES"].index("h")}
     for prefix, names in (
         ("PREFIX", RECORD["PREFIX_BITS"]),
         ("REX", RECORD["REX_BITS"]),

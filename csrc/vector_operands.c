@@ -64,7 +64,7 @@ static int check_state(context *c, int opmask, int mmx)
 static int has_whole_vectors(const context *c)
 {
     for (unsigned place = 0; place < 4; place++)
-        if (c->row->types[place] == VMMKIT_TYPE_VECTOR)
+        if (c->row->types[place] == VMMKIT_TYPE_VECTOR || c->row->types[place] == VMMKIT_TYPE_HALF)
             return 1;
     return 0;
 }
@@ -245,7 +245,8 @@ static unsigned element_of(const context *c, const vector_operation *operation)
         return 0;
     if (c->insn.mask & VMMKIT_MASK_B)
         return c->insn.memory_size;
-    if (function == VMMKIT_VECTOR_EXTEND_SIGNED || function == VMMKIT_VECTOR_EXTEND_ZERO)
+    if (function == VMMKIT_VECTOR_EXTEND_SIGNED || function == VMMKIT_VECTOR_EXTEND_ZERO ||
+        (function >= VMMKIT_VECTOR_NARROW && function <= VMMKIT_VECTOR_NARROW_UNSIGNED))
         return c->insn.memory_size * operation->lane / c->insn.vector_length;
     return operation->lane;
 }

@@ -120,6 +120,8 @@ static int test_vector(context *c, const vector_operation *operation)
         read_register_operand(c, 1, width, &b);
     read_register_operand(c, 0, width, &a);
     for (unsigned word = 0; word < width / 8; word++) {
+        if (operation->function == VMMKIT_VECTOR_TEST_SIGNS)
+            b.q[word] &= operation->lane == 4 ? UINT64_C(0x8000000080000000) : (uint64_t)1 << 63;
         common |= a.q[word] & b.q[word];
         outside |= ~a.q[word] & b.q[word];
     }
@@ -152,6 +154,7 @@ static int vector_part(context *c, const vector_operation *operation)
     case VMMKIT_VECTOR_MASKED_BYTES:
         return move_masked_bytes(c);
     case VMMKIT_VECTOR_TEST:
+    case VMMKIT_VECTOR_TEST_SIGNS:
         return test_vector(c, operation);
     case VMMKIT_VECTOR_ZERO_UPPER:
         return zero_registers(c, 2);

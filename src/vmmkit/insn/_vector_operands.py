@@ -81,7 +81,7 @@ IN_REG: Final = _kinds("VPKG")
 IN_VVVV: Final = _kinds("Hh")
 MEMORY: Final = _kinds("EMWQk")
 L: Final = KINDS.index("L")
-X: Final = TYPE_NAMES.index("x")
+WHOLE: Final = frozenset(map(TYPE_NAMES.index, "xh"))  # as wide as the vector length has it
 COUNTS: Final = VECTOR_FAMILIES.index("COUNTS")
 
 
@@ -112,7 +112,7 @@ def _check_features(context: Context, operation: VectorOperation) -> None:
     if context.prefixes & EVEX:
         if operation.lane < 4:
             needed |= _FEATURE["AVX512BW"]
-        if context.vector_length < 64 and X in context.row.types:
+        if context.vector_length < 64 and not WHOLE.isdisjoint(context.row.types):
             needed |= _FEATURE["AVX512VL"]
     elif context.vector_length == 32 and operation.avx2:
         needed = _FEATURE["AVX2"]
@@ -298,7 +298,7 @@ def _element(context: Context, operation: VectorOperation) -> int:
         return 0
     if context.mask & B:
         return context.memory_size
-    if VECTOR_FUNCTIONS[operation.function].startswith("EXTEND"):
+    if VECTOR_FUNCTIONS[operation.function].startswith(("EXTEND", "NARROW")):
         return context.memory_size * operation.lane // context.vector_length
     return operation.lane
 

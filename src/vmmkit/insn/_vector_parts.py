@@ -28,7 +28,7 @@ from vmmkit.insn._vector_operands import (
     store_span,
     write_register_operand,
 )
-from vmmkit.insn.optable import KINDS, VectorOperation
+from vmmkit.insn.optable import KINDS, VECTOR_FUNCTIONS, VectorOperation
 
 __all__ = ["PARTS"]
 
@@ -127,12 +127,14 @@ def _masked_bytes(context: Context, _operation: VectorOperation) -> None:
 
 def _test(context: Context, operation: VectorOperation) -> None:
     """PTEST: ZF for nothing in common, CF for nothing outside of the first source."""
-    width = operand_size(context, 0)
+    lane, width = operation.lane, operand_size(context, 0)
     if names_memory(context, 1):
         b = load_operand(context, operation, bits_of_bytes(width))
     else:
         b = read_register_operand(context, 1, width)
     a = read_register_operand(context, 0, width)
+    if VECTOR_FUNCTIONS[operation.function] == "TEST_SIGNS":
+        b &= sum(1 << 8 * at - 1 for at in range(lane, width + 1, lane))
     flags = (0 if a & b else ZF) | (0 if ~a & b else CF)
     context.words[RFLAGS] = context.words[RFLAGS] & ~STATUS | flags
 
@@ -158,6 +160,7 @@ PARTS: Final[dict[str, Part]] = {
     "MASKED": _masked,
     "MASKED_BYTES": _masked_bytes,
     "TEST": _test,
+    "TEST_SIGNS": _test,
     "ZERO_UPPER": _zero(2),
     "ZERO_ALL": _zero(0),
 }

@@ -165,9 +165,17 @@ _DQ: Final = frozenset(
         "KADDW",
         "KSHIFTLB",
         "KSHIFTRB",
+        "VPMOVM2D",
+        "VPMOVM2Q",
+        "VPMOVD2M",
+        "VPMOVQ2M",
     ]
 )
-_EVEX: Final = {"VPERMB": "AVX512VBMI", "VMOVW": "AVX512FP16", "VMOVSH": "AVX512FP16"}
+_EVEX: Final = {
+    **dict.fromkeys(("VPERMB", "VPERMI2B", "VPERMT2B"), "AVX512VBMI"),
+    "VMOVW": "AVX512FP16",
+    "VMOVSH": "AVX512FP16",
+}
 _KINDS: Final = frozenset("VWUHPQN")
 
 
