@@ -19,6 +19,7 @@
  *   far.c        _far.py         iret.c     _iret.py      delivery.c _delivery.py
  *   events.c     _events.py
  *   vector_operands.c  _vector_operands.py  vector_lanes.c  _vector_lanes.py
+ *   vector_strings.c  _vector_strings.py  vector_gather.c  _vector_gather.py
  *   vector_sources.c  _vector_sources.py  vector_select.c  _vector_select.py
  *   vector_parts.c  _vector_parts.py  vector.c  _vector.py  opmask.c  _opmask.py
  *   vector_state.c  _vector_state.py  direct_stores.c  _direct_stores.py

@@ -58,6 +58,8 @@ SOURCES = (
     "system.c",
     "vector_operands.c",
     "vector_lanes.c",
+    "vector_strings.c",
+    "vector_gather.c",
     "vector_parts.c",
     "opmask.c",
     "vector_sources.c",
@@ -202,7 +204,7 @@ def arrays() -> str:
         (
             *(row.flags, row.op, without, row.kinds, row.types),
             *(row.access, row.memory, (*row.types, 0)[row.memory], row.immediates),
-            *(row.broadcast, row.disp8, row.feature),
+            *(row.broadcast, row.disp8, row.index_size, row.feature),
         )
         for row, without in zip(tables.rows, TABLE["ROW_WITHOUT"], strict=True)
     ]
@@ -218,6 +220,7 @@ def arrays() -> str:
         "uint8_t immediates[2];",
         "uint8_t broadcast;",
         "uint8_t disp8;",
+        "uint8_t index_size;",
         "uint8_t feature;",
     ]
     operations = TABLE["VECTOR_OPERATIONS"]

@@ -33,6 +33,14 @@ static inline void set_lane(vector *value, unsigned lane, unsigned place, uint64
     }
 }
 
+static uint64_t signs_of(const vector *value, unsigned lane, unsigned width)
+{
+    uint64_t signs = 0;
+    for (unsigned place = 0; place < width / lane; place++)
+        signs |= (lane_at(value, lane, place) >> (8 * lane - 1) & 1) << place;
+    return signs;
+}
+
 /* A lane of `bits` as a two's complement number of 64. */
 static inline uint64_t extended(uint64_t value, unsigned bits)
 {

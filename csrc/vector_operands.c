@@ -101,6 +101,11 @@ static inline int names_memory(const context *c, unsigned place)
     return c->insn.modrm >= 0 && c->insn.modrm < 0xC0 && operand_file(c, place) & AS_MEMORY;
 }
 
+static unsigned immediate_byte(const context *c)
+{
+    return (unsigned)c->insn.immediate & 0xFF;
+}
+
 static unsigned register_number(const context *c, unsigned place)
 {
     const vmmkit_insn *insn = &c->insn;

@@ -7,11 +7,6 @@ enum { LANE_LESS = 1, LANE_EQUAL = 2, LANE_GREATER = 4, BLOCK = 16 };
 /* By the predicate of VPCMP: which orders it is true for. */
 static const uint8_t predicates[8] = {2, 1, 3, 0, 5, 6, 4, 7};
 
-static unsigned immediate_byte(const context *c)
-{
-    return (unsigned)c->insn.immediate & 0xFF;
-}
-
 static int load_two(context *c, const sources *from, vector *a, vector *b)
 {
     TRY(load_source(c, from, from->width, touched(from), b));

@@ -444,6 +444,8 @@ def _displace(code: bytes, old: int, new: int, address_size: int) -> bytes:
 def _aim(state: _State, code: bytes, insn: Instruction, rip: int, where: int) -> bytes:
     """Make the explicit memory operand be at `where`; returns the code, perhaps changed."""
     offset = where - state.base(insn.segment)
+    if "m" in {KINDS[kind] for kind in ROWS[insn.row].kinds}:
+        insn = insn._replace(index=-1)  # a vector: see `gathered`
     if insn.base == RIP_BASE:
         return _displace(code, insn.displacement, offset - rip - insn.length, 4)
     if insn.base < 0 and insn.index < 0:
@@ -610,7 +612,7 @@ def trial(
         rip,
         linear,
         single_step,
-        contents(rng, form),
+        gathered(rng, insn, contents(rng, form)),
     )
     return Trial(form, case, insn)
 
@@ -625,6 +627,18 @@ def contents(rng: Random, form: Form) -> bytes:
     if uses_x87(form):
         return x87_vectors(rng)
     return vectors(rng) if uses_vectors(form) else DEFAULT_VECTORS
+
+
+def gathered(rng: Random, insn: Instruction | None, registers: bytes) -> bytes:
+    """`registers`, where a vector of indices mostly does not lead far."""
+    if insn is None or not ROWS[insn.row].index_size or rng.random() < 0.05:
+        return registers
+    size, start = ROWS[insn.row].index_size, 64 * insn.index
+    lanes = [rng.choice((0, 1, 5, 8, rng.randrange(-32, 64))) for _ in range(64 // size)]
+    if rng.random() < 0.1:
+        lanes[rng.randrange(4)] = rng.choice((0x800, 0x7000_0000, -0x4000))
+    raw = b"".join((lane & (1 << 8 * size) - 1).to_bytes(size, "little") for lane in lanes)
+    return registers[:start] + raw + registers[start + 64 :]
 
 
 def uses_vectors(form: Form) -> bool:

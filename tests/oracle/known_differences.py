@@ -260,6 +260,14 @@ def _area_from_its_end(trial: Trial, processor: Result, engine: Result | Outcome
     return trial.form.mnemonic in AREAS and faults
 
 
+def _gather_faults(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
+    if "GATHER" not in trial.form.mnemonic or not isinstance(engine, Result):
+        return False
+    trapped = processor.vector is None and processor.rip == trial.case.rip
+    kinds = {STACK_FAULT, GP, PAGE_FAULT, ALIGNMENT}
+    return engine.vector == ALIGNMENT or (engine.vector in kinds and trapped)
+
+
 def _x87_area(trial: Trial, _processor: Result, engine: Result | Outcome) -> bool:
     faults = isinstance(engine, Result) and engine.vector in {STACK_FAULT, GP, PAGE_FAULT}
     return (trial.form.mnemonic in X87_AREAS or trial.form.text.endswith("Mt")) and faults
@@ -445,6 +453,12 @@ KNOWN_DIFFERENCES: Final = (
         AMD,
         "FXSAVE, XSAVE and their kin fault elsewhere in their area than at its start",
         _area_from_its_end,
+    ),
+    KnownDifference(
+        AMD,
+        "Gathers raise no #AC for most of their lanes; one that faults behind lanes that are done "
+        "takes the single-step trap first; SDM vol. 2C, VPGATHERDD: exceptions type 12",
+        _gather_faults,
     ),
     KnownDifference(
         AMD,

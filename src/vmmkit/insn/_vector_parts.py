@@ -12,6 +12,7 @@ from vmmkit.insn._flags import CF, STATUS, ZF, mask_of
 from vmmkit.insn._memory import Context
 from vmmkit.insn._record import MASK_BITS
 from vmmkit.insn._segments import DS
+from vmmkit.insn._vector_gather import GATHER
 from vmmkit.insn._vector_lanes import split
 from vmmkit.insn._vector_operands import (
     VECTOR,
@@ -28,6 +29,7 @@ from vmmkit.insn._vector_operands import (
     store_span,
     write_register_operand,
 )
+from vmmkit.insn._vector_strings import STRINGS
 from vmmkit.insn.optable import KINDS, VECTOR_FUNCTIONS, VectorOperation
 
 __all__ = ["PARTS"]
@@ -163,4 +165,6 @@ PARTS: Final[dict[str, Part]] = {
     "TEST_SIGNS": _test,
     "ZERO_UPPER": _zero(2),
     "ZERO_ALL": _zero(0),
+    **STRINGS,
+    **GATHER,
 }

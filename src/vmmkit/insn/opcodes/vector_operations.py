@@ -166,9 +166,17 @@ PARTS: Final[dict[str, Lanes]] = {
     "MASKED_BYTES": {1: "MASKMOVQ MASKMOVDQU"},
     "TEST": {8: "PTEST"},
     "TEST_SIGNS": {4: "VTESTPS", 8: "VTESTPD"},
+    "EXPLICIT_INDEX": {1: "PCMPESTRI"},
+    "EXPLICIT_MASK": {1: "PCMPESTRM"},
+    "IMPLICIT_INDEX": {1: "PCMPISTRI"},
+    "IMPLICIT_MASK": {1: "PCMPISTRM"},
+    "GATHER": {
+        4: "VPGATHERDD VGATHERDPS VPGATHERQD VGATHERQPS",
+        8: "VPGATHERDQ VGATHERDPD VPGATHERQQ VGATHERQPD",
+    },
     "ZERO_UPPER": {16: "VZEROUPPER"},
     "ZERO_ALL": {16: "VZEROALL"},
-}
+}  # fmt: skip
 
 # On opmask registers; the lane is the whole of what counts.
 OPMASKS: Final[dict[str, Lanes]] = {
@@ -220,7 +228,10 @@ ALIGNED: Final = [
     "MOVNTDQ",
     "MOVNTDQA",
 ]
-UNALIGNED: Final = ["MOVUPS", "MOVUPD", "MOVDQU", "LDDQU"]
+UNALIGNED: Final = [
+    *("MOVUPS", "MOVUPD", "MOVDQU", "LDDQU"),
+    *("PCMPESTRI", "PCMPESTRM", "PCMPISTRI", "PCMPISTRM"),
+]
 
 
 class VectorOperation(NamedTuple):
