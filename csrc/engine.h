@@ -19,8 +19,13 @@
  *   far.c        _far.py         iret.c     _iret.py      delivery.c _delivery.py
  *   events.c     _events.py
  *   vector_operands.c  _vector_operands.py  vector_lanes.c  _vector_lanes.py
+ *   vector_strings.c  _vector_strings.py  vector_gather.c  _vector_gather.py
+ *   vector_sources.c  _vector_sources.py  vector_select.c  _vector_select.py
  *   vector_parts.c  _vector_parts.py  vector.c  _vector.py  opmask.c  _opmask.py
  *   vector_state.c  _vector_state.py  direct_stores.c  _direct_stores.py
+ *   x87_formats.c  _x87_formats.py  x87_stack.c  _x87_stack.py
+ *   x87_moves.c  _x87_moves.py   x87_compare.c  _x87_compare.py
+ *   x87_environment.c  _x87_environment.py
  *   x87.c        _x87.py         xcr0.c     _xcr0.py
  *   answers.c    _answers.py     dispatch.c _pure.py      run.c      _pure.py
  *
@@ -125,6 +130,7 @@ enum { READABLE = 1, WRITTEN = 2 };
 #define CR0_MP 2u
 #define CR0_EM 4u
 #define CR0_TS 8u
+#define CR0_NE 32u
 #define CR0_WP (1u << 16)
 #define CR0_AM (1u << 18)
 #define CR0_PG (1u << 31)

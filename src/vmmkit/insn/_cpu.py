@@ -16,6 +16,7 @@ from vmmkit.insn._injection import Interruptible
 from vmmkit.insn._memory import (
     BLOCK_KINDS,
     CPUID,
+    ENQUEUE,
     PORT_IN,
     RANDOM,
     READ,
@@ -66,7 +67,7 @@ BATCH: Final = WORD["batch"]
 
 ANSWER_HIGH: Final = WORD["answer_high"]
 REFUSED: Final = WORD["refused"]
-REFUSABLE: Final = frozenset({READ_MSR, WRITE_MSR, READ_PMC, RANDOM})
+REFUSABLE: Final = frozenset({READ_MSR, WRITE_MSR, READ_PMC, RANDOM, ENQUEUE})
 FOUR_WORDS: Final = struct.Struct("<4I")
 TWO_ANSWERS: Final = struct.Struct("<2Q")
 
@@ -364,13 +365,14 @@ class Cpu(Interruptible):
         """Refuse what the instruction in flight asks for, and go on with `step()` or `resume(0)`.
 
         After `ReadMsr`, `WriteMsr` and `ReadPmc` it then raises #GP(0); after `Random` it gives no
-        number, with CF clear.
+        number, with CF clear. After the `Write` of an ENQCMD or ENQCMDS the device has not taken
+        the command, and ZF is set.
 
         Raises:
             StepError: nothing awaits an answer, or nothing that can be refused.
         """
         if self._words[PENDING] not in REFUSABLE:
-            message = "only an MSR access, RDPMC, RDRAND and RDSEED can be refused"
+            message = "only an MSR access, RDPMC, RDRAND, RDSEED and ENQCMD can be refused"
             raise StepError(message)
         self._words[REFUSED] = 1
 

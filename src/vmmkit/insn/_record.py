@@ -83,6 +83,7 @@ CPU_FIELDS: Final = (
     ("pat", 1),
     ("tsc_offset", 1),  # the time-stamp counter is this and `retired`
     ("pkru", 1),
+    ("pasid", 1),  # IA32_PASID: what ENQCMD puts into a command
     ("maxphyaddr", 1),  # width of physical addresses in bits: the processor's, no register
     ("features", 1),  # bits in the order of `optable.FEATURES`: what the guest's CPUID shows
     ("interrupt_shadow", 1),  # 1 while the next instruction runs after STI, 2 after MOV/POP SS
@@ -215,6 +216,7 @@ EXIT_KINDS: Final = (
     "TRIPLE_FAULT",
     "INTERRUPT_WINDOW",
     "TPR_BELOW_THRESHOLD",
+    "ENQUEUE",  # only what `log_pending` says of the write of an ENQCMD, which can be refused
     "STALE",  # RIP or mode changed under an instruction in flight: the caller's mistake
 )
 

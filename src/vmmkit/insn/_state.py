@@ -135,6 +135,7 @@ class CpuState:
     tsc_offset = _Word(WORD["tsc_offset"])
     tsc_write_exits = _Word(WORD["tsc_write_exits"])
     pkru = _Word(WORD["pkru"])
+    pasid = _Word(WORD["pasid"])
     maxphyaddr = _PhysicalWidth(WORD["maxphyaddr"])
     features = _Word(WORD["features"])
     interrupt_shadow = _Word(WORD["interrupt_shadow"])

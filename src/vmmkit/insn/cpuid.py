@@ -88,6 +88,7 @@ BITS: Final[dict[Feature, tuple[int, int, int]]] = {
     Feature.RDPID: (7, ECX, 22),
     Feature.MOVDIRI: (7, ECX, 27),
     Feature.MOVDIR64B: (7, ECX, 28),
+    Feature.ENQCMD: (7, ECX, 29),
     Feature.SERIALIZE: (7, EDX, 14),
     Feature.AVX512FP16: (7, EDX, 23),
     Feature.LAHF64: (0x8000_0001, ECX, 0),
@@ -125,11 +126,12 @@ DEFAULT_FEATURES: Final = ALL_FEATURES & ~(
     | Feature.RDRAND
     | Feature.RDSEED
     | Feature.LA57
+    | Feature.ENQCMD
 )
 """What a guest gets that makes the best of a software vCPU.
 
 All but what is not executed whole (SSSE3, SSE4, AVX and AVX-512), what only an owner can answer
-(RDRAND, RDSEED), waits that do not wait (MONITOR), and a paging level that costs time.
+(RDRAND, RDSEED, ENQCMD), waits that do not wait (MONITOR), and a paging level that costs time.
 """
 
 CR4_OSXSAVE: Final = 1 << 18
