@@ -282,7 +282,7 @@ ffibuilder.set_source(
     "vmmkit.insn._native",
     source(),
     include_dirs=[str(HERE)],
-    depends=[str(HERE / name) for name in (*SOURCES, "engine.h", "ffi_build.py")]
+    depends=[str(HERE / name) for name in (*SOURCES, "engine.h", "constants.h", "ffi_build.py")]
     + [str(INSN / "optable.py"), str(INSN / "_record.py")]
     + [str(path) for path in sorted((INSN / "opcodes").glob("*.py"))],
     extra_compile_args=["-std=c11", "-O2"],

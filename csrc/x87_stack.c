@@ -37,7 +37,7 @@ static int locate_x87(context *c, unsigned size, int write, span *where)
     TRY(stop);
     if (checks && linear & x87_alignment(size))
         return fault(c, ALIGNMENT, 0, 0);
-    return locate_linear(c, linear, size, write ? INTENT_WRITE : 0, where);
+    return locate_data(c, linear, size, write, where);
 }
 
 static int load_x87(context *c, unsigned size, memory_real *number)

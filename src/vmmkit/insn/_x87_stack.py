@@ -15,10 +15,8 @@ from typing import Final
 
 from vmmkit.insn._execute import effective_address
 from vmmkit.insn._memory import Context, Span
-from vmmkit.insn._page_modes import INTENT_WRITE
-from vmmkit.insn._paging import locate_linear
 from vmmkit.insn._record import WORD
-from vmmkit.insn._segments import ALIGNMENT, SEGMENT, linear_address
+from vmmkit.insn._segments import ALIGNMENT, SEGMENT, linear_address, locate_data
 from vmmkit.insn._segments import CS as CODE_SEGMENT
 from vmmkit.insn._vector_operands import (
     CR0,
@@ -82,7 +80,7 @@ def locate_memory(context: Context, size: int, *, write: bool) -> Span:
     context.checks_alignment = checks
     if checks and linear & ALIGNMENTS[size]:
         raise context.fault(ALIGNMENT)
-    return locate_linear(context, linear, size, INTENT_WRITE if write else 0)
+    return locate_data(context, linear, size, write=write)
 
 
 def load_memory(context: Context, size: int) -> int:
