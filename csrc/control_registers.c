@@ -129,7 +129,9 @@ static int set_cr8(context *c, uint64_t value)
 {
     if (value > CR8_HIGHEST)
         return fault(c, GP, 0, 0);
-    c->cpu->cr8 = value;
+    c->cpu->tpr = value << 4;
+    if (value < ATOMIC_LOAD(&c->cpu->tpr_threshold))
+        return VMMKIT_EXIT_TPR_BELOW_THRESHOLD;
     return 0;
 }
 
@@ -145,7 +147,7 @@ static uint64_t control_register(const vmmkit_cpu *cpu, unsigned number)
     case 4:
         return cpu->cr4;
     default:
-        return cpu->cr8;
+        return cpu->tpr >> 4 & CR8_HIGHEST;
     }
 }
 

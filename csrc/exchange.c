@@ -71,7 +71,7 @@ static int locate_16(context *c, span *halves)
     TRY(linear_address(c, c->insn->segment, effective_address(c, NULL), 1, 1, &linear));
     if (linear & 15)
         return fault(c, GP, 0, 0);
-    TRY(locate_linear(c, linear, 16, INTENT_WRITE, &whole));
+    TRY(locate_data(c, linear, 16, 1, &whole));
     host = whole.part[0].host;
     for (unsigned i = 0; i < 2; i++) {
         halves[i].count = 1;

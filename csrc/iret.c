@@ -8,7 +8,6 @@ static void load_flags(context *c, uint64_t image, uint64_t mask)
 {
     c->cpu->rflags = (c->cpu->rflags & ~(mask | RF)) | (image & mask);
     c->keeps_rf = 1;
-    c->cpu->nmi_blocked = 0;
 }
 
 static inline uint64_t wide_flags(const context *c)
@@ -112,7 +111,7 @@ static int return_protected(context *c)
     return 0;
 }
 
-static NOINLINE int execute_iret(context *c)
+static int return_from_interrupt(context *c)
 {
     if (c->real)
         return transferred(c, return_real(c));
@@ -121,4 +120,13 @@ static NOINLINE int execute_iret(context *c)
     if (in_long_mode(c))
         return fault(c, GP, 0, 0);
     return unsupported(c, VMMKIT_UNSUPPORTED_TASK_SWITCH, c->cpu->rip);
+}
+
+/* NMIs are unblocked even by an IRET that faults. */
+static NOINLINE int execute_iret(context *c)
+{
+    int kind = return_from_interrupt(c);
+    if (!kind || kind == VMMKIT_EXIT_FAULT)
+        c->cpu->nmi_blocked = 0;
+    return kind;
 }

@@ -179,7 +179,7 @@ static int access_wide(context *c, int kind, uint64_t gpa, unsigned size, uint8_
     memcpy(cpu->wide_value, bytes, size);
     cpu->log_pending = (uint64_t)kind;
     fill_exit(c, gpa, size, cpu->wide_value[0]);
-    return kind;
+    return kind == VMMKIT_EXIT_ENQUEUE ? VMMKIT_EXIT_WRITE : kind;
 }
 
 static inline int goes_whole(const context *c, unsigned size)

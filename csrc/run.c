@@ -182,6 +182,13 @@ static inline int completed(context *c, int kind)
     return kind ? kind : VMMKIT_EXIT_DONE;
 }
 
+/* Whether the instruction that comes out so is complete. */
+static inline int is_completion(int kind)
+{
+    return kind == VMMKIT_EXIT_HALT || kind == VMMKIT_EXIT_HYPERCALL ||
+           kind == VMMKIT_EXIT_TPR_BELOW_THRESHOLD;
+}
+
 /* What began an instruction in this way lets the next ones begin without another look at it. */
 static inline int is_calm(const context *c)
 {
@@ -287,7 +294,7 @@ static NOINLINE int finished(context *c, int kind)
     c->calm = 0;
     if (!c->cpu->code_length)
         c->cpu->code_length = c->code_length;
-    if (UNLIKELY(kind > 0 && kind != VMMKIT_EXIT_HALT && kind != VMMKIT_EXIT_HYPERCALL))
+    if (UNLIKELY(kind > 0 && !is_completion(kind)))
         return stopped_or_raised(c, kind);
     return completed(c, kind);
 }

@@ -35,20 +35,23 @@ static int check_supervisor(context *c)
     return c->cpl ? fault(c, UD, 0, 0) : 0;
 }
 
+static int check_extensions(context *c, uint64_t known)
+{
+    TRY(check_supervisor(c));
+    return read_register(c, RCX, c->mode == 64 ? 8 : 4) & ~known ? fault(c, GP, 0, 0) : 0;
+}
+
 static int execute_monitor(context *c)
 {
     uint64_t offset = c->cpu->gpr[RAX] & mask_of(c->insn->address_size);
     span where;
-    TRY(check_supervisor(c));
-    if (c->cpu->gpr[RCX] & LOW_32)
-        return fault(c, GP, 0, 0);
+    TRY(check_extensions(c, 0));
     return locate(c, c->insn->segment >= 0 ? c->insn->segment : DS, offset, 1, 0, &where);
 }
 
 static int execute_mwait(context *c)
 {
-    TRY(check_supervisor(c));
-    return c->cpu->gpr[RCX] & LOW_32 & ~(uint64_t)MWAIT_HINTS ? fault(c, GP, 0, 0) : 0;
+    return check_extensions(c, MWAIT_HINTS);
 }
 
 static int execute_set_ac(context *c, uint64_t ac)

@@ -40,6 +40,12 @@ static inline uint64_t bytes_up_to(unsigned size)
     return size >= 64 ? UINT64_MAX : ((uint64_t)1 << size) - 1;
 }
 
+/* Without CR0.NE nothing is raised, as if IGNNE# were asserted. */
+static inline int is_x87_pending(const vmmkit_cpu *cpu)
+{
+    return cpu->x87_status & X87_ES && cpu->cr0 & CR0_NE;
+}
+
 static int check_state(context *c, int opmask, int mmx)
 {
     const vmmkit_cpu *cpu = c->cpu;
@@ -52,13 +58,13 @@ static int check_state(context *c, int opmask, int mmx)
     }
     if (cpu->cr0 & CR0_TS)
         return fault(c, NM, 0, 0);
-    return mmx && cpu->x87_status & X87_ES ? fault(c, MF, 0, 0) : 0;
+    return mmx && is_x87_pending(cpu) ? fault(c, MF, 0, 0) : 0;
 }
 
 static int has_whole_vectors(const context *c)
 {
     for (unsigned place = 0; place < 4; place++)
-        if (c->row->types[place] == VMMKIT_TYPE_VECTOR)
+        if (c->row->types[place] == VMMKIT_TYPE_VECTOR || c->row->types[place] == VMMKIT_TYPE_HALF)
             return 1;
     return 0;
 }
@@ -93,6 +99,11 @@ static inline unsigned operand_size(const context *c, unsigned place)
 static inline int names_memory(const context *c, unsigned place)
 {
     return c->insn->modrm >= 0 && c->insn->modrm < 0xC0 && operand_file(c, place) & AS_MEMORY;
+}
+
+static unsigned immediate_byte(const context *c)
+{
+    return (unsigned)c->insn->immediate & 0xFF;
 }
 
 static unsigned register_number(const context *c, unsigned place)
@@ -192,6 +203,17 @@ static int check_aligned(context *c, int segment, uint64_t offset, unsigned alig
     return (base + offset) & (alignment - 1) ? fault(c, GP, 0, 0) : 0;
 }
 
+static void watch_lanes(context *c, uint64_t linear, unsigned size, uint64_t enabled, int write)
+{
+    unsigned place = 0;
+    while (place < size) {
+        unsigned length = run_length(enabled, place, size);
+        if (length)
+            watch(c, linear + place, length, write);
+        place += length ? length : 1;
+    }
+}
+
 static int locate_two_pages(context *c, uint64_t linear, unsigned size, uint64_t enabled,
                             int write, span *where)
 {
@@ -226,6 +248,8 @@ static int locate_bytes(context *c, int segment, uint64_t offset, uint64_t enabl
     TRY(linear_address(c, segment, offset + first, size, write, &linear));
     if ((linear - first) & (where->elements - 1))
         return fault(c, ALIGNMENT, 0, 0);
+    if (UNLIKELY(c->watched))
+        watch_lanes(c, linear, size, enabled >> first, write);
     if (LIKELY((linear & (PAGE - 1)) <= PAGE - size))
         return locate_linear(c, linear, size, write ? INTENT_WRITE : 0, &where->at);
     return locate_two_pages(c, linear, size, enabled >> first, write, &where->at);
@@ -239,7 +263,8 @@ static unsigned element_of(const context *c, const vector_operation *operation)
         return 0;
     if (c->insn->mask & VMMKIT_MASK_B)
         return c->insn->memory_size;
-    if (function == VMMKIT_VECTOR_EXTEND_SIGNED || function == VMMKIT_VECTOR_EXTEND_ZERO)
+    if (function == VMMKIT_VECTOR_EXTEND_SIGNED || function == VMMKIT_VECTOR_EXTEND_ZERO ||
+        (function >= VMMKIT_VECTOR_NARROW && function <= VMMKIT_VECTOR_NARROW_UNSIGNED))
         return c->insn->memory_size * operation->lane / c->insn->vector_length;
     return operation->lane;
 }

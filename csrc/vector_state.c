@@ -89,7 +89,7 @@ static int locate_area(context *c, unsigned size, unsigned alignment, int write,
     uint64_t offset = effective_address(c, NULL), linear;
     TRY(linear_address(c, c->insn->segment, offset, size, write, &linear));
     TRY(check_aligned(c, c->insn->segment, offset, alignment));
-    return locate_linear(c, linear, size, write ? INTENT_WRITE : 0, where);
+    return locate_data(c, linear, size, write, where);
 }
 
 static unsigned vector_registers(const context *c)

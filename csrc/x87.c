@@ -4,13 +4,6 @@
 
 enum { CLEARED_EXCEPTIONS = 0x80FF };
 
-static int check_x87(context *c, int waits)
-{
-    if (c->cpu->cr0 & (CR0_EM | CR0_TS))
-        return fault(c, NM, 0, 0);
-    return waits && c->cpu->x87_status & X87_ES ? fault(c, MF, 0, 0) : 0;
-}
-
 static int store_control(context *c)
 {
     span where;
@@ -40,7 +33,7 @@ static int wait_for_x87(context *c)
 {
     if ((c->cpu->cr0 & (CR0_MP | CR0_TS)) == (CR0_MP | CR0_TS))
         return fault(c, NM, 0, 0);
-    return c->cpu->x87_status & X87_ES ? fault(c, MF, 0, 0) : 0;
+    return is_x87_pending(c->cpu) ? fault(c, MF, 0, 0) : 0;
 }
 
 static int change_x87(context *c, unsigned op)
@@ -62,7 +55,7 @@ static int change_x87(context *c, unsigned op)
         enter_mmx(c);
         c->cpu->x87_tag = 0;
         return 0;
-    default: /* FNOP */
+    default: /* FNOP, FNENI, FNDISI, FNSETPM */
         return 0;
     }
 }
