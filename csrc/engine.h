@@ -29,10 +29,10 @@
  *   x87.c        _x87.py         xcr0.c     _xcr0.py
  *   answers.c    _answers.py     dispatch.c _pure.py      run.c      _pure.py
  *
- * tlb.c and code_cache.c mirror nothing: they remember what the pure engine works out each time,
- * and nobody can tell the difference.
+ * tlb.c and code_cache.c mirror nothing: they remember, in a buffer of the caller, what the pure
+ * engine works out each time, and nobody can tell the difference.
  *
- * Rules: everything works on buffers of the caller; no state between calls, no callback, no
+ * Rules: everything works on buffers of the caller; no other state between calls, no callback, no
  * inline assembly; unsigned arithmetic. Where Python raises Stop, a function here returns the
  * exit kind, and its callers return it at once (TRY); 0 means go on.
  */

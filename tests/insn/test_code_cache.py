@@ -166,9 +166,10 @@ def test_the_last_bytes_of_a_segment(engine):
 def test_code_runs_off_the_end_of_its_segment(engine, last):
     """Also where an instruction is in part beyond it."""
     machine = Machine(engine, "pm16")
-    machine.state.cs = Segment(8, 0, CODE + last, CODE16)
     machine.poke(CODE, b"\x90" * 0x2F + b"\x81\xc3\x05\x05" + b"\x90" * 0x1000)
-    outcome = machine.cpu.run(5000)
+    assert isinstance(machine.cpu.run(0x1200), BudgetSpent)
+    machine.state.cs, machine.state.rip = Segment(8, 0, CODE + last, CODE16), CODE
+    outcome = machine.cpu.run(0x2000)
     assert outcome == Fault(13, 0, 0)
     assert machine.state.rip == CODE + (0x2F if last < 0x32 else last + 1)
 

@@ -163,16 +163,19 @@ def test_a_table_was_data_before_it_was_used(engine):
 
 @pytest.mark.parametrize("mode", ["pg32", "long"])
 def test_an_instruction_changes_a_page_that_it_reads(engine, mode):
-    """ENTER with its frame in the page table, and one of its operands in the page that moves."""
-    machine, page = machine_in(engine, mode), 0x1_3000
-    entry, size = machine.pte_place(page)
-    machine.pte(page, DATA | FULL)
-    machine.poke(page, TWO, 4)
-    machine.state.rsp, machine.state.rbp = entry + size, page | FULL
-    code = count(page) + bytes.fromhex("c8000002") + count(page) + HLT
-    machine.poke(CODE, code)
+    """ENTER stores to the first entry of a page table, and reads page 0 by it."""
+    machine = machine_in(engine, mode)
+    old, new, directory, size = (PT32, 0x4C000, PD32, 4)
+    if mode == "long":
+        old, new, directory, size = (PT, 0x45000, PD, 8)
+    machine.poke(new, bytes(machine.high[old - HIGH_BASE : old - HIGH_BASE + 0x1000]))
+    machine.poke(directory, new | FULL, size)
+    machine.poke(new, DATA | FULL, size)
+    machine.poke(0, TWO, 4)
+    machine.state.rsp, machine.state.rbp = new + size, FULL
+    machine.poke(CODE, count(0) + bytes.fromhex("c8000002") + count(0) + HLT)
     assert isinstance(machine.cpu.run(100), Halt)
-    assert machine.peek(entry, 4) == page | FULL
+    assert machine.peek(new, 4) == FULL
     assert machine.state.rbx == ONE + TWO
 
 
