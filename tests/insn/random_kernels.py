@@ -65,7 +65,8 @@ SYSTEM_KINDS = (0x8C, 0xEC, 0x84, 0xE4, 0x85, 0x89, 0x81, 0x8B, 0x0C, 0x92, 0x9A
 SYSTEM_FORMS = (
     "0f05", "480f07", "0f34", "0f35", "480f35", "0f01f8", "0f0113", "0f011b", "0f0103", "0f00d8",
     "0f00d0", "0f00c8", "0f20c0", "0f22c0", "0f22d8", "0f22e0", "440f22c0", "0f23f8", "0f21f0",
-    "0f30", "0f32", "0f33", "0f31", "0fa2", "0fc7f0", "0f02c0", "0f03c0", "0f00e0", "0f00e8",
+    "0f30", "0f30", "0f30", "0f32", "0f32", "0f33", "0f31", "0fa2", "0fc7f0", "0f02c0", "0f03c0",
+    "0f00e0", "0f00e8",
     "0fb403", "0fb20b", "f30f6f03", "f30f7f03", "62f17e486f03", "62f17e487f03", "c5fe7f03",
     "0fae03", "0fae0b", "0fae23", "0fae2b", "0fc723", "480fc70b", "f0480fc70b", "f00fb103",
     "f0ff03", "0f01f9", "0f013b", "660f388203", "0f01d0", "0f01d1", "f30faed8", "f30faec0",
@@ -75,8 +76,8 @@ SYSTEM_FORMS = (
 DEVICE = (MMIO, ROM, 0x51000)
 TABLES = (PML4, PDPT, PD, PT, PD32, PT32, PDPT_PAE)
 LAST_PAGE, BEYOND = HIGH_BASE + HIGH - 0x1000, 1 << 45
-MSRS = (0x10, 0x1B, 0x174, 0x175, 0x176, 0x277, 0xC000_0080, 0xC000_0081, 0xC000_0082, 0xC000_0084,
-        0xC000_0100, 0xC000_0102, 0xC000_0103, 0x1234)  # fmt: skip
+MSRS = (0xDA0, 0x10, 0x1B, 0x174, 0x175, 0x176, 0x277, 0xC000_0080, 0xC000_0081, 0xC000_0082,
+        0xC000_0084, 0xC000_0100, 0xC000_0102, 0xC000_0103, 0x1234)  # fmt: skip
 FLAGS = (0x100, 0x200, 0x800, 0x3000, 0x4000, 0x1_0000, 0x2_0000, 0x4_0000, 0x8_0000)
 
 
@@ -108,10 +109,38 @@ def spoil_entry_points(rng, machine):
     state.gdtr_limit = 0x7F
 
 
+def alias(rng, machine):
+    """Let a table that delivery reads be a page table, too."""
+    state, place = machine.state, rng.choice(TABLES) + 8 * rng.randrange(8)
+    match rng.randrange(3):
+        case 0:
+            state.gdtr_base, state.gdtr_limit = place, 0x7F
+        case 1:
+            state.idtr_base = place
+        case _:
+            state.tr = (0x50, place, 0xFF, TSS32)
+
+
+def virtual_8086(rng, machine):
+    """Go to virtual-8086 mode, at times with its extensions and a map of redirected interrupts."""
+    state = machine.user().state
+    state.rflags |= 0x2_0000
+    for name in ("cs", "ss", "ds", "es", "fs", "gs"):
+        selector = rng.choice((0, 0, 0x10))
+        setattr(state, name, (selector, selector << 4, 0xFFFF, 0xF3))
+    state.cs = (0, 0, 0xFFFF, 0xF3)
+    if rng.random() < 0.6:
+        state.cr4 |= 1
+        state.rflags |= rng.choice((0, 0x3000, 1 << 19, 1 << 20))
+        state.tr = (0x50, TSS, rng.choice((0x100, 0x67, 0x88)), TSS32)
+        machine.poke(TSS + 102, rng.choice((0x88, 0x88, 0x1F, 0xFFFF)), 2)
+        machine.poke(4 * 0x30, rng.choice((0x4000, 0x100_4000)), 4)
+
+
 def spoil(rng, machine):
     """Change one thing that delivery reads."""
     state = machine.state
-    match rng.randrange(15):
+    match rng.randrange(16):
         case 0:
             machine.poke(IDT + 8 * rng.randrange(0x200), rng.getrandbits(64), 8)
         case 1:
@@ -149,6 +178,8 @@ def spoil(rng, machine):
             spoil_paging(rng, machine)
         case 13:
             spoil_entry_points(rng, machine)
+        case 14:
+            alias(rng, machine)
         case _:
             linear = rng.choice((IDT, GDT, 0x6000, STACK - 8, 0x4000, DATA)) & ~0xFFF
             if machine.mode in {"pg32", "pae", "long", "compat"}:
@@ -164,6 +195,8 @@ def far_frame(rng, machine):
             CODE, rng.choice(SELECTORS), 2 | rng.getrandbits(20) & sum(FLAGS), STACK - 0x100,
             *(rng.choice(SELECTORS) for _ in range(5)),
         )  # fmt: skip
+        if rng.random() < 0.3:
+            values = (CODE, 27, STACK - 0x100, 35)  # RET to ring 3
         for number, value in enumerate(values):
             machine.poke(top + size * number, value & (1 << 8 * size) - 1, size)
     machine.poke(DATA, CODE, size)
@@ -199,9 +232,7 @@ def kernel(rng):
     if machine.mode != "real":
         state.rflags &= ~0x2_0000
         if machine.mode in {"pm16", "pm32"} and rng.random() < 0.15:
-            machine.user()
-            state.rflags |= 0x2_0000
-            state.cr4 |= rng.getrandbits(1)
+            virtual_8086(rng, machine)
         elif rng.random() < 0.5:
             machine.user()
         if rng.random() < 0.2:
