@@ -64,6 +64,7 @@ SELECTORS = (
 SYSTEM_KINDS = (0x8C, 0xEC, 0x84, 0xE4, 0x85, 0x89, 0x81, 0x8B, 0x0C, 0x92, 0x9A, 0x9E, 0xFA, 0xF2)
 SYSTEM_FORMS = (
     "0f05", "480f07", "0f34", "0f35", "480f35", "0f01f8", "0f0113", "0f011b", "0f0103", "0f00d8",
+    "0f20d0", "0f20d8", "0f20e0", "440f20c0", "0f01ee", "0f01ef", "0f01ef", "0f22d8", "0f22c0",
     "0f00d0", "0f00c8", "0f20c0", "0f22c0", "0f22d8", "0f22e0", "440f22c0", "0f23f8", "0f21f0",
     "0f30", "0f30", "0f30", "0f32", "0f32", "0f33", "0f31", "0fa2", "0fc7f0", "0f02c0", "0f03c0",
     "0f00e0", "0f00e8",
@@ -135,6 +136,7 @@ def virtual_8086(rng, machine):
         state.tr = (0x50, TSS, rng.choice((0x100, 0x67, 0x88)), TSS32)
         machine.poke(TSS + 102, rng.choice((0x88, 0x88, 0x1F, 0xFFFF)), 2)
         machine.poke(4 * 0x30, rng.choice((0x4000, 0x100_4000)), 4)
+        machine.poke(CODE, bytes.fromhex(rng.choice(("cd30", "cd30", "cf", "9d", "fb"))))
 
 
 def spoil(rng, machine):
@@ -208,11 +210,24 @@ def prepare_system(rng, machine):
     state = machine.vectors().state
     state.rcx, state.rdx = rng.choice((*MSRS, 0, 1, 0x1000)), rng.choice((0, 7, 1 << 46))
     state.rax = rng.choice((*SELECTORS, 1, 0xE7, 0x8005_0033, 0x8000_0011, state.cr3, state.cr4))
-    state.cr4 |= rng.choice((0, 1 << 16, 0x100, 1 << 11))
+    state.cr4 |= rng.choice((0, 1 << 16, 0x100, 1 << 11, 1 << 22, 1 << 22))
     machine.poke(DATA, rng.choice((0xFFFF, 0x7F, 3)), 2)
     machine.poke(DATA + 2, rng.choice((GDT, IDT, MMIO, 1 << 47)), 8)
     if rng.random() < 0.7:
         spoil_entry_points(rng, machine)
+
+
+def through_gate(rng, machine):
+    """A far CALL or JMP through a call gate, mostly from ring 3 to ring 0."""
+    gate = 0x4000 | rng.choice((8, 8, 8, 8, *SELECTORS)) << 16 | rng.choice((0, 1, 31)) << 32
+    machine.poke(GDT + 0x60, gate | rng.choice((0xEC, 0xEC, 0xE4, 0xCC, 0x6C)) << 40, 16)
+    size = rng.choice((4, 4, 2))
+    machine.poke(DATA, CODE, size)
+    machine.poke(DATA + size, rng.choice((0x63, 0x63, 0x60)), 2)
+    machine.poke(CODE, bytes.fromhex(rng.choice(("ff1b", "ff1b", "ff2b", "66ff1b"))))
+    machine.state.rbx = DATA
+    if machine.mode != "real" and rng.random() < 0.8 and not machine.state.rflags & 0x2_0000:
+        machine.user()
 
 
 def kernel(rng):
@@ -242,6 +257,8 @@ def kernel(rng):
     for _ in range(rng.choice((0, 1, 1, 2, 5))):
         spoil(rng, machine)
     far_frame(rng, machine)
+    if rng.random() < 0.1:
+        through_gate(rng, machine)
     if rng.random() < 0.3:
         state.dr7 = rng.getrandbits(8) | rng.getrandbits(16) << 16
         state.dr0, state.dr1, state.dr2 = CODE + rng.randrange(4), DATA, STACK - 8
