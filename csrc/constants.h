@@ -54,6 +54,7 @@ enum { READABLE = 1, WRITTEN = 2 };
 #define CR0_MP 2u
 #define CR0_EM 4u
 #define CR0_TS 8u
+#define CR0_NE 32u
 #define CR0_WP (1u << 16)
 #define CR0_AM (1u << 18)
 #define CR0_PG (1u << 31)

@@ -23,9 +23,9 @@ typedef struct {
 static int locate_table(context *c, int write, span *limit, span *base)
 {
     uint64_t offset = effective_address(c, NULL);
-    uint64_t following = (offset + 2) & mask_of(c->insn.address_size);
-    TRY(locate(c, c->insn.segment, offset, 2, write, limit));
-    return locate(c, c->insn.segment, following, c->mode == 64 ? 8 : 4, write, base);
+    uint64_t following = (offset + 2) & mask_of(c->insn->address_size);
+    TRY(locate(c, c->insn->segment, offset, 2, write, limit));
+    return locate(c, c->insn->segment, following, c->mode == 64 ? 8 : 4, write, base);
 }
 
 static int execute_store_table(context *c, uint64_t base, uint64_t limit)
@@ -49,7 +49,7 @@ static int execute_load_table(context *c, uint64_t *base, uint64_t *limit)
     TRY(locate_table(c, 0, &where, &behind));
     TRY(load(c, &where, &size));
     TRY(load(c, &behind, &start));
-    if (c->insn.operand_size == 2)
+    if (c->insn->operand_size == 2)
         start &= BASE_24;
     if (c->mode == 64 && !is_canonical(c, start))
         return fault(c, GP, 0, 0);
@@ -60,7 +60,7 @@ static int execute_load_table(context *c, uint64_t *base, uint64_t *limit)
 
 static int execute_store_selector(context *c, int segment)
 {
-    unsigned size = c->insn.modrm >= 0xC0 ? c->insn.operand_size : 2;
+    unsigned size = c->insn->modrm >= 0xC0 ? c->insn->operand_size : 2;
     target where;
     TRY(check_protected(c));
     TRY(check_umip(c));
@@ -181,7 +181,7 @@ static void set_zf(context *c, int found)
 
 static int execute_lar(context *c)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     uint64_t descriptor;
     int found;
     TRY(probe(c, 1, lar_types, &descriptor, &found));
@@ -193,7 +193,7 @@ static int execute_lar(context *c)
 
 static int execute_lsl(context *c)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     uint64_t descriptor, base, limit, attributes;
     int found;
     TRY(probe(c, 1, lsl_types, &descriptor, &found));

@@ -19,10 +19,18 @@
  *   far.c        _far.py         iret.c     _iret.py      delivery.c _delivery.py
  *   events.c     _events.py
  *   vector_operands.c  _vector_operands.py  vector_lanes.c  _vector_lanes.py
+ *   vector_strings.c  _vector_strings.py  vector_gather.c  _vector_gather.py
+ *   vector_sources.c  _vector_sources.py  vector_select.c  _vector_select.py
  *   vector_parts.c  _vector_parts.py  vector.c  _vector.py  opmask.c  _opmask.py
  *   vector_state.c  _vector_state.py  direct_stores.c  _direct_stores.py
+ *   x87_formats.c  _x87_formats.py  x87_stack.c  _x87_stack.py
+ *   x87_moves.c  _x87_moves.py   x87_compare.c  _x87_compare.py
+ *   x87_environment.c  _x87_environment.py
  *   x87.c        _x87.py         xcr0.c     _xcr0.py
  *   answers.c    _answers.py     dispatch.c _pure.py      run.c      _pure.py
+ *
+ * tlb.c and code_cache.c mirror nothing: they remember what the pure engine works out each time,
+ * and nobody can tell the difference.
  *
  * Rules: everything works on buffers of the caller; no state between calls, no callback, no
  * inline assembly; unsigned arithmetic. Where Python raises Stop, a function here returns the
@@ -75,6 +83,8 @@
 #define ENTRY_CHANGED (-2)
 /* RAM changed under a locked instruction or a descriptor, and the instruction starts anew. */
 #define RACE_LOST (-3)
+/* The next instruction is to be executed. */
+#define BEGUN (-4)
 
 enum { INTENT_WRITE = 1, INTENT_FETCH = 2, INTENT_SYSTEM = 4 };
 
@@ -117,6 +127,37 @@ typedef struct {
     unsigned elements; /* what #AC asks of its address; 1 for nothing */
 } wide_span;
 
+enum { TLB_ENTRIES = 2048, TABLE_BUCKETS = 512, BUCKET = 8, CODE_ENTRIES = 8192 };
+enum { TLB_READ, TLB_WRITE, TLB_FETCH, TLB_KINDS };
+
+/* A translation of one epoch, to a whole page of RAM. */
+typedef struct {
+    uint64_t key; /* linear address of the page, and who asks */
+    uint64_t epoch;
+    uint64_t gpa;
+    uint8_t *host;
+} tlb_entry;
+
+/* An instruction as vmmkit_decode found it. */
+typedef struct {
+    uint64_t code[2]; /* its bytes, zeros, and the mode as the last byte */
+    vmmkit_insn insn;
+    uint8_t plain; /* whether it leaves calm as it is */
+} decoded;
+
+/* What the caller keeps between calls without knowing what it is; starts as zeros. */
+typedef struct {
+    uint64_t epoch;
+    tlb_entry tlb[TLB_KINDS][TLB_ENTRIES];
+    const uint8_t *tables[TABLE_BUCKETS][BUCKET]; /* pages that entries of a walk were read from */
+    decoded code[CODE_ENTRIES];
+} caches;
+
+/* The registers that decide what a walk finds, beside CPL and RFLAGS. */
+typedef struct {
+    uint64_t cr0, cr3, cr4, efer, pkru, maxphyaddr;
+} walk_inputs;
+
 /* One vCPU while instructions run. */
 typedef struct {
     vmmkit_cpu *cpu;
@@ -125,7 +166,21 @@ typedef struct {
     int blocks; /* whether the caller takes blocks */
     int deliver; /* whether exceptions and interrupts go to the guest */
     int wide; /* whether devices take vectors at once */
-    vmmkit_insn insn;
+    int in_flight; /* whether the instruction to go on with is one that has begun */
+    caches *known; /* NULL where there are none */
+    caches *tlb; /* the same, or NULL where translations are not to be remembered */
+    uint64_t epoch;
+    walk_inputs inputs; /* of this epoch */
+    int distrusted; /* whether translations are not to be remembered until the next instruction */
+    int calm; /* whether the next instruction begins as this one did */
+    int plain; /* whether this one leaves that as it is */
+    int paging;
+    uint64_t code_start; /* RIP at the start of the page of code_host, and bytes from there where */
+    uint64_t code_room; /* an instruction may begin that is fetched like the one before */
+    uint64_t code_gpa;
+    const uint8_t *code_host;
+    const vmmkit_insn *insn;
+    vmmkit_insn own; /* what insn points at if that is not in a cache */
     const row *row;
     uint64_t next_rip;
     uint64_t ordinal;

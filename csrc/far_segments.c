@@ -195,9 +195,7 @@ static int slot(context *c, const far_stack *stack, uint64_t offset, unsigned si
     }
     if (c->cpl == 3 && c->checks_alignment)
         TRY(check_alignment(c, linear, size));
-    if (c->watched)
-        watch(c, linear, size, write);
-    return locate_linear(c, linear, size, write ? INTENT_WRITE : 0, where);
+    return locate_data(c, linear, size, write, where);
 }
 
 static void commit_code(context *c, const far_segment *segment, unsigned level, uint64_t offset)

@@ -18,6 +18,7 @@ static inline void begin_mode(context *c)
         c->cpl = protected ? 3 : 0;
     c->checks_alignment =
         c->cpl == 3 && c->cpu->cr0 & CR0_AM && c->cpu->rflags & RFLAGS_AC;
+    c->paging = (c->cpu->cr0 & CR0_PG) != 0;
     c->canonical_bits = c->cpu->cr4 & CR4_LA57 ? 57 : 48;
     if (c->cpu->efer & EFER_LMA && cs & ATTR_L && !c->real)
         c->mode = 64;
@@ -96,14 +97,20 @@ static int flushed_address(context *c, int segment, uint64_t offset, uint64_t *l
     return within_limit(c, segment, offset, 1, linear);
 }
 
+/* Of an instruction's own data, which breakpoints may watch. */
+static inline int locate_data(context *c, uint64_t linear, unsigned size, int write, span *where)
+{
+    if (UNLIKELY(c->watched))
+        watch(c, linear, size, write);
+    return locate_linear(c, linear, size, write ? INTENT_WRITE : 0, where);
+}
+
 static inline int locate(context *c, int segment, uint64_t offset, unsigned size, int write,
                          span *where)
 {
     uint64_t linear;
     TRY(linear_address(c, segment, offset, size, write, &linear));
-    if (UNLIKELY(c->watched))
-        watch(c, linear, size, write);
-    return locate_linear(c, linear, size, write ? INTENT_WRITE : 0, where);
+    return locate_data(c, linear, size, write, where);
 }
 
 static inline uint64_t stack_mask(context *c)

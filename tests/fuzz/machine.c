@@ -135,9 +135,11 @@ static machine *build_machine(const input *in)
     static vmmkit_piece *rams[MAX_PIECES + 1];
     static vmmkit_cpu *cpu;
     static vmmkit_vcpu *vcpu;
+    static void *caches; /* what other inputs left there must not matter */
     if (!cpu) {
         cpu = exactly(sizeof *cpu);
         vcpu = exactly(sizeof *vcpu);
+        caches = memset(exactly(vmmkit_caches_size()), 0, vmmkit_caches_size());
         for (size_t count = 0; count <= MAX_PIECES; count++)
             rams[count] = exactly(count * sizeof *rams[count]);
     }
@@ -146,7 +148,7 @@ static machine *build_machine(const input *in)
     m.pieces = in->piece_count;
     m.vcpu = vcpu;
     *cpu = in->cpu;
-    *vcpu = (vmmkit_vcpu){cpu, m.ram, m.pieces, in->blocks, in->deliver, in->wide};
+    *vcpu = (vmmkit_vcpu){cpu, m.ram, m.pieces, in->blocks, in->deliver, in->wide, caches};
     for (size_t i = 0; i < m.pieces; i++) {
         const piece_spec *piece = &in->pieces[i];
         m.ram[i] = (vmmkit_piece){piece->gpa, piece->gpa + piece->pages * PAGE - 1,

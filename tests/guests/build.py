@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 SOURCES = Path(__file__).parent
-PROGRAMS = ("crc32", "sha256", "heapsort", "formats", "compress", "arithmetic")
+PROGRAMS = ("crc32", "sha256", "heapsort", "formats", "compress", "arithmetic", "vectors")
 SHARED = ("start.S", "console.c", "print.c", "runtime.c")
 
 WARNINGS = ("-std=gnu11", "-Wall", "-Wextra")
 FREESTANDING = (
-    *("-ffreestanding", "-nostdlib", "-mgeneral-regs-only", "-fno-pic", "-fno-stack-protector"),
+    *("-ffreestanding", "-nostdlib", "-fno-pic", "-fno-stack-protector"),
     *("-fcf-protection=none", "-fno-asynchronous-unwind-tables"),
 )
+NO_VECTORS = ("-mgeneral-regs-only",)
 LINKER = {16: "elf_i386", 32: "elf_i386", 64: "elf_x86_64"}
 
 
@@ -27,9 +28,12 @@ class Variant(NamedTuple):
 
     bits: int
     flags: tuple[str, ...] = ("-O2",)
+    vectors: int = 0
+    """What start.S turns on, and gcc may use: 1 SSE, 2 AVX, 3 AVX-512."""
 
     def __str__(self):
-        return f"{self.bits}-bit{''.join(self.flags)}"
+        vectors = ("", "+sse", "+avx", "+avx512")[self.vectors]
+        return f"{self.bits}-bit{''.join(self.flags)}{vectors}"
 
 
 def run(*command):
@@ -44,6 +48,16 @@ def run(*command):
         arguments, check=True, env=environment, cwd=SOURCES, stdout=pipe, text=True
     )
     return done.stdout
+
+
+def assembled(folder, program, *linker_flags):
+    """Assemble a kernel of one file and return its flat binary."""
+    obj, elf, flat = (Path(folder) / f"{program}.{suffix}" for suffix in ("o", "elf", "bin"))
+    run("gcc", "-m64", "-c", "-o", obj, f"{program}.S")
+    flags = ("-z", "noexecstack", "--no-warn-rwx-segments", "-m", "elf_x86_64", "-e", "_start")
+    run("ld", *flags, *linker_flags, "-o", elf, obj)
+    run("objcopy", "-O", "binary", elf, flat)
+    return flat.read_bytes()
 
 
 class Builder:
@@ -76,6 +90,8 @@ class Builder:
             width = ("-m64", "-mno-red-zone") if variant.bits == 64 else (f"-m{variant.bits}",)
             if source.endswith(".S"):
                 width = ("-m64" if variant.bits == 64 else "-m32",)
-            flags = (*WARNINGS, *FREESTANDING, *width, *variant.flags, f"-DBITS={variant.bits}")
+            vectors = (f"-DVECTORS={variant.vectors}",) if variant.vectors else NO_VECTORS
+            kind = (*variant.flags, *vectors, f"-DBITS={variant.bits}")
+            flags = (*WARNINGS, *FREESTANDING, *width, *kind)
             run("gcc", *flags, "-c", "-o", path, source)
         return path

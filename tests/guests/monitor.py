@@ -11,12 +11,16 @@ from typing import NamedTuple
 
 from vmmkit.backends import SoftVcpu
 from vmmkit.devices.uart16550 import Uart16550
-from vmmkit.insn import Feature, Halt
+from vmmkit.insn import Feature, Halt, Unsupported
 from vmmkit.memregion import RegionMap
 
 IMAGE, RESULT, RESULT_SIZE, TABLES, RAM = 0x1000, 0xE000, 1024, 0x1_0000, 0x2_0000
 CR0_PG, CR4_PSE, CR4_PAE = 1 << 31, 1 << 4, 1 << 5
 PRESENT, WRITABLE, LARGE = 1, 2, 0x80
+
+# What guests are compiled for beyond what a vCPU shows by itself.
+NEWER = Feature.SSE42 | Feature.SSSE3 | Feature.SSE41 | Feature.AVX | Feature.AVX2
+NEWER |= Feature.AVX512F | Feature.AVX512BW | Feature.AVX512DQ | Feature.AVX512VL
 
 
 class Finished(NamedTuple):
@@ -26,6 +30,10 @@ class Finished(NamedTuple):
     result: bytes
 
 
+class NotExecutedError(Exception):
+    """The guest was compiled to an instruction that the engines do not execute."""
+
+
 class Guest:
     """A machine with one image loaded."""
 
@@ -33,7 +41,7 @@ class Guest:
         self.ram, self.console = bytearray(RAM), bytearray()
         self.ram[IMAGE : IMAGE + len(image)] = image
         self.vcpu = SoftVcpu([(0, self.ram)], engine=engine)
-        self.vcpu.state.features |= Feature.SSE42  # guests compiled with -mcrc32
+        self.vcpu.state.features |= NEWER
         self.mmio, self.pio = RegionMap(name="mmio"), RegionMap(address_bits=16, name="pio")
         self.pio.add(0x3F8, 8, Uart16550(transmit=self.console.append), name="com1")
         state = self.vcpu.state
@@ -72,6 +80,8 @@ class Guest:
         struct.pack_into("<I", self.ram, RESULT, scale)
         mmio, pio = self.mmio.port(self.vcpu), self.pio.port(self.vcpu)
         outcome = self.vcpu.run_through(mmio, pio, budget)
+        if isinstance(outcome, Unsupported):
+            raise NotExecutedError(outcome)
         assert isinstance(outcome, Halt), f"{outcome} at {self.vcpu.state.rip:#x}"
         result = bytes(self.ram[RESULT : RESULT + RESULT_SIZE])
         return Finished(self.console.decode(), result)

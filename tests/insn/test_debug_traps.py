@@ -248,3 +248,42 @@ def test_rf_ends_without_delivery_too(engine):
 
 def test_hlt_without_a_trap_waits(engine):
     assert Kernel(engine, "pm32", "f4").step() == Halt(CODE + 1)
+
+
+WIDE_ACCESSES = {
+    "MOVUPS": ("0f1103", WRITE),
+    "MOVDQA load": ("660f6f03", ACCESS),
+    "VMOVUPS of 32 bytes": ("c5fc1103", WRITE),
+    "VMOVDQU8 of 64 bytes": ("62f17f487f03", WRITE),
+    "PXOR": ("660fef03", ACCESS),
+    "MASKMOVDQU": ("660ff7c1", WRITE),
+    "FXSAVE": ("0fae03", WRITE),
+    "FXRSTOR": ("0fae0b", ACCESS),
+    "XSAVE": ("0fae23", WRITE),
+    "MOVDIR64B": ("660f38f81b", WRITE),
+    "CMPXCHG16B": ("480fc70b", WRITE),
+}
+
+
+@pytest.mark.parametrize(("code", "kind"), WIDE_ACCESSES.values(), ids=WIDE_ACCESSES)
+def test_breakpoints_in_wide_accesses(engine, code, kind):
+    """On the ninth byte; what ends before it is no hit."""
+    for place, hits in ((DATA + 8, True), (DATA - 1, False)):
+        guest = Kernel(engine, "long", code, {"rbx": DATA, "rdi": DATA, "zmm1": (1 << 128) - 1})
+        guest.poke(DATA + 24, 0x1F80, 4)
+        guest.state.dr0, guest.state.dr7 = place, breakpoint_on(kind)
+        after = CODE + len(guest.code)
+        assert guest.step() == Done(after, 0)
+        assert guest.step() == Done(handler(DB) if hits else after + 2, 0)  # 00 00 is an ADD
+        assert guest.state.dr6 == DR6 | hits
+
+
+def test_breakpoints_on_lanes_that_are_off(engine):
+    guest = Kernel(engine, "long", "62f17f097f03", {"rbx": DATA, "k1": 0x00F0})  # vmovdqu8 {k1}
+    guest.state.dr0, guest.state.dr7 = DATA + 8, breakpoint_on(WRITE, 4)
+    guest.step()
+    assert guest.step() == Done(CODE + 8, 0)
+    guest = Kernel(engine, "long", "62f17f097f03", {"rbx": DATA, "k1": 0x01F0})
+    guest.state.dr0, guest.state.dr7 = DATA + 8, breakpoint_on(WRITE, 4)
+    guest.step()
+    assert guest.step() == Done(handler(DB), 0)

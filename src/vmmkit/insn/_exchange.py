@@ -24,10 +24,8 @@ from vmmkit.insn._execute import (
 )
 from vmmkit.insn._flags import ZF, add, mask_of, subtract
 from vmmkit.insn._memory import Context, Fragment, Span
-from vmmkit.insn._page_modes import INTENT_WRITE
-from vmmkit.insn._paging import locate_linear
 from vmmkit.insn._record import WORD
-from vmmkit.insn._segments import GP, UD, linear_address, locate
+from vmmkit.insn._segments import GP, UD, linear_address, locate, locate_data
 from vmmkit.insn.optable import FEATURES
 
 __all__ = ["EXCHANGE"]
@@ -72,7 +70,7 @@ def _locate_16(context: Context) -> Span:
     linear = linear_address(context, context.segment, offset, 1, write=True)
     if linear & 15:
         raise context.fault(GP)
-    ((gpa, _, piece),) = locate_linear(context, linear, 16, INTENT_WRITE)
+    ((gpa, _, piece),) = locate_data(context, linear, 16, write=True)
     return Fragment(gpa, 8, piece), Fragment(gpa + 8, 8, piece)
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from vmmkit.insn._breakpoints import watch
 from vmmkit.insn._flags import mask_of
 from vmmkit.insn._memory import Context, Span
 from vmmkit.insn._page_modes import EFER_LMA, INTENT_SYSTEM, INTENT_WRITE
@@ -49,6 +48,7 @@ from vmmkit.insn._segments import (
     descriptor_address,
     in_limit,
     is_canonical,
+    locate_data,
     set_segment,
     system_load,
     unpack,
@@ -264,9 +264,7 @@ def slot(context: Context, stack: FarStack, offset: int, size: int, *, write: bo
         linear = segment.base + pointer & mask_of(4)
     if context.cpl == 3:
         checked_alignment(context, linear, size)
-    if context.watched:
-        watch(context, linear, size, write=write)
-    return locate_linear(context, linear, size, INTENT_WRITE if write else 0)
+    return locate_data(context, linear, size, write=write)
 
 
 def commit_code(context: Context, segment: FarSegment, level: int, offset: int) -> None:

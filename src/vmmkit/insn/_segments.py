@@ -34,6 +34,7 @@ __all__ = [
     "linear_address",
     "load_segment",
     "locate",
+    "locate_data",
     "locate_stack",
     "locate_system",
     "set_segment",
@@ -169,12 +170,17 @@ def flushed_address(context: Context, segment: int, offset: int) -> int:
     return _within_limit(context, segment, offset, 1)
 
 
-def locate(context: Context, segment: int, offset: int, size: int, *, write: bool) -> Span:
-    """Check and translate an access through a segment."""
-    linear = linear_address(context, segment, offset, size, write=write)
+def locate_data(context: Context, linear: int, size: int, *, write: bool) -> Span:
+    """Translate an instruction's own data, which breakpoints may watch."""
     if context.watched:
         watch(context, linear, size, write=write)
     return locate_linear(context, linear, size, INTENT_WRITE if write else 0)
+
+
+def locate(context: Context, segment: int, offset: int, size: int, *, write: bool) -> Span:
+    """Check and translate an access through a segment."""
+    linear = linear_address(context, segment, offset, size, write=write)
+    return locate_data(context, linear, size, write=write)
 
 
 def stack_mask(context: Context) -> int:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from vmmkit.insn._breakpoints import watch
 from vmmkit.insn._execute import effective_address, write_register
 from vmmkit.insn._flags import mask_of
 from vmmkit.insn._memory import PAGE, RAM_LOCK, Context, Span, device_load, device_store
@@ -51,7 +52,7 @@ __all__ = [
 NM: Final = 7
 MF: Final = 16
 
-CR0_MP, CR0_EM, CR0_TS = 2, 4, 8
+CR0_MP, CR0_EM, CR0_TS, CR0_NE = 2, 4, 8, 32
 CR4_OSFXSR, CR4_OSXSAVE = 1 << 9, 1 << 18
 STATUS_ES: Final = 1 << 7
 SSE_AVX: Final = 6  # bits of XCR0
@@ -81,7 +82,7 @@ IN_REG: Final = _kinds("VPKG")
 IN_VVVV: Final = _kinds("Hh")
 MEMORY: Final = _kinds("EMWQk")
 L: Final = KINDS.index("L")
-X: Final = TYPE_NAMES.index("x")
+WHOLE: Final = frozenset(map(TYPE_NAMES.index, "xh"))  # as wide as the vector length has it
 COUNTS: Final = VECTOR_FAMILIES.index("COUNTS")
 
 
@@ -102,7 +103,7 @@ def check_state(context: Context, *, opmask: bool = False, mmx: bool = False) ->
         raise context.fault(UD)
     if cr0 & CR0_TS:
         raise context.fault(NM)
-    if mmx and words[STATUS_WORD] & STATUS_ES:
+    if mmx and words[STATUS_WORD] & STATUS_ES and cr0 & CR0_NE:
         raise context.fault(MF)
 
 
@@ -112,7 +113,7 @@ def _check_features(context: Context, operation: VectorOperation) -> None:
     if context.prefixes & EVEX:
         if operation.lane < 4:
             needed |= _FEATURE["AVX512BW"]
-        if context.vector_length < 64 and X in context.row.types:
+        if context.vector_length < 64 and not WHOLE.isdisjoint(context.row.types):
             needed |= _FEATURE["AVX512VL"]
     elif context.vector_length == 32 and operation.avx2:
         needed = _FEATURE["AVX2"]
@@ -273,6 +274,9 @@ def locate_bytes(
     linear = linear_address(context, segment, offset, size, write=write)
     if linear - first & elements - 1:
         raise context.fault(ALIGNMENT)
+    if context.watched:
+        for start, length in _runs(enabled >> first, 0, size):
+            watch(context, linear + start, length, write=write)
     if linear & PAGE - 1 <= PAGE - size:
         return locate_linear(context, linear, size, INTENT_WRITE if write else 0), first
     return _locate_two_pages(context, linear, size, enabled >> first, write=write), first
@@ -298,7 +302,7 @@ def _element(context: Context, operation: VectorOperation) -> int:
         return 0
     if context.mask & B:
         return context.memory_size
-    if VECTOR_FUNCTIONS[operation.function].startswith("EXTEND"):
+    if VECTOR_FUNCTIONS[operation.function].startswith(("EXTEND", "NARROW")):
         return context.memory_size * operation.lane // context.vector_length
     return operation.lane
 

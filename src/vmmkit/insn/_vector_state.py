@@ -15,10 +15,8 @@ from typing import Final
 from vmmkit.insn._execute import Handler, effective_address
 from vmmkit.insn._flags import mask_of
 from vmmkit.insn._memory import RAM_LOCK, Context, Fragment, Span, device_load, device_store
-from vmmkit.insn._page_modes import INTENT_WRITE
-from vmmkit.insn._paging import locate_linear
 from vmmkit.insn._record import WORD
-from vmmkit.insn._segments import GP, UD, linear_address, locate
+from vmmkit.insn._segments import GP, UD, linear_address, locate, locate_data
 from vmmkit.insn._vector_operands import (
     CR0,
     CR0_EM,
@@ -110,7 +108,7 @@ def _locate_area(context: Context, size: int, alignment: int, *, write: bool) ->
     offset, segment = effective_address(context), context.segment
     linear = linear_address(context, segment, offset, size, write=write)
     check_aligned(context, segment, offset, alignment)
-    return locate_linear(context, linear, size, INTENT_WRITE if write else 0)
+    return locate_data(context, linear, size, write=write)
 
 
 def _registers(context: Context) -> int:
