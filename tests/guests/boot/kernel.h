@@ -14,6 +14,8 @@
 #define DATA3_SYSEXIT 0x33 /* what SYSEXIT loads into SS */
 #define TASK 0x38          /* two entries */
 #define ABSENT 0x48
+#define GATE 0x50  /* two entries */
+#define LOCAL 0x60 /* two entries */
 #define PAST 0x1f8
 #define SYSCALL_VECTOR 0x100 /* in the frame of a task that has executed SYSCALL */
 #define SYSENTER_VECTOR 0x101
@@ -79,6 +81,8 @@ void breakpoints(void);
 void interrupts(void);
 void tasks(void);
 void system_calls(void);
+void descriptors(void);
+void privileges(void);
 void processor(void);
 
 extern char user_stack[], user_counter[], user_wide_counter[], user_fork[], user_store[],

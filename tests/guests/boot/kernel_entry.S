@@ -149,6 +149,13 @@ sysenter_entry:
     push $SYSENTER_VECTOR
     jmp common
 
+/* What the call gate leads to: tells where it is. */
+    .globl gate_entry
+gate_entry:
+    mov %cs, %eax
+    mov %ss, %ecx
+    lretq
+
     .globl breakpoint_on_stack
 breakpoint_on_stack:
     movq $1f, resume_at
