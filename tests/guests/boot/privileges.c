@@ -1,6 +1,6 @@
 /* SPDX-FileCopyrightText: 2026 vmmkit contributors */
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What ring 3 may and may not, returns to it, priorities of events, state that XSAVE keeps, PCIDs. */
+/* What ring 3 may and may not, returns to it, priorities of events, what XSAVE keeps, PCIDs. */
 #include "kernel.h"
 
 #define IOPL3 0x3000ul
