@@ -100,6 +100,14 @@ static void data(void)
     SET_DEBUG(7, ENABLED(1) | (WRITE | 2ul << 2) << 20); /* a length of 2 is 8 bytes */
     *(volatile uint8_t *)((uint64_t)&watched[0] + 7) = 1;
     hit(1, 2, "a breakpoint of 8 bytes");
+    SET_DEBUG(0, DEVICE + 8);
+    SET_DEBUG(7, ENABLED(0) | KIND(0, READ_WRITE, 4));
+    (void)*(volatile uint32_t *)(DEVICE + 8);
+    hit(1, 1, "a read of a device");
+    __asm__ volatile("lock incl (%0)" : : "r"(DEVICE + 8ul) : "memory");
+    hit(1, 1, "a device, read and written");
+    __asm__ volatile("movups %%xmm0, (%0)" : : "r"(DEVICE + 0ul) : "memory");
+    hit(1, 1, "a wide write to a device");
     SET_DEBUG(7, 0x400);
 }
 

@@ -56,6 +56,8 @@ extern char user_start[], user_end[];
 void run_user(struct frame *frame);
 void run_user_sysret(struct frame *frame);
 void run_user_sysexit(struct frame *frame);
+void run_user_sysret_narrow(struct frame *frame); /* to 32-bit code */
+void run_user_sysexit_narrow(struct frame *frame);
 void syscall_entry(void);
 void sysenter_entry(void);
 /* Execute INT3 with another RSP; the trap may end on a stack of the IST. */

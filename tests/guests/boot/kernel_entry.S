@@ -113,6 +113,21 @@ run_user_sysret:
     mov 40(%rsp), %rsp
     sysretq
 
+    .globl run_user_sysret_narrow
+run_user_sysret_narrow:
+    enter_frame
+    mov 16(%rsp), %rcx
+    mov 32(%rsp), %r11
+    mov 40(%rsp), %rsp
+    sysretl
+
+    .globl run_user_sysexit_narrow
+run_user_sysexit_narrow:
+    enter_frame
+    mov 16(%rsp), %rdx
+    mov 40(%rsp), %rcx
+    sysexit
+
     .globl run_user_sysexit
 run_user_sysexit:
     enter_frame
