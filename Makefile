@@ -102,23 +102,28 @@ asan: ## Run the instruction engine's tests under ASan and UBSan
 	    $(ASAN_VENV)/bin/python -m pytest $(PARALLEL) -m 'not slow' --capture=sys $(ASAN_TESTS) $(TEST_ARGS)
 
 # The engine is the extension's own translation unit, sanitized and traced; what drives it is not.
-# Every input that reached something new then runs on both engines, which must agree.
+# Every input that reached something new then runs on both engines, which must agree, and through
+# the engine once more without sanitizers, to tell what of each file they reach.
 FUZZ := build/fuzz
-FUZZ_PARTS := input machine mutate fuzz
+FUZZ_PARTS := input machine mutate mutate_tables fuzz
 T ?= 60
 SEED ?= 1
 
-fuzz: $(BUILT) $(VENV)/.group-test ## Fuzz the C engine for T seconds from SEED, then compare engines
+fuzz: $(BUILT) $(VENV)/.group-test ## Fuzz the C engine T seconds from SEED, compare engines, tell coverage
 	$(BIN)/python tests/fuzz/seeds.py $(FUZZ)
 	$(CC) -std=c11 $(SANITIZE) -fsanitize-coverage=trace-pc -Icsrc \
 	    -c $(FUZZ)/engine.c -o $(FUZZ)/engine.o
 	for part in $(FUZZ_PARTS); do \
-	    $(CC) -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -I$(FUZZ) \
+	    $(CC) -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -I$(FUZZ) -Icsrc \
 	        -c tests/fuzz/$$part.c -o $(FUZZ)/$$part.o || exit; done
 	$(CC) $(SANITIZE) -o $(FUZZ)/fuzz $(FUZZ_PARTS:%=$(FUZZ)/%.o) $(FUZZ)/engine.o
 	$(FUZZ)/fuzz --seconds $(T) --seed $(SEED) --seeds $(FUZZ)/seeds.txt \
 	    --kept $(FUZZ)/kept.txt --failure $(FUZZ)/failure.txt
 	$(BIN)/python tests/fuzz/replay.py $(FUZZ)/kept.txt
+	cd $(FUZZ) && rm -f *.gcda *.gcov.json.gz && $(CC) -std=c11 -O0 -g --coverage -I../../csrc \
+	    -c engine.c -o covered.o && $(CC) --coverage -o covered $(FUZZ_PARTS:%=%.o) covered.o \
+	    && ./covered --replay kept.txt
+	$(BIN)/python tests/fuzz/coverage.py $(FUZZ)
 
 guests: ## Rebuild the demo's guest binaries (shipped; needs gcc and binutils)
 	$(MAKE) -C examples/guests all clean

@@ -8,11 +8,13 @@ A benchmark tells `render.py` how to show it through `benchmark.extra_info`:
   loop belongs inside the measured function, because calling it costs pytest-benchmark 35-40 ns.
 * `label`: the row's text (default: the test's name).
 * `floor`: true for the row that the others of its group are divided by.
+* `rate`: true for a row that is shown as million operations per second.
 * `hold`: the largest ratio to the floor that the design allows, if it sets one; `hold_ns`: the
-  longest time.
+  longest time; `hold_rate`: the least number of million operations per second.
 * `ratio`: the ratio to show, where the benchmark knows a better one than that of the medians.
 * `engine`: "native" or "pure" where the row depends on it (default: the run's engine for
-  tests marked `engine`, otherwise the row is shown once for both).
+  tests marked `engine`, otherwise the row is shown once for both). Any other name is that of
+  another program, which gets a column of its own; with `floor` it is the floor of the same label.
 
 `benchmark.group` is the table's title.
 """

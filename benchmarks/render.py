@@ -5,8 +5,9 @@
 The folder holds one pytest-benchmark JSON file per run (`native.json`, `pure.json`), trimmed by
 `conftest.py`, whose docstring says what a benchmark records for this program. Each group becomes
 one table: a row per benchmark, a time per operation for each engine, and beside each time its
-ratio to the floor of the same group, engine and run. Ratios carry over to other machines; times
-do not, and the page says so.
+ratio to the floor of the same group, engine and run. Another program's rows (`engine: "Unicorn"`)
+have a column of their own, and are the floors of the rows beside them. Ratios carry over to other
+machines; times do not, and the page says so.
 """
 
 import json
@@ -30,8 +31,10 @@ Written by `make bench`; do not edit. Each time is that of the fastest round of 
 operation, with the measuring loop inside the measured function. *x floor* is the time divided by
 the floor: a row of the same table, or a bare call of the same handler where the table has none,
 taken in the same run. This is the figure to compare between machines; where rows and floor were
-timed in turns it is the median of the pairs. *hold* is the largest ratio, or time, that the design
-allows, where it sets one.
+timed in turns it is the median of the pairs. A column of another program's times is the floor of
+what stands beside it. Some tables show speeds, in million (M/s) or thousand (k/s) operations a
+second; their ratios are of times all the same. *hold* is the largest ratio or time, or the least
+speed, that the design allows, where it sets one.
 """
 
 
@@ -45,6 +48,7 @@ class Row(NamedTuple):
     is_floor: bool
     ratio: float | None
     hold: str
+    is_rate: bool
 
 
 def read_rows(run: dict[str, Any]) -> list[Row]:
@@ -63,11 +67,14 @@ def read_row(record: dict[str, Any]) -> Row:
         is_floor=bool(notes.get("floor")),
         ratio=notes.get("ratio"),
         hold=hold_text(notes),
+        is_rate=bool(notes.get("rate")),
     )
 
 
 def hold_text(notes: dict[str, Any]) -> str:
-    """Return the figure a row is to hold: a ratio, or a time where the design sets one."""
+    """Return the figure a row is to hold: a ratio, or a time or speed where the design sets one."""
+    if "hold_rate" in notes:
+        return f">= {notes['hold_rate']:g} M/s"
     if "hold" in notes:
         return f"<= {notes['hold']:g}"
     return f"<= {duration(notes['hold_ns'])}" if "hold_ns" in notes else ""
@@ -76,8 +83,18 @@ def hold_text(notes: dict[str, Any]) -> str:
 def duration(nanoseconds: float) -> str:
     """Return a time with three digits and the unit that suits it."""
     scale, unit = next(pair for pair in UNITS if nanoseconds >= pair[0])
-    value = nanoseconds / (scale or 1.0)
-    return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f} {unit}"
+    return f"{three_digits(nanoseconds / (scale or 1.0))} {unit}"
+
+
+def speed(nanoseconds: float) -> str:
+    """Return million or thousand operations a second with three digits."""
+    scale, unit = (1e3, "M/s") if nanoseconds <= 1e3 else (1e6, "k/s")
+    return f"{three_digits(scale / nanoseconds)} {unit}"
+
+
+def three_digits(value: float) -> str:
+    """Return a number with two decimals, or fewer where it is large."""
+    return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
 
 
 def unique(values: Iterable[str]) -> list[str]:
@@ -92,22 +109,45 @@ def cells(row: Row | None, floor: float | None) -> list[str]:
     ratio = row.ratio
     if ratio is None and floor is not None:
         ratio = row.nanoseconds / floor
-    return [duration(row.nanoseconds), "" if ratio is None else f"{ratio:.2f}"]
+    shown = speed if row.is_rate else duration
+    return [shown(row.nanoseconds), "" if ratio is None else f"{ratio:.2f}"]
+
+
+def column(engine: str) -> int:
+    """Return the place of an engine's column: other programs stand before our engines."""
+    return (ANY, "", *ENGINES).index(engine if engine in (ANY, *ENGINES) else "")
+
+
+class Floors:
+    """What the times of one table are divided by."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        floors = [row for row in reversed(rows) if row.is_floor]
+        self.by_engine = {row.engine: row.nanoseconds for row in floors}
+        self.peers = {row.engine for row in floors} - {ANY, *ENGINES}
+        self.by_label = {row.label: row.nanoseconds for row in floors if row.engine in self.peers}
+        self.title = f"x {min(self.peers)}" if self.peers else "x floor"
+
+    def of(self, label: str, engine: str) -> float | None:
+        """Return the floor of a row: none for another program, which has but itself."""
+        if engine in self.peers:
+            return None
+        beside = self.by_label.get(label, self.by_engine.get(ANY))
+        return self.by_engine.get(engine, beside)
 
 
 def table(rows: list[Row]) -> list[str]:
     """Return one group as the lines of a Markdown table."""
-    engines = [engine for engine in (ANY, *ENGINES) if any(r.engine == engine for r in rows)]
+    engines = sorted(unique(row.engine for row in rows), key=column)
     found = {(row.label, row.engine): row for row in rows}
-    common = next((r.nanoseconds for r in rows if r.is_floor and r.engine == ANY), None)
-    floors = {r.engine: r.nanoseconds for r in reversed(rows) if r.is_floor}
+    floors = Floors(rows)
     holds = {row.label: row.hold for row in rows if row.hold}
     titles = {ANY: "time"}
-    head = ["", *(cell for e in engines for cell in (titles.get(e, e), "x floor")), "hold"]
+    head = ["", *(cell for e in engines for cell in (titles.get(e, e), floors.title)), "hold"]
     body = [
         [
             label,
-            *(c for e in engines for c in cells(found.get((label, e)), floors.get(e, common))),
+            *(c for e in engines for c in cells(found.get((label, e)), floors.of(label, e))),
             holds.get(label, ""),
         ]
         for label in unique(row.label for row in rows)

@@ -22,7 +22,8 @@ static inline void take_answer(vmmkit_cpu *cpu, uint64_t answer)
         cpu->block_answer = (answer < cpu->exit_value ? answer : cpu->exit_value) + 1;
         return;
     }
-    if (UNLIKELY(size > 8 && (pending == VMMKIT_EXIT_READ || pending == VMMKIT_EXIT_WRITE))) {
+    if (UNLIKELY(size > 8 && (pending == VMMKIT_EXIT_READ || pending == VMMKIT_EXIT_WRITE ||
+                              pending == VMMKIT_EXIT_ENQUEUE))) {
         take_wide_answer(cpu, pending == VMMKIT_EXIT_READ);
         return;
     }

@@ -19,7 +19,7 @@ static inline int execute_shift(context *c, unsigned op)
 
 static inline int execute_double_shift(context *c, unsigned op)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     uint64_t value, filler, count;
     target where;
     shifted out;
@@ -60,7 +60,7 @@ static inline int execute_multiply(context *c, unsigned op)
 static inline int execute_imul(context *c, unsigned op)
 {
     const uint8_t *kinds = c->row->kinds;
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     int first = kinds[2] ? 1 : 0;
     uint64_t left, right;
     product p;
@@ -81,7 +81,7 @@ static inline int execute_mulx(context *c)
     product p;
     TRY(value_of(c, 2, size, &value));
     p = multiply_unsigned(read_register(c, RDX, size), value, size);
-    write_register(c, c->insn.vvvv, size, p.low);
+    write_register(c, c->insn->vvvv, size, p.low);
     write_register(c, modrm_reg(c), size, p.high);
     return 0;
 }
@@ -116,7 +116,7 @@ static inline int execute_add_with(context *c, unsigned flag)
 
 static inline int execute_cbw(context *c)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     uint64_t value = sign_extended(read_register(c, RAX, size / 2), size / 2);
     write_register(c, RAX, size, value & mask_of(size));
     return 0;
@@ -124,7 +124,7 @@ static inline int execute_cbw(context *c)
 
 static inline int execute_cwd(context *c)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     unsigned negative = sign_of(read_register(c, RAX, size), size);
     write_register(c, RDX, size, negative ? mask_of(size) : 0);
     return 0;

@@ -4,14 +4,14 @@
 
 static inline int locate_bit(context *c, uint64_t offset, target *where)
 {
-    unsigned size = c->insn.operand_size, operand_shift = size == 8 ? 6 : size == 4 ? 5 : 4;
+    unsigned size = c->insn->operand_size, operand_shift = size == 8 ? 6 : size == 4 ? 5 : 4;
     uint64_t moved;
-    if (c->insn.modrm >= 0xC0 || c->row->kinds[1] == VMMKIT_KIND_I)
+    if (c->insn->modrm >= 0xC0 || c->row->kinds[1] == VMMKIT_KIND_I)
         return locate_target(c, 0, where);
     moved = effective_address(c, NULL) +
             shift_signed(sign_extended(offset, size), operand_shift) * size;
     where->reg = -1;
-    return locate(c, c->insn.segment, moved & mask_of(c->insn.address_size), size,
+    return locate(c, c->insn->segment, moved & mask_of(c->insn->address_size), size,
                   c->row->access & WRITTEN, &where->memory);
 }
 
@@ -29,7 +29,7 @@ static inline uint64_t changed_bit(unsigned op, uint64_t value, uint64_t bit)
 
 static inline int execute_bit_test(context *c, unsigned op)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     uint64_t offset, value, bit;
     target where;
     TRY(value_of(c, 1, size, &offset));
@@ -44,7 +44,7 @@ static inline int execute_bit_test(context *c, unsigned op)
 
 static inline int execute_scan(context *c, unsigned op)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     uint64_t value;
     TRY(value_of(c, 1, size, &value));
     if (value)
@@ -127,7 +127,7 @@ static inline int execute_of_two(context *c, unsigned op, unsigned mask)
 
 static inline int execute_bswap(context *c)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     uint64_t value;
     target where;
     TRY(locate_target(c, 0, &where));

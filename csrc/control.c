@@ -6,7 +6,7 @@ enum { TSS_IO_BASE = 102 };
 
 static inline int branch(context *c, uint64_t destination)
 {
-    destination &= mask_of(c->insn.operand_size);
+    destination &= mask_of(c->insn->operand_size);
     TRY(check_branch(c, destination));
     c->next_rip = destination;
     return 0;
@@ -14,28 +14,28 @@ static inline int branch(context *c, uint64_t destination)
 
 static inline int jump_relative(context *c)
 {
-    return branch(c, c->next_rip + (uint64_t)c->insn.immediate);
+    return branch(c, c->next_rip + (uint64_t)c->insn->immediate);
 }
 
 static inline int execute_jcc(context *c)
 {
-    return condition(c->insn.opcode & 15, c->cpu->rflags) ? jump_relative(c) : 0;
+    return condition(c->insn->opcode & 15, c->cpu->rflags) ? jump_relative(c) : 0;
 }
 
 static inline int execute_jmp(context *c)
 {
     uint64_t value;
-    if (c->insn.modrm < 0)
+    if (c->insn->modrm < 0)
         return jump_relative(c);
-    TRY(value_of(c, 0, c->insn.operand_size, &value));
+    TRY(value_of(c, 0, c->insn->operand_size, &value));
     return branch(c, value);
 }
 
 static inline int execute_call(context *c)
 {
-    unsigned size = c->insn.operand_size;
-    uint64_t value = (c->next_rip + (uint64_t)c->insn.immediate) & mask_of(size);
-    int indirect = c->insn.modrm >= 0;
+    unsigned size = c->insn->operand_size;
+    uint64_t value = (c->next_rip + (uint64_t)c->insn->immediate) & mask_of(size);
+    int indirect = c->insn->modrm >= 0;
     target where;
     span stack;
     if (indirect)
@@ -57,14 +57,14 @@ static inline int execute_ret(context *c)
     TRY(pop_span(c, &stack));
     TRY(load(c, &stack, &value));
     TRY(check_branch(c, value));
-    c->cpu->gpr[RSP] = move_stack(c, c->insn.operand_size + ((uint64_t)c->insn.immediate & 0xFFFF));
+    c->cpu->gpr[RSP] = move_stack(c, c->insn->operand_size + ((uint64_t)c->insn->immediate & 0xFFFF));
     c->next_rip = value;
     return 0;
 }
 
 static inline int execute_loop(context *c, unsigned op)
 {
-    unsigned size = c->insn.address_size;
+    unsigned size = c->insn->address_size;
     uint64_t count = (read_register(c, RCX, size) - 1) & mask_of(size);
     int zero = (c->cpu->rflags & ZF) != 0;
     if (count && (op == VMMKIT_OP_LOOP || zero == (op == VMMKIT_OP_LOOPE)))
@@ -75,7 +75,7 @@ static inline int execute_loop(context *c, unsigned op)
 
 static inline int execute_jcxz(context *c)
 {
-    return read_register(c, RCX, c->insn.address_size) ? 0 : jump_relative(c);
+    return read_register(c, RCX, c->insn->address_size) ? 0 : jump_relative(c);
 }
 
 static NOINLINE int check_bitmap(context *c, unsigned port, unsigned size)
@@ -105,7 +105,7 @@ static inline unsigned port_number(const context *c, int place)
 {
     if (c->row->kinds[place] == VMMKIT_KIND_D)
         return (unsigned)c->cpu->gpr[RDX] & 0xFFFF;
-    return (unsigned)c->insn.immediate & 0xFF;
+    return (unsigned)c->insn->immediate & 0xFF;
 }
 
 static inline int execute_in(context *c)

@@ -95,6 +95,7 @@ static int set_cr3(context *c, uint64_t value)
     if (cpu->cr0 & CR0_PG && cpu->cr4 & CR4_PAE && !(cpu->efer & EFER_LMA))
         TRY(check_pdptes(c, value));
     c->cpu->cr3 = value;
+    distrust(c);
     return 0;
 }
 
@@ -128,7 +129,9 @@ static int set_cr8(context *c, uint64_t value)
 {
     if (value > CR8_HIGHEST)
         return fault(c, GP, 0, 0);
-    c->cpu->cr8 = value;
+    c->cpu->tpr = value << 4;
+    if (value < ATOMIC_LOAD(&c->cpu->tpr_threshold))
+        return VMMKIT_EXIT_TPR_BELOW_THRESHOLD;
     return 0;
 }
 
@@ -144,7 +147,7 @@ static uint64_t control_register(const vmmkit_cpu *cpu, unsigned number)
     case 4:
         return cpu->cr4;
     default:
-        return cpu->cr8;
+        return cpu->tpr >> 4 & CR8_HIGHEST;
     }
 }
 
@@ -229,7 +232,7 @@ static int execute_lmsw(context *c)
 
 static int execute_smsw(context *c)
 {
-    unsigned size = c->insn.modrm >= 0xC0 ? c->insn.operand_size : 2;
+    unsigned size = c->insn->modrm >= 0xC0 ? c->insn->operand_size : 2;
     target where;
     TRY(check_umip(c));
     TRY(locate_target(c, 0, &where));

@@ -65,20 +65,25 @@ static PyObject *new_outcome(const shape *described, const vmmkit_cpu *cpu)
     return outcome;
 }
 
-/* A step whose answer is of the plain kind, if any is due, and whose outcome may be, too. */
-static PyObject *core_advance(core *self, PyObject *answer)
+/* Whether the answer is of the plain kind, if any is due; else Python must look at it first. */
+static inline int is_plain_answer(const core *self, PyObject *answer, uint64_t *word)
 {
     const vmmkit_cpu *cpu = self->vcpu->cpu;
     int due = cpu->log_pending == VMMKIT_EXIT_READ || cpu->log_pending == VMMKIT_EXIT_PORT_IN;
-    uint64_t word = 0;
-    int kind;
+    *word = 0;
     if (cpu->log_pending >= VMMKIT_EXIT_BLOCK_READ || (due && cpu->exit_size > 8))
-        Py_RETURN_NONE;
+        return 0;
     if (due ? !PyLong_CheckExact(answer) : answer != Py_None)
-        Py_RETURN_NONE;
+        return 0;
     if (due)
-        word = PyLong_AsUnsignedLongLongMask(answer);
-    kind = self->step(self->vcpu, word);
+        *word = PyLong_AsUnsignedLongLongMask(answer);
+    return 1;
+}
+
+/* The outcome, or the kind of one that is not plain. */
+static PyObject *outcome_or_kind(const core *self, int kind)
+{
+    const vmmkit_cpu *cpu = self->vcpu->cpu;
     if (kind == VMMKIT_EXIT_WRITE && cpu->exit_size > 8)
         return PyLong_FromLong(kind);
     if (kind >= 0 && kind < KINDS && self->shapes[kind].type)
@@ -86,18 +91,50 @@ static PyObject *core_advance(core *self, PyObject *answer)
     return PyLong_FromLong(kind);
 }
 
-static PyObject *core_run(core *self, PyObject *const *args, Py_ssize_t count)
+static PyObject *core_advance(core *self, PyObject *answer)
+{
+    uint64_t word;
+    if (!is_plain_answer(self, answer, &word))
+        Py_RETURN_NONE;
+    return outcome_or_kind(self, self->step(self->vcpu, word));
+}
+
+static int run_for(const core *self, uint64_t budget, uint64_t answer)
+{
+    int kind;
+    if (budget <= HELD_AT_MOST)
+        return self->run(self->vcpu, budget, answer);
+    Py_BEGIN_ALLOW_THREADS
+    kind = self->run(self->vcpu, budget, answer);
+    Py_END_ALLOW_THREADS
+    return kind;
+}
+
+static PyObject *core_proceed(core *self, PyObject *const *args, Py_ssize_t count)
 {
     uint64_t budget, word;
     int kind;
+    if (check_count("proceed", count, 2))
+        return NULL;
+    if (!PyLong_CheckExact(args[0]) || !is_plain_answer(self, args[1], &word))
+        Py_RETURN_NONE;
+    budget = PyLong_AsUnsignedLongLongMask(args[0]);
+    if (budget - 1 >= VMMKIT_LIMIT_RUN_SLICE || PyLong_AsLong(args[0]) != (long)budget) {
+        PyErr_Clear();
+        Py_RETURN_NONE;
+    }
+    kind = run_for(self, budget, word);
+    if (kind == VMMKIT_EXIT_BUDGET) /* which means something else to a step */
+        return PyLong_FromLong(kind);
+    return outcome_or_kind(self, kind);
+}
+
+static PyObject *core_run(core *self, PyObject *const *args, Py_ssize_t count)
+{
+    uint64_t budget, word;
     if (check_count("run", count, 2) || take_word(args[0], &budget) || take_word(args[1], &word))
         return NULL;
-    if (budget <= HELD_AT_MOST)
-        return PyLong_FromLong(self->run(self->vcpu, budget, word));
-    Py_BEGIN_ALLOW_THREADS
-    kind = self->run(self->vcpu, budget, word);
-    Py_END_ALLOW_THREADS
-    return PyLong_FromLong(kind);
+    return PyLong_FromLong(run_for(self, budget, word));
 }
 
 /* Whether a resumed call is a short one; what it may do stands in the record. */
@@ -191,6 +228,10 @@ static PyMethodDef core_methods[] = {
      PyDoc_STR("advance($self, answer, /)\n--\n\n"
                "Execute one instruction; return its outcome, or the kind of one that is not plain.\n"
                "None, with nothing done, for an answer that must be looked at first.")},
+    {"proceed", METHOD(core_proceed), METH_FASTCALL,
+     PyDoc_STR("proceed($self, budget, answer, /)\n--\n\n"
+               "Execute up to `budget` instructions; else as `advance`.\n"
+               "None for a budget out of its range as well.")},
     {"run", METHOD(core_run), METH_FASTCALL,
      PyDoc_STR("run($self, budget, answer, /)\n--\n\nExecute up to `budget` instructions.")},
     {"resume", METHOD(core_resume), METH_O,

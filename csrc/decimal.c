@@ -35,7 +35,7 @@ static inline int execute_packed(context *c, unsigned op)
 
 static inline int execute_aam(context *c)
 {
-    unsigned base = (unsigned)c->insn.immediate & 0xFF;
+    unsigned base = (unsigned)c->insn->immediate & 0xFF;
     unsigned value = (unsigned)read_register(c, RAX, 1);
     if (!base)
         return fault(c, DE, 0, 0);
@@ -47,7 +47,7 @@ static inline int execute_aam(context *c)
 static inline int execute_aad(context *c)
 {
     unsigned value = (unsigned)read_register(c, RAX, 2);
-    unsigned low = (value + (value >> 8) * ((unsigned)c->insn.immediate & 0xFF)) & 0xFF;
+    unsigned low = (value + (value >> 8) * ((unsigned)c->insn->immediate & 0xFF)) & 0xFF;
     write_register(c, RAX, 2, low);
     set_status(c, logic_flags(low, 1), STATUS);
     return 0;

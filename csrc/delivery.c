@@ -228,7 +228,7 @@ static int interrupt_8086(context *c, unsigned vector)
 
 static int interrupt_number(context *c)
 {
-    unsigned vector = (unsigned)c->insn.immediate & 0xFF;
+    unsigned vector = (unsigned)c->insn->immediate & 0xFF;
     int redirected;
     if (c->cpu->rflags & RFLAGS_VM) {
         TRY(is_redirected(c, vector, &redirected));

@@ -17,14 +17,15 @@ static const unsigned no_types[2] = {0, 0};
 
 typedef struct {
     uint64_t address, value, base, limit, attributes;
+    span read;
 } system_descriptor;
 
 static int locate_table(context *c, int write, span *limit, span *base)
 {
     uint64_t offset = effective_address(c, NULL);
-    uint64_t following = (offset + 2) & mask_of(c->insn.address_size);
-    TRY(locate(c, c->insn.segment, offset, 2, write, limit));
-    return locate(c, c->insn.segment, following, c->mode == 64 ? 8 : 4, write, base);
+    uint64_t following = (offset + 2) & mask_of(c->insn->address_size);
+    TRY(locate(c, c->insn->segment, offset, 2, write, limit));
+    return locate(c, c->insn->segment, following, c->mode == 64 ? 8 : 4, write, base);
 }
 
 static int execute_store_table(context *c, uint64_t base, uint64_t limit)
@@ -48,7 +49,7 @@ static int execute_load_table(context *c, uint64_t *base, uint64_t *limit)
     TRY(locate_table(c, 0, &where, &behind));
     TRY(load(c, &where, &size));
     TRY(load(c, &behind, &start));
-    if (c->insn.operand_size == 2)
+    if (c->insn->operand_size == 2)
         start &= BASE_24;
     if (c->mode == 64 && !is_canonical(c, start))
         return fault(c, GP, 0, 0);
@@ -59,7 +60,7 @@ static int execute_load_table(context *c, uint64_t *base, uint64_t *limit)
 
 static int execute_store_selector(context *c, int segment)
 {
-    unsigned size = c->insn.modrm >= 0xC0 ? c->insn.operand_size : 2;
+    unsigned size = c->insn->modrm >= 0xC0 ? c->insn->operand_size : 2;
     target where;
     TRY(check_protected(c));
     TRY(check_umip(c));
@@ -94,7 +95,8 @@ static int load_system(context *c, unsigned selector, const unsigned *types,
     if (selector & 4 || (wide && (selector & 0xFFF8) + 15 > c->cpu->gdtr_limit))
         return fault(c, GP, error, 0);
     TRY(descriptor_address(c, selector, GP, 8, &found->address));
-    TRY(system_load(c, found->address, 8, &found->value));
+    TRY(locate_system(c, found->address, 8, &found->read));
+    TRY(load(c, &found->read, &found->value));
     if (wide)
         TRY(system_load(c, found->address + 8, 8, &upper));
     unpack(found->value, &found->base, &found->limit, &found->attributes);
@@ -118,12 +120,16 @@ static int execute_lldt(context *c)
     return 0;
 }
 
-static int mark_busy(context *c, uint64_t address, uint64_t descriptor)
+/* As with mark_accessed, the store is locked only where it goes to what was read. */
+static int mark_busy(context *c, const system_descriptor *found)
 {
+    uint64_t busy = found->value | (uint64_t)TYPE_BUSY << 40;
     span where;
-    TRY(locate_linear(c, address, 8, INTENT_SYSTEM | INTENT_WRITE, &where));
-    c->loaded = descriptor;
-    return store_locked(c, &where, descriptor | (uint64_t)TYPE_BUSY << 40);
+    TRY(locate_linear(c, found->address, 8, INTENT_SYSTEM | INTENT_WRITE, &where));
+    if (where.part[0].host != found->read.part[0].host)
+        return store(c, &where, busy);
+    c->loaded = found->value;
+    return store_locked(c, &where, busy);
 }
 
 static int execute_ltr(context *c)
@@ -136,7 +142,7 @@ static int execute_ltr(context *c)
     if (!(selector & 0xFFFC))
         return fault(c, GP, 0, 0);
     TRY(load_system(c, (unsigned)selector, available_tss, &found));
-    TRY(mark_busy(c, found.address, found.value));
+    TRY(mark_busy(c, &found));
     set_segment(c, TR, selector, found.base, found.limit, found.attributes | TYPE_BUSY);
     return 0;
 }
@@ -167,7 +173,7 @@ static void set_zf(context *c, int found)
 
 static int execute_lar(context *c)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     uint64_t descriptor;
     int found;
     TRY(probe(c, 1, lar_types, &descriptor, &found));
@@ -179,7 +185,7 @@ static int execute_lar(context *c)
 
 static int execute_lsl(context *c)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     uint64_t descriptor, base, limit, attributes;
     int found;
     TRY(probe(c, 1, lsl_types, &descriptor, &found));

@@ -5,9 +5,9 @@
 static inline int execute(context *c)
 {
     unsigned op = c->row->op;
-    if (UNLIKELY(c->insn.prefixes & (VMMKIT_PREFIX_VEX | VMMKIT_PREFIX_EVEX) && c->real))
+    if (UNLIKELY(c->insn->prefixes & (VMMKIT_PREFIX_VEX | VMMKIT_PREFIX_EVEX) && c->real))
         return fault(c, UD, 0, 0);
-    if (UNLIKELY(c->insn.prefixes & VMMKIT_PREFIX_REX2))
+    if (UNLIKELY(c->insn->prefixes & VMMKIT_PREFIX_REX2))
         return unsupported(c, VMMKIT_UNSUPPORTED_OPCODE, c->cpu->rip);
     switch (op) {
     case VMMKIT_OP_ADD:
@@ -258,11 +258,71 @@ static inline int execute(context *c)
     case VMMKIT_OP_FWAIT:
     case VMMKIT_OP_FNOP:
     case VMMKIT_OP_EMMS:
+    case VMMKIT_OP_FNENI:
+    case VMMKIT_OP_FNDISI:
+    case VMMKIT_OP_FNSETPM:
         return execute_x87(c, op);
+    case VMMKIT_OP_FLD:
+    case VMMKIT_OP_FILD:
+    case VMMKIT_OP_FBLD:
+    case VMMKIT_OP_FLD1:
+    case VMMKIT_OP_FLDL2T:
+    case VMMKIT_OP_FLDL2E:
+    case VMMKIT_OP_FLDPI:
+    case VMMKIT_OP_FLDLG2:
+    case VMMKIT_OP_FLDLN2:
+    case VMMKIT_OP_FLDZ:
+    case VMMKIT_OP_FST:
+    case VMMKIT_OP_FSTP:
+    case VMMKIT_OP_FSTPNCE:
+    case VMMKIT_OP_FIST:
+    case VMMKIT_OP_FISTP:
+    case VMMKIT_OP_FISTTP:
+    case VMMKIT_OP_FBSTP:
+    case VMMKIT_OP_FXCH:
+    case VMMKIT_OP_FCHS:
+    case VMMKIT_OP_FABS:
+    case VMMKIT_OP_FFREE:
+    case VMMKIT_OP_FFREEP:
+    case VMMKIT_OP_FINCSTP:
+    case VMMKIT_OP_FDECSTP:
+        return execute_x87_move(c, op);
+    case VMMKIT_OP_FCOM:
+    case VMMKIT_OP_FCOMP:
+    case VMMKIT_OP_FCOMPP:
+    case VMMKIT_OP_FUCOM:
+    case VMMKIT_OP_FUCOMP:
+    case VMMKIT_OP_FUCOMPP:
+    case VMMKIT_OP_FICOM:
+    case VMMKIT_OP_FICOMP:
+    case VMMKIT_OP_FCOMI:
+    case VMMKIT_OP_FCOMIP:
+    case VMMKIT_OP_FUCOMI:
+    case VMMKIT_OP_FUCOMIP:
+    case VMMKIT_OP_FTST:
+    case VMMKIT_OP_FXAM:
+    case VMMKIT_OP_FCMOVB:
+    case VMMKIT_OP_FCMOVE:
+    case VMMKIT_OP_FCMOVBE:
+    case VMMKIT_OP_FCMOVU:
+    case VMMKIT_OP_FCMOVNB:
+    case VMMKIT_OP_FCMOVNE:
+    case VMMKIT_OP_FCMOVNBE:
+    case VMMKIT_OP_FCMOVNU:
+        return execute_x87_comparison(c, op);
+    case VMMKIT_OP_FNSTENV:
+    case VMMKIT_OP_FLDENV:
+    case VMMKIT_OP_FNSAVE:
+    case VMMKIT_OP_FRSTOR:
+        return execute_x87_environment(c, op);
     case VMMKIT_OP_MOVDIRI:
         return execute_mov(c);
     case VMMKIT_OP_MOVDIR64B:
         return execute_movdir64b(c);
+    case VMMKIT_OP_ENQCMD:
+        return execute_enqcmd(c, 0);
+    case VMMKIT_OP_ENQCMDS:
+        return execute_enqcmd(c, 1);
     default:
         if (vector_operations[op].family)
             return execute_vector(c);

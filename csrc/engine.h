@@ -19,10 +19,18 @@
  *   far.c        _far.py         iret.c     _iret.py      delivery.c _delivery.py
  *   events.c     _events.py
  *   vector_operands.c  _vector_operands.py  vector_lanes.c  _vector_lanes.py
+ *   vector_strings.c  _vector_strings.py  vector_gather.c  _vector_gather.py
+ *   vector_sources.c  _vector_sources.py  vector_select.c  _vector_select.py
  *   vector_parts.c  _vector_parts.py  vector.c  _vector.py  opmask.c  _opmask.py
  *   vector_state.c  _vector_state.py  direct_stores.c  _direct_stores.py
+ *   x87_formats.c  _x87_formats.py  x87_stack.c  _x87_stack.py
+ *   x87_moves.c  _x87_moves.py   x87_compare.c  _x87_compare.py
+ *   x87_environment.c  _x87_environment.py
  *   x87.c        _x87.py         xcr0.c     _xcr0.py
  *   answers.c    _answers.py     dispatch.c _pure.py      run.c      _pure.py
+ *
+ * tlb.c and code_cache.c mirror nothing: they remember what the pure engine works out each time,
+ * and nobody can tell the difference.
  *
  * Rules: everything works on buffers of the caller; no state between calls, no callback, no
  * inline assembly; unsigned arithmetic. Where Python raises Stop, a function here returns the
@@ -31,7 +39,8 @@
 #ifndef VMMKIT_ENGINE_H
 #define VMMKIT_ENGINE_H
 
-#define PAGE 4096u
+#include "constants.h"
+
 #define LARGEST_BUDGET (((uint64_t)1 << 63) - 1)
 #define NO_RAM UINT64_MAX
 
@@ -74,92 +83,8 @@
 #define ENTRY_CHANGED (-2)
 /* RAM changed under a locked instruction or a descriptor, and the instruction starts anew. */
 #define RACE_LOST (-3)
-
-enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, RIP_BASE = VMMKIT_LIMIT_RIP_BASE };
-enum { ES, CS, SS, DS, FS, GS, LDTR, TR };
-enum { SELECTOR, BASE, LIMIT, ATTRIBUTES };
-
-enum {
-    CF = 0x001,
-    PF = 0x004,
-    AF = 0x010,
-    ZF = 0x040,
-    SF = 0x080,
-    IF = 0x200,
-    DF = 0x400,
-    OF = 0x800,
-    STATUS = CF | PF | AF | ZF | SF | OF,
-    RFLAGS_VM = 1 << 17,
-    RFLAGS_AC = 1 << 18,
-    VIF = 1 << 19,
-    VIP = 1 << 20
-};
-
-enum {
-    DE = 0,
-    DB = 1,
-    NMI = 2,
-    BP = 3,
-    OVERFLOW = 4,
-    BR = 5,
-    UD = 6,
-    NM = 7,
-    DOUBLE_FAULT = 8,
-    TS = 10,
-    NP = 11,
-    STACK_FAULT = 12,
-    GP = 13,
-    PAGE_FAULT = 14,
-    MF = 16,
-    ALIGNMENT = 17
-};
-enum { SHADOW_STI = 1, SHADOW_MOV_SS = 2 };
-enum { READABLE = 1, WRITTEN = 2 };
-
-#define CR0_PE 1u
-#define CR0_MP 2u
-#define CR0_EM 4u
-#define CR0_TS 8u
-#define CR0_WP (1u << 16)
-#define CR0_AM (1u << 18)
-#define CR0_PG (1u << 31)
-#define DR7_GD (1u << 13)
-#define CR4_VME 1u
-#define CR4_PVI 2u
-#define CR4_DE (1u << 3)
-#define CR4_PSE (1u << 4)
-#define CR4_PAE (1u << 5)
-#define CR4_PGE (1u << 7)
-#define CR4_OSFXSR (1u << 9)
-#define CR4_UMIP (1u << 11)
-#define CR4_LA57 (1u << 12)
-#define CR4_FSGSBASE (1u << 16)
-#define CR4_PCIDE (1u << 17)
-#define CR4_OSXSAVE (1u << 18)
-#define CR4_SMEP (1u << 20)
-#define CR4_SMAP (1u << 21)
-#define CR4_PKE (1u << 22)
-#define EFER_LME (1u << 8)
-#define EFER_LMA (1u << 10)
-#define EFER_NXE (1u << 11)
-
-#define XCR0_AVX 0x06u
-#define XCR0_AVX512 0xE6u
-#define X87_ES (1u << 7)
-#define X87_TOP (7u << 11)
-
-enum {
-    TYPE_ACCESSED = 1,
-    TYPE_WRITABLE = 2,
-    TYPE_EXPAND_DOWN = 4,
-    TYPE_CODE = 8,
-    ATTR_S = 1 << 4,
-    ATTR_P = 1 << 7,
-    ATTR_L = 1 << 13,
-    ATTR_DB = 1 << 14,
-    ATTR_G = 1 << 15,
-    ATTR_UNUSABLE = 1 << 16
-};
+/* The next instruction is to be executed. */
+#define BEGUN (-4)
 
 enum { INTENT_WRITE = 1, INTENT_FETCH = 2, INTENT_SYSTEM = 4 };
 
@@ -202,6 +127,37 @@ typedef struct {
     unsigned elements; /* what #AC asks of its address; 1 for nothing */
 } wide_span;
 
+enum { TLB_ENTRIES = 2048, TABLE_BUCKETS = 512, BUCKET = 8, CODE_ENTRIES = 8192 };
+enum { TLB_READ, TLB_WRITE, TLB_FETCH, TLB_KINDS };
+
+/* A translation of one epoch, to a whole page of RAM. */
+typedef struct {
+    uint64_t key; /* linear address of the page, and who asks */
+    uint64_t epoch;
+    uint64_t gpa;
+    uint8_t *host;
+} tlb_entry;
+
+/* An instruction as vmmkit_decode found it. */
+typedef struct {
+    uint64_t code[2]; /* its bytes, zeros, and the mode as the last byte */
+    vmmkit_insn insn;
+    uint8_t plain; /* whether it leaves calm as it is */
+} decoded;
+
+/* What the caller keeps between calls without knowing what it is; starts as zeros. */
+typedef struct {
+    uint64_t epoch;
+    tlb_entry tlb[TLB_KINDS][TLB_ENTRIES];
+    const uint8_t *tables[TABLE_BUCKETS][BUCKET]; /* pages that entries of a walk were read from */
+    decoded code[CODE_ENTRIES];
+} caches;
+
+/* The registers that decide what a walk finds, beside CPL and RFLAGS. */
+typedef struct {
+    uint64_t cr0, cr3, cr4, efer, pkru, maxphyaddr;
+} walk_inputs;
+
 /* One vCPU while instructions run. */
 typedef struct {
     vmmkit_cpu *cpu;
@@ -210,7 +166,21 @@ typedef struct {
     int blocks; /* whether the caller takes blocks */
     int deliver; /* whether exceptions and interrupts go to the guest */
     int wide; /* whether devices take vectors at once */
-    vmmkit_insn insn;
+    int in_flight; /* whether the instruction to go on with is one that has begun */
+    caches *known; /* NULL where there are none */
+    caches *tlb; /* the same, or NULL where translations are not to be remembered */
+    uint64_t epoch;
+    walk_inputs inputs; /* of this epoch */
+    int distrusted; /* whether translations are not to be remembered until the next instruction */
+    int calm; /* whether the next instruction begins as this one did */
+    int plain; /* whether this one leaves that as it is */
+    int paging;
+    uint64_t code_start; /* RIP at the start of the page of code_host, and bytes from there where */
+    uint64_t code_room; /* an instruction may begin that is fetched like the one before */
+    uint64_t code_gpa;
+    const uint8_t *code_host;
+    const vmmkit_insn *insn;
+    vmmkit_insn own; /* what insn points at if that is not in a cache */
     const row *row;
     uint64_t next_rip;
     uint64_t ordinal;

@@ -83,7 +83,7 @@ static int before_instruction(context *c)
     uint64_t request = ATOMIC_LOAD(&cpu->interrupt_request), bits;
     begin_mode(c);
     if (cpu->debug_pending && !after_stack_load) {
-        raise_exception(c, DB, 0, cpu->debug_pending, 0);
+        raise_exception(c, DB, 0, cpu->debug_pending | breakpoints_here(c), 0);
         cpu->debug_pending = 0;
     } else if (ATOMIC_LOAD(&cpu->nmi_pending) && !cpu->nmi_blocked && !after_stack_load) {
         ATOMIC_STORE(&cpu->nmi_pending, 0);
@@ -108,10 +108,17 @@ static inline int is_software(uint64_t event)
     return type == VMMKIT_TYPE_SOFTWARE_INTERRUPT || type == VMMKIT_TYPE_SOFTWARE_EXCEPTION;
 }
 
+static inline void block_nmis(vmmkit_cpu *cpu, uint64_t event)
+{
+    if ((event & VMMKIT_EVENT_TYPE) == VMMKIT_TYPE_NMI)
+        cpu->nmi_blocked = 1;
+}
+
 static int combine(context *c, uint64_t first)
 {
     vmmkit_cpu *cpu = c->cpu;
     uint64_t vector = first & 0xFF, second = cpu->exit_address;
+    block_nmis(cpu, first);
     if (!is_software(first))
         add_external(c);
     raise_fault(c);
@@ -147,8 +154,7 @@ static int deliver_event(context *c)
     TRY(transferred(c, deliver(c, &what)));
     cpu->rip = c->next_rip;
     cpu->interrupt_shadow = 0;
-    if ((event & VMMKIT_EVENT_TYPE) == VMMKIT_TYPE_NMI)
-        cpu->nmi_blocked = 1;
+    block_nmis(cpu, event);
     return 0;
 }
 

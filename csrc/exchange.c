@@ -68,7 +68,7 @@ static int locate_16(context *c, span *halves)
     uint64_t linear;
     span whole;
     uint8_t *host;
-    TRY(linear_address(c, c->insn.segment, effective_address(c, NULL), 1, 1, &linear));
+    TRY(linear_address(c, c->insn->segment, effective_address(c, NULL), 1, 1, &linear));
     if (linear & 15)
         return fault(c, GP, 0, 0);
     TRY(locate_data(c, linear, 16, 1, &whole));
@@ -100,7 +100,7 @@ static NOINLINE int cmpxchg16b(context *c)
 
 static inline int execute_cmpxchg8b(context *c)
 {
-    int wide = c->insn.operand_size == 8;
+    int wide = c->insn->operand_size == 8;
     if (!(c->cpu->features >> (wide ? VMMKIT_FEATURE_CX16 : VMMKIT_FEATURE_CX8) & 1))
         return fault(c, UD, 0, 0);
     return wide ? cmpxchg16b(c) : cmpxchg8b(c);

@@ -4,7 +4,7 @@
 
 static inline uint64_t read_register(const context *c, unsigned number, unsigned size)
 {
-    if (size == 1 && number >= 4 && number <= 7 && !(c->insn.prefixes & VMMKIT_PREFIX_REX))
+    if (size == 1 && number >= 4 && number <= 7 && !(c->insn->prefixes & VMMKIT_PREFIX_REX))
         return c->cpu->gpr[number - 4] >> 8 & 0xFF;
     return c->cpu->gpr[number] & mask_of(size);
 }
@@ -16,7 +16,7 @@ static inline void write_register(context *c, unsigned number, unsigned size, ui
         gpr[number] = value;
     else if (size == 2)
         gpr[number] = (gpr[number] & ~(uint64_t)0xFFFF) | value;
-    else if (number >= 4 && number <= 7 && !(c->insn.prefixes & VMMKIT_PREFIX_REX))
+    else if (number >= 4 && number <= 7 && !(c->insn->prefixes & VMMKIT_PREFIX_REX))
         gpr[number - 4] = (gpr[number - 4] & ~(uint64_t)0xFF00) | value << 8;
     else
         gpr[number] = (gpr[number] & ~(uint64_t)0xFF) | value;
@@ -30,7 +30,7 @@ static inline void set_status(context *c, unsigned flags, unsigned mask)
 /* stack_pointer stands in for rSP unless it is NULL. */
 static inline uint64_t effective_address(const context *c, const uint64_t *stack_pointer)
 {
-    const vmmkit_insn *insn = &c->insn;
+    const vmmkit_insn *insn = c->insn;
     uint64_t offset = (uint64_t)insn->displacement;
     if (insn->base == RSP && stack_pointer)
         offset += *stack_pointer;
@@ -45,17 +45,17 @@ static inline uint64_t effective_address(const context *c, const uint64_t *stack
 
 static inline unsigned operand_bytes(const context *c, int place)
 {
-    return type_sizes[c->insn.operand_size][c->row->types[place]];
+    return type_sizes[c->insn->operand_size][c->row->types[place]];
 }
 
 static inline unsigned modrm_reg(const context *c)
 {
-    return ((unsigned)c->insn.modrm >> 3 & 7) | (c->insn.rex & 4u) << 1;
+    return ((unsigned)c->insn->modrm >> 3 & 7) | (c->insn->rex & 4u) << 1;
 }
 
 static inline unsigned modrm_rm(const context *c)
 {
-    return ((unsigned)c->insn.modrm & 7) | (c->insn.rex & 1u) << 3;
+    return ((unsigned)c->insn->modrm & 7) | (c->insn->rex & 1u) << 3;
 }
 
 static inline int locate_target(context *c, int place, target *where)
@@ -65,16 +65,16 @@ static inline int locate_target(context *c, int place, target *where)
         where->reg = (int)modrm_reg(c);
         return 0;
     case VMMKIT_KIND_Z:
-        where->reg = (c->insn.opcode & 7) | (c->insn.rex & 1) << 3;
+        where->reg = (c->insn->opcode & 7) | (c->insn->rex & 1) << 3;
         return 0;
     case VMMKIT_KIND_A:
         where->reg = RAX;
         return 0;
     case VMMKIT_KIND_B:
-        where->reg = c->insn.vvvv;
+        where->reg = c->insn->vvvv;
         return 0;
     case VMMKIT_KIND_E:
-        if (c->insn.modrm >= 0xC0) {
+        if (c->insn->modrm >= 0xC0) {
             where->reg = (int)modrm_rm(c);
             return 0;
         }
@@ -83,7 +83,7 @@ static inline int locate_target(context *c, int place, target *where)
         break;
     }
     where->reg = -1;
-    return locate(c, c->insn.segment, effective_address(c, NULL), operand_bytes(c, place),
+    return locate(c, c->insn->segment, effective_address(c, NULL), operand_bytes(c, place),
                   c->row->access & WRITTEN, &where->memory);
 }
 
@@ -114,7 +114,7 @@ static inline int value_of(context *c, int place, unsigned size, uint64_t *value
     target where;
     switch (c->row->kinds[place]) {
     case VMMKIT_KIND_I:
-        *value = (uint64_t)c->insn.immediate & mask_of(size);
+        *value = (uint64_t)c->insn->immediate & mask_of(size);
         return 0;
     case VMMKIT_KIND_1:
         *value = 1;
@@ -186,7 +186,7 @@ static inline int execute_movzx(context *c)
 {
     uint64_t value;
     TRY(value_of(c, 1, operand_bytes(c, 1), &value));
-    write_register(c, modrm_reg(c), c->insn.operand_size, value);
+    write_register(c, modrm_reg(c), c->insn->operand_size, value);
     return 0;
 }
 
@@ -195,15 +195,15 @@ static inline int execute_movsx(context *c)
     unsigned size = operand_bytes(c, 1);
     uint64_t value, sign = (uint64_t)1 << (8 * size - 1);
     TRY(value_of(c, 1, size, &value));
-    value = ((value ^ sign) - sign) & mask_of(c->insn.operand_size);
-    write_register(c, modrm_reg(c), c->insn.operand_size, value);
+    value = ((value ^ sign) - sign) & mask_of(c->insn->operand_size);
+    write_register(c, modrm_reg(c), c->insn->operand_size, value);
     return 0;
 }
 
 static inline int execute_mov_from_segment(context *c)
 {
-    uint64_t selector = segment_words(c, c->insn.modrm >> 3 & 7)[SELECTOR] & 0xFFFF;
-    unsigned size = c->insn.modrm >= 0xC0 ? c->insn.operand_size : 2;
+    uint64_t selector = segment_words(c, c->insn->modrm >> 3 & 7)[SELECTOR] & 0xFFFF;
+    unsigned size = c->insn->modrm >= 0xC0 ? c->insn->operand_size : 2;
     target where;
     TRY(locate_target(c, 0, &where));
     return write_target(c, &where, size, selector);
@@ -211,7 +211,7 @@ static inline int execute_mov_from_segment(context *c)
 
 static inline int execute_mov_to_segment(context *c)
 {
-    int segment = c->insn.modrm >> 3 & 7;
+    int segment = c->insn->modrm >> 3 & 7;
     uint64_t selector;
     TRY(value_of(c, 1, 2, &selector));
     TRY(load_segment(c, segment, (unsigned)selector));
@@ -222,8 +222,8 @@ static inline int execute_mov_to_segment(context *c)
 
 static inline int execute_lea(context *c)
 {
-    uint64_t value = effective_address(c, NULL) & mask_of(c->insn.operand_size);
-    write_register(c, modrm_reg(c), c->insn.operand_size, value);
+    uint64_t value = effective_address(c, NULL) & mask_of(c->insn->operand_size);
+    write_register(c, modrm_reg(c), c->insn->operand_size, value);
     return 0;
 }
 

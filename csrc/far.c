@@ -22,9 +22,9 @@ static int far_pointer(context *c, uint64_t *offset, unsigned *selector)
 {
     span where[2];
     uint64_t value;
-    if (c->insn.modrm < 0) {
-        *offset = (uint64_t)c->insn.immediate & mask_of(c->insn.operand_size);
-        *selector = c->insn.second_immediate;
+    if (c->insn->modrm < 0) {
+        *offset = (uint64_t)c->insn->immediate & mask_of(c->insn->operand_size);
+        *selector = c->insn->second_immediate;
         return 0;
     }
     TRY(locate_two(c, 2, where));
@@ -187,7 +187,7 @@ static int call_through(context *c, const far_segment *found)
 
 static int call_far(context *c)
 {
-    unsigned selector, size = c->insn.operand_size;
+    unsigned selector, size = c->insn->operand_size;
     uint64_t offset;
     far_stack stack;
     far_segment code;
@@ -220,7 +220,7 @@ static int return_real_far(context *c, const far_stack *old, const uint64_t *pop
 
 static int return_far(context *c)
 {
-    unsigned size = c->insn.operand_size, released = (unsigned)c->insn.immediate & 0xFFFF;
+    unsigned size = c->insn->operand_size, released = (unsigned)c->insn->immediate & 0xFFFF;
     unsigned selector, level;
     uint64_t popped[2], outer[2];
     far_stack old, stack;

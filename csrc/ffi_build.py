@@ -25,6 +25,7 @@ SOURCES = (
     "decode_checks.c",
     "decode.c",
     "flags.c",
+    "tlb.c",
     "memory.c",
     "breakpoints.c",
     "page_modes.c",
@@ -58,16 +59,26 @@ SOURCES = (
     "system.c",
     "vector_operands.c",
     "vector_lanes.c",
+    "vector_strings.c",
+    "vector_gather.c",
     "vector_parts.c",
     "opmask.c",
+    "vector_sources.c",
+    "vector_select.c",
     "vector.c",
     "vector_state.c",
     "xcr0.c",
     "direct_stores.c",
+    "x87_formats.c",
+    "x87_stack.c",
+    "x87_moves.c",
+    "x87_compare.c",
+    "x87_environment.c",
     "x87.c",
     "dispatch.c",
     "events.c",
     "answers.c",
+    "code_cache.c",
     "run.c",
 )
 
@@ -110,6 +121,7 @@ def declarations() -> str:
     vcpu = ["vmmkit_cpu *cpu;", "const vmmkit_piece *ram;", "size_t pieces;", "uint64_t blocks;"]
     vcpu.append("uint64_t deliver;")
     vcpu.append("uint64_t wide;")
+    vcpu.append("void *caches;")
     piece = ["uint64_t gpa;", "uint64_t last;", "uint8_t *host;", "uint64_t writable;"]
     return (
         struct("vmmkit_cpu", cpu)
@@ -121,6 +133,7 @@ int vmmkit_decode(const uint8_t *code, size_t length, int mode, vmmkit_insn *out
 int vmmkit_step(const vmmkit_vcpu *vcpu, uint64_t answer);
 int vmmkit_run(const vmmkit_vcpu *vcpu, uint64_t budget, uint64_t answer);
 int vmmkit_resume(const vmmkit_vcpu *vcpu, uint64_t answer);
+size_t vmmkit_caches_size(void);
 const char *vmmkit_digest(void);
 """
     )
@@ -155,10 +168,11 @@ def enumerations() -> str:
     )
     flags = {name.upper(): 1 << bit for bit, name in enumerate(TABLE["ATTRIBUTES"])}
     cells = {name: TABLE[name] for name in ("UNKNOWN", "INVALID", "SPLIT")}
-    batches = ("STEP_BATCH", "RUN_BATCH")
+    batches = ("STEP_BATCH", "RUN_BATCH", "RUN_SLICE")
     limit_names = ("MAX_LENGTH", "LOG_CAPACITY", "PAGE_CAPACITY", *batches, "RIP_BASE")
     limits = {name: RECORD[name] for name in limit_names} | {"NO_FEATURE": TABLE["NO_FEATURE"]}
-    types = {"VECTOR": TABLE["TYPE_NAMES"].index("x")}
+    limits |= {"OPERATIONS": len(TABLE["OPS"])}
+    types = {"VECTOR": TABLE["TYPE_NAMES"].index("x"), "HALF": TABLE["TYPE_NAMES"].index("h")}
     for prefix, names in (
         ("PREFIX", RECORD["PREFIX_BITS"]),
         ("REX", RECORD["REX_BITS"]),
@@ -195,7 +209,7 @@ def arrays() -> str:
         (
             *(row.flags, row.op, without, row.kinds, row.types),
             *(row.access, row.memory, (*row.types, 0)[row.memory], row.immediates),
-            *(row.broadcast, row.disp8, row.feature),
+            *(row.broadcast, row.disp8, row.index_size, row.feature),
         )
         for row, without in zip(tables.rows, TABLE["ROW_WITHOUT"], strict=True)
     ]
@@ -211,6 +225,7 @@ def arrays() -> str:
         "uint8_t immediates[2];",
         "uint8_t broadcast;",
         "uint8_t disp8;",
+        "uint8_t index_size;",
         "uint8_t feature;",
     ]
     operations = TABLE["VECTOR_OPERATIONS"]
@@ -267,7 +282,7 @@ ffibuilder.set_source(
     "vmmkit.insn._native",
     source(),
     include_dirs=[str(HERE)],
-    depends=[str(HERE / name) for name in (*SOURCES, "engine.h", "ffi_build.py")]
+    depends=[str(HERE / name) for name in (*SOURCES, "engine.h", "constants.h", "ffi_build.py")]
     + [str(INSN / "optable.py"), str(INSN / "_record.py")]
     + [str(path) for path in sorted((INSN / "opcodes").glob("*.py"))],
     extra_compile_args=["-std=c11", "-O2"],

@@ -8,15 +8,15 @@ static inline int execute_setcc(context *c)
 {
     target where;
     TRY(locate_target(c, 0, &where));
-    return write_target(c, &where, 1, (uint64_t)condition(c->insn.opcode & 15, c->cpu->rflags));
+    return write_target(c, &where, 1, (uint64_t)condition(c->insn->opcode & 15, c->cpu->rflags));
 }
 
 static inline int execute_cmovcc(context *c)
 {
-    unsigned size = c->insn.operand_size, reg = modrm_reg(c);
+    unsigned size = c->insn->operand_size, reg = modrm_reg(c);
     uint64_t value;
     TRY(value_of(c, 1, size, &value));
-    if (!condition(c->insn.opcode & 15, c->cpu->rflags))
+    if (!condition(c->insn->opcode & 15, c->cpu->rflags))
         value = read_register(c, reg, size);
     write_register(c, reg, size, value);
     return 0;

@@ -6,7 +6,7 @@ static inline int flush_line(context *c)
 {
     uint64_t linear;
     span where;
-    TRY(flushed_address(c, c->insn.segment, effective_address(c, NULL), &linear));
+    TRY(flushed_address(c, c->insn->segment, effective_address(c, NULL), &linear));
     return locate_linear(c, linear, 1, 0, &where);
 }
 

@@ -8,12 +8,11 @@ static void load_flags(context *c, uint64_t image, uint64_t mask)
 {
     c->cpu->rflags = (c->cpu->rflags & ~(mask | RF)) | (image & mask);
     c->keeps_rf = 1;
-    c->cpu->nmi_blocked = 0;
 }
 
 static inline uint64_t wide_flags(const context *c)
 {
-    return c->insn.operand_size > 2 ? RF | AC | ID : 0;
+    return c->insn->operand_size > 2 ? RF | AC | ID : 0;
 }
 
 static uint64_t protected_mask(const context *c)
@@ -22,13 +21,13 @@ static uint64_t protected_mask(const context *c)
     if (c->cpl <= iopl(c))
         mask |= IF;
     if (c->cpl == 0)
-        mask |= RFLAGS_IOPL | (c->insn.operand_size > 2 ? VIF | VIP : 0);
+        mask |= RFLAGS_IOPL | (c->insn->operand_size > 2 ? VIF | VIP : 0);
     return mask;
 }
 
 static int return_real(context *c)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     int virtual = (c->cpu->rflags & RFLAGS_VM) != 0, extended = virtual && iopl(c) < 3;
     uint64_t popped[3], image, mask = IRET_ALWAYS | IF | wide_flags(c);
     far_stack old;
@@ -73,7 +72,7 @@ static int return_to_virtual_8086(context *c, const far_stack *old, const uint64
 
 static int return_protected(context *c)
 {
-    unsigned size = c->insn.operand_size, selector, level;
+    unsigned size = c->insn->operand_size, selector, level;
     int switches, outer, legacy = !in_long_mode(c) && size == 4;
     uint64_t popped[3], stack_words[2], mask = protected_mask(c);
     far_stack old, stack;
@@ -112,7 +111,7 @@ static int return_protected(context *c)
     return 0;
 }
 
-static NOINLINE int execute_iret(context *c)
+static int return_from_interrupt(context *c)
 {
     if (c->real)
         return transferred(c, return_real(c));
@@ -121,4 +120,13 @@ static NOINLINE int execute_iret(context *c)
     if (in_long_mode(c))
         return fault(c, GP, 0, 0);
     return unsupported(c, VMMKIT_UNSUPPORTED_TASK_SWITCH, c->cpu->rip);
+}
+
+/* NMIs are unblocked even by an IRET that faults. */
+static NOINLINE int execute_iret(context *c)
+{
+    int kind = return_from_interrupt(c);
+    if (!kind || kind == VMMKIT_EXIT_FAULT)
+        c->cpu->nmi_blocked = 0;
+    return kind;
 }

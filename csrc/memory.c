@@ -179,7 +179,7 @@ static int access_wide(context *c, int kind, uint64_t gpa, unsigned size, uint8_
     memcpy(cpu->wide_value, bytes, size);
     cpu->log_pending = (uint64_t)kind;
     fill_exit(c, gpa, size, cpu->wide_value[0]);
-    return kind;
+    return kind == VMMKIT_EXIT_ENQUEUE ? VMMKIT_EXIT_WRITE : kind;
 }
 
 static inline int goes_whole(const context *c, unsigned size)
@@ -230,6 +230,19 @@ static inline int load_physical(context *c, uint64_t gpa, unsigned size, uint64_
     if (UNLIKELY(!piece))
         return device_load(c, gpa, size, value);
     *value = load_host(piece->host + (gpa - piece->gpa), size);
+    return 0;
+}
+
+/* The same for an entry of a page table; *page is where its page is in the host, if it is RAM. */
+static inline int load_entry(context *c, uint64_t gpa, unsigned size, uint64_t *entry,
+                             const uint8_t **page)
+{
+    const vmmkit_piece *piece = piece_at(c, gpa, size);
+    *page = NULL;
+    if (UNLIKELY(!piece))
+        return device_load(c, gpa, size, entry);
+    *page = piece->host + (gpa - piece->gpa) - gpa % PAGE;
+    *entry = load_host(piece->host + (gpa - piece->gpa), size);
     return 0;
 }
 
@@ -309,10 +322,14 @@ static inline int store(context *c, const span *where, uint64_t value)
     return 0;
 }
 
-static inline fragment fragment_at(const context *c, uint64_t gpa, unsigned size, int write)
+static inline fragment fragment_at(context *c, uint64_t gpa, unsigned size, int write)
 {
     const vmmkit_piece *piece = piece_at(c, gpa, size);
+    uint8_t *host;
     if (!piece || (write && !piece->writable))
         return (fragment){gpa, NULL, size};
-    return (fragment){gpa, piece->host + (gpa - piece->gpa), size};
+    host = piece->host + (gpa - piece->gpa);
+    if (write && c->tlb)
+        note_store(c, host - gpa % PAGE);
+    return (fragment){gpa, host, size};
 }

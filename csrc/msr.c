@@ -6,7 +6,7 @@
 #define CR4_PCE 0x100u
 
 enum { MSR_TSC = 0x10 };
-enum { ANY_VALUE, CANONICAL, NARROW, MEMORY_TYPES, SUPERVISOR_COMPONENTS, EFER_BITS };
+enum { ANY_VALUE, CANONICAL, NARROW, MEMORY_TYPES, SUPERVISOR_COMPONENTS, EFER_BITS, PASID_BITS };
 
 /* The word of an MSR that the record holds, and which values WRMSR may give it; else NULL. */
 static uint64_t *held_msr(context *c, uint32_t index, int *accepts)
@@ -24,6 +24,9 @@ static uint64_t *held_msr(context *c, uint32_t index, int *accepts)
     case 0x277:
         *accepts = MEMORY_TYPES;
         return &cpu->pat;
+    case 0xD93:
+        *accepts = PASID_BITS;
+        return &cpu->pasid;
     case 0xDA0:
         *accepts = SUPERVISOR_COMPONENTS;
         return &cpu->xss;
@@ -117,6 +120,8 @@ static int is_acceptable(const context *c, int accepts, uint64_t value)
         return are_memory_types(value);
     case SUPERVISOR_COMPONENTS:
         return c->cpu->features & FEATURE_BIT(XSAVES) && !value;
+    case PASID_BITS:
+        return c->cpu->features & FEATURE_BIT(ENQCMD) && !(value & ~(uint64_t)0x800FFFFFu);
     case EFER_BITS:
         return is_efer(c->cpu, value);
     default:
@@ -131,7 +136,7 @@ static int execute_wrmsr(context *c)
     uint64_t value = edx_eax(c), *held;
     int accepts;
     TRY(check_cpl0(c));
-    if (index == MSR_TSC) {
+    if (index == MSR_TSC && !cpu->tsc_write_exits) {
         cpu->tsc_offset = value - cpu->retired;
         return 0;
     }
@@ -193,7 +198,7 @@ static int execute_cpuid(context *c)
 
 static int execute_random(context *c, uint64_t seed)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     uint64_t value = seed;
     int refused;
     TRY(device(c, VMMKIT_EXIT_RANDOM, 0, size, &value));

@@ -82,7 +82,7 @@ static int execute_opmask(context *c, const vector_operation *operation)
     case VMMKIT_VECTOR_MASK_NOT:
     case VMMKIT_VECTOR_MASK_SHIFT_LEFT:
     case VMMKIT_VECTOR_MASK_SHIFT_RIGHT:
-        a = opmask_of_one(function, read_opmask(c, 1, size), (unsigned)c->insn.immediate & 0xFF);
+        a = opmask_of_one(function, read_opmask(c, 1, size), (unsigned)c->insn->immediate & 0xFF);
         return write_opmask(c, a & mask_of(size));
     default:
         a = read_opmask(c, 1, size);

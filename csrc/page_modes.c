@@ -36,6 +36,7 @@ typedef struct {
     const vmmkit_cpu *cpu;
     uint64_t linear, reserved, all_of, any_of, last;
     uint64_t entry[MOST_LEVELS], entry_gpa[MOST_LEVELS];
+    const uint8_t *page[MOST_LEVELS]; /* of each entry, NULL for a device */
     unsigned intent, error, entries;
     int mode, user;
 } walk;
@@ -141,7 +142,7 @@ static ALWAYS_INLINE int walk_levels(context *c, walk *w, int mode, uint64_t *gp
         uint64_t place;
         shift = 12 + bits * (level - 1);
         place = table + (linear >> shift & last_index) * size;
-        TRY(load_physical(c, place, size, &entry));
+        TRY(load_entry(c, place, size, &entry, &w->page[entries]));
         w->entry_gpa[entries] = place;
         w->entry[entries++] = entry;
         large = level > 1 && entry & ENTRY_PS && has_large_pages(w, mode);

@@ -28,17 +28,14 @@ static inline int fetch_page(context *c, uint64_t rip, unsigned wanted)
     if (UNLIKELY(!piece))
         return unsupported(c, VMMKIT_UNSUPPORTED_NO_CODE, gpa);
     host = piece->host + (gpa - piece->gpa);
-    if (LIKELY(wanted == VMMKIT_LIMIT_MAX_LENGTH))
+    if (LIKELY(wanted == VMMKIT_LIMIT_MAX_LENGTH)) {
         memcpy(c->code, host, VMMKIT_LIMIT_MAX_LENGTH);
-    else
+        keep_code_page(c, rip, linear, gpa, host);
+    } else {
         memcpy(c->code + c->code_length, host, wanted);
+    }
     c->code_length += wanted;
     return 0;
-}
-
-static inline int decode_here(context *c)
-{
-    return vmmkit_decode(c->code, c->code_length, c->mode, &c->insn);
 }
 
 static int starts_vector(const context *c)
@@ -77,10 +74,11 @@ static NOINLINE int take_latched(context *c)
 }
 
 /* Fills c->code and c->insn: what was latched for the instruction, and the rest from memory. */
-static inline int fetch(context *c)
+static NOINLINE int fetch_anew(context *c)
 {
     vmmkit_cpu *cpu = c->cpu;
     int failure;
+    c->pages = 0;
     c->code_length = (unsigned)cpu->code_length & VMMKIT_LIMIT_MAX_LENGTH;
     if (UNLIKELY(c->code_length)) {
         failure = take_latched(c);
@@ -94,8 +92,14 @@ static inline int fetch(context *c)
         TRY(fetch_rest(c, &failure));
     /* The answers so far were for the page tables on the way to the code. */
     forget_accesses(c);
-    cpu->code_length = c->code_length;
+    if (!c->calm) /* else finished() does, where it shows */
+        cpu->code_length = c->code_length;
     return failure ? refusal(c, failure) : 0;
+}
+
+static inline int fetch(context *c)
+{
+    return LIKELY(find_code(c)) ? 0 : fetch_anew(c);
 }
 
 /* The row itself, or what a processor without its feature makes of it. */
@@ -130,6 +134,7 @@ static NOINLINE int stopped(context *c, int kind)
 /* After a locked instruction has lost a race: what it has learned from outside stays as it is. */
 static int start_over(context *c)
 {
+    c->calm = 0;
     c->ordinal = 0;
     c->pages_known = c->pages;
     c->pages = 0;
@@ -177,36 +182,44 @@ static inline int completed(context *c, int kind)
     return kind ? kind : VMMKIT_EXIT_DONE;
 }
 
-/* One instruction, or one batch of a repeated one. */
-static inline int one(context *c, uint64_t batch)
+/* Whether the instruction that comes out so is complete. */
+static inline int is_completion(int kind)
 {
-    vmmkit_cpu *cpu = c->cpu;
-    int kind;
-    c->ordinal = c->pages = 0;
-    c->pages_known = cpu->page_count;
+    return kind == VMMKIT_EXIT_HALT || kind == VMMKIT_EXIT_HYPERCALL ||
+           kind == VMMKIT_EXIT_TPR_BELOW_THRESHOLD;
+}
+
+/* What began an instruction in this way lets the next ones begin without another look at it. */
+static inline int is_calm(const context *c)
+{
+    const vmmkit_cpu *cpu = c->cpu;
+    uint64_t due = cpu->debug_pending | cpu->interrupt_shadow | (cpu->rflags & RF) | c->debug;
+    uint64_t begun = cpu->log_count | cpu->page_count | cpu->code_length | cpu->code_given |
+                     cpu->block_answer | cpu->batch;
+    return !(due | begun) && !c->watched && !c->checks_alignment;
+}
+
+static inline uint64_t batch_size(const vmmkit_cpu *cpu, uint64_t left)
+{
+    if (cpu->batch)
+        return cpu->batch;
+    /* elements of a repeated instruction, and a look at the kick */
+    return left > VMMKIT_LIMIT_RUN_BATCH ? VMMKIT_LIMIT_RUN_BATCH : left;
+}
+
+static inline void begin_instruction(context *c, uint64_t left, int resumes)
+{
+    c->ordinal = 0;
+    c->pages_known = c->cpu->page_count;
     c->elements = 1;
-    c->batch = batch;
+    c->batch = batch_size(c->cpu, left);
     c->shadow = 0;
     c->debug = 0;
     c->keeps_rf = c->watched = 0;
     begin_mode(c);
-    if (UNLIKELY(c->deliver))
+    if (c->deliver)
         begin_traps(c);
-    kind = fetch(c);
-    if (UNLIKELY(kind))
-        return stopped_or_raised(c, kind);
-    c->row = &rows[c->insn.row];
-    c->next_rip = (cpu->rip + c->insn.length) & mask_of(c->mode == 64 ? 8 : 4);
-    c->locked = c->insn.prefixes & VMMKIT_PREFIX_LOCK;
-    kind = visible(c);
-    if (LIKELY(!kind)) {
-        do
-            kind = execute(c);
-        while (UNLIKELY(kind == RACE_LOST && start_over(c)));
-    }
-    if (UNLIKELY(kind > 0 && kind != VMMKIT_EXIT_HALT && kind != VMMKIT_EXIT_HYPERCALL))
-        return stopped_or_raised(c, kind);
-    return completed(c, kind);
+    c->calm = !resumes && is_calm(c);
 }
 
 /* Chooses the event before the next instruction; its kind, or 0 to execute that. */
@@ -218,23 +231,114 @@ static NOINLINE int attended(context *c)
     return c->cpu->event ? delivered(c, begin_delivery(c)) : 0;
 }
 
-/* Delivers an event, or executes one instruction or one batch of a repeated one. */
-static inline int next(context *c, uint64_t batch, int resumes)
+/* Ends the run, delivers an event, or begins the next instruction. */
+static NOINLINE int between(context *c)
 {
-    if (UNLIKELY(c->cpu->event))
+    vmmkit_cpu *cpu = c->cpu;
+    uint64_t left = cpu->limit - cpu->retired; /* both counters may wrap */
+    int kind, resumes = c->in_flight, kicked = ATOMIC_LOAD(&cpu->kick) && !cpu->batch;
+    c->in_flight = c->calm = 0;
+    if (UNLIKELY(left - 1 >= LARGEST_BUDGET || kicked)) { /* a step is no run */
+        if (!resumes) {
+            if (!cpu->batch)
+                cpu->kick = 0;
+            return VMMKIT_EXIT_BUDGET;
+        }
+        left = 1;
+    }
+    renew_trust(c);
+    if (UNLIKELY(cpu->event))
         return delivered(c, continue_delivery(c));
     if (UNLIKELY(c->deliver && !resumes && needs_attention(c))) {
-        int kind = attended(c);
+        kind = attended(c);
         if (kind)
             return kind;
     }
-    return one(c, batch);
+    begin_instruction(c, left, resumes);
+    return BEGUN;
+}
+
+/* Whether between() is due; what else it looks at does not change in calm. */
+static inline int is_due(const context *c)
+{
+    const vmmkit_cpu *cpu = c->cpu;
+    uint64_t requests = ATOMIC_LOAD(&cpu->kick) | ATOMIC_LOAD(&cpu->nmi_pending) |
+                        ATOMIC_LOAD(&cpu->interrupt_request) | ATOMIC_LOAD(&cpu->window_request);
+    return !c->calm || requests || cpu->retired == cpu->limit;
+}
+
+/* Executes what was fetched: one instruction, or one batch of a repeated one. */
+static ALWAYS_INLINE int execute_one(context *c, int begun_in_calm)
+{
+    vmmkit_cpu *cpu = c->cpu;
+    int kind;
+    c->row = &rows[c->insn->row];
+    c->next_rip = (cpu->rip + c->insn->length) & mask_of(c->mode == 64 ? 8 : 4);
+    c->locked = c->insn->prefixes & VMMKIT_PREFIX_LOCK;
+    if (UNLIKELY(!c->plain && begun_in_calm)) {
+        c->calm = 0;
+        c->batch = batch_size(cpu, cpu->limit - cpu->retired);
+    }
+    kind = visible(c);
+    if (LIKELY(!kind)) {
+        do
+            kind = execute(c);
+        while (UNLIKELY(kind == RACE_LOST && start_over(c)));
+    }
+    return kind;
+}
+
+/* Commits an instruction that was not plain, or keeps what one that stopped needs to go on. */
+static NOINLINE int finished(context *c, int kind)
+{
+    c->calm = 0;
+    if (!c->cpu->code_length)
+        c->cpu->code_length = c->code_length;
+    if (UNLIKELY(kind > 0 && !is_completion(kind)))
+        return stopped_or_raised(c, kind);
+    return completed(c, kind);
+}
+
+static NOINLINE int refused(context *c, int kind)
+{
+    c->calm = 0;
+    return stopped_or_raised(c, kind);
+}
+
+static int run_on(context *c)
+{
+    vmmkit_cpu *cpu = c->cpu;
+    int kind, calm;
+    for (;;) {
+        if (UNLIKELY(is_due(c))) {
+            kind = between(c);
+            if (kind == VMMKIT_EXIT_DONE)
+                continue;
+            if (kind != BEGUN)
+                return kind;
+        }
+        calm = c->calm;
+        kind = fetch(c);
+        if (UNLIKELY(kind)) {
+            kind = refused(c, kind);
+        } else {
+            kind = execute_one(c, calm);
+            if (LIKELY(!kind && c->calm)) {
+                cpu->rip = c->next_rip;
+                cpu->retired++;
+                continue;
+            }
+            kind = finished(c, kind);
+        }
+        if (kind != VMMKIT_EXIT_DONE)
+            return kind;
+    }
 }
 
 static int run_to_limit(const vmmkit_vcpu *vcpu, uint64_t answer)
 {
     vmmkit_cpu *cpu = vcpu->cpu;
-    int in_flight = cpu->log_pending != 0; /* goes on whatever the limit */
+    int single = cpu->batch || cpu->limit - cpu->retired == 1;
     context c;
     c.cpu = cpu; /* the rest is set by every instruction */
     c.ram = vcpu->ram;
@@ -242,25 +346,13 @@ static int run_to_limit(const vmmkit_vcpu *vcpu, uint64_t answer)
     c.blocks = vcpu->blocks != 0;
     c.deliver = vcpu->deliver != 0;
     c.wide = vcpu->wide != 0;
+    c.in_flight = cpu->log_pending != 0; /* goes on whatever the limit */
+    c.calm = 0;
+    c.insn = &c.own;
+    c.known = vcpu->caches;
+    begin_tlb(&c, single ? NULL : c.known);
     TRY(begin_run(&c, answer));
-    for (;;) {
-        uint64_t left = cpu->limit - cpu->retired; /* both counters may wrap */
-        int kind, kicked = ATOMIC_LOAD(&cpu->kick) && !cpu->batch; /* a step is no run */
-        if (UNLIKELY(left - 1 >= LARGEST_BUDGET || kicked)) {
-            if (!in_flight) {
-                if (!cpu->batch)
-                    cpu->kick = 0;
-                return VMMKIT_EXIT_BUDGET;
-            }
-            left = 1;
-        }
-        if (left > VMMKIT_LIMIT_RUN_BATCH)
-            left = VMMKIT_LIMIT_RUN_BATCH; /* elements of a repeated one, and a look at the kick */
-        kind = next(&c, cpu->batch ? cpu->batch : left, in_flight);
-        in_flight = 0;
-        if (kind != VMMKIT_EXIT_DONE)
-            return kind;
-    }
+    return run_on(&c);
 }
 
 int vmmkit_step(const vmmkit_vcpu *vcpu, uint64_t answer)
@@ -280,6 +372,12 @@ int vmmkit_run(const vmmkit_vcpu *vcpu, uint64_t budget, uint64_t answer)
 int vmmkit_resume(const vmmkit_vcpu *vcpu, uint64_t answer)
 {
     return run_to_limit(vcpu, answer);
+}
+
+/* Bytes of vmmkit_vcpu.caches, which begin as zeros and belong to one vCPU. */
+size_t vmmkit_caches_size(void)
+{
+    return sizeof(caches);
 }
 
 const char *vmmkit_digest(void)

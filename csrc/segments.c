@@ -18,6 +18,7 @@ static inline void begin_mode(context *c)
         c->cpl = protected ? 3 : 0;
     c->checks_alignment =
         c->cpl == 3 && c->cpu->cr0 & CR0_AM && c->cpu->rflags & RFLAGS_AC;
+    c->paging = (c->cpu->cr0 & CR0_PG) != 0;
     c->canonical_bits = c->cpu->cr4 & CR4_LA57 ? 57 : 48;
     if (c->cpu->efer & EFER_LMA && cs & ATTR_L && !c->real)
         c->mode = 64;
@@ -188,24 +189,39 @@ static int check_descriptor(context *c, int segment, unsigned selector, uint64_t
     return rights & ATTR_P ? 0 : fault(c, NP, error, 0);
 }
 
-static int system_load(context *c, uint64_t linear, unsigned size, uint64_t *value)
+static int locate_system(context *c, uint64_t linear, unsigned size, span *where)
 {
-    span where;
     if (c->cpu->efer & EFER_LMA &&
         (!is_canonical(c, linear) || !is_canonical(c, linear + size - 1)))
         return fault(c, GP, 0, 0);
-    TRY(locate_linear(c, linear, size, INTENT_SYSTEM, &where));
+    return locate_linear(c, linear, size, INTENT_SYSTEM, where);
+}
+
+static int system_load(context *c, uint64_t linear, unsigned size, uint64_t *value)
+{
+    span where;
+    TRY(locate_system(c, linear, size, &where));
     return load(c, &where, value);
 }
 
-static int mark_accessed(context *c, uint64_t address, uint64_t attributes)
+static inline const uint8_t *host_of_byte(const span *where, unsigned place)
+{
+    const fragment *part = &where->part[place >= where->part[0].size];
+    if (place >= where->part[0].size)
+        place -= where->part[0].size;
+    return part->host ? part->host + place : NULL;
+}
+
+/* Only where the mark goes to what was read can a difference be a lost race: page tables that
+ * change, or lie at a device, may lead to another page this time. */
+static int mark_accessed(context *c, const span *read, uint64_t address, uint64_t attributes)
 {
     uint8_t rights = (uint8_t)attributes, marked = rights | TYPE_ACCESSED;
     span where;
     if (attributes & TYPE_ACCESSED)
         return 0;
     TRY(locate_linear(c, address + 5, 1, INTENT_SYSTEM | INTENT_WRITE, &where));
-    if (!where.part[0].host)
+    if (!where.part[0].host || where.part[0].host != host_of_byte(read, 5))
         return store(c, &where, marked);
     return COMPARE_AND_SWAP(where.part[0].host, rights, marked) ? 0 : RACE_LOST;
 }
@@ -222,6 +238,7 @@ static void unpack(uint64_t descriptor, uint64_t *base, uint64_t *limit, uint64_
 static NOINLINE int load_segment(context *c, int segment, unsigned selector)
 {
     uint64_t address, descriptor, base, limit, attributes;
+    span read;
     if (c->real) {
         segment_words(c, segment)[SELECTOR] = selector;
         segment_words(c, segment)[BASE] = (uint64_t)selector << 4;
@@ -230,10 +247,11 @@ static NOINLINE int load_segment(context *c, int segment, unsigned selector)
     if (!(selector & 0xFFFC))
         return load_null(c, segment, selector);
     TRY(descriptor_address(c, selector, GP, 8, &address));
-    TRY(system_load(c, address, 8, &descriptor));
+    TRY(locate_system(c, address, 8, &read));
+    TRY(load(c, &read, &descriptor));
     unpack(descriptor, &base, &limit, &attributes);
     TRY(check_descriptor(c, segment, selector, attributes));
-    TRY(mark_accessed(c, address, attributes));
+    TRY(mark_accessed(c, &read, address, attributes));
     set_segment(c, segment, selector, base, limit, attributes | TYPE_ACCESSED);
     return 0;
 }

@@ -19,7 +19,7 @@ static inline unsigned iopl(const context *c)
 
 static inline int segment_number(const context *c)
 {
-    return c->insn.opcode >> 3 & 7;
+    return c->insn->opcode >> 3 & 7;
 }
 
 static inline uint64_t move_stack(context *c, uint64_t change)
@@ -36,7 +36,7 @@ static inline int push_span(context *c, unsigned reserved, unsigned written, spa
 
 static inline int push_value(context *c, uint64_t value, unsigned written)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     span where;
     TRY(push_span(c, size, written, &where));
     TRY(store(c, &where, value & mask_of(written)));
@@ -46,7 +46,7 @@ static inline int push_value(context *c, uint64_t value, unsigned written)
 
 static inline int execute_push(context *c)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     uint64_t value;
     target where;
     span stack;
@@ -54,7 +54,7 @@ static inline int execute_push(context *c)
         return push_value(c, segment_words(c, segment_number(c))[SELECTOR] & 0xFFFF,
                           size == 4 ? 2 : size);
     if (c->row->kinds[0] == VMMKIT_KIND_I)
-        return push_value(c, (uint64_t)c->insn.immediate, size);
+        return push_value(c, (uint64_t)c->insn->immediate, size);
     TRY(locate_target(c, 0, &where));
     TRY(push_span(c, size, size, &stack));
     TRY(read_target(c, &where, size, &value));
@@ -66,14 +66,14 @@ static inline int execute_push(context *c)
 static inline int pop_span(context *c, span *where)
 {
     uint64_t pointer = c->cpu->gpr[RSP] & stack_mask(c);
-    return locate(c, SS, pointer, c->insn.operand_size, 0, where);
+    return locate(c, SS, pointer, c->insn->operand_size, 0, where);
 }
 
 static inline int pop_target(context *c, uint64_t pointer, target *where)
 {
-    if (c->insn.modrm >= 0 && c->insn.modrm < 0xC0) {
+    if (c->insn->modrm >= 0 && c->insn->modrm < 0xC0) {
         where->reg = -1;
-        return locate(c, c->insn.segment, effective_address(c, &pointer), c->insn.operand_size, 1,
+        return locate(c, c->insn->segment, effective_address(c, &pointer), c->insn->operand_size, 1,
                       &where->memory);
     }
     return locate_target(c, 0, where);
@@ -81,7 +81,7 @@ static inline int pop_target(context *c, uint64_t pointer, target *where)
 
 static inline int execute_pop(context *c)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     uint64_t pointer = move_stack(c, size), value;
     target where;
     span stack;
@@ -120,7 +120,7 @@ static int store_frame(context *c, const stack_store *frame, unsigned count)
 
 static NOINLINE int execute_pusha(context *c)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     uint64_t pointer = c->cpu->gpr[RSP] & stack_mask(c);
     stack_store frame[8];
     if (c->real && pointer & 1 && pointer >= 7 && pointer <= 15)
@@ -137,12 +137,12 @@ static NOINLINE int execute_pusha(context *c)
 static int stack_slot(context *c, unsigned number, uint64_t offset, span *where)
 {
     uint64_t pointer = (c->cpu->gpr[number] + offset) & stack_mask(c);
-    return locate(c, SS, pointer, c->insn.operand_size, 0, where);
+    return locate(c, SS, pointer, c->insn->operand_size, 0, where);
 }
 
 static NOINLINE int execute_popa(context *c)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     stack_store frame[8];
     for (unsigned i = 8; i-- > 0;)
         TRY(stack_slot(c, RSP, (7 - i) * size, &frame[i].where));
@@ -159,7 +159,7 @@ static NOINLINE int execute_popa(context *c)
 static inline int check_virtual(context *c, int *virtual)
 {
     *virtual = c->cpu->rflags & RFLAGS_VM && iopl(c) != 3;
-    if (*virtual && (c->insn.operand_size != 2 || !(c->cpu->cr4 & CR4_VME)))
+    if (*virtual && (c->insn->operand_size != 2 || !(c->cpu->cr4 & CR4_VME)))
         return fault(c, GP, 0, 0);
     return 0;
 }
@@ -171,13 +171,13 @@ static inline int execute_pushf(context *c)
     TRY(check_virtual(c, &virtual));
     if (virtual)
         flags = (flags & ~(uint64_t)IF) | RFLAGS_IOPL | (flags & VIF ? IF : 0);
-    return push_value(c, flags & ~(uint64_t)(RF | RFLAGS_VM), c->insn.operand_size);
+    return push_value(c, flags & ~(uint64_t)(RF | RFLAGS_VM), c->insn->operand_size);
 }
 
 static inline uint64_t popf_mask(const context *c)
 {
     uint64_t mask = STATUS | TF | DF | NT;
-    if (c->insn.operand_size > 2)
+    if (c->insn->operand_size > 2)
         mask |= AC | ID;
     if (c->cpl == 0)
         mask |= RFLAGS_IOPL;
@@ -201,7 +201,7 @@ static inline int execute_popf(context *c)
         value |= value & IF ? VIF : 0;
     }
     c->cpu->rflags = (flags & ~(mask | RF)) | (value & mask);
-    c->cpu->gpr[RSP] = move_stack(c, c->insn.operand_size);
+    c->cpu->gpr[RSP] = move_stack(c, c->insn->operand_size);
     return 0;
 }
 
@@ -227,7 +227,7 @@ static uint64_t seen_through(const stack_store *frame, unsigned count, const spa
 
 static int locate_frame(context *c, unsigned level, stack_store *frame, span *display)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     TRY(push_span(c, size, size, &frame[0].where));
     for (unsigned i = 1; i < level; i++) {
         TRY(stack_slot(c, RBP, 0 - (uint64_t)(i * size), &display[i]));
@@ -238,9 +238,9 @@ static int locate_frame(context *c, unsigned level, stack_store *frame, span *di
 
 static NOINLINE int execute_enter(context *c)
 {
-    unsigned size = c->insn.operand_size, level = c->insn.second_immediate & DEEPEST_LEVEL;
+    unsigned size = c->insn->operand_size, level = c->insn->second_immediate & DEEPEST_LEVEL;
     unsigned count = level ? level + 1 : 1;
-    unsigned reserved = count * size + ((unsigned)c->insn.immediate & 0xFFFF);
+    unsigned reserved = count * size + ((unsigned)c->insn->immediate & 0xFFFF);
     uint64_t frame_pointer = move_stack(c, 0 - (uint64_t)size);
     stack_store frame[DEEPEST_LEVEL + 1];
     span display[DEEPEST_LEVEL + 1], top;
@@ -262,7 +262,7 @@ static NOINLINE int execute_enter(context *c)
 
 static inline int execute_leave(context *c)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     uint64_t mask = stack_mask(c), *gpr = c->cpu->gpr, value;
     span where;
     TRY(stack_slot(c, RBP, 0, &where));

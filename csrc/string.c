@@ -4,7 +4,7 @@
 
 static inline int string_source(context *c, unsigned size, uint64_t most, side *out)
 {
-    int segment = c->insn.segment >= 0 ? c->insn.segment : DS;
+    int segment = c->insn->segment >= 0 ? c->insn->segment : DS;
     return locate_side(c, segment, RSI, size, 0, most, out);
 }
 
@@ -132,7 +132,7 @@ static inline int element(context *c, uint64_t most, uint64_t *done)
 
 static inline void move_on(context *c, uint64_t count)
 {
-    unsigned width = c->insn.address_size;
+    unsigned width = c->insn->address_size;
     for (int place = 0; place < 2; place++) {
         unsigned kind = c->row->kinds[place], number = kind == VMMKIT_KIND_X ? RSI : RDI;
         uint64_t change = operand_bytes(c, place) * count;
@@ -154,7 +154,7 @@ static inline int ended(const context *c)
 {
     if (c->row->op != VMMKIT_OP_CMPS && c->row->op != VMMKIT_OP_SCAS)
         return 0;
-    return !(c->cpu->rflags & ZF) == !(c->insn.prefixes & VMMKIT_PREFIX_REPNE);
+    return !(c->cpu->rflags & ZF) == !(c->insn->prefixes & VMMKIT_PREFIX_REPNE);
 }
 
 static NOINLINE int check_unused_port(context *c)
@@ -167,9 +167,9 @@ static NOINLINE int check_unused_port(context *c)
 
 static NOINLINE int execute_string(context *c)
 {
-    unsigned width = c->insn.address_size;
+    unsigned width = c->insn->address_size;
     uint64_t count, done, last = 0;
-    if (!(c->insn.prefixes & (VMMKIT_PREFIX_REP | VMMKIT_PREFIX_REPNE))) {
+    if (!(c->insn->prefixes & (VMMKIT_PREFIX_REP | VMMKIT_PREFIX_REPNE))) {
         TRY(element(c, 1, &done));
         move_on(c, done);
         return 0;

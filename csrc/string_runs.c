@@ -18,7 +18,7 @@ static inline void segment_bounds(context *c, int segment, uint64_t *first, uint
     const uint64_t *words = segment_words(c, segment);
     uint64_t attributes = words[ATTRIBUTES];
     *first = 0;
-    *last = mask_of(c->insn.address_size);
+    *last = mask_of(c->insn->address_size);
     if (LIKELY(c->mode == 64))
         return;
     if ((attributes & (ATTR_S | TYPE_CODE | TYPE_EXPAND_DOWN)) == (ATTR_S | TYPE_EXPAND_DOWN)) {
@@ -42,7 +42,7 @@ static inline uint64_t room(context *c, int segment, uint64_t offset, uint64_t g
 static inline int locate_side(context *c, int segment, unsigned number, unsigned size, int write,
                               uint64_t most, side *out)
 {
-    uint64_t offset = read_register(c, number, c->insn.address_size);
+    uint64_t offset = read_register(c, number, c->insn->address_size);
     TRY(locate(c, segment, offset, size, write, &out->where));
     out->run = 0;
     if (most < 2 || out->where.count > 1)

@@ -44,7 +44,7 @@ static int execute_sysret(context *c)
 {
     vmmkit_cpu *cpu = c->cpu;
     uint64_t selector = cpu->star >> 48;
-    int wide = c->insn.operand_size == 8;
+    int wide = c->insn->operand_size == 8;
     TRY(check_syscall(c));
     TRY(check_cpl0(c));
     if (wide && !is_canonical(c, cpu->gpr[RCX]))
@@ -77,7 +77,7 @@ static int execute_sysexit(context *c)
 {
     vmmkit_cpu *cpu = c->cpu;
     uint64_t selector = cpu->sysenter_cs & 0xFFFC;
-    int wide = c->insn.operand_size == 8;
+    int wide = c->insn->operand_size == 8;
     TRY(check_sysenter(c));
     TRY(check_cpl0(c));
     if (wide && !(is_canonical(c, cpu->gpr[RCX]) && is_canonical(c, cpu->gpr[RDX])))

@@ -7,10 +7,10 @@ enum { ONE_ADDRESS, ONE_CONTEXT, LAST_TYPE = 3, PCID_BITS = 12, MWAIT_HINTS = 1 
 static int read_invpcid(context *c, uint64_t *pcid, uint64_t *linear)
 {
     uint64_t offset = effective_address(c, NULL);
-    uint64_t following = (offset + 8) & mask_of(c->insn.address_size);
+    uint64_t following = (offset + 8) & mask_of(c->insn->address_size);
     span low, high;
-    TRY(locate(c, c->insn.segment, offset, 8, 0, &low));
-    TRY(locate(c, c->insn.segment, following, 8, 0, &high));
+    TRY(locate(c, c->insn->segment, offset, 8, 0, &low));
+    TRY(locate(c, c->insn->segment, following, 8, 0, &high));
     TRY(load(c, &low, pcid));
     return load(c, &high, linear);
 }
@@ -24,7 +24,10 @@ static int execute_invpcid(context *c)
         return fault(c, GP, 0, 0);
     if (kind <= ONE_CONTEXT && pcid && !(c->cpu->cr4 & CR4_PCIDE))
         return fault(c, GP, 0, 0);
-    return kind == ONE_ADDRESS && !is_canonical(c, linear) ? fault(c, GP, 0, 0) : 0;
+    if (kind == ONE_ADDRESS && !is_canonical(c, linear))
+        return fault(c, GP, 0, 0);
+    distrust(c);
+    return 0;
 }
 
 static int check_supervisor(context *c)
@@ -32,20 +35,23 @@ static int check_supervisor(context *c)
     return c->cpl ? fault(c, UD, 0, 0) : 0;
 }
 
+static int check_extensions(context *c, uint64_t known)
+{
+    TRY(check_supervisor(c));
+    return read_register(c, RCX, c->mode == 64 ? 8 : 4) & ~known ? fault(c, GP, 0, 0) : 0;
+}
+
 static int execute_monitor(context *c)
 {
-    uint64_t offset = c->cpu->gpr[RAX] & mask_of(c->insn.address_size);
+    uint64_t offset = c->cpu->gpr[RAX] & mask_of(c->insn->address_size);
     span where;
-    TRY(check_supervisor(c));
-    if (c->cpu->gpr[RCX] & LOW_32)
-        return fault(c, GP, 0, 0);
-    return locate(c, c->insn.segment >= 0 ? c->insn.segment : DS, offset, 1, 0, &where);
+    TRY(check_extensions(c, 0));
+    return locate(c, c->insn->segment >= 0 ? c->insn->segment : DS, offset, 1, 0, &where);
 }
 
 static int execute_mwait(context *c)
 {
-    TRY(check_supervisor(c));
-    return c->cpu->gpr[RCX] & LOW_32 & ~(uint64_t)MWAIT_HINTS ? fault(c, GP, 0, 0) : 0;
+    return check_extensions(c, MWAIT_HINTS);
 }
 
 static int execute_set_ac(context *c, uint64_t ac)
@@ -170,6 +176,9 @@ static NOINLINE int execute_system(context *c, unsigned op)
 {
     switch (op) {
     case VMMKIT_OP_INVLPG:
+        TRY(check_cpl0(c));
+        distrust(c);
+        return 0;
     case VMMKIT_OP_INVD:
     case VMMKIT_OP_WBINVD:
     case VMMKIT_OP_WBNOINVD:

@@ -22,10 +22,10 @@ static inline int execute_movbe(context *c)
 
 static inline int execute_xlat(context *c)
 {
-    unsigned size = c->insn.address_size;
+    unsigned size = c->insn->address_size;
     uint64_t offset = (c->cpu->gpr[RBX] + (c->cpu->gpr[RAX] & 0xFF)) & mask_of(size), value;
     span where;
-    TRY(locate(c, c->insn.segment >= 0 ? c->insn.segment : DS, offset, 1, 0, &where));
+    TRY(locate(c, c->insn->segment >= 0 ? c->insn->segment : DS, offset, 1, 0, &where));
     TRY(load(c, &where, &value));
     write_register(c, RAX, 1, value);
     return 0;
@@ -33,11 +33,11 @@ static inline int execute_xlat(context *c)
 
 static int locate_two(context *c, unsigned second_size, span *where)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     uint64_t offset = effective_address(c, NULL);
-    uint64_t following = (offset + size) & mask_of(c->insn.address_size);
-    TRY(locate(c, c->insn.segment, offset, size, 0, &where[0]));
-    return locate(c, c->insn.segment, following, second_size, 0, &where[1]);
+    uint64_t following = (offset + size) & mask_of(c->insn->address_size);
+    TRY(locate(c, c->insn->segment, offset, size, 0, &where[0]));
+    return locate(c, c->insn->segment, following, second_size, 0, &where[1]);
 }
 
 static NOINLINE int execute_load_far_pointer(context *c, int segment)
@@ -48,7 +48,7 @@ static NOINLINE int execute_load_far_pointer(context *c, int segment)
     TRY(load(c, &where[0], &offset));
     TRY(load(c, &where[1], &selector));
     TRY(load_segment(c, segment, (unsigned)selector));
-    write_register(c, modrm_reg(c), c->insn.operand_size, offset);
+    write_register(c, modrm_reg(c), c->insn->operand_size, offset);
     return 0;
 }
 
@@ -60,7 +60,7 @@ static inline uint64_t biased(uint64_t value, unsigned size)
 
 static NOINLINE int execute_bound(context *c)
 {
-    unsigned size = c->insn.operand_size;
+    unsigned size = c->insn->operand_size;
     uint64_t lower, upper, value = biased(read_register(c, modrm_reg(c), size), size);
     span where[2];
     TRY(locate_two(c, size, where));

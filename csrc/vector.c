@@ -2,79 +2,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Mirrors src/vmmkit/insn/_vector.py. */
 
-typedef struct {
-    const vector_operation *operation;
-    unsigned lane, last, width;
-    uint64_t enabled;
-} sources;
-
-static int has_immediate(const context *c)
-{
-    return c->row->immediates[0] != 0;
-}
-
-static void find_sources(const context *c, const vector_operation *operation, sources *from)
-{
-    from->operation = operation;
-    from->lane = operation->lane;
-    from->last = 3;
-    while (c->row->kinds[from->last] == VMMKIT_KIND_NONE ||
-           c->row->kinds[from->last] == VMMKIT_KIND_I)
-        from->last--;
-    from->width = operand_size(c, operand_file(c, 0) & AS_MASK ? 1 : 0);
-    from->enabled = enabled_lanes(c, from->width > from->lane ? from->width / from->lane : 1);
-}
-
-static int load_source(context *c, const sources *from, unsigned size, uint64_t enabled,
-                       vector *out)
-{
-    if (names_memory(c, from->last))
-        return load_operand(c, from->operation, enabled, out);
-    read_register_operand(c, from->last, size, out);
-    return 0;
-}
-
-static void read_first(const context *c, const sources *from, vector *out)
-{
-    read_register_operand(c, from->last > 1 ? 1 : 0, from->width, out);
-}
-
-static uint64_t suppressed(const sources *from)
-{
-    return spread(from->enabled, from->lane);
-}
-
-static uint64_t touched(const sources *from)
-{
-    return from->operation->suppresses ? suppressed(from) : bytes_up_to(from->width);
-}
-
-static int write_result(context *c, const sources *from, vector *result)
-{
-    if (c->insn.mask & 7) {
-        uint64_t through = suppressed(from);
-        vector old = {.q = {0}};
-        if (!(c->insn.mask & VMMKIT_MASK_Z))
-            read_register_operand(c, 0, from->width, &old);
-        for (unsigned place = 0; place < 64; place++)
-            if (!(through >> place & 1))
-                result->b[place] = old.b[place];
-    }
-    write_register_operand(c, 0, from->width, result);
-    return 0;
-}
-
-static int write_mask_result(context *c, const sources *from, const vector *result)
-{
-    vector bits = {.q = {0}};
-    for (unsigned place = 0; place < from->width / from->lane; place++)
-        if (lane_at(result, from->lane, place))
-            bits.q[0] |= (uint64_t)1 << place;
-    bits.q[0] &= from->enabled;
-    write_register_operand(c, 0, 8, &bits);
-    return 0;
-}
-
 static int vector_lanes(context *c, const sources *from)
 {
     unsigned lane = from->lane;
@@ -95,7 +22,7 @@ static int vector_counts(context *c, const sources *from)
     unsigned lane = from->lane, size = operand_size(c, from->last);
     unsigned function =
         from->operation->function - VMMKIT_VECTOR_SHIFT_ALL_LEFT + VMMKIT_VECTOR_SHIFT_LEFT;
-    uint64_t count = (uint64_t)c->insn.immediate & 0xFF;
+    uint64_t count = (uint64_t)c->insn->immediate & 0xFF;
     vector value, result = {.q = {0}};
     if (has_immediate(c)) {
         TRY(load_source(c, from, from->width, suppressed(from), &value));
@@ -114,7 +41,7 @@ static int vector_blocks(context *c, const sources *from)
 {
     unsigned lane = from->lane, size = operand_size(c, from->last);
     unsigned step = from->width < 16 ? from->width : 16;
-    block one = {.lane = lane, .count = step / lane, .imm = (unsigned)c->insn.immediate & 0xFF};
+    block one = {.lane = lane, .count = step / lane, .imm = (unsigned)c->insn->immediate & 0xFF};
     vector a, b, result = {.q = {0}};
     size = size && size < from->width ? size : from->width;
     TRY(load_source(c, from, size, bytes_up_to(size), &b));
@@ -140,7 +67,7 @@ static int vector_move(context *c, sources *from)
     uint64_t enabled;
     vector value;
     size = size < from->width ? size : from->width;
-    enabled = c->insn.mask & 7 ? suppressed(from) : bytes_up_to(size);
+    enabled = c->insn->mask & 7 ? suppressed(from) : bytes_up_to(size);
     TRY(load_source(c, from, size, enabled, &value));
     cut(&value, size);
     if (names_memory(c, 0))
@@ -186,7 +113,7 @@ static int vector_permute(context *c, const sources *from)
     for (unsigned place = 0; place < count; place++) {
         unsigned at = (unsigned)lane_at(&a, lane, place) & (count - 1);
         if (has_immediate(c))
-            at = (place & ~3u) | ((unsigned)c->insn.immediate >> 2 * (place & 3) & 3);
+            at = (place & ~3u) | ((unsigned)c->insn->immediate >> 2 * (place & 3) & 3);
         set_lane(&result, lane, place, lane_at(&b, lane, at));
     }
     return write_result(c, from, &result);
@@ -195,7 +122,7 @@ static int vector_permute(context *c, const sources *from)
 static int vector_insert(context *c, const sources *from)
 {
     unsigned size = operand_size(c, from->last);
-    unsigned at = size * ((unsigned)c->insn.immediate & (from->width / size - 1));
+    unsigned at = size * ((unsigned)c->insn->immediate & (from->width / size - 1));
     vector a, value;
     TRY(load_source(c, from, size, bytes_up_to(size), &value));
     read_first(c, from, &a);
@@ -210,9 +137,9 @@ static int vector_extract(context *c, const sources *from)
     if (kind == VMMKIT_KIND_E || kind == VMMKIT_KIND_W)
         size = operand_size(c, 0);
     read_register_operand(c, 1, width, &value);
-    memcpy(&part, value.b + size * ((unsigned)c->insn.immediate & (width / size - 1)), size);
+    memcpy(&part, value.b + size * ((unsigned)c->insn->immediate & (width / size - 1)), size);
     if (names_memory(c, 0)) {
-        uint64_t enabled = c->insn.mask & 7 ? suppressed(from) : bytes_up_to(size);
+        uint64_t enabled = c->insn->mask & 7 ? suppressed(from) : bytes_up_to(size);
         return store_part(c, from->operation, size, enabled, &part);
     }
     return write_result(c, from, &part);
@@ -244,8 +171,10 @@ static int vector_whole(context *c, sources *from)
         return vector_insert(c, from);
     case VMMKIT_VECTOR_EXTRACT:
         return vector_extract(c, from);
-    default:
+    case VMMKIT_VECTOR_SIGN_MASK:
         return vector_sign_mask(c, from);
+    default:
+        return vector_select(c, from);
     }
 }
 

@@ -33,6 +33,14 @@ static inline void set_lane(vector *value, unsigned lane, unsigned place, uint64
     }
 }
 
+static uint64_t signs_of(const vector *value, unsigned lane, unsigned width)
+{
+    uint64_t signs = 0;
+    for (unsigned place = 0; place < width / lane; place++)
+        signs |= (lane_at(value, lane, place) >> (8 * lane - 1) & 1) << place;
+    return signs;
+}
+
 /* A lane of `bits` as a two's complement number of 64. */
 static inline uint64_t extended(uint64_t value, unsigned bits)
 {
@@ -198,6 +206,10 @@ static inline uint64_t lane_result(unsigned function, uint64_t a, uint64_t b, un
         return a | b;
     case VMMKIT_VECTOR_XOR:
         return a ^ b;
+    case VMMKIT_VECTOR_COMMON:
+        return a & b;
+    case VMMKIT_VECTOR_NOTHING_COMMON:
+        return !(a & b);
     case VMMKIT_VECTOR_SIGN:
         return b ? extended(b, bits) >> 63 ? 0 - a : a : 0;
     case VMMKIT_VECTOR_ABSOLUTE:
@@ -254,6 +266,34 @@ static uint64_t aligned_lane(const block *from, unsigned place)
     return at < 2 * from->count ? from->a.b[at - from->count] : 0;
 }
 
+static uint64_t paired_lane(unsigned function, const block *from, unsigned place)
+{
+    unsigned half = from->count / 2, bits = 8 * from->lane;
+    const vector *source = place >= half ? &from->b : &from->a;
+    unsigned at = place >= half ? place - half : place;
+    uint64_t x = extended(lane_at(source, from->lane, 2 * at), bits);
+    uint64_t y = extended(lane_at(source, from->lane, 2 * at + 1), bits);
+    switch (function) {
+    case VMMKIT_VECTOR_ADD_PAIRS:
+        return x + y;
+    case VMMKIT_VECTOR_ADD_PAIRS_SIGNED:
+        return saturated(x + y, bits);
+    case VMMKIT_VECTOR_SUBTRACT_PAIRS:
+        return x - y;
+    default: /* SUBTRACT_PAIRS_SIGNED */
+        return saturated(x - y, bits);
+    }
+}
+
+static uint64_t sum_of_block(const block *from, unsigned place)
+{
+    unsigned control = from->imm >> 3 * from->number, sum = 0;
+    const uint8_t *a = from->a.b + (control & 4) + place, *b = from->b.b + 4 * (control & 3);
+    for (unsigned at = 0; at < 4; at++)
+        sum += a[at] > b[at] ? (unsigned)(a[at] - b[at]) : (unsigned)(b[at] - a[at]);
+    return sum;
+}
+
 static uint64_t block_lane(unsigned function, const block *from, unsigned place)
 {
     unsigned high = (from->count + place) / 2, bit = from->number * from->count + place;
@@ -277,6 +317,13 @@ static uint64_t block_lane(unsigned function, const block *from, unsigned place)
         return lane_at(&from->b, from->lane, place | 1);
     case VMMKIT_VECTOR_BLEND:
         return lane_at(from->imm >> (bit & 7) & 1 ? &from->b : &from->a, from->lane, place);
+    case VMMKIT_VECTOR_ADD_PAIRS:
+    case VMMKIT_VECTOR_ADD_PAIRS_SIGNED:
+    case VMMKIT_VECTOR_SUBTRACT_PAIRS:
+    case VMMKIT_VECTOR_SUBTRACT_PAIRS_SIGNED:
+        return paired_lane(function, from, place);
+    case VMMKIT_VECTOR_SUM_BLOCKS:
+        return sum_of_block(from, place);
     default:
         return shuffled_lane(function, from, place);
     }

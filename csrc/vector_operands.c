@@ -40,11 +40,17 @@ static inline uint64_t bytes_up_to(unsigned size)
     return size >= 64 ? UINT64_MAX : ((uint64_t)1 << size) - 1;
 }
 
+/* Without CR0.NE nothing is raised, as if IGNNE# were asserted. */
+static inline int is_x87_pending(const vmmkit_cpu *cpu)
+{
+    return cpu->x87_status & X87_ES && cpu->cr0 & CR0_NE;
+}
+
 static int check_state(context *c, int opmask, int mmx)
 {
     const vmmkit_cpu *cpu = c->cpu;
-    if (c->insn.prefixes & VEX_EVEX) {
-        uint64_t needed = opmask || c->insn.prefixes & VMMKIT_PREFIX_EVEX ? XCR0_AVX512 : XCR0_AVX;
+    if (c->insn->prefixes & VEX_EVEX) {
+        uint64_t needed = opmask || c->insn->prefixes & VMMKIT_PREFIX_EVEX ? XCR0_AVX512 : XCR0_AVX;
         if (!(cpu->cr4 & CR4_OSXSAVE) || (cpu->xcr0 & needed) != needed)
             return fault(c, UD, 0, 0);
     } else if (cpu->cr0 & CR0_EM || !(mmx || cpu->cr4 & CR4_OSFXSR)) {
@@ -52,13 +58,13 @@ static int check_state(context *c, int opmask, int mmx)
     }
     if (cpu->cr0 & CR0_TS)
         return fault(c, NM, 0, 0);
-    return mmx && cpu->x87_status & X87_ES ? fault(c, MF, 0, 0) : 0;
+    return mmx && is_x87_pending(cpu) ? fault(c, MF, 0, 0) : 0;
 }
 
 static int has_whole_vectors(const context *c)
 {
     for (unsigned place = 0; place < 4; place++)
-        if (c->row->types[place] == VMMKIT_TYPE_VECTOR)
+        if (c->row->types[place] == VMMKIT_TYPE_VECTOR || c->row->types[place] == VMMKIT_TYPE_HALF)
             return 1;
     return 0;
 }
@@ -66,12 +72,12 @@ static int has_whole_vectors(const context *c)
 static int check_features(context *c, const vector_operation *operation)
 {
     uint64_t needed = 0;
-    if (c->insn.prefixes & VMMKIT_PREFIX_EVEX) {
+    if (c->insn->prefixes & VMMKIT_PREFIX_EVEX) {
         if (operation->lane < 4)
             needed |= (uint64_t)1 << VMMKIT_FEATURE_AVX512BW;
-        if (c->insn.vector_length < 64 && has_whole_vectors(c))
+        if (c->insn->vector_length < 64 && has_whole_vectors(c))
             needed |= (uint64_t)1 << VMMKIT_FEATURE_AVX512VL;
-    } else if (c->insn.vector_length == 32 && operation->avx2) {
+    } else if (c->insn->vector_length == 32 && operation->avx2) {
         needed = (uint64_t)1 << VMMKIT_FEATURE_AVX2;
     }
     return (c->cpu->features & needed) != needed ? fault(c, UD, 0, 0) : 0;
@@ -86,18 +92,23 @@ static int check_vector_state(context *c, const vector_operation *operation)
 
 static inline unsigned operand_size(const context *c, unsigned place)
 {
-    unsigned type = c->row->types[place], size = type_sizes[c->insn.operand_size][type];
-    return size ? size : vector_sizes[c->insn.vector_length >> 5][type];
+    unsigned type = c->row->types[place], size = type_sizes[c->insn->operand_size][type];
+    return size ? size : vector_sizes[c->insn->vector_length >> 5][type];
 }
 
 static inline int names_memory(const context *c, unsigned place)
 {
-    return c->insn.modrm >= 0 && c->insn.modrm < 0xC0 && operand_file(c, place) & AS_MEMORY;
+    return c->insn->modrm >= 0 && c->insn->modrm < 0xC0 && operand_file(c, place) & AS_MEMORY;
+}
+
+static unsigned immediate_byte(const context *c)
+{
+    return (unsigned)c->insn->immediate & 0xFF;
 }
 
 static unsigned register_number(const context *c, unsigned place)
 {
-    const vmmkit_insn *insn = &c->insn;
+    const vmmkit_insn *insn = c->insn;
     unsigned file = operand_file(c, place), number;
     if (file & IN_VVVV)
         return insn->vvvv;
@@ -133,7 +144,7 @@ static void write_register_operand(context *c, unsigned place, unsigned size, co
     unsigned file = operand_file(c, place), number = register_number(c, place);
     vmmkit_cpu *cpu = c->cpu;
     if (file & AS_VECTOR) {
-        unsigned whole = c->insn.prefixes & VEX_EVEX ? 64 : size;
+        unsigned whole = c->insn->prefixes & VEX_EVEX ? 64 : size;
         memset(&cpu->vector[8 * number], 0, whole);
         memcpy(&cpu->vector[8 * number], value, size);
     } else if (file & AS_MMX) {
@@ -165,7 +176,7 @@ static uint64_t spread(uint64_t lanes, unsigned lane)
 
 static uint64_t enabled_lanes(const context *c, unsigned count)
 {
-    unsigned opmask = c->insn.mask & 7;
+    unsigned opmask = c->insn->mask & 7;
     return bytes_up_to(count) & (opmask ? c->cpu->opmask[opmask] : UINT64_MAX);
 }
 
@@ -182,7 +193,7 @@ static unsigned alignment_of(const context *c, const vector_operation *operation
 {
     if (operation->alignment == 1)
         return size;
-    return !(c->insn.prefixes & VEX_EVEX) && size == 16 && !operation->alignment ? 16 : 1;
+    return !(c->insn->prefixes & VEX_EVEX) && size == 16 && !operation->alignment ? 16 : 1;
 }
 
 static int check_aligned(context *c, int segment, uint64_t offset, unsigned alignment)
@@ -248,19 +259,20 @@ static unsigned element_of(const context *c, const vector_operation *operation)
 {
     unsigned function = operation->function;
     int by_register = operation->family == VMMKIT_FAMILY_COUNTS && !c->row->immediates[0];
-    if (!(c->insn.mask & 7) || !operation->suppresses || by_register)
+    if (!(c->insn->mask & 7) || !operation->suppresses || by_register)
         return 0;
-    if (c->insn.mask & VMMKIT_MASK_B)
-        return c->insn.memory_size;
-    if (function == VMMKIT_VECTOR_EXTEND_SIGNED || function == VMMKIT_VECTOR_EXTEND_ZERO)
-        return c->insn.memory_size * operation->lane / c->insn.vector_length;
+    if (c->insn->mask & VMMKIT_MASK_B)
+        return c->insn->memory_size;
+    if (function == VMMKIT_VECTOR_EXTEND_SIGNED || function == VMMKIT_VECTOR_EXTEND_ZERO ||
+        (function >= VMMKIT_VECTOR_NARROW && function <= VMMKIT_VECTOR_NARROW_UNSIGNED))
+        return c->insn->memory_size * operation->lane / c->insn->vector_length;
     return operation->lane;
 }
 
 static int locate_operand(context *c, const vector_operation *operation, uint64_t enabled,
                           int write, wide_span *where)
 {
-    unsigned alignment = alignment_of(c, operation, c->insn.memory_size);
+    unsigned alignment = alignment_of(c, operation, c->insn->memory_size);
     unsigned element = element_of(c, operation);
     uint64_t offset = effective_address(c, NULL);
     where->elements = 1;
@@ -268,7 +280,7 @@ static int locate_operand(context *c, const vector_operation *operation, uint64_
         where->elements = c->checks_alignment ? element : 1;
         c->checks_alignment = 0;
     }
-    return locate_bytes(c, c->insn.segment, offset, enabled, alignment, write, where);
+    return locate_bytes(c, c->insn->segment, offset, enabled, alignment, write, where);
 }
 
 static void copy_from_host(const uint8_t *host, unsigned size, uint8_t *out)
@@ -349,14 +361,14 @@ static int store_span(context *c, const wide_span *where, const vector *value)
 static int load_operand(context *c, const vector_operation *operation, uint64_t enabled,
                         vector *out)
 {
-    unsigned size = c->insn.memory_size;
+    unsigned size = c->insn->memory_size;
     wide_span where;
-    if (c->insn.mask & VMMKIT_MASK_B)
+    if (c->insn->mask & VMMKIT_MASK_B)
         enabled = enabled ? bytes_up_to(size) : 0;
     TRY(locate_operand(c, operation, enabled, 0, &where));
     TRY(load_span(c, &where, out));
-    if (c->insn.mask & VMMKIT_MASK_B)
-        for (unsigned at = size; at < c->insn.vector_length; at += size)
+    if (c->insn->mask & VMMKIT_MASK_B)
+        for (unsigned at = size; at < c->insn->vector_length; at += size)
             memcpy(out->b + at, out->b, size);
     return 0;
 }
@@ -367,7 +379,7 @@ static int store_part(context *c, const vector_operation *operation, unsigned si
     uint64_t offset = effective_address(c, NULL);
     unsigned alignment = alignment_of(c, operation, size);
     wide_span where = {.elements = 1};
-    TRY(locate_bytes(c, c->insn.segment, offset, bytes_up_to(size), alignment, 1, &where));
+    TRY(locate_bytes(c, c->insn->segment, offset, bytes_up_to(size), alignment, 1, &where));
     where.enabled = enabled;
     return store_span(c, &where, value);
 }

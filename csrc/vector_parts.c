@@ -32,7 +32,7 @@ static int move_scalar(context *c, const vector_operation *operation)
         read_base(c, &rest);
     }
     if (!through) {
-        if (c->insn.mask & VMMKIT_MASK_Z)
+        if (c->insn->mask & VMMKIT_MASK_Z)
             memset(&value, 0, sizeof value);
         else
             read_register_operand(c, 0, lane, &value);
@@ -67,17 +67,9 @@ static int move_across(context *c, unsigned to_high)
     return 0;
 }
 
-static uint64_t signs_of(const vector *value, unsigned lane, unsigned width)
-{
-    uint64_t signs = 0;
-    for (unsigned place = 0; place < width / lane; place++)
-        signs |= (lane_at(value, lane, place) >> (8 * lane - 1) & 1) << place;
-    return signs;
-}
-
 static int move_masked(context *c, const vector_operation *operation)
 {
-    unsigned width = c->insn.vector_length;
+    unsigned width = c->insn->vector_length;
     uint64_t enabled;
     vector value;
     c->checks_alignment = 0;
@@ -98,8 +90,8 @@ static int move_masked(context *c, const vector_operation *operation)
 static int move_masked_bytes(context *c)
 {
     unsigned width = operand_size(c, 0);
-    int segment = c->insn.segment >= 0 ? c->insn.segment : DS;
-    uint64_t offset = c->cpu->gpr[RDI] & mask_of(c->insn.address_size);
+    int segment = c->insn->segment >= 0 ? c->insn->segment : DS;
+    uint64_t offset = c->cpu->gpr[RDI] & mask_of(c->insn->address_size);
     vector value, mask;
     wide_span where = {.elements = 1};
     read_register_operand(c, 0, width, &value);
@@ -120,6 +112,8 @@ static int test_vector(context *c, const vector_operation *operation)
         read_register_operand(c, 1, width, &b);
     read_register_operand(c, 0, width, &a);
     for (unsigned word = 0; word < width / 8; word++) {
+        if (operation->function == VMMKIT_VECTOR_TEST_SIGNS)
+            b.q[word] &= operation->lane == 4 ? UINT64_C(0x8000000080000000) : (uint64_t)1 << 63;
         common |= a.q[word] & b.q[word];
         outside |= ~a.q[word] & b.q[word];
     }
@@ -152,7 +146,15 @@ static int vector_part(context *c, const vector_operation *operation)
     case VMMKIT_VECTOR_MASKED_BYTES:
         return move_masked_bytes(c);
     case VMMKIT_VECTOR_TEST:
+    case VMMKIT_VECTOR_TEST_SIGNS:
         return test_vector(c, operation);
+    case VMMKIT_VECTOR_EXPLICIT_INDEX:
+    case VMMKIT_VECTOR_EXPLICIT_MASK:
+    case VMMKIT_VECTOR_IMPLICIT_INDEX:
+    case VMMKIT_VECTOR_IMPLICIT_MASK:
+        return compare_strings(c, operation);
+    case VMMKIT_VECTOR_GATHER:
+        return gather(c, operation);
     case VMMKIT_VECTOR_ZERO_UPPER:
         return zero_registers(c, 2);
     default: /* ZERO_ALL */

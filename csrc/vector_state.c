@@ -87,8 +87,8 @@ static int store_area(context *c, const span *where, const area *image)
 static int locate_area(context *c, unsigned size, unsigned alignment, int write, span *where)
 {
     uint64_t offset = effective_address(c, NULL), linear;
-    TRY(linear_address(c, c->insn.segment, offset, size, write, &linear));
-    TRY(check_aligned(c, c->insn.segment, offset, alignment));
+    TRY(linear_address(c, c->insn->segment, offset, size, write, &linear));
+    TRY(check_aligned(c, c->insn->segment, offset, alignment));
     return locate_data(c, linear, size, write, where);
 }
 
@@ -112,7 +112,7 @@ static uint64_t summarized(uint64_t status, uint64_t control)
 
 static uint64_t x87_pointer(const context *c, uint64_t pointer, uint64_t selector)
 {
-    if (c->insn.rex & VMMKIT_REX_W)
+    if (c->insn->rex & VMMKIT_REX_W)
         return pointer;
     return (pointer & mask_of(4)) | (selector & 0xFFFF) << 32;
 }
@@ -138,7 +138,7 @@ static void add_x87(const context *c, area *image)
 static void take_pointer(const context *c, const uint8_t *raw, uint64_t *pointer,
                          uint64_t *selector)
 {
-    int wide = (c->insn.rex & VMMKIT_REX_W) != 0;
+    int wide = (c->insn->rex & VMMKIT_REX_W) != 0;
     uint64_t value = load_host(raw, 8);
     *pointer = wide ? value : value & mask_of(4);
     *selector = wide ? 0 : value >> 32 & 0xFFFF;
@@ -247,7 +247,7 @@ static int execute_ldmxcsr(context *c)
     uint64_t value;
     span where;
     TRY(check_state(c, 0, 0));
-    TRY(locate(c, c->insn.segment, effective_address(c, NULL), 4, 0, &where));
+    TRY(locate(c, c->insn->segment, effective_address(c, NULL), 4, 0, &where));
     TRY(load(c, &where, &value));
     if (value & ~(uint64_t)MXCSR_MASK)
         return fault(c, GP, 0, 0);
@@ -259,7 +259,7 @@ static int execute_stmxcsr(context *c)
 {
     span where;
     TRY(check_state(c, 0, 0));
-    TRY(locate(c, c->insn.segment, effective_address(c, NULL), 4, 1, &where));
+    TRY(locate(c, c->insn->segment, effective_address(c, NULL), 4, 1, &where));
     return store(c, &where, c->cpu->mxcsr & mask_of(4));
 }
 

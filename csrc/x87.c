@@ -4,17 +4,10 @@
 
 enum { CLEARED_EXCEPTIONS = 0x80FF };
 
-static int check_x87(context *c, int waits)
-{
-    if (c->cpu->cr0 & (CR0_EM | CR0_TS))
-        return fault(c, NM, 0, 0);
-    return waits && c->cpu->x87_status & X87_ES ? fault(c, MF, 0, 0) : 0;
-}
-
 static int store_control(context *c)
 {
     span where;
-    TRY(locate(c, c->insn.segment, effective_address(c, NULL), 2, 1, &where));
+    TRY(locate(c, c->insn->segment, effective_address(c, NULL), 2, 1, &where));
     return store(c, &where, c->cpu->x87_control & 0xFFFF);
 }
 
@@ -29,7 +22,7 @@ static int load_control(context *c)
 {
     uint64_t value;
     span where;
-    TRY(locate(c, c->insn.segment, effective_address(c, NULL), 2, 0, &where));
+    TRY(locate(c, c->insn->segment, effective_address(c, NULL), 2, 0, &where));
     TRY(load(c, &where, &value));
     c->cpu->x87_control = (value & X87_CONTROL_BITS) | X87_CONTROL_ONE;
     c->cpu->x87_status = summarized(c->cpu->x87_status, c->cpu->x87_control);
@@ -40,7 +33,7 @@ static int wait_for_x87(context *c)
 {
     if ((c->cpu->cr0 & (CR0_MP | CR0_TS)) == (CR0_MP | CR0_TS))
         return fault(c, NM, 0, 0);
-    return c->cpu->x87_status & X87_ES ? fault(c, MF, 0, 0) : 0;
+    return is_x87_pending(c->cpu) ? fault(c, MF, 0, 0) : 0;
 }
 
 static int change_x87(context *c, unsigned op)
@@ -62,7 +55,7 @@ static int change_x87(context *c, unsigned op)
         enter_mmx(c);
         c->cpu->x87_tag = 0;
         return 0;
-    default: /* FNOP */
+    default: /* FNOP, FNENI, FNDISI, FNSETPM */
         return 0;
     }
 }

@@ -49,6 +49,8 @@ napoleon_use_ivar = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(abc|array|collections|contextlib|datetime|enum|pathlib|types|typing)\..*"),
     (r"py:.*", "Buffer"),
+    # Signatures that name it cannot be evaluated, so these stay as they are written.
+    (r"py:class", r"datetime|AbstractContextManager"),
     # A union with a Literal reaches the Python domain as one word that is no name.
     (r"py:class", r".*typing\.Literal.*"),
 ]

@@ -54,9 +54,32 @@ def test_no_results_is_an_error(tmp_path, capsys):
     assert str(tmp_path) in capsys.readouterr().err
 
 
+def test_another_program_has_a_column_and_speeds_are_shown_as_such():
+    """Where it has no row there is no ratio."""
+    rows = [
+        record("one", 1e-3, label="loop", operations=1000, engine="native", rate=True, hold_rate=2),
+        record("two", 1e-4, label="loop", operations=1000, engine="Unicorn", rate=True, floor=True),
+        record("own", 4e-6, label="alone", operations=1000, engine="native", rate=True),
+    ]
+    assert RENDER["page"]([run(*rows)]).splitlines()[-4:] == [
+        "|  | Unicorn | native | x Unicorn | hold |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        "| loop | 10.0 M/s | 1.00 M/s | 10.00 | >= 2 M/s |",
+        "| alone |  | 250 M/s |  |  |",
+    ]
+
+
 @pytest.mark.parametrize(
     ("nanoseconds", "text"),
     [(0.4, "0.40 ns"), (12.34, "12.3 ns"), (999, "999 ns"), (1000, "1.00 us"), (2.5e6, "2.50 ms")],
 )
 def test_durations_have_three_digits(nanoseconds, text):
     assert RENDER["duration"](nanoseconds) == text
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [(0.2, "5000 M/s"), (40, "25.0 M/s"), (1e3, "1.00 M/s"), (8e4, "12.5 k/s")],
+)
+def test_speeds_have_three_digits(nanoseconds, text):
+    assert RENDER["speed"](nanoseconds) == text

@@ -27,7 +27,8 @@
     |   |-- StepError            (RuntimeError) an answer nobody asked for, or none where one is due
     |   |-- GuestMemoryError     (ValueError) RAM that overlaps, wraps or is no buffer
     |   `-- EngineError          (ImportError) the engine asked for is missing or stale
-    `-- DeviceError              (ValueError) a device configured or driven wrongly by its owner
+    |-- DeviceError              (ValueError) a device configured or driven wrongly by its owner
+    `-- MachineError             (ValueError) a machine configured or driven wrongly by its owner
 
 The rule behind the tree: a *caller's* mistake is an exception and names address, size and
 object; what a *guest* does is never an exception out of this library but an answer (all ones,
@@ -55,6 +56,7 @@ __all__ = [
     "HandlerError",
     "ImmutableRegionError",
     "InsnError",
+    "MachineError",
     "OverlapError",
     "RegionConfigError",
     "RegionError",
@@ -219,3 +221,7 @@ class EngineError(InsnError, ImportError):
 
 class DeviceError(VmmkitError, ValueError):
     """A device model was configured or driven wrongly by its owner (never by the guest)."""
+
+
+class MachineError(VmmkitError, ValueError):
+    """A machine was configured or driven wrongly by its owner (never by the guest)."""

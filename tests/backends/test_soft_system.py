@@ -210,3 +210,30 @@ def test_what_the_engine_holds_is_not_asked_for(boot):
     vcpu.state.rcx, vcpu.state.pat = 0x277, 7
     assert vcpu.run() == Halt(3)
     assert vcpu.state.rax == 7
+
+
+# Read, without being ready for #GP, by a Linux kernel that sees the default CPUID on a processor
+# of family 6: start-up code, microcode revision, capabilities, features, debug exceptions.
+READ_BY_LINUX = (
+    *(0x10, 0x17, 0x1B, 0x8B, 0x10A, 0x174, 0x175, 0x176, 0x1A0, 0x1D9, 0x277, 0xDA0),
+    *range(0xC000_0080, 0xC000_0085),
+    *range(0xC000_0100, 0xC000_0104),
+)
+
+
+@pytest.mark.parametrize("index", READ_BY_LINUX)
+def test_what_linux_reads_is_there(boot, index):
+    vcpu = boot(RDMSR + HLT, msrs=MsrFile())
+    vcpu.state.rcx = index
+    assert vcpu.run() == Halt(3)
+
+
+def test_nothing_speculates():
+    """RDCL_NO and MDS_NO above all: no page-table isolation, no VERW on the way to ring 3."""
+    msrs = MsrFile()
+    assert msrs.read(0x10A) & 0x21 == 0x21
+    assert not msrs.write(0x10A, 0)
+
+
+def test_branch_trace_storage_and_pebs_are_unavailable():
+    assert MsrFile().read(0x1A0) & 0x1800 == 0x1800

@@ -457,6 +457,39 @@ def test_cr8_is_the_class_of_tpr():
     assert cpu.level
 
 
+def test_the_owner_may_keep_the_task_priority():
+    word, thresholds = [0], []
+    cpu = enabled_cpu(task_priority=word, threshold=thresholds.append)
+    cpu.set(TPR, 0x57)
+    assert word == [0x57]
+    cpu.lapic.accept(fixed(0x55))
+    cpu.lapic.accept(fixed(0x41))
+    assert (thresholds, cpu.level, cpu.lapic.held_back) == ([5], False, 5)
+    word[0] = 0x40
+    cpu.lapic.task_priority_changed()
+    assert (thresholds, cpu.level) == ([5, 0], True)
+    assert cpu.take() == 0x55  # in service now, and above the one that is left
+    assert (thresholds, cpu.level) == ([5, 0], False)
+    cpu.set(EOI, 0)
+    assert (thresholds, cpu.level) == ([5, 0, 4], False)
+    assert cpu.get(TPR) == 0x40
+    cpu.lapic.reset()
+    assert (word, thresholds) == ([0], [5, 0, 4, 0])
+
+
+def test_a_snapshot_has_the_owners_task_priority():
+    first, second = Cpu(task_priority=[0]), Cpu(task_priority=[0])
+    first.lapic.task_priority[0] = 0x57
+    second.lapic.restore(first.lapic.snapshot())
+    assert second.lapic.task_priority == [0x57]
+
+
+@pytest.mark.parametrize("cell", [[], [1, 2], 5, None, ["x"]])
+def test_task_priorities_that_are_none(cell):
+    with pytest.raises(DeviceError):
+        Cpu(task_priority=cell)
+
+
 # -- Spurious Interrupt ------------------------------------------------------------------------
 
 

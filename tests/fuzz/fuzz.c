@@ -22,6 +22,7 @@ typedef struct {
     volatile uint64_t cases;
     volatile uint64_t kept;
     volatile uint64_t edges;
+    volatile uint64_t most_work;
 } shared;
 
 typedef struct {
@@ -55,6 +56,28 @@ static uint8_t reached[EDGES]; /* the counts seen so far, as powers of two */
 static uint32_t touched[EDGES];
 static size_t touched_count;
 static uintptr_t last_block;
+static uint64_t work, work_allowed = UINT64_MAX, most_work;
+
+void allow_work(uint64_t blocks)
+{
+    work = 0;
+    work_allowed = blocks;
+}
+
+void end_work(uint64_t units)
+{
+    work_allowed = UINT64_MAX;
+    if (work / (units + 1) > most_work)
+        most_work = work / (units + 1);
+}
+
+static void stop_endless_work(void)
+{
+    work_allowed = UINT64_MAX;
+    fprintf(stderr, "%llu basic blocks, and the call has not returned\n",
+            (unsigned long long)work);
+    abort();
+}
 
 /* An edge is the pair of blocks; addresses are relative, so that runs are alike. */
 void __sanitizer_cov_trace_pc(void)
@@ -66,6 +89,8 @@ void __sanitizer_cov_trace_pc(void)
     if (!counts[edge])
         touched[touched_count++] = (uint32_t)edge;
     counts[edge] += counts[edge] < UINT8_MAX;
+    if (++work > work_allowed)
+        stop_endless_work();
 }
 
 static uint8_t bucket(uint8_t count)
@@ -109,6 +134,7 @@ static void try_input(shared *common, input *kept)
 {
     common->cases++;
     run_input(&common->under_way);
+    common->most_work = most_work;
     if (take_coverage(&common->edges) && common->kept < MAX_KEPT)
         kept[common->kept++] = common->under_way;
 }
@@ -218,10 +244,12 @@ static int fuzz(const options *chosen, const char *program)
     if (reason)
         return report_failure(chosen, program, common, reason);
     taken = now() - start + (now() == start);
-    printf("%llu cases in %llu s (%llu/s), %llu edges, %llu inputs kept, seed %llu\n",
+    printf("%llu cases in %llu s (%llu/s), %llu edges, %llu inputs kept, seed %llu; "
+           "at most %llu basic blocks an instruction\n",
            (unsigned long long)common->cases, (unsigned long long)taken,
            (unsigned long long)(common->cases / taken), (unsigned long long)common->edges,
-           (unsigned long long)common->kept, (unsigned long long)chosen->seed);
+           (unsigned long long)common->kept, (unsigned long long)chosen->seed,
+           (unsigned long long)common->most_work);
     return 0;
 }
 

@@ -7,6 +7,7 @@
  *   piece GPA PAGES WRITABLE SKEW guest RAM, filled with zeros
  *   blocks 1                      the owner takes blocks
  *   deliver 1                     events go to the guest
+ *   wide 1                        devices take vectors at once
  *   bytes GPA HEX                 what it holds; the first such line is the code
  *   step ANSWER | run ANSWER BUDGET | resume ANSWER
  *   poke VALUE GPA                another processor writes 8 bytes
@@ -117,6 +118,15 @@ static int read_event(input *in, const char *keyword, const char *line)
     return 0;
 }
 
+static int read_switch(input *in, const char *keyword, const char *line)
+{
+    uint64_t *found = !strcmp(keyword, "blocks")    ? &in->blocks
+                      : !strcmp(keyword, "deliver") ? &in->deliver
+                      : !strcmp(keyword, "wide")    ? &in->wide
+                                                    : NULL;
+    return found && sscanf(line, "%" SCNx64, found) == 1;
+}
+
 static int read_line(input *in, const char *line)
 {
     char keyword[32];
@@ -130,11 +140,7 @@ static int read_line(input *in, const char *line)
         return read_piece(in, line);
     if (!strcmp(keyword, "bytes"))
         return read_patch(in, line);
-    if (!strcmp(keyword, "blocks"))
-        return sscanf(line, "%" SCNx64, &in->blocks) == 1;
-    if (!strcmp(keyword, "deliver"))
-        return sscanf(line, "%" SCNx64, &in->deliver) == 1;
-    return read_event(in, keyword, line);
+    return read_switch(in, keyword, line) || read_event(in, keyword, line);
 }
 
 /* Returns whether there was another input; a file that is none is the end of everything. */
@@ -184,6 +190,8 @@ void write_input(FILE *file, const input *in)
         fputs("blocks 1\n", file);
     if (in->deliver)
         fputs("deliver 1\n", file);
+    if (in->wide)
+        fputs("wide 1\n", file);
     for (size_t i = 0; i < in->patch_count; i++) {
         fprintf(file, "bytes %" PRIx64 " ", in->patches[i].gpa);
         for (size_t byte = 0; byte < in->patches[i].size; byte++)

@@ -13,6 +13,7 @@ from vmmkit.insn import WORD, Cpu, CpuState, Fault, Unsupported
 from vmmkit.insn._record import CPU_FIELDS, EXIT_KINDS
 
 PATCH_BYTES = 64
+SWITCHES = "blocks", "deliver", "wide"
 COUNTS = dict(CPU_FIELDS)
 READS = tuple(map(EXIT_KINDS.index, ("READ", "PORT_IN", "READ_MSR", "READ_PMC", "RANDOM")))
 CPUID = EXIT_KINDS.index("CPUID")
@@ -45,6 +46,8 @@ class Input:
     """Keyword and arguments, as in a line of text."""
     deliver: int = 0
     """Whether events go to the guest."""
+    wide: int = 0
+    """Whether devices take vectors at once."""
 
 
 def text_of(made):
@@ -53,8 +56,7 @@ def text_of(made):
         f"word {name} {index:x} {value:x}" for (name, index), value in made.words.items() if value
     ]
     lines += [f"piece {p.gpa:x} {p.pages:x} {p.writable:x} {p.skew:x}" for p in made.pieces]
-    lines += ["blocks 1"] * made.blocks
-    lines += ["deliver 1"] * made.deliver
+    lines += [f"{name} 1" for name in SWITCHES if getattr(made, name)]
     for gpa, data in made.patches:
         for start in range(0, len(data), PATCH_BYTES):
             lines.append(f"bytes {gpa + start:x} {data[start : start + PATCH_BYTES].hex()}")
@@ -71,10 +73,8 @@ def _read_line(made, keyword, arguments):
             made.words[name, index] = value
     elif keyword == "piece":
         made.pieces.append(Piece(*(int(each, 16) for each in arguments)))
-    elif keyword == "blocks":
-        made.blocks = int(bool(int(arguments[0], 16)))
-    elif keyword == "deliver":
-        made.deliver = int(bool(int(arguments[0], 16)))
+    elif keyword in SWITCHES:
+        setattr(made, keyword, int(bool(int(arguments[0], 16))))
     elif keyword == "bytes":
         made.patches.append((int(arguments[0], 16), bytes.fromhex("".join(arguments[1:]))))
     elif keyword == "set":
@@ -124,8 +124,7 @@ class Bench:
             self.ram(),
             engine=engine,
             state=self.state,
-            blocks=bool(made.blocks),
-            deliver=bool(made.deliver),
+            **{name: bool(getattr(made, name)) for name in SWITCHES},
         )
         self.begun = False
 

@@ -14,7 +14,13 @@
         }                                                                                          \
     } while (0)
 
-enum { CANARY = 0xA5, RAX = 0, RCX = 1, RSI = 6, RDI = 7, DEBUG = 1, PAGE_FAULT = 14, VECTORS = 32 };
+enum { CANARY = 0xA5, WIDEST = 64, EXCEPTIONS = 32 };
+
+/*
+ * Basic blocks that one instruction, element or delivery may take: several times what the longest
+ * do (ENTER with 31 levels, which looks for each load in the stores before it).
+ */
+enum { MOST_WORK = 300000 };
 
 typedef struct {
     vmmkit_cpu *cpu;
@@ -129,9 +135,11 @@ static machine *build_machine(const input *in)
     static vmmkit_piece *rams[MAX_PIECES + 1];
     static vmmkit_cpu *cpu;
     static vmmkit_vcpu *vcpu;
+    static void *caches; /* what other inputs left there must not matter */
     if (!cpu) {
         cpu = exactly(sizeof *cpu);
         vcpu = exactly(sizeof *vcpu);
+        caches = memset(exactly(vmmkit_caches_size()), 0, vmmkit_caches_size());
         for (size_t count = 0; count <= MAX_PIECES; count++)
             rams[count] = exactly(count * sizeof *rams[count]);
     }
@@ -140,7 +148,7 @@ static machine *build_machine(const input *in)
     m.pieces = in->piece_count;
     m.vcpu = vcpu;
     *cpu = in->cpu;
-    *vcpu = (vmmkit_vcpu){cpu, m.ram, m.pieces, in->blocks, in->deliver};
+    *vcpu = (vmmkit_vcpu){cpu, m.ram, m.pieces, in->blocks, in->deliver, in->wide, caches};
     for (size_t i = 0; i < m.pieces; i++) {
         const piece_spec *piece = &in->pieces[i];
         m.ram[i] = (vmmkit_piece){piece->gpa, piece->gpa + piece->pages * PAGE - 1,
@@ -169,7 +177,7 @@ static int is_size(uint64_t size, uint64_t largest)
 
 static int fits(uint64_t value, uint64_t size)
 {
-    return size == 8 || !(value >> 8 * size);
+    return size >= 8 || !(value >> 8 * size);
 }
 
 static int is_block(int kind)
@@ -220,10 +228,10 @@ static void check_access(const machine *m, int kind)
     int block = is_block(kind), port = is_port(kind), writes = is_write(kind);
     uint64_t count = block ? cpu->exit_value : 1;
     REQUIRE(cpu->log_pending == (uint64_t)kind);
-    REQUIRE(is_size(cpu->exit_size, port ? 4 : 8));
+    REQUIRE(is_size(cpu->exit_size, port ? 4 : m->vcpu->wide && !block ? WIDEST : 8));
     if (block)
         check_block(m, kind);
-    else
+    else if (cpu->exit_size <= 8)
         REQUIRE(fits(cpu->exit_value, writes ? cpu->exit_size : 0));
     if (port)
         REQUIRE(cpu->exit_address <= 0xFFFF);
@@ -246,8 +254,9 @@ static void check_kind(const machine *m, int kind)
     }
     REQUIRE(!cpu->log_pending || kind == VMMKIT_EXIT_STALE);
     if (kind == VMMKIT_EXIT_FAULT) {
-        REQUIRE(cpu->exit_address < VECTORS && cpu->exit_size <= 0xFFFF);
-        REQUIRE(cpu->exit_address == PAGE_FAULT || cpu->exit_address == DEBUG || !cpu->exit_value);
+        REQUIRE(!m->vcpu->deliver);
+        REQUIRE(cpu->exit_address < EXCEPTIONS && cpu->exit_size <= 0xFFFF);
+        REQUIRE(cpu->exit_address == PAGE_FAULT || cpu->exit_address == DB || !cpu->exit_value);
     } else if (kind == VMMKIT_EXIT_UNSUPPORTED) {
         REQUIRE(cpu->exit_value <= VMMKIT_UNSUPPORTED_TASK_SWITCH);
         REQUIRE(cpu->exit_size <= VMMKIT_LIMIT_MAX_LENGTH);
@@ -266,15 +275,22 @@ static void check_unchanged(const vmmkit_cpu *before, const vmmkit_cpu *after)
     }
 }
 
+/* What the owner may write at any time, or while an event or instruction is not in flight. */
+static int is_owners(size_t word)
+{
+    return word <= WORD(debug_pending) || word == WORD(event) || word == WORD(event_error) ||
+           word == WORD(kick) || word == WORD(answer_high) || word == WORD(refused);
+}
+
 /* An input whose record is the engine's own work; a forged one may count as it likes. */
 static int is_honest(const input *in)
 {
     const uint64_t *words = (const uint64_t *)&in->cpu;
-    for (size_t word = WORD(log_pending); word < CPU_WORDS; word++)
+    for (size_t word = WORD(log_pending); word < WORD(vector); word++)
         if (words[word])
             return 0;
     for (size_t i = 0; i < in->event_count; i++)
-        if (in->events[i].kind == SET)
+        if (in->events[i].kind == SET && !is_owners(in->events[i].place))
             return 0;
     return 1;
 }
@@ -292,9 +308,21 @@ static void fill_block(const machine *m, uint64_t answer)
             write_ram(m, cpu->block_ram + place, &byte, 1);
 }
 
+/* Instructions, elements and deliveries that a call may do before it must return. */
+static uint64_t allowed(const machine *m, const event *made, int begun)
+{
+    const vmmkit_cpu *cpu = m->cpu;
+    if (made->kind == RUN)
+        return made->place + 1;
+    if (made->kind == RESUME && begun && !cpu->batch)
+        return cpu->limit - cpu->retired < MAX_BUDGET ? MAX_BUDGET : 2;
+    return VMMKIT_LIMIT_STEP_BATCH + 1;
+}
+
 static int call_engine(const machine *m, const event *made, int begun)
 {
     fill_block(m, made->value);
+    allow_work(MOST_WORK * allowed(m, made, begun));
     if (made->kind == RUN)
         return vmmkit_run(m->vcpu, made->place, made->value);
     if (made->kind == RESUME && begun)
@@ -332,6 +360,7 @@ void run_input(const input *in)
             ((uint64_t *)m->cpu)[made->place] = made->value;
         } else {
             kind = call_engine(m, made, begun);
+            end_work(m->cpu->retired - before.retired);
             begun = 1;
             check_call(m, in, &before, kind, made->kind == STEP);
         }

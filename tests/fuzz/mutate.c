@@ -6,7 +6,6 @@
 #define CR0_BITS 0x80050001u
 #define CR4_BITS 0x00771BFFu
 #define EFER_BITS 0x00000D01u
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static const uint64_t edges[] = {
     0,          1,          2,          3,          4,          7,          8,
@@ -43,12 +42,10 @@ uint64_t random_word(uint64_t *state)
     return mixed ^ mixed >> 31;
 }
 
-static size_t below(uint64_t *state, size_t bound)
+size_t below(uint64_t *state, size_t bound)
 {
     return (size_t)(random_word(state) % bound);
 }
-
-#define PICK(array, state) ((array)[below(state, COUNT(array))])
 
 static uint64_t number(uint64_t *state, uint64_t old)
 {
@@ -317,6 +314,7 @@ static void change_blocks(input *in, const corpus *from, uint64_t *state)
     (void)from;
     in->blocks = below(state, 2);
     in->deliver = below(state, 2);
+    in->wide = below(state, 2);
     in->cpu.gpr[1] = below(state, 600); /* rCX */
 }
 
@@ -345,6 +343,8 @@ static void (*const mutations[])(input *, const corpus *, uint64_t *) = {
     change_word,  forge_flight, land_honestly, change_code,  change_code,    change_code,
     insert_prefix, take_code,   take_code,   move_code,      change_entry,   change_entry,
     change_byte, change_blocks, change_piece, change_event, change_event,  splice,
+    change_gate, change_descriptor, change_descriptor, change_task, change_frame, change_entry_point,
+    make_request, make_request,
 };
 
 void mutate_input(input *in, const corpus *from, uint64_t *state)

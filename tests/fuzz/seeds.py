@@ -3,8 +3,8 @@
 """Write the fuzzer's sources and seeds: `seeds.py FOLDER`.
 
 `engine.c` is the translation unit of the extension; `record.h` what the fuzzer knows of it;
-`seeds.txt` holds every row of the opcode table that the engines execute, in every mode it has, and
-whatever has been found before.
+`seeds.txt` holds every row of the opcode table that the engines execute, in every mode it has,
+guests with tables of their own (`kernel_seeds.py`), and whatever has been found before.
 """
 
 import random
@@ -16,9 +16,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from fuzz.inputs import Input, Piece, record_of, text_of  # noqa: E402
+from fuzz.inputs import Input, record_of, text_of  # noqa: E402
+from fuzz.kernel_seeds import PIECES, kernel_seed  # noqa: E402
 from insn.machine import (  # noqa: E402
     CODE,
+    CR4_OSFXSR,
+    CR4_OSXSAVE,
     DATA,
     GDT,
     GPR,
@@ -34,18 +37,19 @@ from insn.machine import (  # noqa: E402
     Machine,
     enter,
 )
+from insn.row_encodings import forms  # noqa: E402
 from vmmkit.errors import DecodeError  # noqa: E402
 from vmmkit.insn import CpuState, Prefixes, Segment, decode  # noqa: E402
 from vmmkit.insn._record import CPU_FIELDS  # noqa: E402
+from vmmkit.insn.optable import ROWS  # noqa: E402
 
 MODES = {"real": 16, "pm16": 16, "pm32": 32, "pg32": 32, "pae": 32, "compat": 32, "long": 64}
 PREFIXES = (b"", b"\x66", b"\xf3", b"\xf2", b"\xf0")
 TAIL = bytes.fromhex("2401200000100000")
 # As many pages and device accesses as one instruction can ask for: 31 levels, and misaligned.
 DEEP = bytes.fromhex("c80000 1f"), bytes.fromhex("66c80000 1f")
-TOP = (1 << 52) - 0x1000
 PLACES = (DATA, DATA + 0xFFC, DATA + 0xFFF, MMIO, MMIO + 0xFFE, ROM, 0x7FFC, 8, 1, 0xFF)
-PIECES = (Piece(0, 8), Piece(PML4, 8), Piece(PD32, 3), Piece(ROM, 1, writable=0), Piece(TOP, 1))
+KERNELS = 4000
 
 
 def legacy_encodings():
@@ -56,17 +60,17 @@ def legacy_encodings():
             yield prefix + root + bytes([opcode, mod | reg << 3]) + TAIL
 
 
-def vex_encodings():
-    """Every opcode of the VEX maps, as far as a general-purpose form can be told apart."""
-    for number, opcode, low in product((1, 2, 3), range(256), range(4)):
-        for wide, mod, reg in product((0, 0x80), (0x03, 0xC1), range(8)):
-            yield bytes([0xC4, 0xE0 | number, wide | 0x70 | low, opcode, mod | reg << 3]) + TAIL
+def rows(mode):
+    """Every row of the opcode table in memory and register form, as far as the mode has it."""
+    for form in forms():
+        if form.mode == mode or "EVEX" in ROWS[form.row].encoding or mode == 32:
+            yield form.code
 
 
 def encodings(mode):
     """One encoding in memory and one in registers for every row that is executable."""
     found = {}
-    for code in (*legacy_encodings(), *vex_encodings()):
+    for code in (*legacy_encodings(), *rows(mode)):
         try:
             insn = decode(code, mode)
         except DecodeError:
@@ -107,6 +111,9 @@ def seed(rng, mode, code, around):
     """A record, RAM and calls around one instruction."""
     state = CpuState()
     enter(state, mode)
+    if rng.randrange(8):
+        state.cr4 |= CR4_OSFXSR | CR4_OSXSAVE
+        state.xcr0, state.opmask[1] = 0xE7, rng.getrandbits(64)
     for name in GPR:
         setattr(state, name, rng.choice(PLACES))
     state.rsp, state.rcx = STACK, rng.choice((0, 1, 2, 5, 17, 300))
@@ -120,6 +127,7 @@ def seed(rng, mode, code, around):
         [(CODE, code), *unmarked(rng, around)],
         rng.randrange(2),
         events,
+        rng.randrange(2),
         rng.randrange(2),
     )
 
@@ -139,6 +147,7 @@ def main(folder):
         for mode, width in MODES.items()
         for code in known[width]
     ]
+    seeds += [text_of(kernel_seed(rng)) for _ in range(KERNELS)]
     seeds += [path.read_text() for path in sorted((ROOT / "tests/fuzz/findings").glob("*.txt"))]
     (folder / "seeds.txt").write_text("".join(seeds))
     print(f"{len(seeds)} seeds in {folder}")

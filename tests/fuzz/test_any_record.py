@@ -46,13 +46,14 @@ def drawn_word(rng):
 @given(
     words=st.lists(WORDS, min_size=len(PLACES), max_size=len(PLACES)),
     code=st.binary(max_size=15),
-    blocks=st.integers(0, 1),
+    switches=st.tuples(*[st.integers(0, 1)] * 3),
     events=EVENTS,
 )
-def test_all_words_drawn(two_engines, words, code, blocks, events):
+def test_all_words_drawn(two_engines, words, code, switches, events):
     record = dict(zip(PLACES, words, strict=True))
     record["rip", 0] %= 0x3000  # elsewhere there is no code, and so nothing to see
-    made = Input(record, list(PAGES), [(record["rip", 0], code)], blocks, events)
+    made = Input(record, list(PAGES), [(record["rip", 0], code)], switches[0], events)
+    made.deliver, made.wide = switches[1:]
     assert compare(made, two_engines) is None
 
 
@@ -84,4 +85,5 @@ def forged(rng, events):
     low = [(CODE, instruction(rng, "long")), (0, bytes(machine.low))]
     high = [(0x40000, bytes(machine.high[0x30000:0x35000]))]
     pieces = [Piece(0, 8), Piece(0x40000, 5), Piece(0x50000, 1, writable=0)]
-    return Input(record, pieces, low + high, rng.randrange(2), events, rng.randrange(2))
+    switches = [rng.randrange(2) for _ in range(3)]
+    return Input(record, pieces, low + high, switches[0], events, *switches[1:])

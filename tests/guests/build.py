@@ -50,6 +50,16 @@ def run(*command):
     return done.stdout
 
 
+def assembled(folder, program, *linker_flags):
+    """Assemble a kernel of one file and return its flat binary."""
+    obj, elf, flat = (Path(folder) / f"{program}.{suffix}" for suffix in ("o", "elf", "bin"))
+    run("gcc", "-m64", "-c", "-o", obj, f"{program}.S")
+    flags = ("-z", "noexecstack", "--no-warn-rwx-segments", "-m", "elf_x86_64", "-e", "_start")
+    run("ld", *flags, *linker_flags, "-o", elf, obj)
+    run("objcopy", "-O", "binary", elf, flat)
+    return flat.read_bytes()
+
+
 class Builder:
     """Guests and host programs in one folder; each is built when it is first asked for."""
 

@@ -77,7 +77,7 @@ SYSTEM_BITS = (0, 1 << 2, 1 << 3, 1 << 8, 1 << 11, 1 << 16, 1 << 17, 1 << 18)  #
 MSRS = (0x10, 0x1B, 0x174, 0x176, 0x277, *(0xC000_0080 + n for n in range(5)), 0xC000_0101)
 SYSTEM_WORDS = (
     *("star", "lstar", "sfmask", "kernel_gs_base", "sysenter_cs", "sysenter_esp", "sysenter_eip"),
-    *("cr8", "dr0", "dr6", "dr7", "tsc_aux", "tsc_offset", "idtr_base", "idtr_limit"),
+    *("tpr", "dr0", "dr6", "dr7", "tsc_aux", "tsc_offset", "idtr_base", "idtr_limit"),
 )
 RFLAGS = (2, 0x202, 0xAD7, 0x402, 0x3002, 0x1002, 0x3602, 0x8D7, AC | 2)
 

@@ -140,10 +140,10 @@ class Machine:
         for name, value in (registers or {}).items():
             self.set(name, value)
 
-    def cpu_on(self, engine, *, blocks=False, deliver=False):
+    def cpu_on(self, engine, **switches):
         """Bind the state and RAM to an engine; several may be bound to one state."""
         pieces = [(0, self.low), (HIGH_BASE, self.high), (ROM, ROM_BYTES)]
-        return Cpu(pieces, engine=engine, state=self.state, blocks=blocks, deliver=deliver)
+        return Cpu(pieces, engine=engine, state=self.state, **switches)
 
     def _place(self, gpa):
         return (self.low, gpa) if gpa < LOW else (self.high, gpa - HIGH_BASE)

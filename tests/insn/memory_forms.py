@@ -23,9 +23,12 @@ from vmmkit.insn._pure import EXECUTE
 from vmmkit.insn.optable import OPS, PREFIXES, ROWS, VEX_MAPS, Row
 
 RCX, RDX, DS = 1, 2, 3
-# Areas of more words than the replay log has room for, and a store whose place G names.
+# Areas of more words than the replay log has room for, and stores whose place G names.
 AREAS: Final = frozenset(
-    {"FXSAVE", "FXRSTOR", "XSAVE", "XSAVEC", "XSAVEOPT", "XSAVES", "XRSTOR", "XRSTORS", "MOVDIR64B"}
+    [
+        *("FXSAVE", "FXRSTOR", "XSAVE", "XSAVEC", "XSAVEOPT", "XSAVES", "XRSTOR", "XRSTORS"),
+        *("MOVDIR64B", "ENQCMD", "ENQCMDS"),
+    ]
 )
 REX_W: Final = b"\x48"
 INDEX: Final = 0x10

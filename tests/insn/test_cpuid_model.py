@@ -159,3 +159,20 @@ def test_default_features_are_features():
     assert Feature(DEFAULT_FEATURES) == DEFAULT_FEATURES
     for feature in (Feature.LM, Feature.SYSCALL, Feature.SSE2, Feature.CX16):
         assert feature in DEFAULT_FEATURES
+
+
+def test_a_guest_is_told_that_it_is_one(state):
+    """Else an operating system looks for uncore counters and C-states by the model number."""
+    assert CpuidModel()(state, 1, 0)[ECX] >> 31 & 1
+    assert not CpuidModel(hypervisor=False)(state, 1, 0)[ECX] >> 31 & 1
+
+
+def test_there_are_architectural_capabilities(state):
+    assert CpuidModel()(state, 7, 0)[EDX] >> 29 & 1
+
+
+def test_leaf_5_comes_with_monitor(state):
+    """It tells of the extension that MWAIT takes."""
+    assert CpuidModel()(state, 5, 0) == (64, 64, 3, 0)
+    state.features &= ~Feature.MONITOR
+    assert CpuidModel()(state, 5, 0) == (0, 0, 0, 0)

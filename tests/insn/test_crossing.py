@@ -21,8 +21,9 @@ from enum import IntEnum
 
 import pytest
 
-from vmmkit.errors import DecodeError, EngineError
+from vmmkit.errors import DecodeError, EngineError, StepError
 from vmmkit.insn import (
+    BudgetSpent,
     Cpu,
     Done,
     ExitKind,
@@ -342,6 +343,43 @@ def test_entry_points_refuse_what_is_no_integer(value):
     with pytest.raises(TypeError, match="takes 2 arguments"):
         cpu.enter(1)
     assert cpu.state.rip == 0
+
+
+def runner(engine):
+    """A processor whose code reads from a device for ever."""
+    ram = bytearray(0x1000)
+    ram[:4] = bytes.fromhex("8b03ebfc")
+    cpu = Cpu([(0, ram)], engine=engine)
+    cpu.state.enter_protected_mode(eip=0)
+    cpu.state.rbx = 0xFEE0_0000
+    return cpu
+
+
+def test_a_run_takes_answers_of_every_kind(engine):
+    """Plain ones go straight to the native engine, the others the long way; nobody can tell."""
+    cpu = runner(engine)
+    assert cpu.run(True) == Read(0xFEE0_0000, 4)
+    for answer, value in ((5, 5), (True, 1), (Mode.LONG, 64), (1 << 200 | 7, 7), (-1, 0xFFFF_FFFF)):
+        assert cpu.run(1 << 40, answer) == Read(0xFEE0_0000, 4)
+        assert cpu.state.rax == value
+    for wrong in (None, "5", 1.5):
+        with pytest.raises(StepError):
+            cpu.run(10, wrong)
+    assert cpu.run(1, 9) == BudgetSpent(2)
+    with pytest.raises(StepError):
+        cpu.run(10, 9)
+    assert cpu.state.rax == 9
+
+
+def test_running_leaks_nothing(engine):
+    cpu = runner(engine)
+    cpu.run(10)
+    answer = 1 << 40
+    before = sys.getrefcount(answer), sys.getrefcount(Read)
+    outcomes = [cpu.run(10, answer) for _ in range(1000)]
+    assert outcomes == [Read(0xFEE0_0000, 4)] * 1000
+    del outcomes
+    assert (sys.getrefcount(answer), sys.getrefcount(Read)) == before
 
 
 def test_a_processor_in_a_garbage_cycle_goes_quietly(engine):

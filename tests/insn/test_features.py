@@ -19,6 +19,15 @@ GUARDED = [
     ("CX8", "CMPXCHG8B", "0fc70f", MODES),
     ("CX16", "CMPXCHG16B", "480fc70f", LONG),
     ("CMOV", "CMOVCC", "0f44c3", MODES),
+    *(
+        ("CMOV", f"FCMOV{'N' * negated}{name}", f"d{'ab'[negated]}{0xC1 + 8 * digit:02x}", MODES)
+        for digit, name in enumerate(("B", "E", "BE", "U"))
+        for negated in (0, 1)
+    ),
+    ("CMOV", "FCOMI", "dbf1", MODES),
+    ("CMOV", "FCOMIP", "dff1", MODES),
+    ("CMOV", "FUCOMI", "dbe9", MODES),
+    ("CMOV", "FUCOMIP", "dfe9", MODES),
     ("CLFSH", "CLFLUSH", "0fae3f", MODES),
     ("SSE", "SFENCE", "0faef8", MODES),
     ("SSE", "LDMXCSR", "0fae17", MODES),

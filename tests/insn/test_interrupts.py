@@ -128,7 +128,7 @@ def test_nmi_blocks_the_next_until_iret(engine, mode):
 
 
 def test_priority(engine):
-    """Traps of the last instruction, NMI, interrupt, code breakpoint."""
+    """Traps of the last instruction, and the code breakpoint with them; NMI, interrupt."""
     registers = {"rflags": 2 | TF | IF, "dr0": CODE + 1, "dr7": 0x401}
     guest = Kernel(engine, "pm32", "9090", registers)
     for vector in (DB, NMI, 0x40):
@@ -140,7 +140,7 @@ def test_priority(engine):
     guest.cpu.nmi()
     first = guest.step().rip
     assert first == handler(DB)
-    assert guest.state.dr6 & 0x400F == 0x4000
+    assert guest.state.dr6 & 0x400F == 0x4001
     assert guest.step().rip == handler(NMI)
     assert guest.step().rip == handler(0x40)
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from guests.build import run
+from guests.build import assembled
 from insn.machine import CODE64, DATA32
 from vmmkit.insn import BudgetSpent, Cpu, Halt, PortOut, Segment
 
@@ -26,12 +26,7 @@ EXPECTED = "3PGDFTTTTTUHX"
 def image(require_tool, tmp_path_factory):
     for tool in ("gcc", "ld", "objcopy"):
         require_tool(tool)
-    folder = tmp_path_factory.mktemp("kernel")
-    obj, elf, flat = (folder / f"kernel.{suffix}" for suffix in ("o", "elf", "bin"))
-    run("gcc", "-m64", "-c", "-o", obj, "kernel.S")
-    run("ld", "-m", "elf_x86_64", "-e", "_start", "-T", "guest.ld", "-o", elf, obj)
-    run("objcopy", "-O", "binary", elf, flat)
-    return flat.read_bytes()
+    return assembled(tmp_path_factory.mktemp("kernel"), "kernel", "-T", "guest.ld")
 
 
 def boot(image, engine):

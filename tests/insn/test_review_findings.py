@@ -268,12 +268,17 @@ def test_kick_from_another_thread_ends_an_endless_loop(engine):
 
 
 def test_a_long_run_is_sliced_without_a_trace(engine, monkeypatch):
-    monkeypatch.setattr("vmmkit.insn._cpu.SLICE", 10)
+    def slice_by_slice(_budget, _answer):
+        return None
+
+    monkeypatch.setattr("vmmkit.insn._cpu.RUN_SLICE", 10)
     cpu = boot(engine, "40 8b0b ebfb", rbx=MMIO)
+    cpu._proceed = slice_by_slice
     cpu.state.rip = 0
     assert cpu.run(25) == Read(MMIO, 4)
     assert cpu.run(24, 1) == Read(MMIO, 4)
     cpu = boot(engine, "40 ebfd")
+    cpu._proceed = slice_by_slice
     assert cpu.run(35) == BudgetSpent(1)
     assert (cpu.state.retired, cpu.state.rax) == (35, 18)
 

@@ -9,6 +9,7 @@ from vmmkit.insn import Done
 
 NM, MF = 7, 16
 MP, EM, TS = 2, 4, 8
+NE = 1 << 5
 PENDING = {"x87_control": 0x37E, "x87_status": 0x8081}
 
 CASES = [
@@ -34,7 +35,9 @@ def test_words(engine, code, before, after):
 
 @pytest.mark.parametrize("code", ["d92b", "9b", "d9d0", "0f77"])
 def test_pending_exceptions(engine, code):
-    check_fault(Machine(engine, "long", code, {"rbx": DATA, **PENDING}), MF)
+    machine = Machine(engine, "long", code, {"rbx": DATA, **PENDING})
+    machine.state.cr0 |= NE
+    check_fault(machine, MF)
 
 
 @pytest.mark.parametrize("code", ["dbe3", "dbe2", "d93b", "dd3b", "dfe0"])

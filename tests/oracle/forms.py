@@ -124,6 +124,8 @@ FLAGS_ON_STACK: Final = ("PUSHF", "POPF", "IRET")
 # XSAVE and XSAVEOPT are not compared where AMD's standard format differs from Intel's.
 STATE: Final = frozenset({"FXSAVE", "FXRSTOR", "XSAVEC", "XRSTOR", "LDMXCSR", "STMXCSR", "EMMS"})
 
+ESCAPES: Final = range(0xD8, 0xE0)  # opcodes of the x87 unit
+
 STATUS, DF, AC = 0x8D5, 0x400, 1 << 18
 
 
@@ -442,6 +444,8 @@ def _displace(code: bytes, old: int, new: int, address_size: int) -> bytes:
 def _aim(state: _State, code: bytes, insn: Instruction, rip: int, where: int) -> bytes:
     """Make the explicit memory operand be at `where`; returns the code, perhaps changed."""
     offset = where - state.base(insn.segment)
+    if "m" in {KINDS[kind] for kind in ROWS[insn.row].kinds}:
+        insn = insn._replace(index=-1)  # a vector: see `gathered`
     if insn.base == RIP_BASE:
         return _displace(code, insn.displacement, offset - rip - insn.length, 4)
     if insn.base < 0 and insn.index < 0:
@@ -589,7 +593,7 @@ def trial(
             where &= -min(64, insn.memory_size or 64)
         if where is not None:
             code = _aim(state, code, insn, rip, where)
-            state.poke(where, state.word())
+            state.poke(where, state.word() if not uses_x87(form) else x87_memory(rng, insn))
     if insn is not None and form.mnemonic in FAR:
         code = _lead(state, form, code, insn, where)
     if not _narrow(state, insn):
@@ -608,14 +612,38 @@ def trial(
         rip,
         linear,
         single_step,
-        vectors(rng) if uses_vectors(form) else DEFAULT_VECTORS,
+        gathered(rng, insn, contents(rng, form)),
     )
     return Trial(form, case, insn)
 
 
+def uses_x87(form: Form) -> bool:
+    """Whether a form is of the x87 unit."""
+    return form.mnemonic == "FWAIT" or form.opcode[0] in ESCAPES
+
+
+def contents(rng: Random, form: Form) -> bytes:
+    """Contents for the registers of `Case.vectors`."""
+    if uses_x87(form):
+        return x87_vectors(rng)
+    return vectors(rng) if uses_vectors(form) else DEFAULT_VECTORS
+
+
+def gathered(rng: Random, insn: Instruction | None, registers: bytes) -> bytes:
+    """`registers`, where a vector of indices mostly does not lead far."""
+    if insn is None or not ROWS[insn.row].index_size or rng.random() < 0.05:
+        return registers
+    size, start = ROWS[insn.row].index_size, 64 * insn.index
+    lanes = [rng.choice((0, 1, 5, 8, rng.randrange(-32, 64))) for _ in range(64 // size)]
+    if rng.random() < 0.1:
+        lanes[rng.randrange(4)] = rng.choice((0x800, 0x7000_0000, -0x4000))
+    raw = b"".join((lane & (1 << 8 * size) - 1).to_bytes(size, "little") for lane in lanes)
+    return registers[:start] + raw + registers[start + 64 :]
+
+
 def uses_vectors(form: Form) -> bool:
     """Whether a form has to do with vector, opmask or x87 registers."""
-    if form.mnemonic in STATE:
+    if form.mnemonic in STATE or uses_x87(form):
         return True
     return bool(ROWS[form.row].flags & VVVV and form.fields) or bool(
         {KINDS[kind] for kind in ROWS[form.row].kinds} & set("VWUHLPQNKkhfg")
@@ -632,6 +660,59 @@ def vectors(rng: Random) -> bytes:
     x87 = [rng.getrandbits(64) if place % 2 == 0 else 0xFFFF for place in range(16)]
     top = rng.randrange(8) << 11
     return struct.pack("<284Q", *words, *masks, 0x1F80, *x87, 0x37F, top, rng.getrandbits(8))
+
+
+def _extended(rng: Random) -> tuple[int, int]:
+    """Significand and exponent of a number that some conversion finds interesting."""
+    sign = rng.getrandbits(1) << 15
+    significand = rng.getrandbits(63) | 1 << 63
+    if rng.random() < 0.5:  # few bits, or just beside them
+        significand = 1 << 63 | rng.getrandbits(rng.choice((1, 24, 53))) << rng.choice((8, 11, 40))
+        significand = significand + rng.choice((0, 0, 0, 1, -1, 0x80, 0x400)) & (1 << 64) - 1
+    kind = rng.random()
+    if kind < 0.5:
+        middle = rng.choice((0, 0, 15, 31, 59, 63, 127, -127, -149, 1023, -1023, -1074))
+        return significand | 1 << 63, sign | 16383 + middle + rng.randrange(-2, 3)
+    if kind < 0.6:
+        return significand | 1 << 63, sign | rng.getrandbits(15)
+    fraction = rng.choice((0, 1 << 62, 1, rng.getrandbits(62), rng.getrandbits(62) | 1 << 62))
+    integer = rng.choice((0, 1, 1)) << 63
+    return fraction | integer, sign | rng.choice((0, 0, 1, 0x7FFF, 0x7FFF, 16383))
+
+
+def x87_vectors(rng: Random) -> bytes:
+    """As `vectors`, with numbers in the x87 unit, and mostly no exception pending."""
+    numbers = [_extended(rng) for _ in range(8)]
+    if rng.random() < 0.2:
+        numbers[rng.randrange(8)] = rng.choice(numbers)
+    control = rng.getrandbits(2) << 10 | rng.choice((0, 2, 3)) << 8 | 0x7F
+    if rng.random() < 0.3:
+        control &= ~(rng.getrandbits(6))
+    status = rng.getrandbits(16) & 0x7F00 | (rng.getrandbits(7) if rng.random() < 0.2 else 0)
+    if status & ~control & 0x3F:
+        status |= 0x8080
+    tag = rng.choice((0xFF, rng.getrandbits(8), rng.getrandbits(8) | rng.getrandbits(8), 0x7F))
+    if rng.random() < 0.5:  # a register to push onto
+        tag &= ~(1 << ((status >> 11) - 1 & 7))
+    words = [word for number in numbers for word in number]
+    return struct.pack("<284Q", *[0] * 264, 0x1F80, *words, control, status, tag)
+
+
+def x87_memory(rng: Random, insn: Instruction) -> bytes:
+    """A number for an x87 instruction to load, or more bytes than that."""
+    significand, exponent = _extended(rng)
+    if insn.memory_size == 10 and rng.random() < 0.7:
+        digits = int(str(rng.getrandbits(59))[:18], 16)
+        choices = (digits | exponent >> 15 << 79, exponent << 64 | significand)
+        return rng.choice(choices).to_bytes(10, "little")
+    if insn.memory_size in {4, 8}:
+        top = rng.choice((0, 0, 1, 0x7F, 0xFF)) if insn.memory_size == 4 else 0
+        top = top or rng.choice((0, 0, 1, 0x3FF, 0x7FE, 0x7FF))
+        places = 23 if insn.memory_size == 4 else 52
+        number = exponent >> 15 << 8 * insn.memory_size - 1 | top << places
+        number |= rng.choice((0, 1, 1 << places - 1, rng.getrandbits(places)))
+        return (number & (1 << 8 * insn.memory_size) - 1).to_bytes(insn.memory_size, "little")
+    return value(rng).to_bytes(8, "little")
 
 
 def image(rng: Random) -> bytes:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from oracle.compare import NAMES, differences, shift_count
 from oracle.forms import FAR, FS, LEGACY, RCX, RDI, RSI, RSP, STRINGS, Trial
-from oracle.native import CODE, PAGE, Result
+from oracle.native import CODE, PAGE, VECTOR_WORDS, Result
 from vmmkit.insn import RIP_BASE, Instruction, Outcome
 
 UD, STACK_FAULT, GP, PAGE_FAULT, ALIGNMENT = 6, 12, 13, 14, 17
@@ -22,7 +22,14 @@ NEAR_BRANCHES: Final = frozenset({"JMP", "JCC", "CALL", "RET", "LOOP", "LOOPE", 
 CONDITIONAL_BRANCHES: Final = NEAR_BRANCHES - {"JMP", "CALL", "RET"}
 PREFIX_BYTES: Final = b"".join(byte for group in LEGACY.values() for byte in group)
 AREAS: Final = frozenset({"FXSAVE", "FXRSTOR", "XSAVEC", "XRSTOR"})
+X87_AREAS: Final = frozenset({"FNSTENV", "FLDENV", "FNSAVE", "FRSTOR"})
 OPERAND_SIZE: Final = 0x66
+COMPARISONS: Final = frozenset(
+    [f"F{kind}{how}" for kind in ("COM", "UCOM", "ICOM") for how in ("", "P", "PP", "I", "IP")]
+    + ["FTST"]
+)
+X87_STATUS: Final = VECTOR_WORDS - 2
+ES: Final = 0x80
 
 
 class KnownDifference(NamedTuple):
@@ -253,6 +260,36 @@ def _area_from_its_end(trial: Trial, processor: Result, engine: Result | Outcome
     return trial.form.mnemonic in AREAS and faults
 
 
+def _gather_faults(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
+    if "GATHER" not in trial.form.mnemonic or not isinstance(engine, Result):
+        return False
+    trapped = processor.vector is None and processor.rip == trial.case.rip
+    kinds = {STACK_FAULT, GP, PAGE_FAULT, ALIGNMENT}
+    return engine.vector == ALIGNMENT or (engine.vector in kinds and trapped)
+
+
+def _x87_area(trial: Trial, _processor: Result, engine: Result | Outcome) -> bool:
+    faults = isinstance(engine, Result) and engine.vector in {STACK_FAULT, GP, PAGE_FAULT}
+    return (trial.form.mnemonic in X87_AREAS or trial.form.text.endswith("Mt")) and faults
+
+
+def _x87_comparison(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
+    """C1 of FCOMI, and what comparisons find, where an exception that is not masked came up."""
+    if trial.form.mnemonic not in COMPARISONS or not isinstance(engine, Result):
+        return False
+    condition = 0x4700 if _word(processor, X87_STATUS) & ES else 0
+    condition |= 0x200 if "COMI" in trial.form.mnemonic else 0
+    same = engine.vectors[:-16] + _word(processor, X87_STATUS).to_bytes(8, "little")
+    close = not (_word(processor, X87_STATUS) ^ _word(engine, X87_STATUS)) & ~condition
+    flags = processor.rflags if condition & 0x4000 else engine.rflags
+    alike = engine._replace(vectors=same + engine.vectors[-8:], rflags=flags)
+    return close and not differences(trial.case, trial.form.mnemonic, processor, alike)
+
+
+def _word(result: Result, place: int) -> int:
+    return int.from_bytes(result.vectors[8 * place : 8 * place + 8], "little")
+
+
 def _area_wraps(trial: Trial, processor: Result, engine: Result | Outcome) -> bool:
     narrow = trial.insn is not None and trial.insn.address_size == 2
     faults = isinstance(engine, Result) and engine.vector in {STACK_FAULT, GP}
@@ -416,6 +453,25 @@ KNOWN_DIFFERENCES: Final = (
         AMD,
         "FXSAVE, XSAVE and their kin fault elsewhere in their area than at its start",
         _area_from_its_end,
+    ),
+    KnownDifference(
+        AMD,
+        "Gathers raise no #AC for most of their lanes; one that faults behind lanes that are done "
+        "takes the single-step trap first; SDM vol. 2C, VPGATHERDD: exceptions type 12",
+        _gather_faults,
+    ),
+    KnownDifference(
+        AMD,
+        "FNSAVE, FNSTENV, their kin and what has 10 bytes access memory part by part: one may "
+        "fault after others have been stored, or wrap at the end of 16-bit offsets; SDM vol. 3A, "
+        "Limit Checking",
+        _x87_area,
+    ),
+    KnownDifference(
+        AMD,
+        "Comparisons of the x87 unit set their codes and flags even where #IA or #D is not masked; "
+        "SDM vol. 2A, FCOM: only where it is. FCOMI and its kin leave C1; the SDM has it cleared",
+        _x87_comparison,
     ),
     KnownDifference(
         AMD,

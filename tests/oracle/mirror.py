@@ -70,6 +70,8 @@ HOST_FEATURES: Final = {
     "avx512vbmi": Feature.AVX512VBMI,
 }
 SEGMENT: Final = WORD["segment"]
+X87_POINTERS: Final = WORD["x87_opcode"]  # and the four words that follow
+NO_POINTERS: Final = array("Q", bytes(40))
 RIP: Final = WORD["rip"]
 RFLAGS: Final = WORD["rflags"]
 RFLAGS_IF: Final = 0x202
@@ -184,6 +186,7 @@ class Mirror:
         words[RIP] = case.rip
         words[RFLAGS] = case.rflags | RFLAGS_IF
         self.cpu.state.record[VECTOR : VECTOR + VECTOR_SIZE] = case.vectors
+        words[X87_POINTERS : X87_POINTERS + 5] = NO_POINTERS
         words[SEGMENT : SEGMENT + 24] = self._segment_words(case)
         linear = case.rip if case.linear is None else case.linear
         place = CODE_PAGE + linear - CODE

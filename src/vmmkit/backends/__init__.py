@@ -1,7 +1,29 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Processors that run guest code and hand its device accesses to ports."""
+"""Processors that run guest code and hand its device accesses to ports, and machines of them."""
 
 from vmmkit.backends.soft import SoftVcpu
+from vmmkit.backends.soft_machine import (
+    MachineHalted,
+    MachineSnapshot,
+    MachineVcpu,
+    RunEnded,
+    SoftMachine,
+    TimedWindow,
+    VcpuExit,
+    VcpuSnapshot,
+)
+from vmmkit.backends.soft_threads import ThreadedMachine
 
-__all__ = ["SoftVcpu"]
+__all__ = [
+    "SoftVcpu",
+    "SoftMachine",
+    "ThreadedMachine",
+    "RunEnded",
+    "MachineHalted",
+    "VcpuExit",
+    "MachineVcpu",
+    "MachineSnapshot",
+    "VcpuSnapshot",
+    "TimedWindow",
+]

@@ -19,19 +19,30 @@ from typing import Final, Protocol
 
 __all__ = ["DEFAULT_READ_ONLY", "DEFAULT_VALUES", "MsrFile", "MsrSource"]
 
-# SDM vol. 4, "Architectural MSRs".
+# What does not trouble a processor that speculates on nothing, as an operating system wants to
+# know before it separates page tables, flushes buffers and guards branches: RDCL_NO,
+# SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, IF_PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO,
+# BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO.
+ARCH_CAPABILITIES: Final = sum(
+    1 << bit for bit in (0, 3, 4, 5, 6, 8, 13, 14, 15, 20, 24, 26, 27, 62)
+)
+
+# SDM vol. 4, "Architectural MSRs". Among them, with those that the engine holds, is every MSR that
+# a Linux kernel reads on a processor with `CpuidModel`'s CPUID without being ready for #GP.
 DEFAULT_VALUES: Final = {
     0x17: 0,  # IA32_PLATFORM_ID
     0x1B: 0xFEE0_0900,  # IA32_APIC_BASE: enabled, bootstrap processor
     0x3A: 1,  # IA32_FEATURE_CONTROL: locked, with nothing in it
     0x8B: 0,  # IA32_BIOS_SIGN_ID: no microcode
     0xFE: 0,  # IA32_MTRRCAP: no MTRRs
+    0x10A: ARCH_CAPABILITIES,
     0x179: 0,  # IA32_MCG_CAP: no machine-check banks
     0x17A: 0,  # IA32_MCG_STATUS
-    0x1A0: 1,  # IA32_MISC_ENABLE: fast strings
+    0x1A0: 0x1801,  # IA32_MISC_ENABLE: fast strings, neither branch trace storage nor PEBS
+    0x1D9: 0,  # IA32_DEBUGCTL: nothing in it has an effect
     0x2FF: 6,  # IA32_MTRR_DEF_TYPE: write-back
 }
-DEFAULT_READ_ONLY: Final = frozenset({0x17, 0xFE, 0x179})
+DEFAULT_READ_ONLY: Final = frozenset({0x17, 0xFE, 0x10A, 0x179})
 
 
 class MsrSource(Protocol):

@@ -17,7 +17,7 @@ PortOut(port=128, size=1, value=65)
 Halt(rip=5)
 
 A guest's fault is an exit (`Fault`), or with `deliver=True` goes to the guest by its interrupt
-table. There is no model of time.
+table. There is no model of time and no local APIC; `vmmkit.backends.SoftMachine` has both.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ class SoftVcpu:
 
     Exits are the outcomes of `vmmkit.insn`: `Read`, `Write`, `PortIn`, `PortOut`, `Halt`, `Fault`,
     `Unsupported` (with the bytes), `Hypercall`, `ReadMsr`, `WriteMsr`, `ReadPmc`, `Random` and
-    `BudgetSpent`; with `deliver` `TripleFault` and `InterruptWindow`, and no `Fault`. After
-    `Read`, `PortIn`, `ReadMsr`, `ReadPmc` and `Random` call `complete` with the value before
-    running on, or `refuse` the last three and `WriteMsr`; writes need no completion. CPUID is
-    answered by `cpuid`.
+    `BudgetSpent`; with a `tpr_threshold` `TprBelowThreshold`; with `deliver` `TripleFault` and
+    `InterruptWindow`, and no `Fault`. After `Read`, `PortIn`, `ReadMsr`, `ReadPmc` and `Random`
+    call `complete` with the value before running on, or `refuse` the last three and `WriteMsr`;
+    writes need no completion. CPUID is answered by `cpuid`.
 
     A vCPU belongs to one thread at a time. While the native engine runs, other Python threads do
     too.
@@ -163,12 +163,12 @@ class SoftVcpu:
         Raises:
             StepError: the last exit was a read and nobody completed it; or a budget below 1.
         """
-        words = self._words
-        end = words[RETIRED] + budget & ALL_ONES
-        outcome = self._cpu.run(budget, self._due())
+        words, answer = self._words, self._answer
+        before = words[RETIRED]
+        outcome = self._cpu.run(budget, self._due() if answer is None else answer)
         self._answer, self._refused = None, False
         while words[PENDING] in self._own:
-            left = end - words[RETIRED] & ALL_ONES
+            left = before + budget - words[RETIRED] & ALL_ONES
             outcome = self._cpu.run(left, self._own_answer())
         return outcome
 
@@ -258,8 +258,8 @@ class SoftVcpu:
             budget: instructions in total.
 
         Returns:
-            `Halt`, `Fault`, `TripleFault`, `InterruptWindow`, `Hypercall`, `ReadMsr`, `WriteMsr`,
-            `ReadPmc`, `Random`, `Unsupported` or `BudgetSpent`.
+            `Halt`, `Fault`, `TripleFault`, `InterruptWindow`, `TprBelowThreshold`, `Hypercall`,
+            `ReadMsr`, `WriteMsr`, `ReadPmc`, `Random`, `Unsupported` or `BudgetSpent`.
 
         Raises:
             StepError: as `run`.

@@ -28,6 +28,7 @@ from vmmkit.errors import DeviceError
 __all__ = [
     "ApicMessage",
     "check_callable",
+    "check_cell",
     "check_flag",
     "check_range",
     "decode_icr",
@@ -175,6 +176,17 @@ def check_callable(owner: object, attribute: attrs.Attribute[Any], value: object
     if not callable(value):
         name = type(owner).__name__
         raise DeviceError(f"{name}: {attribute.name} is {value!r}, which cannot be called")
+
+
+def check_cell(owner: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Refuse what is no sequence of one integer (an attrs validator)."""
+    try:
+        (element,) = value  # type: ignore[misc]
+    except (TypeError, ValueError):
+        element = None
+    if not isinstance(element, int):
+        name = type(owner).__name__
+        raise DeviceError(f"{name}: {attribute.name} is {value!r}; one integer in it is possible")
 
 
 def check_flag(owner: object, attribute: attrs.Attribute[Any], value: object) -> None:

@@ -12,13 +12,14 @@ before `_drive` tells of it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
 from vmmkit.devices._apic_messages import (
     ApicMessage,
     check_callable,
+    check_cell,
     check_flag,
     in_range,
     unconnected,
@@ -90,6 +91,10 @@ class LapicCore:
     interrupt: InterruptLine = attrs.field(
         default=unconnected, validator=check_callable, kw_only=True
     )
+    threshold: Callable[[int], object] = attrs.field(
+        default=unconnected, validator=check_callable, kw_only=True
+    )
+    task_priority: Any = attrs.field(factory=lambda: [0], validator=check_cell, kw_only=True)
     nmi: Callable[[], object] = attrs.field(
         default=unconnected, validator=check_callable, kw_only=True
     )
@@ -123,12 +128,13 @@ class LapicCore:
     _errors: int = attrs.field(default=0, init=False)  # logged since the guest wrote ESR
     _icr: int = attrs.field(default=0, init=False)
     _lvt: dict[int, int] = attrs.field(factory=dict, init=False)
-    _vectors: VectorQueue = attrs.field(factory=VectorQueue, init=False)
+    _vectors: VectorQueue = attrs.field(init=False)
     _timer: ApicTimer = attrs.field(init=False)
     _lines: int = attrs.field(default=0, init=False)  # LINT0 and LINT1, set = asserted
     _extint: bool = attrs.field(default=False, init=False)  # an ExtINT message was accepted
     _waits_for_sipi: bool = attrs.field(default=False, init=False)
     _level: bool = attrs.field(default=False, init=False)  # what `interrupt` heard last
+    _held: int = attrs.field(default=0, init=False)  # what `threshold` heard last
     _acceptors: dict[int, Callable[[ApicMessage], bool]] = attrs.field(init=False)
     _local_modes: dict[int, Callable[[], object]] = attrs.field(init=False)
 
@@ -150,6 +156,7 @@ class LapicCore:
             DeliveryMode.NMI: self.nmi,
             DeliveryMode.INIT: self.init_reset,
         }
+        self._vectors = VectorQueue(self.task_priority)
         self._timer = ApicTimer(self.timer_hz, self.tsc_hz)
         self._power_up()
 
@@ -384,7 +391,8 @@ class LapicCore:
 
     def _catch_up(self) -> None:
         """Let the timer expire if it is due."""
-        if self._timer.expire(self.clock()):
+        timer = self._timer
+        if (timer.running or timer.tsc_deadline) and timer.expire(self.clock()):
             self._deliver_local(_TIMER)
 
     # -- towards the processor -----------------------------------------------------------------
@@ -394,6 +402,8 @@ class LapicCore:
 
         SDM "Local Vector Table" for the lines; with the APIC disabled LINT0 is INTR.
         """
+        if not (self._lines or self._extint):
+            return False
         if not self.enabled:
             return bool(self._lines & 1)
         return self._extint or any(
@@ -410,8 +420,20 @@ class LapicCore:
         """
         return EXTINT if self._extint_pending() else self._vectors.candidate()
 
+    @property
+    def interrupting(self) -> bool:
+        """Whether something is pending, as `interrupt` heard it last."""
+        return self._level
+
     def _drive(self) -> None:
-        """Tell the owner when something became pending, or nothing is any more."""
+        """Tell the owner when something became pending, or nothing is any more.
+
+        Without requests the task priority holds nothing back.
+        """
+        held = self._vectors.held_back() if self._vectors.irr else 0
+        if held != self._held:
+            self._held = held
+            self.threshold(held)
         level = self.pending() is not None
         if level != self._level:
             self._level = level

@@ -11,6 +11,8 @@ Interrupts" and "Signaling Interrupt Servicing Completion".
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 __all__ = ["VectorQueue"]
@@ -21,16 +23,26 @@ class VectorQueue:
     """The three vector registers and the task priority.
 
     Attributes:
-        tpr: task priority, 0-255.
+        task_priority: a sequence whose only element is the task priority, 0-255.
         irr: accepted and not yet dispensed.
         isr: dispensed and not yet ended.
         tmr: accepted as level-triggered, so that the EOI is broadcast.
     """
 
-    tpr: int = 0
+    task_priority: Any = attrs.field(factory=lambda: [0])
     irr: int = 0
     isr: int = 0
     tmr: int = 0
+
+    @property
+    def tpr(self) -> int:
+        """The task priority."""
+        return int(self.task_priority[0])
+
+    @tpr.setter
+    def tpr(self, value: int) -> None:
+        """Set it where it is kept."""
+        self.task_priority[0] = value
 
     def request(self, vector: int, *, level: bool) -> None:
         """Accept `vector`; one that already waits is merged with it."""
@@ -67,8 +79,18 @@ class VectorQueue:
 
     def candidate(self) -> int | None:
         """Return the vector to be dispensed: the highest request of a class above PPR's."""
-        vector = self.highest_requested
-        return vector if vector >> 4 > self.processor_priority >> 4 else None
+        irr = self.irr
+        if not irr:
+            return None
+        vector = irr.bit_length() - 1
+        servicing = self.isr.bit_length() - 1 >> 4
+        return vector if servicing < vector >> 4 > self.task_priority[0] >> 4 else None
+
+    def held_back(self) -> int:
+        """Return the class of the highest request if nothing but the task priority is above it."""
+        requested = self.irr.bit_length() - 1 >> 4
+        servicing = self.isr.bit_length() - 1 >> 4
+        return requested if servicing < requested <= self.task_priority[0] >> 4 else 0
 
     def dispense(self) -> int | None:
         """Move the candidate from IRR to ISR and return it."""

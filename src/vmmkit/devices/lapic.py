@@ -13,6 +13,7 @@ leaves through callables that the owner hands in:
 * `send(message)`: an IPI; `broadcast_eoi(vector)`: a level-triggered interrupt was ended;
   `reconfigured()`: other messages may be accepted from now on. `ApicBus` has a method for each.
 * `interrupt(level)`: `pending()` became something, or nothing; called on changes only.
+* `threshold(priority_class)`: below which CR8 must fall for that, or 0; called on changes only.
 * `nmi()`, `smi()`, `init()`, `sipi(vector)`: what goes past the priorities to the processor.
 * `pic_acknowledge()`: the INTA cycle of an 8259A, which returns the vector.
 * `relocate(page)`: the register page answers elsewhere, or (`None`) no more.
@@ -103,6 +104,10 @@ class Lapic(LapicRegisters):
             the guest suppresses that.
         reconfigured: called when the guest changed which messages are accepted.
         interrupt: called with true when `pending()` becomes something, false when nothing.
+        threshold: called with the class that CR8 must fall below for an interrupt to become
+            pending, 0 if none waits for that; on changes only.
+        task_priority: a sequence with one integer, for an owner that keeps the task priority:
+            the guest's MOV to CR8 changes it there, and `task_priority_changed` tells of it.
         nmi: called for each NMI.
         smi: called for each SMI.
         init: called after an INIT reset the APIC.
@@ -175,6 +180,11 @@ class Lapic(LapicRegisters):
         return self._svr & 0xFF if vector is None else vector
 
     @property
+    def held_back(self) -> int:
+        """The class that CR8 must fall below for an interrupt to become pending, or 0."""
+        return self._vectors.held_back()
+
+    @property
     def cr8(self) -> int:
         """CR8: the class of the task priority; SDM "Interaction of Task Priorities ...".
 
@@ -188,6 +198,14 @@ class Lapic(LapicRegisters):
             return ApicFault.GENERAL_PROTECTION
         self._write_tpr(value << 4)
         return None
+
+    def task_priority_changed(self) -> None:
+        """Look again at what is pending, after the owner changed `task_priority`.
+
+        A processor that keeps CR8 by itself calls this when the guest lowered it below `threshold`,
+        and before it asks `pending` where that was something and is not any more.
+        """
+        self._drive()
 
     # -- time ----------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from vmmkit.insn._flags import mask_of
 from vmmkit.insn._memory import (
     BLOCK_ANSWER,
     BLOCK_KINDS,
+    ENQUEUE,
     LOG_COUNT,
     LOG_PENDING,
     LOG_VALUE,
@@ -72,7 +73,7 @@ def _take_answer(words: memoryview, answer: int) -> None:
         return
     pending, size = words[LOG_PENDING], words[EXIT_SIZE]
     words[LOG_PENDING] = 0
-    if size > WORD_BYTES and pending in {READ, WRITE}:
+    if size > WORD_BYTES and pending in {READ, WRITE, ENQUEUE}:
         _take_wide_answer(words, reads=pending == READ)
         return
     if pending in VALUE_KINDS:

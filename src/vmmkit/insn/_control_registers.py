@@ -53,14 +53,16 @@ from vmmkit.insn._privilege import (
     modrm_rm,
     set_edx_eax,
 )
-from vmmkit.insn._record import WORD
+from vmmkit.insn._record import EXIT_KINDS, WORD
 from vmmkit.insn._segments import ATTR_L, ATTR_S, ATTRIBUTES, CR0_PE, CS, GP, SEGMENT, TR, UD
 
 __all__ = ["CONTROL_REGISTERS"]
 
 DB: Final = 1
 CR2: Final = WORD["cr2"]
-CR8: Final = WORD["cr8"]
+TPR: Final = WORD["tpr"]
+TPR_THRESHOLD: Final = WORD["tpr_threshold"]
+BELOW_THRESHOLD: Final = EXIT_KINDS.index("TPR_BELOW_THRESHOLD")
 DR: Final = WORD["dr"]
 FEATURES: Final = WORD["features"]
 
@@ -185,14 +187,16 @@ def _set_cr4(context: Context, value: int) -> None:
     words[CR4] = value
 
 
-def _set_cr8(context: Context, value: int) -> None:
+def _set_cr8(context: Context, value: int) -> int | None:
+    """The task priority's sub-class becomes zero."""
     if value > CR8_HIGHEST:
         raise context.fault(GP)
-    context.words[CR8] = value
+    context.words[TPR] = value << 4
+    return BELOW_THRESHOLD if value < context.words[TPR_THRESHOLD] else None
 
 
-CONTROL_WORDS: Final = {0: CR0, 2: CR2, 3: CR3, 4: CR4, 8: CR8}
-SETTERS: Final[dict[int, Callable[[Context, int], None]]] = {
+CONTROL_WORDS: Final = {0: CR0, 2: CR2, 3: CR3, 4: CR4}
+SETTERS: Final[dict[int, Callable[[Context, int], int | None]]] = {
     0: _set_cr0,
     2: _set_cr2,
     3: _set_cr3,
@@ -204,14 +208,15 @@ SETTERS: Final[dict[int, Callable[[Context, int], None]]] = {
 def _mov_from_cr(context: Context) -> None:
     check_cpl0(context)
     size = operand_bytes(context, 0)
-    value = context.words[CONTROL_WORDS[modrm_reg(context)]]
+    number, words = modrm_reg(context), context.words
+    value = words[TPR] >> 4 & CR8_HIGHEST if number == 8 else words[CONTROL_WORDS[number]]
     write_register(context, modrm_rm(context), size, value & mask_of(size))
 
 
-def _mov_to_cr(context: Context) -> None:
+def _mov_to_cr(context: Context) -> int | None:
     check_cpl0(context)
     value = read_register(context, modrm_rm(context), operand_bytes(context, 1))
-    SETTERS[modrm_reg(context)](context, value)
+    return SETTERS[modrm_reg(context)](context, value)
 
 
 def _debug_register(context: Context) -> int:

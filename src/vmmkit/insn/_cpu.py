@@ -16,6 +16,7 @@ from vmmkit.insn._injection import Interruptible
 from vmmkit.insn._memory import (
     BLOCK_KINDS,
     CPUID,
+    ENQUEUE,
     PORT_IN,
     RANDOM,
     READ,
@@ -35,7 +36,7 @@ from vmmkit.insn._outcomes import (
     Write,
 )
 from vmmkit.insn._ram import ram_pieces
-from vmmkit.insn._record import EXIT_KINDS, MAX_LENGTH, STEP_BATCH, WORD
+from vmmkit.insn._record import EXIT_KINDS, MAX_LENGTH, RUN_SLICE, STEP_BATCH, WORD
 from vmmkit.insn._state import CpuState
 from vmmkit.insn._translate import PageAccess, Translation, translate_only
 
@@ -66,12 +67,9 @@ BATCH: Final = WORD["batch"]
 
 ANSWER_HIGH: Final = WORD["answer_high"]
 REFUSED: Final = WORD["refused"]
-REFUSABLE: Final = frozenset({READ_MSR, WRITE_MSR, READ_PMC, RANDOM})
+REFUSABLE: Final = frozenset({READ_MSR, WRITE_MSR, READ_PMC, RANDOM, ENQUEUE})
 FOUR_WORDS: Final = struct.Struct("<4I")
 TWO_ANSWERS: Final = struct.Struct("<2Q")
-
-SLICE: Final = 1 << 22
-"""Instructions that `run` executes between two looks at Python's signals."""
 
 _NEW: Final = tuple.__new__  # a third of the cost of calling a NamedTuple class
 
@@ -100,6 +98,7 @@ class ExitKind(IntEnum):
     HYPERCALL = EXIT_KINDS.index("HYPERCALL")  #: as `Hypercall`
     TRIPLE_FAULT = EXIT_KINDS.index("TRIPLE_FAULT")  #: as `TripleFault`
     INTERRUPT_WINDOW = EXIT_KINDS.index("INTERRUPT_WINDOW")  #: as `InterruptWindow`
+    TPR_BELOW_THRESHOLD = EXIT_KINDS.index("TPR_BELOW_THRESHOLD")  #: as `TprBelowThreshold`
     STALE = EXIT_KINDS.index("STALE")  #: RIP or mode changed under an instruction in flight
 
 
@@ -176,6 +175,7 @@ class Cpu(Interruptible):
 
     __slots__ = (
         "_advance",
+        "_proceed",
         "_ram",
         "_state",
         "_step",
@@ -204,7 +204,7 @@ class Cpu(Interruptible):
         self._words = self._state.words
         self._ram = ram_pieces(ram)
         core = implementation.Core(self._state.record, self._ram, blocks, deliver, wide)
-        self._step, self._advance = core.step, core.advance
+        self._step, self._advance, self._proceed = core.step, core.advance, core.proceed
         self.enter: Callable[[int, int], int] = core.run
         self.resume: Callable[[int], int] = core.resume
 
@@ -251,15 +251,21 @@ class Cpu(Interruptible):
         Raises:
             StepError: as `step`; or a budget below 1.
         """
+        outcome = self._proceed(budget, answer)
+        if outcome is None:
+            return self._run_in_slices(budget, answer)
+        return self.outcome(outcome) if isinstance(outcome, int) else outcome
+
+    def _run_in_slices(self, budget: int, answer: Answer) -> Outcome:
         _check_budget(budget)
         words = self._words
         known = 0 if answer is None and not words[PENDING] else self._answer(answer)
         # One call to the engine is deaf to Ctrl-C, so a long run is several.
-        while budget > SLICE:
+        while budget > RUN_SLICE:
             before = words[RETIRED]
-            kind = self.enter(SLICE, known)
+            kind = self.enter(RUN_SLICE, known)
             done = words[RETIRED] - before & ALL_ONES
-            if kind or done < SLICE:
+            if kind or done < RUN_SLICE:
                 return self.outcome(kind)
             budget, known = budget - done, 0
         return self.outcome(self.enter(budget, known))
@@ -359,13 +365,14 @@ class Cpu(Interruptible):
         """Refuse what the instruction in flight asks for, and go on with `step()` or `resume(0)`.
 
         After `ReadMsr`, `WriteMsr` and `ReadPmc` it then raises #GP(0); after `Random` it gives no
-        number, with CF clear.
+        number, with CF clear. After the `Write` of an ENQCMD or ENQCMDS the device has not taken
+        the command, and ZF is set.
 
         Raises:
             StepError: nothing awaits an answer, or nothing that can be refused.
         """
         if self._words[PENDING] not in REFUSABLE:
-            message = "only an MSR access, RDPMC, RDRAND and RDSEED can be refused"
+            message = "only an MSR access, RDPMC, RDRAND, RDSEED and ENQCMD can be refused"
             raise StepError(message)
         self._words[REFUSED] = 1
 

@@ -49,6 +49,13 @@ class BoundCore(Protocol):
         """
         ...
 
+    def proceed(self, budget: int, answer: object, /) -> Outcome | int | None:
+        """Do as `run`, for up to `RUN_SLICE` instructions, and build the outcome if that is quick.
+
+        Returns as `advance`; `None` also for a budget that must be looked at first.
+        """
+        ...
+
     def run(self, budget: int, answer: int, /) -> int:
         """Execute up to `budget` instructions."""
         ...

@@ -145,13 +145,14 @@ def before_instruction(context: Context) -> int:
     """Choose the event before the next instruction, if any; or return INTERRUPT_WINDOW, else 0.
 
     SDM vol. 3A, "Priority Among Concurrent Events": traps of the last instruction, NMI, external
-    interrupts, code breakpoints.
+    interrupts, code breakpoints. A trap takes the code breakpoints of the same boundary along: one
+    #DB tells of both, as on processors.
     """
     words = context.words
     begin_mode(context)
     after_stack_load = words[SHADOW] == SHADOW_MOV_SS
     if words[DEBUG] and not after_stack_load:
-        raise_exception(context, DB, 0, words[DEBUG], 0)
+        raise_exception(context, DB, 0, words[DEBUG] | _code_breakpoints(context), 0)
         words[DEBUG] = 0
     elif words[NMI_PENDING] and not words[NMI_BLOCKED] and not after_stack_load:
         words[NMI_PENDING] = 0
@@ -169,6 +170,12 @@ def before_instruction(context: Context) -> int:
     return 0
 
 
+def _block_nmis(context: Context, event: int) -> None:
+    """An NMI blocks the next, also where its delivery has come to a fault."""
+    if event & TYPE == EVENT_TYPES["NMI"]:
+        context.words[NMI_BLOCKED] = 1
+
+
 def _combine(context: Context, first: int) -> int:
     """Make an event of the fault that came while `first` was delivered.
 
@@ -176,6 +183,7 @@ def _combine(context: Context, first: int) -> int:
     where that is better left for later, or TRIPLE_FAULT.
     """
     words = context.words
+    _block_nmis(context, first)
     if first & TYPE not in SOFTWARE:
         add_external(context)
     vector, second = first & 0xFF, words[EXIT_ADDRESS]
@@ -207,8 +215,7 @@ def _deliver_event(context: Context) -> None:
         begin_mode(context)
     words[RIP] = context.next_rip
     words[SHADOW] = 0
-    if event & TYPE == EVENT_TYPES["NMI"]:
-        words[NMI_BLOCKED] = 1
+    _block_nmis(context, event)
 
 
 def _forget(context: Context) -> None:

@@ -29,7 +29,7 @@ from vmmkit.insn._far_segments import (
     returned_stack,
 )
 from vmmkit.insn._flags import DF, IF, STATUS
-from vmmkit.insn._memory import Context
+from vmmkit.insn._memory import FAULT, Context, Stop
 from vmmkit.insn._record import WORD
 from vmmkit.insn._segments import CS, DS, ES, FS, GP, GS, RFLAGS_VM, SS, set_segment
 from vmmkit.insn._stack import (
@@ -59,7 +59,6 @@ def _load_flags(context: Context, image: int, mask: int) -> None:
     words = context.words
     words[RFLAGS] = words[RFLAGS] & ~(mask | RF) | image & mask
     context.keeps_rf = True
-    words[NMI_BLOCKED] = 0
 
 
 def _wide_flags(context: Context) -> int:
@@ -144,7 +143,7 @@ def _return_protected(context: Context) -> None:
     _load_flags(context, image, mask)
 
 
-def _iret(context: Context) -> None:
+def _return(context: Context) -> None:
     words = context.words
     if context.real:
         _return_real(context)
@@ -154,6 +153,20 @@ def _iret(context: Context) -> None:
         raise context.fault(GP)
     else:
         raise context.unsupported("TASK_SWITCH", words[RIP])
+
+
+def _iret(context: Context) -> None:
+    """NMIs are unblocked even by an IRET that faults.
+
+    SDM vol. 3A, "Handling Multiple NMIs".
+    """
+    try:
+        _return(context)
+    except Stop as stop:
+        if stop.kind == FAULT:
+            context.words[NMI_BLOCKED] = 0
+        raise
+    context.words[NMI_BLOCKED] = 0
 
 
 IRET: Final[dict[str, Handler]] = {"IRET": transfers(_iret)}

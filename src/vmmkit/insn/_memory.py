@@ -30,6 +30,7 @@ __all__ = [
     "BUDGET",
     "CPUID",
     "DONE",
+    "ENQUEUE",
     "FAULT",
     "HALT",
     "HYPERCALL",
@@ -66,6 +67,7 @@ BLOCK_READ, BLOCK_WRITE, PORT_BLOCK_IN, PORT_BLOCK_OUT = BLOCK_KINDS
 READ_MSR, READ_PMC, CPUID, RANDOM = VALUE_KINDS
 WRITE_MSR: Final = EXIT_KINDS.index("WRITE_MSR")
 HYPERCALL: Final = EXIT_KINDS.index("HYPERCALL")
+ENQUEUE: Final = EXIT_KINDS.index("ENQUEUE")
 
 RFLAGS: Final = WORD["rflags"]
 EXIT_ADDRESS: Final = WORD["exit_address"]
@@ -245,6 +247,7 @@ class Context:
         for number in range(count):
             words[WIDE_VALUE + number] = value >> 64 * number & (1 << 64) - 1
         words[LOG_PENDING] = kind
+        kind = WRITE if kind == ENQUEUE else kind
         raise self.stop(kind, address, size, value & (1 << 64) - 1)
 
     def offer_block(self, kind: int, address: int, ram: int, size: int, count: int) -> None:

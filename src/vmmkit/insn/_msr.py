@@ -40,6 +40,7 @@ RETIRED: Final = WORD["retired"]
 FEATURES: Final = WORD["features"]
 TSC_AUX: Final = WORD["tsc_aux"]
 TSC_OFFSET: Final = WORD["tsc_offset"]
+TSC_WRITE_EXITS: Final = WORD["tsc_write_exits"]
 ANSWER_HIGH: Final = WORD["answer_high"]
 REFUSED: Final = WORD["refused"]
 
@@ -53,6 +54,7 @@ EFER_OF_FEATURES: Final = (
 )
 
 MSR_TSC: Final = 0x10
+PASID_BITS: Final = 0x800F_FFFF
 MSR_EFER: Final = 0xC000_0080
 
 
@@ -74,12 +76,18 @@ def _supervisor_components(context: Context, value: int) -> bool:
     return bool(context.words[FEATURES] & FEATURE_BITS["XSAVES"]) and not value
 
 
+def _process_address_space(context: Context, value: int) -> bool:
+    """IA32_PASID: 20 bits, and bit 31 says that they are valid."""
+    return bool(context.words[FEATURES] & FEATURE_BITS["ENQCMD"]) and not value & ~PASID_BITS
+
+
 # Index: word of the record, and which values WRMSR may give it.
 HELD: Final[dict[int, tuple[int, Callable[[Context, int], bool]]]] = {
     0x174: (WORD["sysenter_cs"], _any),
     0x175: (WORD["sysenter_esp"], is_canonical),
     0x176: (WORD["sysenter_eip"], is_canonical),
     0x277: (WORD["pat"], _memory_types),
+    0xD93: (WORD["pasid"], _process_address_space),
     0xDA0: (WORD["xss"], _supervisor_components),
     MSR_EFER: (EFER, _any),
     0xC000_0081: (WORD["star"], _any),
@@ -144,7 +152,7 @@ def _wrmsr(context: Context) -> None:
     check_cpl0(context)
     words = context.words
     index, value = words[RCX] & LOW_32, edx_eax(context)
-    if index == MSR_TSC:
+    if index == MSR_TSC and not words[TSC_WRITE_EXITS]:
         words[TSC_OFFSET] = value - words[RETIRED] & ALL_ONES
     elif index in HELD:
         _write_held(context, index, value)

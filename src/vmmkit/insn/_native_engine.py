@@ -11,11 +11,13 @@ hand.
 
 from __future__ import annotations
 
+import mmap
+import sys
 from typing import Any, Final, TypeVar
 
 from vmmkit.errors import EngineError
 from vmmkit.insn import _record, optable
-from vmmkit.insn._memory import RamPiece
+from vmmkit.insn._memory import PAGE, RamPiece
 from vmmkit.insn._outcomes import SHAPES
 
 try:
@@ -55,6 +57,27 @@ def Decoder(instruction: type[Insn]) -> _crossing.Decoder[Insn]:  # noqa: N802
     return _crossing.Decoder(_function("vmmkit_decode"), instruction)
 
 
+def _anonymous_memory(size: int) -> mmap.mmap:
+    """Zeros, which take up memory where they have been written only."""
+    if sys.platform == "win32":
+        return mmap.mmap(-1, size)
+    # Not shared, or the caches of a forked child would be those of its parent.
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def _overlap_askew(ranges: list[tuple[int, int]]) -> bool:
+    """Whether RAM pieces have memory in common, but not by whole pages.
+
+    The caches notice stores to page tables by pages of host memory.
+    """
+    ordered = sorted(ranges)
+    return any(
+        below + size > above and (above - below) % PAGE
+        for number, (below, size) in enumerate(ordered)
+        for above, _ in ordered[number + 1 :]
+    )
+
+
 def Core(  # noqa: N802
     record: bytearray, ram: tuple[RamPiece, ...], blocks: bool, deliver: bool, wide: bool
 ) -> _crossing.Core:
@@ -65,7 +88,11 @@ def Core(  # noqa: N802
         entry.gpa, entry.last, entry.writable = piece.gpa, piece.last, piece.writable
         entry.host = ffi.cast("uint8_t *", host)
     cpu = ffi.from_buffer("vmmkit_cpu *", record)
-    vcpu = ffi.new("vmmkit_vcpu *", (cpu, pieces, len(ram), blocks, deliver, wide))
+    ranges = [(_address(host), len(host)) for host in hosts]
+    caches = ffi.NULL
+    if not _overlap_askew(ranges):
+        caches = ffi.from_buffer(_anonymous_memory(lib.vmmkit_caches_size()))
+    vcpu = ffi.new("vmmkit_vcpu *", (cpu, pieces, len(ram), blocks, deliver, wide, caches))
     # A C structure keeps nothing alive that it points at; the core does, through `owner`.
-    owner = (vcpu, cpu, pieces, hosts, ram)
+    owner = (vcpu, cpu, pieces, hosts, ram, caches)
     return _crossing.Core(_STEP, _RUN, _RESUME, _address(vcpu), owner, SHAPES)

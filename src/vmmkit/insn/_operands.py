@@ -36,7 +36,8 @@ STRINGS: Final = {
 }
 PUSHES: Final = {"PUSH": 1, "CALL": 1, "PUSHF": 1, "PUSHA": 8}
 POPS: Final = {"POP": 1, "RET": 1, "POPF": 1, "POPA": 8}
-SECOND_MEMORY: Final = frozenset({"MASKMOVQ", "MASKMOVDQU", "VMASKMOVDQU", "MOVDIR64B"})
+AT_REGISTER: Final = frozenset({"MOVDIR64B", "ENQCMD", "ENQCMDS"})
+SECOND_MEMORY: Final = frozenset({"MASKMOVQ", "MASKMOVDQU", "VMASKMOVDQU", *AT_REGISTER})
 BIT_STRINGS: Final = frozenset({"BT", "BTS", "BTR", "BTC"})
 FLUSHES: Final = frozenset({"CLFLUSH", "CLFLUSHOPT", "CLWB"})  # no operand, yet checked like a load
 
@@ -151,9 +152,9 @@ def _enter(insn: Instruction, state: CpuState) -> list[OperandAccess]:
 
 
 def _second_memory(insn: Instruction, state: CpuState) -> list[OperandAccess]:
-    """Destinations that ModRM does not describe: MASKMOV at DS:rDI, MOVDIR64B at ES:G."""
+    """Destinations that ModRM does not describe: MASKMOV at DS:rDI, direct stores at ES:G."""
     wrap = mask_of(insn.address_size)
-    if insn.mnemonic == "MOVDIR64B":
+    if insn.mnemonic in AT_REGISTER:
         offset = state.gpr[insn.modrm >> 3 & 7 | (insn.rex & 4) << 1] & wrap
         return [OperandAccess(_linear(state, insn.mode, ES, offset), 64, WRITE)]
     segment = insn.segment if insn.segment >= 0 else DS

@@ -30,6 +30,7 @@ __all__ = [
     "ReadMsr",
     "ReadPmc",
     "Shape",
+    "TprBelowThreshold",
     "TripleFault",
     "Unsupported",
     "UnsupportedReason",
@@ -213,7 +214,16 @@ class TripleFault(NamedTuple):
 
 
 class InterruptWindow(NamedTuple):
-    """The window that `Cpu.request_window` asked for: an interrupt could be delivered now."""
+    """What `Cpu.request_interrupt_window` asked for: an interrupt could be delivered now."""
+
+    rip: int
+
+
+class TprBelowThreshold(NamedTuple):
+    """The guest lowered CR8 below `state.tpr_threshold`; the instruction is complete.
+
+    SDM vol. 3C, "TPR Below Threshold": an interrupt that the task priority held back may come now.
+    """
 
     rip: int
 
@@ -267,6 +277,7 @@ Outcome = (
     | Hypercall
     | TripleFault
     | InterruptWindow
+    | TprBelowThreshold
     | Unsupported
     | BudgetSpent
 )
@@ -288,6 +299,7 @@ _PLAIN: Final = {
     "HALT": (Halt, ("rip",)),
     "TRIPLE_FAULT": (TripleFault, ("rip",)),
     "INTERRUPT_WINDOW": (InterruptWindow, ("rip",)),
+    "TPR_BELOW_THRESHOLD": (TprBelowThreshold, ("rip",)),
     "BLOCK_READ": (BlockRead, (*_ACCESS, "exit_value")),
     "PORT_BLOCK_IN": (PortBlockIn, (*_ACCESS, "exit_value")),
     "READ_MSR": (ReadMsr, ("exit_address",)),

@@ -198,6 +198,9 @@ class Core:
     def advance(self, answer: object) -> None:
         """Do nothing: what this saves the native engine does not show here."""
 
+    def proceed(self, budget: int, answer: object) -> None:
+        """Do nothing, as `advance`."""
+
     def run(self, budget: int, answer: int) -> int:
         """Execute up to `budget` instructions; else as `step`."""
         words = self._context.words

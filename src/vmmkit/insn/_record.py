@@ -34,6 +34,7 @@ __all__ = [
     "SEGMENT_FIELDS",
     "SEGMENT_NAMES",
     "RUN_BATCH",
+    "RUN_SLICE",
     "STEP_BATCH",
     "VECTOR_BYTES",
     "VECTOR_COUNT",
@@ -69,7 +70,7 @@ CPU_FIELDS: Final = (
     ("efer", 1),
     ("dr", 8),  # DR4 and DR5 are names of DR6 and DR7, their words unused
     ("xcr0", 1),
-    ("cr8", 1),
+    ("tpr", 1),  # task priority, 0 to 255; CR8 is its class, bits 7:4
     ("star", 1),
     ("lstar", 1),
     ("cstar", 1),
@@ -82,6 +83,7 @@ CPU_FIELDS: Final = (
     ("pat", 1),
     ("tsc_offset", 1),  # the time-stamp counter is this and `retired`
     ("pkru", 1),
+    ("pasid", 1),  # IA32_PASID: what ENQCMD puts into a command
     ("maxphyaddr", 1),  # width of physical addresses in bits: the processor's, no register
     ("features", 1),  # bits in the order of `optable.FEATURES`: what the guest's CPUID shows
     ("interrupt_shadow", 1),  # 1 while the next instruction runs after STI, 2 after MOV/POP SS
@@ -89,9 +91,12 @@ CPU_FIELDS: Final = (
     ("nmi_pending", 1),
     ("interrupt_request", 1),  # 1 more than the vector of an external interrupt, else 0
     ("window_request", 1),  # 1: the run ends when an interrupt could be delivered
+    ("tpr_threshold", 1),  # the run ends after MOV to CR8 of less than this
+    ("tsc_write_exits", 1),  # 1: WRMSR to the time-stamp counter is the owner's
     ("debug_pending", 1),  # bits of DR6 of the debug trap due before the next instruction
     ("event", 1),  # what is being delivered, by `EVENT_BITS`, else 0
     ("event_error", 1),  # its error code
+    ("halted", 1),  # the owner's: 1 from HLT to what wakes the processor; no engine looks at it
     ("retired", 1),  # instructions completed and events delivered; elements count each
     ("limit", 1),  # run ends when `retired` gets here
     ("kick", 1),  # set by another thread: end the run at the next instruction boundary
@@ -210,6 +215,8 @@ EXIT_KINDS: Final = (
     "HYPERCALL",
     "TRIPLE_FAULT",
     "INTERRUPT_WINDOW",
+    "TPR_BELOW_THRESHOLD",
+    "ENQUEUE",  # only what `log_pending` says of the write of an ENQCMD, which can be refused
     "STALE",  # RIP or mode changed under an instruction in flight: the caller's mistake
 )
 
@@ -229,6 +236,7 @@ NO_RAM: Final = (1 << 64) - 1
 
 STEP_BATCH: Final = 1024  # elements of a repeated instruction that one step does at most
 RUN_BATCH: Final = 1 << 16  # and a run, between two looks at whether it was kicked
+RUN_SLICE: Final = 1 << 22  # instructions between two looks at Python's signals
 
 # Why an instruction is Unsupported: the number an engine reports in `exit_value`.
 UNSUPPORTED: Final = ("OPCODE", "NO_CODE", "TOO_MANY_ACCESSES", "TASK_SWITCH")
@@ -239,7 +247,7 @@ DECODE_FAILURES: Final = ("OK", "TRUNCATED", "INVALID", "TOO_LONG", "UNKNOWN")
 
 def layout() -> tuple[object, ...]:
     """Return all that an engine compiles in from this file, for the digest."""
-    limits = (MAX_LENGTH, LOG_CAPACITY, PAGE_CAPACITY, STEP_BATCH, RUN_BATCH)
+    limits = (MAX_LENGTH, LOG_CAPACITY, PAGE_CAPACITY, STEP_BATCH, RUN_BATCH, RUN_SLICE)
     bits = PREFIX_BITS, REX_BITS, MASK_BITS, EVENT_BITS, EVENT_TYPES
     return CPU_FIELDS, INSN_FIELDS, bits, RIP_BASE, limits, reasons()
 

@@ -4,20 +4,27 @@
 
 from __future__ import annotations
 
-import struct
-from typing import Final, NamedTuple, Self, overload
+from array import array
+from typing import Final, Self
 
-from vmmkit.errors import StateError
 from vmmkit.insn._page_modes import (
     CR0_PG,
     CR4_LA57,
     CR4_PAE,
     EFER_LMA,
-    LEAST_PHYSICAL,
     MOST_PHYSICAL,
 )
-from vmmkit.insn._record import CPU_WORDS, SEGMENT_NAMES, VECTOR_BYTES, VECTOR_COUNT, WORD
+from vmmkit.insn._record import CPU_WORDS, VECTOR_BYTES, VECTOR_COUNT, WORD
 from vmmkit.insn._segments import ATTR_DB, ATTR_L, CR0_PE, RFLAGS_VM
+from vmmkit.insn._state_words import (
+    RegisterFile,
+    Segment,
+    _FileOfRegisters,
+    _PhysicalWidth,
+    _PriorityClass,
+    _SegmentWords,
+    _Word,
+)
 
 __all__ = ["CpuState", "RegisterFile", "Segment"]
 
@@ -26,6 +33,15 @@ RFLAGS_FIXED: Final = 0x2  # SDM vol. 1, "EFLAGS Register": bit 1 is always 1
 CR0_RESET: Final = 0x6000_0010  # SDM vol. 3A, "Processor State After Reset": CD, NW, ET
 DR6_ONES: Final = 0xFFFF_0FF0  # SDM vol. 3B, "Debug Registers": bits that are always 1
 DR7_ONES: Final = 0x400
+CR0_CD_NW: Final = 0x6000_0000
+CR0_ET: Final = 0x10
+DR: Final = WORD["dr"]
+INIT_GPR: Final = memoryview(bytes(8 * 16)).cast("Q")
+INIT_DR: Final = memoryview(array("Q", (0, 0, 0, 0, 0, 0, DR6_ONES, DR7_ONES)))
+CLEARED_BY_INIT: Final = (
+    *("cr2", "cr3", "cr4", "efer", "tpr", "interrupt_shadow", "nmi_blocked", "nmi_pending"),
+    *("interrupt_request", "window_request", "debug_pending", "event", "event_error", "halted"),
+)
 PAT_RESET: Final = 0x0007_0406_0007_0406  # SDM vol. 3A, "Page Attribute Table (PAT)"
 EFER_LME_LMA: Final = 1 << 8 | EFER_LMA
 
@@ -38,155 +54,10 @@ LDT: Final = 0x82
 TSS_BUSY: Final = 0x8B
 MXCSR_RESET: Final = 0x1F80  # every exception masked
 X87_CONTROL_RESET: Final = 0x40  # every exception unmasked, until FNINIT
-SEGMENT_WORDS: Final = struct.Struct("=4Q")
 IN_FLIGHT: Final = (
     *("log_pending", "log_count", "page_count", "code_length", "code_given", "refused"),
 )
 DATA_SEGMENTS: Final = ("es", "ss", "ds", "fs", "gs")
-
-
-class Segment(NamedTuple):
-    """A segment register with its hidden part."""
-
-    selector: int
-    base: int
-    limit: int
-    """Highest offset in bytes, whatever the granularity bit says."""
-    attributes: int
-    """SDM vol. 3C, "Guest Register State": type 3:0, S 4, DPL 6:5, P 7, L 13, D/B 14, G 15,
-    unusable 16."""
-
-
-class _Word:
-    """A 64-bit word of the record."""
-
-    __slots__ = ("name", "number")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.name = ""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    @overload
-    def __get__(self, state: None, owner: type) -> _Word: ...
-    @overload
-    def __get__(self, state: CpuState, owner: type) -> int: ...
-    def __get__(self, state: CpuState | None, owner: type) -> _Word | int:
-        if state is None:
-            return self
-        return state.words[self.number]
-
-    def __set__(self, state: CpuState, value: int) -> None:
-        _store(state, self.number, value, self.name)
-
-
-class _PhysicalWidth(_Word):
-    """The width of physical addresses, which has a range of its own."""
-
-    __slots__ = ()
-
-    def __set__(self, state: CpuState, value: int) -> None:
-        if not isinstance(value, int) or not LEAST_PHYSICAL <= value <= MOST_PHYSICAL:
-            message = f"{self.name} is {LEAST_PHYSICAL} to {MOST_PHYSICAL} bits, not {value!r}"
-            raise StateError(message)
-        _store(state, self.number, value, self.name)
-
-
-class _SegmentWords:
-    """Four words that are one segment register."""
-
-    __slots__ = ("name", "number")
-
-    def __init__(self, number: int) -> None:
-        self.number = WORD["segment"] + 4 * number
-        self.name = SEGMENT_NAMES[number]
-
-    @overload
-    def __get__(self, state: None, owner: type) -> _SegmentWords: ...
-    @overload
-    def __get__(self, state: CpuState, owner: type) -> Segment: ...
-    def __get__(self, state: CpuState | None, owner: type) -> _SegmentWords | Segment:
-        if state is None:
-            return self
-        return Segment(*state.words[self.number : self.number + 4])
-
-    def __set__(self, state: CpuState, value: tuple[int, int, int, int]) -> None:
-        try:
-            parts = Segment(*value)
-            fits = 0 <= parts.selector <= 0xFFFF and 0 <= parts.limit <= 0xFFFF_FFFF
-            packed = SEGMENT_WORDS.pack(*parts)
-        except (TypeError, struct.error) as error:
-            message = f"{self.name} takes four integers (Segment), not {value!r}"
-            raise StateError(message) from error
-        if not fits:
-            message = f"{self.name} takes a 16-bit selector and a 32-bit limit, not {parts}"
-            raise StateError(message)
-        start = 8 * self.number
-        state.record[start : start + len(packed)] = packed
-
-
-class RegisterFile:
-    """Equal registers of one state, by number: integers of as many bytes each.
-
-    Writing a narrower view of a register (`xmm`, `ymm`, `mmx`) leaves the bytes above it.
-    """
-
-    __slots__ = ("_name", "_size", "_start", "_state", "_step", "_total")
-
-    def __init__(self, state: CpuState, name: str, shape: tuple[str, int, int, int]) -> None:
-        """Bind a field of the record: its name, registers, bytes from one to the next, bytes."""
-        field, self._total, self._step, self._size = shape
-        self._state, self._name, self._start = state, name, 8 * WORD[field]
-
-    def __len__(self) -> int:
-        """How many registers there are."""
-        return self._total
-
-    def _place(self, number: int) -> int:
-        if not 0 <= number < self._total:
-            message = f"{self._name} registers are 0 to {self._total - 1}, not {number}"
-            raise IndexError(message)
-        return self._start + self._step * number
-
-    def __getitem__(self, number: int) -> int:
-        """Read a register."""
-        start = self._place(number)
-        return int.from_bytes(self._state.record[start : start + self._size], "little")
-
-    def __setitem__(self, number: int, value: int) -> None:
-        """Write a register; `StateError` for a value that does not fit."""
-        start = self._place(number)
-        try:
-            packed = value.to_bytes(self._size, "little")
-        except (OverflowError, AttributeError) as error:
-            message = f"{self._name}[{number}] takes {self._size} bytes, not {value!r}"
-            raise StateError(message) from error
-        self._state.record[start : start + self._size] = packed
-
-
-class _File:
-    """A register file as an attribute."""
-
-    __slots__ = ("_name", "_shape")
-
-    def __init__(self, field: str, total: int, step: int, size: int) -> None:
-        self._shape, self._name = (field, total, step, size), ""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, state: CpuState, owner: type) -> RegisterFile:
-        return RegisterFile(state, self._name, self._shape)
-
-
-def _store(state: CpuState, number: int, value: int, name: str) -> None:
-    try:
-        state.words[number] = value
-    except (ValueError, TypeError) as error:
-        message = f"{name} takes an integer from 0 to 2**64-1, not {value!r}"
-        raise StateError(message) from error
 
 
 class CpuState:
@@ -242,7 +113,9 @@ class CpuState:
     cr4 = _Word(WORD["cr4"])
     efer = _Word(WORD["efer"])
     xcr0 = _Word(WORD["xcr0"])
-    cr8 = _Word(WORD["cr8"])
+    tpr = _Word(WORD["tpr"])
+    tpr_threshold = _Word(WORD["tpr_threshold"])
+    cr8 = _PriorityClass(WORD["tpr"])
     dr0 = _Word(WORD["dr"])
     dr1 = _Word(WORD["dr"] + 1)
     dr2 = _Word(WORD["dr"] + 2)
@@ -260,11 +133,14 @@ class CpuState:
     tsc_aux = _Word(WORD["tsc_aux"])
     pat = _Word(WORD["pat"])
     tsc_offset = _Word(WORD["tsc_offset"])
+    tsc_write_exits = _Word(WORD["tsc_write_exits"])
     pkru = _Word(WORD["pkru"])
+    pasid = _Word(WORD["pasid"])
     maxphyaddr = _PhysicalWidth(WORD["maxphyaddr"])
     features = _Word(WORD["features"])
     interrupt_shadow = _Word(WORD["interrupt_shadow"])
     nmi_blocked = _Word(WORD["nmi_blocked"])
+    halted = _Word(WORD["halted"])
     retired = _Word(WORD["retired"])
     mxcsr = _Word(WORD["mxcsr"])
     x87_control = _Word(WORD["x87_control"])
@@ -276,12 +152,12 @@ class CpuState:
     x87_dp = _Word(WORD["x87_dp"])
     x87_ds = _Word(WORD["x87_ds"])
     xss = _Word(WORD["xss"])
-    xmm = _File("vector", VECTOR_COUNT, VECTOR_BYTES, 16)
-    ymm = _File("vector", VECTOR_COUNT, VECTOR_BYTES, 32)
-    zmm = _File("vector", VECTOR_COUNT, VECTOR_BYTES, 64)
-    opmask = _File("opmask", 8, 8, 8)
-    mmx = _File("x87", 8, 16, 8)
-    x87 = _File("x87", 8, 16, 10)
+    xmm = _FileOfRegisters("vector", VECTOR_COUNT, VECTOR_BYTES, 16)
+    ymm = _FileOfRegisters("vector", VECTOR_COUNT, VECTOR_BYTES, 32)
+    zmm = _FileOfRegisters("vector", VECTOR_COUNT, VECTOR_BYTES, 64)
+    opmask = _FileOfRegisters("opmask", 8, 8, 8)
+    mmx = _FileOfRegisters("x87", 8, 16, 8)
+    x87 = _FileOfRegisters("x87", 8, 16, 10)
 
     def __init__(self) -> None:
         """Allocate a record in the state after reset."""
@@ -302,13 +178,43 @@ class CpuState:
         self.record[:] = bytes(len(self.record))
         self.features, self.maxphyaddr = features, width
         self.rip, self.rflags, self.cr0 = 0xFFF0, RFLAGS_FIXED, CR0_RESET
+        self._reset_segments()
+        self.dr6, self.dr7, self.xcr0, self.pat = DR6_ONES, DR7_ONES, 1, PAT_RESET
+        self.mxcsr, self.x87_control, self.x87_tag = MXCSR_RESET, X87_CONTROL_RESET, 0xFF
+
+    def init(self) -> None:
+        """Set what an INIT sets, as at a start-up message before it.
+
+        SDM vol. 3A, table "IA-32 and Intel 64 Processor States Following Power-up, Reset, or
+        INIT": CD and NW in CR0, XCR0, PKRU, x87 and vector registers, the time-stamp counter and
+        MSRs stay, but for EFER, which goes with paging. RDX, the processor's signature, is left 0.
+        Instruction and event in flight are gone, and what waits for delivery.
+        """
+        self.abandon()
+        for name in CLEARED_BY_INIT:
+            self.words[WORD[name]] = 0
+        self.gpr[:] = INIT_GPR
+        self.rip, self.rflags = 0xFFF0, RFLAGS_FIXED
+        self.cr0 = self.cr0 & CR0_CD_NW | CR0_ET
+        self._reset_segments()
+        self.words[DR : DR + 8] = INIT_DR
+
+    def _reset_segments(self) -> None:
+        """Set segment and descriptor-table registers as RESET and INIT do."""
         self.cs = Segment(0xF000, 0xFFFF_0000, 0xFFFF, REAL_CODE)
         for name in DATA_SEGMENTS:
             setattr(self, name, Segment(0, 0, 0xFFFF, REAL_DATA))
         self.ldtr, self.tr = Segment(0, 0, 0xFFFF, LDT), Segment(0, 0, 0xFFFF, TSS_BUSY)
+        self.gdtr_base = self.idtr_base = 0
         self.gdtr_limit = self.idtr_limit = 0xFFFF
-        self.dr6, self.dr7, self.xcr0, self.pat = DR6_ONES, DR7_ONES, 1, PAT_RESET
-        self.mxcsr, self.x87_control, self.x87_tag = MXCSR_RESET, X87_CONTROL_RESET, 0xFF
+
+    def start_up(self, vector: int) -> None:
+        """Go to where a start-up message (SIPI) with `vector` sends the processor.
+
+        SDM vol. 3A, "Typical AP Initialization Sequence": real-address mode at 000VV000H.
+        """
+        self.cs = Segment(vector << 8, vector << 12, 0xFFFF, REAL_CODE)
+        self.rip = 0
 
     @property
     def tsc(self) -> int:
@@ -385,9 +291,9 @@ class CpuState:
         self._flat(FLAT_CODE_64)
 
     def _leave(self) -> None:
-        """Leave virtual-8086 mode and whatever instruction or event was in flight."""
+        """Leave virtual-8086 mode, a halt, and whatever instruction or event was in flight."""
         self.abandon()
-        self.words[WORD["event"]] = 0
+        self.words[WORD["event"]] = self.words[WORD["halted"]] = 0
         self.rflags &= ~RFLAGS_VM
 
     def _flat(self, code_attributes: int) -> None:

@@ -20,7 +20,7 @@ from vmmkit.insn._execute import (
 from vmmkit.insn._flags import mask_of
 from vmmkit.insn._memory import HYPERCALL, Context
 from vmmkit.insn._page_modes import CR4, RFLAGS_AC
-from vmmkit.insn._privilege import LOW_32, RAX, RCX, check_cpl0, modrm_reg
+from vmmkit.insn._privilege import RAX, RCX, check_cpl0, modrm_reg
 from vmmkit.insn._segments import DS, GP, UD, is_canonical, locate
 
 __all__ = ["SYSTEM"]
@@ -62,19 +62,22 @@ def _check_supervisor(context: Context) -> None:
         raise context.fault(UD)
 
 
+def _check_extensions(context: Context, known: int) -> None:
+    """#GP(0) for a bit of ECX, in 64-bit mode of RCX, that means nothing."""
+    _check_supervisor(context)
+    if read_register(context, RCX, 8 if context.mode == 64 else 4) & ~known:
+        raise context.fault(GP)
+
+
 def _monitor(context: Context) -> None:
     """The address is checked like a load of a byte; nothing is monitored."""
-    _check_supervisor(context)
-    if context.words[RCX] & LOW_32:
-        raise context.fault(GP)
+    _check_extensions(context, 0)
     segment = context.segment if context.segment >= 0 else DS
     locate(context, segment, context.words[RAX] & mask_of(context.address_size), 1, write=False)
 
 
 def _mwait(context: Context) -> None:
-    _check_supervisor(context)
-    if context.words[RCX] & LOW_32 & ~MWAIT_HINTS:
-        raise context.fault(GP)
+    _check_extensions(context, MWAIT_HINTS)
 
 
 def _stac(context: Context) -> None:

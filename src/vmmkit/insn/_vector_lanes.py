@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
-__all__ = ["BLOCKS", "LANES", "join", "split"]
+__all__ = ["BLOCKS", "LANES", "join", "saturated", "saturated_unsigned", "signed", "split"]
 
 CODES: Final[dict[int, Literal["B", "H", "I", "Q"]]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
@@ -37,13 +37,14 @@ def signed(value: int, bits: int) -> int:
     return (value ^ sign) - sign
 
 
-def _saturated(value: int, bits: int) -> int:
+def saturated(value: int, bits: int) -> int:
     """The nearest signed number of `bits`, as a lane."""
     sign = 1 << bits - 1
     return max(-sign, min(sign - 1, value)) & (1 << bits) - 1
 
 
-def _saturated_unsigned(value: int, bits: int) -> int:
+def saturated_unsigned(value: int, bits: int) -> int:
+    """The nearest unsigned number of `bits`."""
     return max(0, min((1 << bits) - 1, value))
 
 
@@ -55,7 +56,7 @@ def _on_signed(operation: Callable[[int, int], int]) -> LaneFunction:
 
 
 def _saturating(operation: Callable[[int, int], int]) -> LaneFunction:
-    return lambda a, b, bits: _saturated(operation(signed(a, bits), signed(b, bits)), bits)
+    return lambda a, b, bits: saturated(operation(signed(a, bits), signed(b, bits)), bits)
 
 
 def _parts(value: int, bits: int, part: int) -> list[int]:
@@ -69,7 +70,7 @@ def _multiply_add(a: int, b: int, bits: int) -> int:
 
 def _multiply_add_bytes(a: int, b: int, bits: int) -> int:
     pairs = zip(_parts(a, bits, 8), _parts(b, bits, 8), strict=True)
-    return _saturated(sum(x * signed(y, 8) for x, y in pairs), bits)
+    return saturated(sum(x * signed(y, 8) for x, y in pairs), bits)
 
 
 def _sum_differences(a: int, b: int, bits: int) -> int:
@@ -95,9 +96,9 @@ LANES: Final[dict[str, LaneFunction]] = {
     "ADD": lambda a, b, bits: a + b & (1 << bits) - 1,
     "SUBTRACT": lambda a, b, bits: a - b & (1 << bits) - 1,
     "ADD_SIGNED": _saturating(lambda a, b: a + b),
-    "ADD_UNSIGNED": lambda a, b, bits: _saturated_unsigned(a + b, bits),
+    "ADD_UNSIGNED": lambda a, b, bits: saturated_unsigned(a + b, bits),
     "SUBTRACT_SIGNED": _saturating(lambda a, b: a - b),
-    "SUBTRACT_UNSIGNED": lambda a, b, bits: _saturated_unsigned(a - b, bits),
+    "SUBTRACT_UNSIGNED": lambda a, b, bits: saturated_unsigned(a - b, bits),
     "MINIMUM_SIGNED": _on_signed(min),
     "MINIMUM_UNSIGNED": lambda a, b, _: min(a, b),
     "MAXIMUM_SIGNED": _on_signed(max),
@@ -109,6 +110,8 @@ LANES: Final[dict[str, LaneFunction]] = {
     "AND_NOT": lambda a, b, _: ~a & b,
     "OR": lambda a, b, _: a | b,
     "XOR": lambda a, b, _: a ^ b,
+    "COMMON": lambda a, b, _: a & b,
+    "NOTHING_COMMON": lambda a, b, _: not a & b,
     "MULTIPLY_LOW": lambda a, b, bits: a * b & (1 << bits) - 1,
     "MULTIPLY_HIGH_SIGNED": _on_signed(lambda a, b: a * b >> 16),
     "MULTIPLY_HIGH_UNSIGNED": lambda a, b, _: a * b >> 16,
@@ -171,6 +174,29 @@ def _blend(a: memoryview, b: memoryview, imm: int, place: int, block: int) -> in
     return (b if imm >> (block * len(a) + place & 7) & 1 else a)[place]
 
 
+def _paired(operation: Callable[[int, int], int], *, saturates: bool) -> BlockFunction:
+    """Neighbours of one source, those of the first in the lower half."""
+
+    def compute(a: memoryview, b: memoryview, _imm: int, place: int, _block: int) -> int:
+        bits, half = 8 * a.itemsize, len(a) // 2
+        source, at = (b, place - half) if place >= half else (a, place)
+        result = operation(signed(source[2 * at], bits), signed(source[2 * at + 1], bits))
+        return saturated(result, bits) if saturates else result & (1 << bits) - 1
+
+    return compute
+
+
+def _byte(lanes: memoryview, at: int) -> int:
+    return int(lanes[at // 2]) >> 8 * (at & 1) & 0xFF
+
+
+def _sum_blocks(a: memoryview, b: memoryview, imm: int, place: int, block: int) -> int:
+    """MPSADBW: four bytes of the last source against those from `place` on of the first."""
+    control = imm >> 3 * block
+    first, other = (control & 4) + place, 4 * (control & 3)
+    return sum(abs(_byte(a, first + at) - _byte(b, other + at)) for at in range(4))
+
+
 BLOCKS: Final[dict[str, BlockFunction]] = {
     "UNPACK_LOW": lambda a, b, _imm, place, _: (b if place & 1 else a)[place // 2],
     "UNPACK_HIGH": _unpack_high,
@@ -182,9 +208,14 @@ BLOCKS: Final[dict[str, BlockFunction]] = {
     "ALIGN": _align,
     "BYTES_LEFT": lambda _a, b, imm, place, _: b[place - imm] if place >= imm else 0,
     "BYTES_RIGHT": lambda _a, b, imm, place, _: b[place + imm] if place + imm < 16 else 0,
-    "PACK_SIGNED": lambda a, b, _imm, place, _: _saturated(*_packed(a, b, place)),
-    "PACK_UNSIGNED": lambda a, b, _imm, place, _: _saturated_unsigned(*_packed(a, b, place)),
+    "PACK_SIGNED": lambda a, b, _imm, place, _: saturated(*_packed(a, b, place)),
+    "PACK_UNSIGNED": lambda a, b, _imm, place, _: saturated_unsigned(*_packed(a, b, place)),
     "DUPLICATE_LOW": lambda _a, b, _imm, place, _: b[place & ~1],
     "DUPLICATE_HIGH": lambda _a, b, _imm, place, _: b[place | 1],
     "BLEND": _blend,
+    "ADD_PAIRS": _paired(lambda x, y: x + y, saturates=False),
+    "ADD_PAIRS_SIGNED": _paired(lambda x, y: x + y, saturates=True),
+    "SUBTRACT_PAIRS": _paired(lambda x, y: x - y, saturates=False),
+    "SUBTRACT_PAIRS_SIGNED": _paired(lambda x, y: x - y, saturates=True),
+    "SUM_BLOCKS": _sum_blocks,
 }

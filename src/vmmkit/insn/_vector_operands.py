@@ -52,7 +52,7 @@ __all__ = [
 NM: Final = 7
 MF: Final = 16
 
-CR0_MP, CR0_EM, CR0_TS = 2, 4, 8
+CR0_MP, CR0_EM, CR0_TS, CR0_NE = 2, 4, 8, 32
 CR4_OSFXSR, CR4_OSXSAVE = 1 << 9, 1 << 18
 STATUS_ES: Final = 1 << 7
 SSE_AVX: Final = 6  # bits of XCR0
@@ -82,7 +82,7 @@ IN_REG: Final = _kinds("VPKG")
 IN_VVVV: Final = _kinds("Hh")
 MEMORY: Final = _kinds("EMWQk")
 L: Final = KINDS.index("L")
-X: Final = TYPE_NAMES.index("x")
+WHOLE: Final = frozenset(map(TYPE_NAMES.index, "xh"))  # as wide as the vector length has it
 COUNTS: Final = VECTOR_FAMILIES.index("COUNTS")
 
 
@@ -103,7 +103,7 @@ def check_state(context: Context, *, opmask: bool = False, mmx: bool = False) ->
         raise context.fault(UD)
     if cr0 & CR0_TS:
         raise context.fault(NM)
-    if mmx and words[STATUS_WORD] & STATUS_ES:
+    if mmx and words[STATUS_WORD] & STATUS_ES and cr0 & CR0_NE:
         raise context.fault(MF)
 
 
@@ -113,7 +113,7 @@ def _check_features(context: Context, operation: VectorOperation) -> None:
     if context.prefixes & EVEX:
         if operation.lane < 4:
             needed |= _FEATURE["AVX512BW"]
-        if context.vector_length < 64 and X in context.row.types:
+        if context.vector_length < 64 and not WHOLE.isdisjoint(context.row.types):
             needed |= _FEATURE["AVX512VL"]
     elif context.vector_length == 32 and operation.avx2:
         needed = _FEATURE["AVX2"]
@@ -302,7 +302,7 @@ def _element(context: Context, operation: VectorOperation) -> int:
         return 0
     if context.mask & B:
         return context.memory_size
-    if VECTOR_FUNCTIONS[operation.function].startswith("EXTEND"):
+    if VECTOR_FUNCTIONS[operation.function].startswith(("EXTEND", "NARROW")):
         return context.memory_size * operation.lane // context.vector_length
     return operation.lane
 

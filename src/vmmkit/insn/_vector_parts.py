@@ -12,6 +12,7 @@ from vmmkit.insn._flags import CF, STATUS, ZF, mask_of
 from vmmkit.insn._memory import Context
 from vmmkit.insn._record import MASK_BITS
 from vmmkit.insn._segments import DS
+from vmmkit.insn._vector_gather import GATHER
 from vmmkit.insn._vector_lanes import split
 from vmmkit.insn._vector_operands import (
     VECTOR,
@@ -28,7 +29,8 @@ from vmmkit.insn._vector_operands import (
     store_span,
     write_register_operand,
 )
-from vmmkit.insn.optable import KINDS, VectorOperation
+from vmmkit.insn._vector_strings import STRINGS
+from vmmkit.insn.optable import KINDS, VECTOR_FUNCTIONS, VectorOperation
 
 __all__ = ["PARTS"]
 
@@ -127,12 +129,14 @@ def _masked_bytes(context: Context, _operation: VectorOperation) -> None:
 
 def _test(context: Context, operation: VectorOperation) -> None:
     """PTEST: ZF for nothing in common, CF for nothing outside of the first source."""
-    width = operand_size(context, 0)
+    lane, width = operation.lane, operand_size(context, 0)
     if names_memory(context, 1):
         b = load_operand(context, operation, bits_of_bytes(width))
     else:
         b = read_register_operand(context, 1, width)
     a = read_register_operand(context, 0, width)
+    if VECTOR_FUNCTIONS[operation.function] == "TEST_SIGNS":
+        b &= sum(1 << 8 * at - 1 for at in range(lane, width + 1, lane))
     flags = (0 if a & b else ZF) | (0 if ~a & b else CF)
     context.words[RFLAGS] = context.words[RFLAGS] & ~STATUS | flags
 
@@ -158,6 +162,9 @@ PARTS: Final[dict[str, Part]] = {
     "MASKED": _masked,
     "MASKED_BYTES": _masked_bytes,
     "TEST": _test,
+    "TEST_SIGNS": _test,
     "ZERO_UPPER": _zero(2),
     "ZERO_ALL": _zero(0),
+    **STRINGS,
+    **GATHER,
 }

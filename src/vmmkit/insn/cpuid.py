@@ -39,6 +39,7 @@ NOTHING: Final[Answer] = (0, 0, 0, 0)
 BASIC, EXTENDED = 0, 0x8000_0000
 HIGHEST: Final = {BASIC: 0xD, EXTENDED: 0x8000_0008}
 BRAND: Final = range(0x8000_0002, 0x8000_0005)
+MONITOR: Final = 5
 TOPOLOGY: Final = 0xB
 STATE: Final = 0xD
 
@@ -87,6 +88,7 @@ BITS: Final[dict[Feature, tuple[int, int, int]]] = {
     Feature.RDPID: (7, ECX, 22),
     Feature.MOVDIRI: (7, ECX, 27),
     Feature.MOVDIR64B: (7, ECX, 28),
+    Feature.ENQCMD: (7, ECX, 29),
     Feature.SERIALIZE: (7, EDX, 14),
     Feature.AVX512FP16: (7, EDX, 23),
     Feature.LAHF64: (0x8000_0001, ECX, 0),
@@ -97,10 +99,11 @@ BITS: Final[dict[Feature, tuple[int, int, int]]] = {
     Feature.LM: (0x8000_0001, EDX, 29),
     Feature.WBNOINVD: (0x8000_0008, EBX, 9),
 }
-# What every engine has: VME, DE, PSE, TSC, MSR, PAE, PGE, PAT, PSE-36; ERMS; 1 GiB pages.
+# What every engine has: VME, DE, PSE, TSC, MSR, PAE, PGE, PAT, PSE-36; ERMS,
+# IA32_ARCH_CAPABILITIES; 1 GiB pages.
 ALWAYS: Final = {
     1: (0, 0, 0, 0x0003_207E),
-    7: (0, 1 << 9, 0, 0),
+    7: (0, 1 << 9, 0, 1 << 29),
     0x8000_0001: (0, 0, 0, 1 << 26),
 }
 AVX_FEATURES: Final = (
@@ -123,17 +126,19 @@ DEFAULT_FEATURES: Final = ALL_FEATURES & ~(
     | Feature.RDRAND
     | Feature.RDSEED
     | Feature.LA57
+    | Feature.ENQCMD
 )
 """What a guest gets that makes the best of a software vCPU.
 
 All but what is not executed whole (SSSE3, SSE4, AVX and AVX-512), what only an owner can answer
-(RDRAND, RDSEED), waits that do not wait (MONITOR), and a paging level that costs time.
+(RDRAND, RDSEED, ENQCMD), waits that do not wait (MONITOR), and a paging level that costs time.
 """
 
 CR4_OSXSAVE: Final = 1 << 18
 CR4_PKE: Final = 1 << 22
 OSXSAVE: Final = 1 << 27  # of leaf 1, ECX
 OSPKE: Final = 1 << 4  # of leaf 7, ECX
+HYPERVISOR: Final = 1 << 31  # of leaf 1, ECX
 APIC: Final = 1 << 9  # of leaf 1, EDX
 HTT: Final = 1 << 28  # of leaf 1, EDX
 CLFLUSH_UNITS: Final = 64 // 8
@@ -155,22 +160,30 @@ XSAVE_FLAGS: Final = (  # of leaf 0DH.1, EAX; XGETBV with ECX 1 comes with XSAVE
     (Feature.XSAVEC, 3 << 1),
     (Feature.XSAVES, 1 << 3),
 )
+# Leaf 5: least and greatest line of MONITOR in bytes; extensions are told of, and one is that
+# interrupts may end MWAIT though they are masked; no C-states.
+MONITOR_LINES: Final[Answer] = (64, 64, 3, 0)
 THREAD, CORE = 1, 2  # level types of leaf 0BH
 
 
 class CpuidModel:
     """The processor that CPUID describes.
 
-    Leaves of its own are 0, 1, 7, 0BH, 0DH and 80000000H to 80000008H; every other answers zeros.
-    `leaves` overrides and adds: a dictionary from `(leaf, subleaf)` to EAX, EBX, ECX, EDX.
+    Leaves of its own are 0, 1, 5, 7, 0BH, 0DH and 80000000H to 80000008H; every other answers
+    zeros. `leaves` overrides and adds: a dictionary from `(leaf, subleaf)` to EAX, EBX, ECX, EDX.
 
     Args:
         vendor: 12 characters.
         signature: family, model and stepping as leaf 1 has them in EAX.
         brand: up to 47 characters.
-        apic_id: of this vCPU, 0 to 255.
-        processors: logical processors in the machine, 1 to 255.
+        apic_id: of this vCPU; leaf 1 shows its low eight bits.
+        processors: logical processors in the machine, at least 1.
         apic: whether the machine has local APICs.
+        package_bits: low bits of an APIC ID that tell the processors of a package apart; without
+            it as many as `processors` need.
+        hypervisor: whether to tell the guest that it runs on no real processor (leaf 1, ECX bit
+            31), so that it leaves alone what only the model of a processor promises: microcode
+            updates, uncore counters, C-states.
     """
 
     def __init__(
@@ -182,6 +195,8 @@ class CpuidModel:
         apic_id: int = 0,
         processors: int = 1,
         apic: bool = False,
+        package_bits: int | None = None,
+        hypervisor: bool = True,
     ) -> None:
         """Describe a processor."""
         self.leaves: dict[tuple[int, int], Answer] = {}
@@ -192,6 +207,9 @@ class CpuidModel:
         self._apic_id = apic_id
         self._processors = processors
         self._apic = APIC if apic else 0
+        needed = (processors - 1).bit_length()
+        self._package_bits = needed if package_bits is None else package_bits
+        self._hypervisor = HYPERVISOR if hypervisor else 0
 
     def __call__(self, state: CpuState, leaf: int, subleaf: int) -> Answer:
         """Answer one CPUID."""
@@ -203,6 +221,8 @@ class CpuidModel:
             return HIGHEST[leaf], first, third, second
         if leaf in BRAND:
             return _answer(self._brand[leaf - BRAND.start])
+        if leaf == MONITOR:
+            return MONITOR_LINES if state.features & Feature.MONITOR else NOTHING
         if leaf == TOPOLOGY:
             return self._topology(subleaf)
         if leaf == STATE:
@@ -227,8 +247,9 @@ class CpuidModel:
     def _add_identity(self, state: CpuState, words: list[int]) -> None:
         """Leaf 1: who and how many, and what CR4 shows."""
         words[EAX] = self._signature
-        words[EBX] = self._apic_id << 24 | self._processors << 16 | CLFLUSH_UNITS << 8
-        words[ECX] |= OSXSAVE if state.cr4 & CR4_OSXSAVE else 0
+        shown = min(self._processors, 0xFF)
+        words[EBX] = (self._apic_id & 0xFF) << 24 | shown << 16 | CLFLUSH_UNITS << 8
+        words[ECX] |= self._hypervisor | (OSXSAVE if state.cr4 & CR4_OSXSAVE else 0)
         words[EDX] |= self._apic | (HTT if self._processors > 1 else 0)
 
     def _topology(self, subleaf: int) -> Answer:
@@ -236,8 +257,7 @@ class CpuidModel:
         if subleaf == 0:
             return 0, 1, THREAD << 8, self._apic_id
         if subleaf == 1:
-            shift = (self._processors - 1).bit_length()
-            return shift, self._processors, CORE << 8 | 1, self._apic_id
+            return self._package_bits, self._processors, CORE << 8 | 1, self._apic_id
         return 0, 0, subleaf, self._apic_id
 
 

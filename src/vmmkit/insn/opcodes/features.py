@@ -13,7 +13,10 @@ __all__ = ["FEATURES", "NO_FEATURE", "WITHOUT", "feature_of"]
 FEATURES: Final[dict[str, tuple[str, ...]]] = {
     "CX8": (),  # CMPXCHG8B
     "CX16": (),  # the same row with REX.W
-    "CMOV": ("CMOVCC",),
+    "CMOV": (
+        *("CMOVCC", "FCMOVB", "FCMOVE", "FCMOVBE", "FCMOVU", "FCMOVNB", "FCMOVNE", "FCMOVNBE"),
+        *("FCMOVNU", "FCOMI", "FCOMIP", "FUCOMI", "FUCOMIP"),
+    ),
     "CLFSH": ("CLFLUSH",),
     "SSE": ("SFENCE",),
     "SSE2": ("MOVNTI", "LFENCE", "MFENCE"),
@@ -61,6 +64,8 @@ FEATURES: Final[dict[str, tuple[str, ...]]] = {
         *("VPBROADCASTB", "VPBROADCASTW", "VPBROADCASTD", "VPBROADCASTQ", "VBROADCASTI128"),
         *("VPMASKMOVD", "VPMASKMOVQ", "VINSERTI128", "VEXTRACTI128", "VPERMQ", "VPERMPD"),
         *("VPSLLVD", "VPSLLVQ", "VPSRLVD", "VPSRLVQ", "VPSRAVD", "VPBLENDD", "VPERM2I128"),
+        *("VPGATHERDD", "VPGATHERQD", "VPGATHERDQ", "VPGATHERQQ"),
+        *("VGATHERDPS", "VGATHERQPS", "VGATHERDPD", "VGATHERQPD", "VPERMD", "VPERMPS"),
     ),
     "AVX512F": (),
     "AVX512DQ": (),
@@ -70,6 +75,7 @@ FEATURES: Final[dict[str, tuple[str, ...]]] = {
     "AVX512VBMI": (),
     "MOVDIRI": ("MOVDIRI",),
     "MOVDIR64B": ("MOVDIR64B",),
+    "ENQCMD": ("ENQCMD", "ENQCMDS"),
 }
 FEATURE_OF: Final = {
     mnemonic: number for number, names in enumerate(FEATURES.values()) for mnemonic in names
@@ -161,9 +167,17 @@ _DQ: Final = frozenset(
         "KADDW",
         "KSHIFTLB",
         "KSHIFTRB",
+        "VPMOVM2D",
+        "VPMOVM2Q",
+        "VPMOVD2M",
+        "VPMOVQ2M",
     ]
 )
-_EVEX: Final = {"VPERMB": "AVX512VBMI", "VMOVW": "AVX512FP16", "VMOVSH": "AVX512FP16"}
+_EVEX: Final = {
+    **dict.fromkeys(("VPERMB", "VPERMI2B", "VPERMT2B"), "AVX512VBMI"),
+    "VMOVW": "AVX512FP16",
+    "VMOVSH": "AVX512FP16",
+}
 _KINDS: Final = frozenset("VWUHPQN")
 
 

@@ -35,6 +35,8 @@ LANES: Final[dict[str, Lanes]] = {
     "AND_NOT": {4: "ANDNPS VPANDND", 8: "PANDN ANDNPD VPANDNQ"},
     "OR": {4: "ORPS VPORD", 8: "POR ORPD VPORQ"},
     "XOR": {4: "XORPS VPXORD", 8: "PXOR XORPD VPXORQ"},
+    "COMMON": {1: "VPTESTMB", 2: "VPTESTMW", 4: "VPTESTMD", 8: "VPTESTMQ"},
+    "NOTHING_COMMON": {1: "VPTESTNMB", 2: "VPTESTNMW", 4: "VPTESTNMD", 8: "VPTESTNMQ"},
     "MULTIPLY_LOW": {2: "PMULLW", 4: "PMULLD", 8: "VPMULLQ"},
     "MULTIPLY_HIGH_SIGNED": {2: "PMULHW"},
     "MULTIPLY_HIGH_UNSIGNED": {2: "PMULHUW"},
@@ -83,6 +85,11 @@ BLOCKS: Final[dict[str, Lanes]] = {
     "DUPLICATE_LOW": {4: "MOVSLDUP", 8: "MOVDDUP"},
     "DUPLICATE_HIGH": {4: "MOVSHDUP"},
     "BLEND": {2: "PBLENDW", 4: "BLENDPS VPBLENDD", 8: "BLENDPD"},
+    "ADD_PAIRS": {2: "PHADDW", 4: "PHADDD"},
+    "ADD_PAIRS_SIGNED": {2: "PHADDSW"},
+    "SUBTRACT_PAIRS": {2: "PHSUBW", 4: "PHSUBD"},
+    "SUBTRACT_PAIRS_SIGNED": {2: "PHSUBSW"},
+    "SUM_BLOCKS": {2: "MPSADBW"},
 }  # fmt: skip
 
 # Result from all of the last source.
@@ -118,8 +125,35 @@ WHOLE: Final[dict[str, Lanes]] = {
         8: "VPEXTRQ VEXTRACTF128 VEXTRACTI128 VEXTRACTF64X2 VEXTRACTI64X2 VEXTRACTF64X4 "
         "VEXTRACTI64X4",
     },
-    "SIGN_MASK": {1: "PMOVMSKB", 4: "MOVMSKPS", 8: "MOVMSKPD"},
-}
+    "SIGN_MASK": {
+        1: "PMOVMSKB VPMOVB2M", 2: "VPMOVW2M", 4: "MOVMSKPS VPMOVD2M", 8: "MOVMSKPD VPMOVQ2M",
+    },
+    "COMPARE_SIGNED": {1: "VPCMPB", 2: "VPCMPW", 4: "VPCMPD", 8: "VPCMPQ"},
+    "COMPARE_UNSIGNED": {1: "VPCMPUB", 2: "VPCMPUW", 4: "VPCMPUD", 8: "VPCMPUQ"},
+    "CHOOSE": {1: "VPBLENDMB", 2: "VPBLENDMW", 4: "VPBLENDMD VBLENDMPS", 8: "VPBLENDMQ VBLENDMPD"},
+    "BLEND_BY_SIGNS": {1: "PBLENDVB", 4: "BLENDVPS", 8: "BLENDVPD"},
+    "TERNARY": {4: "VPTERNLOGD", 8: "VPTERNLOGQ"},
+    "ALIGN_LANES": {4: "VALIGND", 8: "VALIGNQ"},
+    "SHUFFLE_BLOCKS": {4: "VSHUFF32X4 VSHUFI32X4", 8: "VSHUFF64X2 VSHUFI64X2"},
+    "PERMUTE_HALVES": {16: "VPERM2F128 VPERM2I128"},
+    "PERMUTE_IN_BLOCKS": {4: "VPERMILPS", 8: "VPERMILPD"},
+    "PERMUTE_BY_DESTINATION": {
+        1: "VPERMI2B", 2: "VPERMI2W", 4: "VPERMI2D VPERMI2PS", 8: "VPERMI2Q VPERMI2PD",
+    },
+    "PERMUTE_BY_SOURCE": {
+        1: "VPERMT2B", 2: "VPERMT2W", 4: "VPERMT2D VPERMT2PS", 8: "VPERMT2Q VPERMT2PD",
+    },
+    "INSERT_FLOAT": {4: "INSERTPS"},
+    "MINIMUM_POSITION": {2: "PHMINPOSUW"},
+    "NARROW": {2: "VPMOVWB", 4: "VPMOVDW VPMOVDB", 8: "VPMOVQD VPMOVQW VPMOVQB"},
+    "NARROW_SIGNED": {2: "VPMOVSWB", 4: "VPMOVSDW VPMOVSDB", 8: "VPMOVSQD VPMOVSQW VPMOVSQB"},
+    "NARROW_UNSIGNED": {
+        2: "VPMOVUSWB", 4: "VPMOVUSDW VPMOVUSDB", 8: "VPMOVUSQD VPMOVUSQW VPMOVUSQB",
+    },
+    "FROM_MASK": {1: "VPMOVM2B", 2: "VPMOVM2W", 4: "VPMOVM2D", 8: "VPMOVM2Q"},
+    "COMPRESS": {4: "VPCOMPRESSD VCOMPRESSPS", 8: "VPCOMPRESSQ VCOMPRESSPD"},
+    "EXPAND": {4: "VPEXPANDD VEXPANDPS", 8: "VPEXPANDQ VEXPANDPD"},
+}  # fmt: skip
 
 # Moves that leave a part of the destination, or look at masks in vectors.
 PARTS: Final[dict[str, Lanes]] = {
@@ -131,9 +165,18 @@ PARTS: Final[dict[str, Lanes]] = {
     "MASKED": {4: "VMASKMOVPS VPMASKMOVD", 8: "VMASKMOVPD VPMASKMOVQ"},
     "MASKED_BYTES": {1: "MASKMOVQ MASKMOVDQU"},
     "TEST": {8: "PTEST"},
+    "TEST_SIGNS": {4: "VTESTPS", 8: "VTESTPD"},
+    "EXPLICIT_INDEX": {1: "PCMPESTRI"},
+    "EXPLICIT_MASK": {1: "PCMPESTRM"},
+    "IMPLICIT_INDEX": {1: "PCMPISTRI"},
+    "IMPLICIT_MASK": {1: "PCMPISTRM"},
+    "GATHER": {
+        4: "VPGATHERDD VGATHERDPS VPGATHERQD VGATHERQPS",
+        8: "VPGATHERDQ VGATHERDPD VPGATHERQQ VGATHERQPD",
+    },
     "ZERO_UPPER": {16: "VZEROUPPER"},
     "ZERO_ALL": {16: "VZEROALL"},
-}
+}  # fmt: skip
 
 # On opmask registers; the lane is the whole of what counts.
 OPMASKS: Final[dict[str, Lanes]] = {
@@ -168,6 +211,8 @@ FAMILIES: Final = {
 SUPPRESSING: Final = frozenset(
     {*LANES, *COUNTS, "MOVE", "BROADCAST", "EXTEND_SIGNED", "EXTEND_ZERO", "SCALAR"}
     - {"MULTIPLY_ADD", "MULTIPLY_ADD_BYTES"}
+    | {"COMPARE_SIGNED", "COMPARE_UNSIGNED", "CHOOSE", "TERNARY", "COMPRESS", "EXPAND"}
+    | {"NARROW", "NARROW_SIGNED", "NARROW_UNSIGNED"}
 )
 
 # Memory operands of 16 bytes are aligned without VEX and EVEX, but those of UNALIGNED; these,
@@ -183,7 +228,10 @@ ALIGNED: Final = [
     "MOVNTDQ",
     "MOVNTDQA",
 ]
-UNALIGNED: Final = ["MOVUPS", "MOVUPD", "MOVDQU", "LDDQU"]
+UNALIGNED: Final = [
+    *("MOVUPS", "MOVUPD", "MOVDQU", "LDDQU"),
+    *("PCMPESTRI", "PCMPESTRM", "PCMPISTRI", "PCMPISTRM"),
+]
 
 
 class VectorOperation(NamedTuple):
@@ -200,7 +248,8 @@ class VectorOperation(NamedTuple):
 VECTOR_FAMILIES: Final = ("NONE", *FAMILIES)
 VECTOR_FUNCTIONS: Final = ("NONE", *(name for family in FAMILIES.values() for name in family))
 NO_OPERATION: Final = VectorOperation(0, 0, 0, 0, 0, 0)
-IN_AVX: Final = frozenset({"PTEST"})  # of those that work on integers, at 256 bits too
+# Of those in P and VP, what came with AVX at 256 bits too.
+IN_AVX: Final = frozenset({"PTEST", "VPERMILPS", "VPERMILPD", "VPERM2F128"})
 
 
 def vector_operations(mnemonics: Iterable[str]) -> tuple[VectorOperation, ...]:
