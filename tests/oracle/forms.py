@@ -219,7 +219,7 @@ NOT_COMPARABLE: Final = {
     **dict.fromkeys(("SYSCALL", "SYSENTER"), "they enter the host's kernel"),
     **dict.fromkeys(("VMCALL", "VMMCALL"), "they call the host's hypervisor"),
     **dict.fromkeys(("SGDT", "SIDT", "SLDT", "STR", "SMSW"), "Linux emulates them under UMIP"),
-    "SERIALIZE": "few processors have it",
+    **dict.fromkeys(("SERIALIZE", "ENQCMD", "ENQCMDS"), "few processors have it"),
 }
 COMPARABLE: Final = tuple(form for form in FORMS if form.mnemonic not in NOT_COMPARABLE)
 
