@@ -127,8 +127,8 @@ All but what only an owner can answer (RDRAND, RDSEED, ENQCMD), waits that do no
 paging level that costs time, and AVX-512. Floating-point arithmetic is executed of no extension.
 SSE2 is shown all the same, since 64-bit code takes it for granted; and then so are SSSE3, SSE4, AVX
 and AVX2, all of whose other instructions are executed: what guests choose them for without being
-asked to compute is copying, searching and comparing. AVX-512 lacks more (scatters, conflicts, counts),
-and its state makes every XSAVE area of a guest three times as large.
+asked to compute is copying, searching and comparing. AVX-512 lacks more (scatters, conflicts,
+counts), and its state makes every XSAVE area of a guest three times as large.
 """
 
 CR4_OSXSAVE: Final = 1 << 18
