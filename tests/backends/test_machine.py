@@ -361,3 +361,19 @@ def test_waiting_needs_no_quanta():
     small.machine.bus.msi(0xFEEF_F000, 0x41)
     assert isinstance(small.machine.run(), MachineHalted)
     assert small.count(0x41) == 2
+
+
+@pytest.mark.parametrize("slice_", [1, 7, 100])
+def test_the_end_of_a_run_does_not_show_where_it_was_cut(slice_):
+    codes = HLT, LOOP  # one that waits, and one that does not
+    whole, cut = Small(*codes), Small(*codes)
+    for small in (whole, cut):
+        start(small, 1)
+    whole.machine.run(instructions=700)
+    for _ in range(700 // slice_):
+        cut.machine.run(instructions=slice_)
+    assert cut.machine.time == whole.machine.time
+    assert cut.machine.snapshot() == whole.machine.snapshot()
+    for one, other in zip(whole.machine.vcpus, cut.machine.vcpus, strict=True):
+        assert one.state == other.state
+        assert one.state.tsc == whole.machine.ticks

@@ -25,8 +25,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from vmmkit.backends._odd_accesses import WORD_BYTES, enqueue, past_the_ports
 from vmmkit.backends.msrs import MsrSource
-from vmmkit.errors import StepError
+from vmmkit.errors import AccessAddressError, StepError
 from vmmkit.insn import WORD, Cpu, CpuState, EventKind, ExitKind, Outcome
 from vmmkit.insn.cpuid import DEFAULT_FEATURES, Answer, CpuidModel, CpuidSource
 from vmmkit.protocols import AccessPort
@@ -49,6 +50,7 @@ PENDING: Final = WORD["log_pending"]
 
 READ: Final = int(ExitKind.READ)
 WRITE: Final = int(ExitKind.WRITE)
+ENQUEUE: Final = int(ExitKind.ENQUEUE)
 PORT_IN: Final = int(ExitKind.PORT_IN)
 PORT_OUT: Final = int(ExitKind.PORT_OUT)
 CPUID: Final = int(ExitKind.CPUID)
@@ -281,13 +283,22 @@ class SoftVcpu:
             if kind == READ:
                 answer = mmio.read(words[ADDRESS], words[SIZE])
             elif kind == PORT_IN:
-                answer = pio.read(words[ADDRESS], words[SIZE])
-            elif kind == WRITE:
+                try:
+                    answer = pio.read(words[ADDRESS], words[SIZE])
+                except AccessAddressError as error:
+                    answer = past_the_ports(words, error)
+            elif kind in {WRITE, ENQUEUE}:
                 answer = 0
-                mmio.write(words[ADDRESS], words[SIZE], words[VALUE])
+                if words[SIZE] > WORD_BYTES:
+                    enqueue(self._cpu, mmio.write)
+                else:
+                    mmio.write(words[ADDRESS], words[SIZE], words[VALUE])
             elif kind == PORT_OUT:
                 answer = 0
-                pio.write(words[ADDRESS], words[SIZE], words[VALUE])
+                try:
+                    pio.write(words[ADDRESS], words[SIZE], words[VALUE])
+                except AccessAddressError as error:
+                    past_the_ports(words, error)
             elif kind in self._own:
                 outcome = self.run(end - words[RETIRED] & ALL_ONES)
                 kind = words[PENDING]
