@@ -45,8 +45,9 @@ This page is written by `docs/render_forms.py` from the table; a test sees to it
 
 ## Executed
 
-The encodings and operands are in the notation of the SDM's opcode maps (vol. 2, "Opcode Map"), which
-the head of `src/vmmkit/insn/opcodes/__init__.py` explains; forms that access a memory operand are **bold**.
+The encodings and operands are in the notation of the SDM's opcode maps (vol. 2, "Opcode Map"),
+which the head of `src/vmmkit/insn/opcodes/__init__.py` explains; forms that access a memory operand
+are **bold**.
 
 | instruction | forms |
 |---|---|

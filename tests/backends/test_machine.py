@@ -377,3 +377,11 @@ def test_the_end_of_a_run_does_not_show_where_it_was_cut(slice_):
     for one, other in zip(whole.machine.vcpus, cut.machine.vcpus, strict=True):
         assert one.state == other.state
         assert one.state.tsc == whole.machine.ticks
+
+
+def test_what_a_machine_looks_like():
+    machine = SoftMachine(vcpus=2)
+    assert repr(machine) == "<SoftMachine vCPUs 2; time 0>"
+    state = machine.vcpus[0].state
+    assert repr(machine.vcpus[0]) == f"<MachineVcpu {machine.vcpus[0].engine} {state!r}>"
+    assert "record" not in repr(machine.snapshot())

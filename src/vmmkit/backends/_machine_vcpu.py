@@ -86,7 +86,8 @@ TIMER_MSRS: Final = frozenset({MSR_APIC_BASE, MSR_TSC_DEADLINE, 0x80F, 0x832, 0x
 class VcpuSnapshot:
     """What one vCPU of a machine is made of, but for its local APIC."""
 
-    record: bytes  #: of `CpuState`, with the instruction in flight
+    record: bytes = attrs.field(repr=False)
+    """Of `CpuState`, with the instruction in flight."""
     init: bool  #: an INIT takes effect at the next instruction boundary
     start_up: int | None  #: and a start-up message with this vector
     answer: int | None  #: what the owner has answered to the instruction in flight

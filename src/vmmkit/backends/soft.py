@@ -50,7 +50,7 @@ PENDING: Final = WORD["log_pending"]
 
 READ: Final = int(ExitKind.READ)
 WRITE: Final = int(ExitKind.WRITE)
-ENQUEUE: Final = int(ExitKind.ENQUEUE)
+WRITES: Final = frozenset({WRITE, int(ExitKind.ENQUEUE)})
 PORT_IN: Final = int(ExitKind.PORT_IN)
 PORT_OUT: Final = int(ExitKind.PORT_OUT)
 CPUID: Final = int(ExitKind.CPUID)
@@ -112,6 +112,10 @@ class SoftVcpu:
         self._words = self._cpu.state.words
         self._answer: int | None = None
         self._refused = False  # whether a port has raised for the access in flight
+
+    def __repr__(self) -> str:
+        """Show the engine and the registers a person looks at first."""
+        return f"<{type(self).__name__} {self.engine} {self.state!r}>"
 
     @property
     def state(self) -> CpuState:
@@ -287,7 +291,7 @@ class SoftVcpu:
                     answer = pio.read(words[ADDRESS], words[SIZE])
                 except AccessAddressError as error:
                     answer = past_the_ports(words, error)
-            elif kind in {WRITE, ENQUEUE}:
+            elif kind in WRITES:
                 answer = 0
                 if words[SIZE] > WORD_BYTES:
                     enqueue(self._cpu, mmio.write)
