@@ -68,8 +68,9 @@ class SoftVcpu:
     `Unsupported` (with the bytes), `Hypercall`, `ReadMsr`, `WriteMsr`, `ReadPmc`, `Random` and
     `BudgetSpent`; with a `tpr_threshold` `TprBelowThreshold`; with `deliver` `TripleFault` and
     `InterruptWindow`, and no `Fault`. After `Read`, `PortIn`, `ReadMsr`, `ReadPmc` and `Random`
-    call `complete` with the value before running on, or `refuse` the last three and `WriteMsr`;
-    writes need no completion. CPUID is answered by `cpuid`.
+    call `complete` with the value before running on, or `refuse` the last three, `WriteMsr` and
+    the `Write` of 64 bytes of an ENQCMD; other writes need no completion. CPUID is answered by
+    `cpuid`.
 
     A vCPU belongs to one thread at a time. While the native engine runs, other Python threads do
     too.
@@ -154,6 +155,8 @@ class SoftVcpu:
 
     def refuse(self) -> None:
         """Refuse the `ReadMsr`, `WriteMsr` or `ReadPmc` (#GP) or `Random` (CF clear) in flight.
+
+        Or the `Write` of an ENQCMD (ZF set).
 
         Raises:
             StepError: nothing is in flight that can be refused.

@@ -399,7 +399,8 @@ class Cpu(Interruptible):
                 return answer & ALL_ONES
             message = (
                 f"the {EXIT_KINDS[pending]} of {self._words[SIZE]} bytes at "
-                f"{self._words[ADDRESS]:#x} needs an integer, not {answer!r}"
+                f"{self._words[ADDRESS]:#x} needs an integer, not {answer!r}: "
+                "`step` and `run` of a Cpu take it, `complete` of a SoftVcpu"
             )
             raise StepError(message)
         if answer is not None:
