@@ -140,7 +140,7 @@ static machine *build_machine(const input *in)
     m.pieces = in->piece_count;
     m.vcpu = vcpu;
     *cpu = in->cpu;
-    *vcpu = (vmmkit_vcpu){cpu, m.ram, m.pieces, in->blocks, in->deliver};
+    *vcpu = (vmmkit_vcpu){cpu, m.ram, m.pieces, in->blocks, in->deliver, 0};
     for (size_t i = 0; i < m.pieces; i++) {
         const piece_spec *piece = &in->pieces[i];
         m.ram[i] = (vmmkit_piece){piece->gpa, piece->gpa + piece->pages * PAGE - 1,
@@ -169,7 +169,7 @@ static int is_size(uint64_t size, uint64_t largest)
 
 static int fits(uint64_t value, uint64_t size)
 {
-    return size == 8 || !(value >> 8 * size);
+    return size >= 8 || !(value >> 8 * size);
 }
 
 static int is_block(int kind)
@@ -214,13 +214,19 @@ static void check_block(const machine *m, int kind)
         REQUIRE(is_ram(m, cpu->block_ram + byte, !is_write(kind)));
 }
 
+/* The write of an ENQCMD, which is pending as what it is. */
+static int is_command(const vmmkit_cpu *cpu, int kind)
+{
+    return kind == VMMKIT_EXIT_WRITE && cpu->log_pending == VMMKIT_EXIT_ENQUEUE;
+}
+
 static void check_access(const machine *m, int kind)
 {
     const vmmkit_cpu *cpu = m->cpu;
     int block = is_block(kind), port = is_port(kind), writes = is_write(kind);
     uint64_t count = block ? cpu->exit_value : 1;
-    REQUIRE(cpu->log_pending == (uint64_t)kind);
-    REQUIRE(is_size(cpu->exit_size, port ? 4 : 8));
+    REQUIRE(cpu->log_pending == (uint64_t)kind || is_command(cpu, kind));
+    REQUIRE(is_command(cpu, kind) ? cpu->exit_size == 64 : is_size(cpu->exit_size, port ? 4 : 8));
     if (block)
         check_block(m, kind);
     else
