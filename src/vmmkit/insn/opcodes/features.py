@@ -235,27 +235,25 @@ def _later(opcode: int, first_of_sse42: int) -> str:
     return "SSE41" if opcode < 0x60 else ""
 
 
+def _is_other(mnemonic: str, encoding: str) -> bool:
+    by_vex = encoding.startswith("VEX") and mnemonic.startswith(_OTHER_VEX)
+    return by_vex or mnemonic in _OTHER or mnemonic.startswith(_OTHER_PREFIXES)
+
+
+def _is_half_precision(mnemonic: str, encoding: str) -> bool:
+    by_name = encoding.startswith("EVEX") and mnemonic.endswith(("PH", "SH"))
+    return (by_name and mnemonic not in _AVX512F) or ".MAP5" in encoding or ".MAP6" in encoding
+
+
 def feature_of(mnemonic: str, encoding: str, operands: str) -> int:
     """Position in `FEATURES` of what a row belongs to, or `NO_FEATURE`.
 
     AVX2 and AVX512BW, DQ and VL, where they depend on lanes and length, are the engines' to check.
     """
     kinds = {word[0] for word in operands.split()}
-    if (
-        mnemonic.startswith(_OTHER_PREFIXES)
-        or mnemonic in _OTHER
-        or (encoding.startswith("VEX") and mnemonic.startswith(_OTHER_VEX))
-    ):
+    if _is_other(mnemonic, encoding):
         name = "OTHER"
-    elif (
-        (
-            encoding.startswith("EVEX")
-            and mnemonic.endswith(("PH", "SH"))
-            and mnemonic not in _AVX512F
-        )
-        or ".MAP5" in encoding
-        or ".MAP6" in encoding
-    ):
+    elif _is_half_precision(mnemonic, encoding):
         name = "AVX512FP16"
     elif encoding.startswith("EVEX"):
         name = _EVEX.get(mnemonic, "AVX512DQ" if mnemonic in _DQ else "AVX512F")
