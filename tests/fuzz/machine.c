@@ -226,9 +226,11 @@ static void check_access(const machine *m, int kind)
 {
     const vmmkit_cpu *cpu = m->cpu;
     int block = is_block(kind), port = is_port(kind), writes = is_write(kind);
+    int enqueues = kind == VMMKIT_EXIT_WRITE && cpu->log_pending == VMMKIT_EXIT_ENQUEUE;
+    int wide = enqueues || (m->vcpu->wide && !block);
     uint64_t count = block ? cpu->exit_value : 1;
-    REQUIRE(cpu->log_pending == (uint64_t)kind);
-    REQUIRE(is_size(cpu->exit_size, port ? 4 : m->vcpu->wide && !block ? WIDEST : 8));
+    REQUIRE(cpu->log_pending == (uint64_t)kind || enqueues);
+    REQUIRE(is_size(cpu->exit_size, port ? 4 : wide ? WIDEST : 8));
     if (block)
         check_block(m, kind);
     else if (cpu->exit_size <= 8)
