@@ -176,6 +176,7 @@ typedef struct {
     int distrusted; /* whether translations are not to be remembered until the next instruction */
     int calm; /* whether the next instruction begins as this one did */
     int paging;
+    int flat; /* whether find_flat may answer */
     uint64_t code_start; /* RIP at the start of the page of code_host, and bytes from there where */
     uint64_t code_room; /* an instruction may begin that is fetched like the one before */
     uint64_t code_gpa;

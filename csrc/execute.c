@@ -96,13 +96,16 @@ static void describe_operands(decoded *entry, const row *row)
     }
 }
 
-static inline int locate_target(context *c, int place, target *where)
+static NOINLINE int locate_memory(context *c, int place, span *where)
+{
+    return locate(c, c->insn->segment, effective_address(c, NULL), operand_bytes(c, place),
+                  c->row->access & WRITTEN, where);
+}
+
+static ALWAYS_INLINE int locate_target(context *c, int place, target *where)
 {
     where->reg = c->found->registers[place];
-    if (LIKELY(where->reg >= 0))
-        return 0;
-    return locate(c, c->insn->segment, effective_address(c, NULL), operand_bytes(c, place),
-                  c->row->access & WRITTEN, &where->memory);
+    return LIKELY(where->reg >= 0) ? 0 : locate_memory(c, place, &where->memory);
 }
 
 static inline int read_target(context *c, const target *where, unsigned size, uint64_t *value)

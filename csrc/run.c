@@ -222,6 +222,7 @@ static inline void begin_instruction(context *c, uint64_t left, int resumes)
     begin_mode(c);
     if (c->deliver)
         begin_traps(c);
+    c->flat = c->mode == 64 && c->tlb && !c->watched && !c->checks_alignment;
     c->calm = !resumes && is_calm(c);
 }
 

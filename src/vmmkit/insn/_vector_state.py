@@ -179,7 +179,9 @@ def _load_x87(context: Context, raw: bytes) -> None:
 
 
 def _mxcsr_part(context: Context) -> Part:
-    return 24, context.words[MXCSR].to_bytes(4, "little") + MXCSR_MASK.to_bytes(4, "little")
+    return 24, (context.words[MXCSR] & 0xFFFF_FFFF).to_bytes(4, "little") + MXCSR_MASK.to_bytes(
+        4, "little"
+    )
 
 
 def _words(first: int, count: int, skip: int, step: int) -> list[tuple[int, int]]:
