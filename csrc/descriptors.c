@@ -120,16 +120,24 @@ static int execute_lldt(context *c)
     return 0;
 }
 
-/* As with mark_accessed, the store is locked only where it goes to what was read. */
+static int is_same_ram(const span *first, const span *second)
+{
+    for (unsigned i = 0; i < first->count; i++)
+        if (!first->part[i].host || first->part[i].host != second->part[i].host)
+            return 0;
+    return 1;
+}
+
 static int mark_busy(context *c, const system_descriptor *found)
 {
-    uint64_t busy = found->value | (uint64_t)TYPE_BUSY << 40;
+    uint64_t busy = found->value | (uint64_t)TYPE_BUSY << 40, now;
     span where;
     TRY(locate_linear(c, found->address, 8, INTENT_SYSTEM | INTENT_WRITE, &where));
-    if (where.part[0].host != found->read.part[0].host)
+    if (!is_same_ram(&where, &found->read))
         return store(c, &where, busy);
+    TRY(load(c, &where, &now));
     c->loaded = found->value;
-    return store_locked(c, &where, busy);
+    return now == found->value ? store_locked(c, &where, busy) : RACE_LOST;
 }
 
 static int execute_ltr(context *c)

@@ -51,7 +51,7 @@ static int starts_vector(const context *c)
 static NOINLINE int refusal(context *c, int failure)
 {
     if (failure == VMMKIT_DECODE_UNKNOWN && !(c->real && starts_vector(c)))
-        return unsupported(c, VMMKIT_UNSUPPORTED_OPCODE, c->cpu->rip);
+        return unknown(c);
     return fault(c, failure == VMMKIT_DECODE_TOO_LONG ? GP : UD, 0, 0);
 }
 

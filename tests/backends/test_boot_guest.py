@@ -13,8 +13,8 @@ BEFORE = (
     *("ring 3 and virtual-8086 mode", "32-bit paging", "PAE paging"),
 )
 AFTER = (
-    *("faults", "page faults", "breakpoints", "interrupts", "processor", "system calls"),
-    "tasks",
+    *("faults", "page faults", "breakpoints", "interrupts", "processor", "privileges"),
+    *("descriptors", "system calls", "tasks"),
 )
 EVERYTHING = Feature((1 << len(Feature)) - 1)
 SUPERVISOR = Feature.SMEP | Feature.SMAP | Feature.UMIP | Feature.PKU | Feature.FSGSBASE

@@ -23,7 +23,7 @@ SUPPORT = ("kernel_entry.S", "kernel.c", "pages.c", "check.c")
 KERNELS = {
     "boot": (
         *("boot.c", "faults.c", "paging.c", "breakpoints.c", "interrupts.c", "tasks.c"),
-        *("system_calls.c", "processor.c", "user.S"),
+        *("system_calls.c", "processor.c", "privileges.c", "descriptors.c", "user.S"),
     ),
     "code": ("code.c", "self_modifying.c", "crossing.c", "remapping.c", "user.S"),
 }

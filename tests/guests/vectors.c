@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 vmmkit contributors */
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Loops over arrays of integers, written plainly: with SSE2, AVX2 or AVX-512 gcc makes vector code of
- * them, at -O2 for some and at -O3 for most. The scale is the number of rounds.
+ * Loops over arrays of integers, written plainly: with SSE2, AVX2 or AVX-512 gcc makes vector code
+ * of them, at -O2 for some and at -O3 for most. The scale is the number of rounds.
  */
 #include "guest.h"
 

@@ -90,6 +90,8 @@ class MemoryForm(NamedTuple):
 def _touches_memory(row: Row) -> bool:
     if OPS[row.op] in FAR | AREAS:
         return False
+    if row.index_size:  # a gather has no one operand
+        return False
     return bool(row.access) if row.memory < 4 else OPS[row.op] in IMPLICIT
 
 

@@ -81,6 +81,9 @@ def modrm_forms(row, mode, digit, rm):
     number = digit if digit is not None else choose((2, 0, 3, 5), row.text, mode)
     if rm is not None:
         return [f"{0xC0 | number << 3 | rm:02x}"]
+    if row.flags & FLAG["vsib"]:  # [rbx+4*zmm6], which there is not with 16-bit addresses
+        number = choose((0, 3, 5), row.text, mode)
+        return [] if mode == 16 else [f"{4 | number << 3:02x}b3"]
     mod, low, sib = choose(MEMORY_FORMS[mode], row.text, mode, "form")
     return [f"{mod << 6 | number << 3 | low:02x}{sib}", f"{0xC3 | number << 3:02x}"]
 

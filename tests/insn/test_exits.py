@@ -170,8 +170,8 @@ def test_many_prefixes_addressings_and_places(bench, mode):
 
 def may_be_memory(row):
     """Of opmask instructions only KMOV k, k/m; what is left out has tests of its own."""
-    masks = OPS[row.op].startswith("K") and " k" in row.operands
-    return not (masks and row.encoding[-2:] != "90") and OPS[row.op] not in FAR | AREAS
+    masks = " k" in row.operands and row.encoding[-2:] != "90"
+    return not (masks or row.index_size or OPS[row.op] in FAR | AREAS)
 
 
 def test_no_executable_memory_form_is_left_out():

@@ -202,7 +202,9 @@ def test_state_checks(engine, code, set_bits, clear, xcr0, vector):
 
 
 def test_pending_x87_exception(engine):
-    check_fault(Machine(engine, "long", MMX, {"x87_status": 0x80}), MF)
+    machine = Machine(engine, "long", MMX, {"x87_status": 0x80})
+    machine.state.cr0 |= 1 << 5  # NE
+    check_fault(machine, MF)
 
 
 FEATURES = [

@@ -219,7 +219,7 @@ NOT_COMPARABLE: Final = {
     **dict.fromkeys(("SYSCALL", "SYSENTER"), "they enter the host's kernel"),
     **dict.fromkeys(("VMCALL", "VMMCALL"), "they call the host's hypervisor"),
     **dict.fromkeys(("SGDT", "SIDT", "SLDT", "STR", "SMSW"), "Linux emulates them under UMIP"),
-    "SERIALIZE": "few processors have it",
+    **dict.fromkeys(("SERIALIZE", "ENQCMD", "ENQCMDS"), "few processors have it"),
 }
 COMPARABLE: Final = tuple(form for form in FORMS if form.mnemonic not in NOT_COMPARABLE)
 
@@ -299,6 +299,8 @@ def opcode_and_tail(rng: Random, form: Form, mode: int) -> bytes:
     if form.modrm:
         reg = rng.randrange(8) if form.digit is None else form.digit
         rest = rng.randrange(256) & 0xC7 if form.rm is None else 0xC0 | form.rm
+        if ROWS[form.row].index_size and rng.random() < 0.95:  # memory, with a SIB byte
+            rest = rng.choice((0, 0x40, 0x80)) | 4
         modrm = bytes([rest | reg << 3])
     return opcode + modrm + _tail(rng)
 

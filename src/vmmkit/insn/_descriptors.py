@@ -8,7 +8,7 @@ SDM vol. 2, the instructions' own pages; vol. 3A, "Segment Descriptor Tables in 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from vmmkit.insn._execute import (
     RFLAGS,
@@ -42,6 +42,7 @@ from vmmkit.insn._segments import (
     find_descriptor,
     is_canonical,
     locate,
+    locate_system,
     set_segment,
     system_load,
     unpack,
@@ -123,10 +124,19 @@ def _in_ia32e(context: Context) -> int:
     return int(bool(context.words[EFER] & EFER_LMA))
 
 
-def _load_system(
-    context: Context, selector: int, types: tuple[int, int]
-) -> tuple[int, int, tuple[int, int, int]]:
-    """Address, value and parts of a present GDT descriptor of one of `types`.
+class _SystemDescriptor(NamedTuple):
+    """A descriptor, and where it was read."""
+
+    address: int
+    value: int
+    base: int
+    limit: int
+    attributes: int
+    read: Span
+
+
+def _load_system(context: Context, selector: int, types: tuple[int, int]) -> _SystemDescriptor:
+    """A present GDT descriptor of one of `types`.
 
     In IA-32e mode it has 16 bytes: bits 63:32 of the base, and a type that must be 0.
     """
@@ -134,7 +144,8 @@ def _load_system(
     if selector & 4 or (wide and (selector & 0xFFF8) + 15 > context.words[GDTR_LIMIT]):
         raise context.fault(GP, error)
     address = descriptor_address(context, selector)
-    descriptor = system_load(context, address, 8)
+    read = locate_system(context, address, 8)
+    descriptor = context.load(read)
     upper = system_load(context, address + 8 & ALL_ONES, 8) if wide else 0
     base, limit, attributes = unpack(descriptor)
     base |= (upper & 0xFFFF_FFFF) << 32
@@ -144,7 +155,7 @@ def _load_system(
         raise context.fault(NP, error)
     if upper >> 40 & 0x1F or not is_canonical(context, base):
         raise context.fault(GP, error)
-    return address, descriptor, (base, limit, attributes)
+    return _SystemDescriptor(address, descriptor, base, limit, attributes, read)
 
 
 def _lldt(context: Context) -> None:
@@ -155,27 +166,49 @@ def _lldt(context: Context) -> None:
     if not selector & 0xFFFC:
         set_segment(context, LDTR, (selector, 0, 0, ATTR_UNUSABLE))
         return
-    parts = _load_system(context, selector, LDT_TYPES)[2]
-    set_segment(context, LDTR, (selector, *parts))
+    found = _load_system(context, selector, LDT_TYPES)
+    set_segment(context, LDTR, (selector, found.base, found.limit, found.attributes))
 
 
-def _mark_busy(context: Context, address: int, descriptor: int) -> None:
-    span = locate_linear(context, address, 8, INTENT_SYSTEM | INTENT_WRITE)
-    context.store(span, descriptor | TYPE_BUSY << 40)
+def _is_same_ram(first: Span, second: Span) -> bool:
+    """Whether two spans of one linear range are the same RAM."""
+    return all(
+        one.piece is not None and one.piece is other.piece and one.gpa == other.gpa
+        for one, other in zip(first, second, strict=True)
+    )
+
+
+def _mark_busy(context: Context, found: _SystemDescriptor) -> bool:
+    """Store the descriptor as busy, or not if it is no longer what was read.
+
+    So it is when it is part of the page-table entry that this store marks as dirty.
+    """
+    where = locate_linear(context, found.address, 8, INTENT_SYSTEM | INTENT_WRITE)
+    if _is_same_ram(where, found.read) and context.load(where) != found.value:
+        return False
+    context.store(where, found.value | TYPE_BUSY << 40)
+    return True
+
+
+def _load_task(context: Context) -> bool:
+    selector = value_of(context, 0, 2)
+    if not selector & 0xFFFC:
+        raise context.fault(GP)
+    with RAM_LOCK:
+        found = _load_system(context, selector, AVAILABLE_TSS)
+        if not _mark_busy(context, found):
+            return False
+    parts = found.base, found.limit, found.attributes | TYPE_BUSY
+    set_segment(context, TR, (selector, *parts))
+    return True
 
 
 def _ltr(context: Context) -> None:
     """The descriptor is marked as busy by a locked read-modify-write."""
     check_protected(context)
     check_cpl0(context)
-    selector = value_of(context, 0, 2)
-    if not selector & 0xFFFC:
-        raise context.fault(GP)
-    with RAM_LOCK:
-        address, descriptor, parts = _load_system(context, selector, AVAILABLE_TSS)
-        _mark_busy(context, address, descriptor)
-    base, limit, attributes = parts
-    set_segment(context, TR, (selector, base, limit, attributes | TYPE_BUSY))
+    while not _load_task(context):
+        context.start_over()
 
 
 def _probe(context: Context, place: int, types: tuple[int, int]) -> int | None:

@@ -60,7 +60,7 @@ class Feature(IntFlag):
     FPU = 1 << _FEATURE["FPU"]  #: the x87 unit
     MMX = 1 << _FEATURE["MMX"]  #: MMX
     FXSR = 1 << _FEATURE["FXSR"]  #: FXSAVE, FXRSTOR
-    SSE3 = 1 << _FEATURE["SSE3"]  #: LDDQU, MOVDDUP, MOVSLDUP, MOVSHDUP
+    SSE3 = 1 << _FEATURE["SSE3"]  #: LDDQU, MOVDDUP, MOVSLDUP, MOVSHDUP, FISTTP
     SSSE3 = 1 << _FEATURE["SSSE3"]  #: SSSE3
     SSE41 = 1 << _FEATURE["SSE41"]  #: SSE4.1
     XSAVEOPT = 1 << _FEATURE["XSAVEOPT"]  #: XSAVEOPT
@@ -73,7 +73,9 @@ class Feature(IntFlag):
     AVX512BW = 1 << _FEATURE["AVX512BW"]  #: EVEX on bytes and words, opmasks of 32 and 64 bits
     AVX512VL = 1 << _FEATURE["AVX512VL"]  #: EVEX at 128 and 256 bits, but scalars
     AVX512FP16 = 1 << _FEATURE["AVX512FP16"]  #: VMOVW, VMOVSH
-    AVX512VBMI = 1 << _FEATURE["AVX512VBMI"]  #: VPERMB
+    AVX512VBMI = 1 << _FEATURE["AVX512VBMI"]  #: VPERMB, VPERMI2B, VPERMT2B
     MOVDIRI = 1 << _FEATURE["MOVDIRI"]  #: MOVDIRI
     MOVDIR64B = 1 << _FEATURE["MOVDIR64B"]  #: MOVDIR64B
     ENQCMD = 1 << _FEATURE["ENQCMD"]  #: ENQCMD, ENQCMDS, IA32_PASID
+    #: what belongs to a feature without a bit of its own: `Unsupported`, or without it #UD
+    OTHER = 1 << _FEATURE["OTHER"]

@@ -222,6 +222,11 @@ class Context:
         self.words[LOG_COUNT] = self.words[BLOCK_ANSWER] = self.ordinal = 0
         self.pages = self.pages_known = 0
 
+    def start_over(self) -> None:
+        """Run the instruction again; what it has learned from outside stays as it is."""
+        self.ordinal = 0
+        self.pages_known, self.pages = self.pages, 0
+
     def access(self, kind: int, address: int, size: int, value: int) -> int:
         """Do the next device access: answered by the log, or by stopping."""
         ordinal = self.ordinal

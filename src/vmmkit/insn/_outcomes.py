@@ -50,7 +50,10 @@ class Read(NamedTuple):
 
 
 class Write(NamedTuple):
-    """The instruction writes the low `size` bytes of `value` to a device at `gpa`."""
+    """The instruction writes the low `size` bytes of `value` to a device at `gpa`.
+
+    Of 64 bytes it may be a command of ENQCMD: then the device may `refuse` it.
+    """
 
     gpa: int
     size: int

@@ -36,6 +36,7 @@ __all__ = [
     "locate",
     "locate_data",
     "locate_stack",
+    "locate_system",
     "set_segment",
     "system_load",
     "unpack",
@@ -210,13 +211,18 @@ def set_segment(context: Context, segment: int, values: tuple[int, int, int, int
         context.words[start + position] = value
 
 
-def system_load(context: Context, linear: int, size: int) -> int:
-    """Load from a descriptor table or the TSS; in long mode from canonical addresses only."""
+def locate_system(context: Context, linear: int, size: int) -> Span:
+    """Locate a part of a descriptor table or the TSS; in long mode canonical addresses only."""
     if context.words[WORD["efer"]] & EFER_LMA:
         ends = linear & (1 << 64) - 1, linear + size - 1 & (1 << 64) - 1
         if not all(is_canonical(context, end) for end in ends):
             raise context.fault(GP)
-    return context.load(locate_linear(context, linear, size, INTENT_SYSTEM))
+    return locate_linear(context, linear, size, INTENT_SYSTEM)
+
+
+def system_load(context: Context, linear: int, size: int) -> int:
+    """Load from a descriptor table or the TSS."""
+    return context.load(locate_system(context, linear, size))
 
 
 def _load_null(context: Context, segment: int, selector: int) -> None:

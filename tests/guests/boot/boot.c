@@ -18,6 +18,10 @@ void run_all(void)
     subject("interrupts");
     processor();
     subject("processor");
+    privileges();
+    subject("privileges");
+    descriptors();
+    subject("descriptors");
     system_calls();
     subject("system calls");
     tasks();

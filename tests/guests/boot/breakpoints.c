@@ -38,14 +38,31 @@ static void hit(unsigned hits, uint64_t bits, const char *name)
     debug.hits = 0;
 }
 
+/* TF is set for an instruction, and for three that clear it again. */
+#define STEPPED(instruction, ...)                                                                  \
+    __asm__ volatile("pushf; orl $0x100, (%%rsp); popf; " instruction                              \
+                     "; pushf; andl $~0x100, (%%rsp); popf"                                        \
+                     : : __VA_ARGS__ : "memory", "cc", "rcx", "rdi")
+
+static int nothing(struct frame *frame)
+{
+    (void)frame;
+    return 1;
+}
+
 static void single_step(void)
 {
-    __asm__ volatile("pushf; orl $0x100, (%%rsp); popf; nop; nop; nop; pushf; andl $~0x100, (%%rsp); popf"
-                     : : : "memory", "cc");
+    STEPPED("nop; nop; nop", "r"(0));
     hit(6, 0x4000, "single step");
-    __asm__ volatile("pushf; orl $0x100, (%%rsp); popf; mov %0, %%ss; nop; pushf; andl $~0x100, (%%rsp); popf"
-                     : : "r"(DATA0) : "memory", "cc");
+    STEPPED("mov %0, %%ss; nop", "r"(DATA0));
     hit(4, 0x4000, "no trap after MOV SS");
+    STEPPED("mov $3, %%ecx; mov %0, %%rdi; rep stosb", "r"(watched));
+    hit(8, 0x4000, "a trap after each element");
+    handlers[0x72] = nothing;
+    STEPPED("int $0x72; nop", "r"(0));
+    hit(4, 0x4000, "neither in a handler nor after its IRET");
+    STEPPED("hlt; nop", "r"(0)); /* the trap wakes it up */
+    hit(5, 0x4000, "HLT");
     __asm__ volatile(".byte 0xf1");
     hit(1, 0, "INT1");
 }
@@ -83,6 +100,14 @@ static void data(void)
     SET_DEBUG(7, ENABLED(1) | (WRITE | 2ul << 2) << 20); /* a length of 2 is 8 bytes */
     *(volatile uint8_t *)((uint64_t)&watched[0] + 7) = 1;
     hit(1, 2, "a breakpoint of 8 bytes");
+    SET_DEBUG(0, DEVICE + 8);
+    SET_DEBUG(7, ENABLED(0) | KIND(0, READ_WRITE, 4));
+    (void)*(volatile uint32_t *)(DEVICE + 8);
+    hit(1, 1, "a read of a device");
+    __asm__ volatile("lock incl (%0)" : : "r"(DEVICE + 8ul) : "memory");
+    hit(1, 1, "a device, read and written");
+    __asm__ volatile("movups %%xmm0, (%0)" : : "r"(DEVICE + 0ul) : "memory");
+    hit(1, 1, "a wide write to a device");
     SET_DEBUG(7, 0x400);
 }
 

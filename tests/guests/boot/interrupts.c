@@ -124,7 +124,8 @@ static void device_stack(void)
     uint64_t sum = 1;
     __asm__ volatile("mov $0x1234, %%r12d; int %1; mov %%r12, %0"
                      : "=r"(sum) : "i"(DEVICE_STACK_VECTOR) : "r12", "memory");
-    check(sum == 0x1234 && seen_frame == DEVICE + 0x800 - sizeof(struct frame), "a stack in a device");
+    check(sum == 0x1234, "a stack in a device");
+    check(seen_frame == DEVICE + 0x800 - sizeof(struct frame), "where it is");
     check(((struct frame *)seen_frame)->r12 == 0x1234, "what lies on it");
     set_gate(UNDEFINED, 1, 0, 3);
     TRY("ud2", "r"(0));

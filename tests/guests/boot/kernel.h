@@ -14,6 +14,8 @@
 #define DATA3_SYSEXIT 0x33 /* what SYSEXIT loads into SS */
 #define TASK 0x38          /* two entries */
 #define ABSENT 0x48
+#define GATE 0x50  /* two entries */
+#define LOCAL 0x60 /* two entries */
 #define PAST 0x1f8
 #define SYSCALL_VECTOR 0x100 /* in the frame of a task that has executed SYSCALL */
 #define SYSENTER_VECTOR 0x101
@@ -54,6 +56,8 @@ extern char user_start[], user_end[];
 void run_user(struct frame *frame);
 void run_user_sysret(struct frame *frame);
 void run_user_sysexit(struct frame *frame);
+void run_user_sysret_narrow(struct frame *frame); /* to 32-bit code */
+void run_user_sysexit_narrow(struct frame *frame);
 void syscall_entry(void);
 void sysenter_entry(void);
 /* Execute INT3 with another RSP; the trap may end on a stack of the IST. */
@@ -79,6 +83,8 @@ void breakpoints(void);
 void interrupts(void);
 void tasks(void);
 void system_calls(void);
+void descriptors(void);
+void privileges(void);
 void processor(void);
 
 extern char user_stack[], user_counter[], user_wide_counter[], user_fork[], user_store[],

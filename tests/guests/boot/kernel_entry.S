@@ -113,6 +113,21 @@ run_user_sysret:
     mov 40(%rsp), %rsp
     sysretq
 
+    .globl run_user_sysret_narrow
+run_user_sysret_narrow:
+    enter_frame
+    mov 16(%rsp), %rcx
+    mov 32(%rsp), %r11
+    mov 40(%rsp), %rsp
+    sysretl
+
+    .globl run_user_sysexit_narrow
+run_user_sysexit_narrow:
+    enter_frame
+    mov 16(%rsp), %rdx
+    mov 40(%rsp), %rcx
+    sysexit
+
     .globl run_user_sysexit
 run_user_sysexit:
     enter_frame
@@ -148,6 +163,13 @@ sysenter_entry:
     push $0
     push $SYSENTER_VECTOR
     jmp common
+
+/* What the call gate leads to: tells where it is. */
+    .globl gate_entry
+gate_entry:
+    mov %cs, %eax
+    mov %ss, %ecx
+    lretq
 
     .globl breakpoint_on_stack
 breakpoint_on_stack:

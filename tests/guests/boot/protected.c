@@ -42,7 +42,10 @@ static void build_tables(void)
     gdt[CODE64 / 8] = segment(0, 0xfffff, 0xa09b);
     gdt[SMALL / 8] = segment(SPARE, 0xff, 0x4093);
     for (unsigned vector = 0; vector < 256; vector++)
-        set_gate(vector, 1, vector == BREAKPOINT || vector == OVERFLOW || vector == SYSTEM_CALL ? 3 : 0);
+        set_gate(vector, 1, 0);
+    set_gate(BREAKPOINT, 1, 3);
+    set_gate(OVERFLOW, 1, 3);
+    set_gate(SYSTEM_CALL, 1, 3);
     task_state.ss0 = DATA0;
     task_state.ss1 = DATA0; /* of the wrong ring */
     task_state.map = 104;

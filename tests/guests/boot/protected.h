@@ -57,7 +57,8 @@ void paging(void);
 void long_mode(void) __attribute__((noreturn));
 
 /* protected_user.S */
-extern char user_stack[], user_call[], user_halt[], user_ports[], user_gate[], user_loop[], user_inner_gate[],
-    user_sysenter[], user_interrupt[], user_read[], user_jump[], v86_code[], v86_interrupts[];
+extern char user_stack[], user_call[], user_halt[], user_ports[], user_gate[], user_loop[];
+extern char user_inner_gate[], user_sysenter[], user_interrupt[], user_read[], user_jump[];
+extern char v86_code[], v86_interrupts[];
 #endif
 #endif

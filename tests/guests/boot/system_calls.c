@@ -69,7 +69,34 @@ static void narrow(void)
     check(frame.vector == SYSTEM_CALL && frame.rax == 6, "32-bit code in ring 3");
     check(frame.cs == CODE3_32 && frame.rsp == (uint64_t)user_stack - 4, "its stack");
     run_user(&frame);
-    check(frame.vector == SYSTEM_CALL && frame.cs == CODE3 && frame.rbx == 0x123456789a, "64-bit code");
+    check(frame.vector == SYSTEM_CALL && frame.cs == CODE3, "a jump to 64-bit code");
+    check(frame.rbx == 0x123456789a, "64-bit code");
+}
+
+/* To 32-bit code by SYSRET and SYSEXIT, and what Intel's processors do of its system calls. */
+static void narrow_returns(void)
+{
+    struct frame frame = task(user_narrow);
+    frame.rax = 9;
+    run_user_sysret_narrow(&frame);
+    check(frame.vector == SYSTEM_CALL && frame.rax == 10, "SYSRET to 32-bit code");
+    check(frame.cs == CODE3_32 && frame.ss == DATA3, "the segments of SYSRET");
+    write_msr(0x174, CODE0);
+    frame = task(user_narrow);
+    frame.rax = 19;
+    run_user_sysexit_narrow(&frame);
+    check(frame.vector == SYSTEM_CALL && frame.rax == 20, "SYSEXIT to 32-bit code");
+    check(frame.cs == CODE3_32 && frame.ss == DATA3, "the segments of SYSEXIT");
+    user_store[0] = 0x0f, user_store[1] = 0x05;
+    frame.rip = (uint64_t)user_store;
+    run_user(&frame);
+    check(frame.vector == UNDEFINED && frame.cs == CODE3_32, "SYSCALL in 32-bit code");
+    user_store[1] = 0x34;
+    frame.rcx = 0x1234, frame.rdx = 0x5678;
+    run_user(&frame);
+    check(frame.vector == SYSENTER_VECTOR && frame.rsp == 0x1234, "SYSENTER in 32-bit code");
+    check(frame.rip == 0x5678, "what it has left in EDX");
+    write_msr(0x174, 0);
 }
 
 static void bases(void)
@@ -110,5 +137,6 @@ void system_calls(void)
     by_syscall();
     by_sysenter();
     narrow();
+    narrow_returns();
     bases();
 }

@@ -55,7 +55,8 @@ static struct process *start(const char *entry)
 static void fork(struct process *parent)
 {
     struct process *child = start(user_fork);
-    uint64_t distance = parent->frame.rsp - ((uint64_t)user_stack - 256 * (uint64_t)(parent - processes));
+    uint64_t top = (uint64_t)user_stack - 256 * (uint64_t)(parent - processes);
+    uint64_t distance = parent->frame.rsp - top;
     child->frame = parent->frame;
     child->frame.rsp = (uint64_t)user_stack - 256 * (uint64_t)(child - processes) + distance;
     for (int number = 0; number < 8; number++)

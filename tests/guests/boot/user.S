@@ -9,7 +9,7 @@
     .endm
 
     .section .user, "awx"
-    .globl user_store, user_table, user_jump, user_misaligned, user_counter, user_wide_counter
+    .globl user_store, user_table, user_jump, user_gate, user_misaligned, user_counter, user_wide_counter
     .globl user_fork, user_syscall, user_sysenter, user_narrow, user_segments, user_stack
 
 user_store: /* whatever the kernel puts here */
@@ -17,6 +17,9 @@ user_store: /* whatever the kernel puts here */
 user_table:
     mov (%rbx), %rax
     mov %rax, (%rbx)
+    int $SYSTEM_CALL
+user_gate:
+    lcall *(%rbx)
     int $SYSTEM_CALL
 user_jump:
     jmp *%rbx
