@@ -454,8 +454,8 @@ KNOWN_DIFFERENCES: Final = (
     ),
     KnownDifference(
         AMD,
-        "MASKMOVDQU checks neither alignment beyond 8 bytes nor limits of bytes that are masked off; "
-        "SDM vol. 2B, MASKMOVDQU: faults of those may be signaled, implementation dependent",
+        "MASKMOVDQU wants alignment of 8 bytes, and checks no byte that is masked off; SDM vol. 2B, "
+        "MASKMOVDQU: what faults under a mask of zeros depends on the implementation",
         _masked_store,
     ),
     KnownDifference(
@@ -489,7 +489,8 @@ KNOWN_DIFFERENCES: Final = (
     ),
     KnownDifference(
         AMD,
-        "An area at the end of 16-bit offsets wraps to 0; SDM vol. 3A, Limit Checking: #GP or #SS",
+        "An area across the end of 16-bit offsets wraps to 0, or faults whatever the limit is; SDM "
+        "vol. 3A, Limit Checking: #GP or #SS beyond the limit only",
         _area_wraps,
     ),
     KnownDifference(
