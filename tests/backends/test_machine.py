@@ -237,7 +237,7 @@ def test_a_triple_fault_stays_until_a_reset():
 
 
 def test_what_is_not_executed():
-    assert isinstance(Small("0f01c2").machine.run().outcome, Unsupported)  # VMLAUNCH
+    assert isinstance(Small("d8c0").machine.run().outcome, Unsupported)  # FADD
 
 
 def test_code_that_is_not_there():
