@@ -454,7 +454,7 @@ KNOWN_DIFFERENCES: Final = (
     ),
     KnownDifference(
         AMD,
-        "MASKMOVDQU wants alignment of 8 bytes, and checks no byte that is masked off; SDM vol. 2B, "
+        "MASKMOVDQU wants alignment of 8 bytes, and looks at no byte masked off; SDM vol. 2B, "
         "MASKMOVDQU: what faults under a mask of zeros depends on the implementation",
         _masked_store,
     ),
