@@ -175,13 +175,19 @@ class SoftMachine(Board):
             until: virtual time in ns.
 
         Raises:
-            MachineError: no such budget.
+            MachineError: no such budget or time, or the machine runs already.
             StepError: the last exit wants an answer.
             RegionError: a device's, see `vmmkit.backends.SoftVcpu.run_through`.
         """
         budget = _budget(instructions, until)
-        end = NEVER if until is None else until
-        self._begin()
+        with self._one_run():
+            self._begin()
+            try:
+                return self._run(budget, NEVER if until is None else until)
+            finally:
+                self._tell_time()
+
+    def _run(self, budget: int, end: int) -> MachineOutcome:
         while budget > 0 and not self._kicked and self._ticks_until(end) > 0:
             self._agenda.advance(self._ticks * self._tick)
             vcpu = self._next()
@@ -210,8 +216,7 @@ class SoftMachine(Board):
         """Look at what the owner may have changed."""
         self._running = None
         self._agenda.forget()
-        for vcpu in self.vcpus:
-            vcpu.set_time(vcpu.lapic.tsc)
+        self._tell_time()
 
     def _next(self) -> MachineVcpu | None:
         """Choose the vCPU that runs: whose turn it is, or the next that has something to do.
@@ -258,19 +263,27 @@ class SoftMachine(Board):
     # -- state ---------------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """Reset every processor and device of the machine; RAM and time stay."""
+        """Reset every processor and device of the machine; RAM and time stay.
+
+        Raises:
+            MachineError: the machine runs.
+        """
         super().reset()
         self._turn, self._left = 0, self._quantum
 
     def snapshot(self) -> MachineSnapshot:
-        """Return everything but RAM and the owner's devices, between two runs."""
+        """Return everything but RAM and the owner's devices, between two runs.
+
+        Raises:
+            MachineError: the machine runs.
+        """
         return self._snapshot(self._turn, self._left)
 
     def restore(self, snapshot: MachineSnapshot) -> None:
         """Take the state of `snapshot`, of a machine with as many vCPUs and the same rates.
 
         Raises:
-            MachineError: no snapshot, or that of another machine.
+            MachineError: no snapshot, or that of another machine, or the machine runs.
             DeviceError: a device cannot have the state in it.
         """
         state = self._check(snapshot)
@@ -287,6 +300,8 @@ def _tick_of(rate: Any) -> int:
 
 
 def _budget(instructions: int | None, until: int | None) -> int:
+    if until is not None and not isinstance(until, int):
+        raise MachineError(f"until is a time in nanoseconds, not {until!r}")
     if instructions is None:
         return DEFAULT_INSTRUCTIONS if until is None else NEVER
     if not isinstance(instructions, int) or instructions < 1:
