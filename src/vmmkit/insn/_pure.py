@@ -218,7 +218,9 @@ class Core:
             kicked = words[KICK] and not words[BATCH]  # a step is no run
             if not 0 < left <= LARGEST_BUDGET or kicked:
                 if not in_flight:
-                    if not words[BATCH]:
+                    if (
+                        0 < left <= LARGEST_BUDGET
+                    ):  # else it may be a slice of a longer run that ends
                         words[KICK] = 0
                     return BUDGET
                 left = 1
