@@ -83,6 +83,21 @@ def test_a_question_to_the_owner_that_is_taken_back(forget):
     assert isinstance(small.machine.run(), MachineHalted)  # the access was tried again
 
 
+@MACHINES
+def test_an_owner_answers_for_a_handler_that_raised(machine):
+    small = Small("e5a8" + "e780" + HLT, machine=machine)
+
+    def read(*_access):
+        raise KeyError
+
+    small.machine.pio.add(0xA8, 4, read=read, name="broken")
+    with pytest.raises(HandlerError):
+        small.machine.run()
+    small.machine.vcpus[0].complete(0x1234)
+    assert isinstance(small.machine.run(), MachineHalted)
+    assert small.written[0][:2] == (0, 0x1234)
+
+
 def test_an_access_in_flight_leaves_the_local_apic_as_init_does():
     small = Small(ENABLE + LOOP)
     lapic, port = small.machine.lapics[0], small.machine.mmio.port(small.machine.vcpus[0])

@@ -326,9 +326,9 @@ class MachineVcpu(SoftVcpu):
             self._told = False
             return self._cpu.enter(budget, 0)
         self._cpu.allow(budget)
-        if not self._told:
-            return kind  # a device or a source has raised
         answer, self._answer = self._answer, None
+        if answer is None and not self._told:
+            return kind  # a device or a source has raised
         if answer is None:
             if not words[REFUSED] and kind != WRITE_MSR:
                 message = f"vCPU {self.index} waits for an answer: complete or refuse it"
