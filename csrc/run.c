@@ -244,7 +244,7 @@ static NOINLINE int between(context *c)
     c->in_flight = c->calm = 0;
     if (UNLIKELY(left - 1 >= LARGEST_BUDGET || kicked)) { /* a step is no run */
         if (!resumes) {
-            if (!cpu->batch)
+            if (left - 1 < LARGEST_BUDGET) /* else a slice of a longer run may end */
                 cpu->kick = 0;
             return VMMKIT_EXIT_BUDGET;
         }

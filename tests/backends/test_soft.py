@@ -323,6 +323,20 @@ def test_step_completes_the_access_in_flight_and_nothing_more(boot):
     assert (vcpu.awaits_answer, vcpu.state.rax) == (False, 0)
 
 
+def test_a_kick_at_the_end_of_a_slice_ends_the_run(boot, monkeypatch):
+    def slice_by_slice(_budget, _answer):
+        return None
+
+    monkeypatch.setattr("vmmkit.insn._cpu.RUN_SLICE", 10)
+    vcpu = boot("90" * 9 + "e680 ebfe")
+    vcpu._cpu._proceed = slice_by_slice
+    ports = RegionMap(address_bits=16, name="pio")
+    ports.add(0x80, 1, write=lambda *_access: vcpu.kick(), name="kick")
+    port = ports.port(vcpu)
+    assert isinstance(vcpu.run_through(port, port, 1000), BudgetSpent)
+    assert vcpu.state.retired == 10
+
+
 def test_kick_ends_a_run(boot):
     vcpu = boot("ebfe")
     vcpu.kick()

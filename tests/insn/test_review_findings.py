@@ -283,6 +283,16 @@ def test_a_long_run_is_sliced_without_a_trace(engine, monkeypatch):
     assert (cpu.state.retired, cpu.state.rax) == (35, 18)
 
 
+def test_a_kick_where_the_budget_ends_is_for_the_next_run(engine):
+    cpu = boot(engine, "8b03 40 ebfd", rbx=MMIO)
+    cpu.enter(1, 0)
+    cpu.kick()
+    cpu.resume(5)
+    assert cpu.run(100) == BudgetSpent(2)
+    assert cpu.run(100) == BudgetSpent(2)
+    assert cpu.state.retired == 101
+
+
 @pytest.mark.parametrize("budget", [1.5, "5", None, 0, -1, 1 << 63])
 def test_budgets_that_are_none(engine, budget):
     with pytest.raises(StepError, match="budget"):

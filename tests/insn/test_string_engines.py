@@ -13,11 +13,15 @@ from vmmkit.insn import (
     BlockRead,
     BlockWrite,
     BudgetSpent,
+    Cpuid,
     Done,
     PortBlockIn,
     PortBlockOut,
     PortIn,
+    Random,
     Read,
+    ReadMsr,
+    ReadPmc,
 )
 
 OPCODES = (0x6C, 0x6D, 0x6E, 0x6F, 0xA4, 0xA5, 0xA6, 0xA7, 0xAA, 0xAB, 0xAC, 0xAD, 0xAE, 0xAF)
@@ -66,6 +70,10 @@ def answer_to(rng, outcome):
         case BlockWrite() | PortBlockOut():
             assert len(outcome.data) == outcome.size * outcome.count
             return rng.choice((None, 0, 1, rng.randint(0, outcome.count)))
+        case ReadMsr() | ReadPmc() | Random():
+            return rng.getrandbits(64)
+        case Cpuid():
+            return tuple(rng.getrandbits(32) for _ in range(4))
     return None
 
 

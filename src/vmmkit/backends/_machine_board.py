@@ -8,8 +8,8 @@ What runs the processors, and by which clock, is `soft_machine` and `soft_thread
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -132,6 +132,7 @@ class Board(ABC):
         pieces = tuple(ram)
         Cpu(pieces, engine=options.engine)  # refuses what is no RAM, before any map is changed
         self.lapics = ()
+        self._guard, self._runs = guard, False
         self._clock = lambda: self.time
         self._agenda = Agenda(moved)
         self.mmio, self.pio = _memory_map(options.mmio, pieces), _port_map(options.pio)
@@ -280,10 +281,36 @@ class Board(ABC):
         checked: Timed = device
         return TimedWindow(device, self._agenda.add(checked))
 
+    # -- one run at a time -----------------------------------------------------------------------
+
+    def _check_stopped(self) -> None:
+        if self._runs:
+            raise MachineError("the machine runs: end that first, and do this after `run`")
+
+    @contextmanager
+    def _one_run(self) -> Iterator[None]:
+        with self._guard:
+            self._check_stopped()
+            self._runs = True
+        try:
+            yield
+        finally:
+            self._runs = False
+
+    def _tell_time(self, *, forwards: bool = False) -> None:
+        """Let all time-stamp counters show the time, those of vCPUs that wait too."""
+        for vcpu in self.vcpus:
+            vcpu.set_time(vcpu.lapic.tsc, forwards=forwards)
+
     # -- state ---------------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """Reset every processor and device of the machine; RAM and time stay."""
+        """Reset every processor and device of the machine; RAM and time stay.
+
+        Raises:
+            MachineError: the machine runs.
+        """
+        self._check_stopped()
         for vcpu, lapic in zip(self.vcpus, self.lapics, strict=True):
             vcpu.power_up()
             lapic.reset()
@@ -295,6 +322,7 @@ class Board(ABC):
         self._agenda.forget()
 
     def _snapshot(self, turn: int, left: int) -> MachineSnapshot:
+        self._check_stopped()
         return MachineSnapshot(
             time=self.time,
             turn=turn,
@@ -333,6 +361,7 @@ class Board(ABC):
         return f"<{type(self).__name__} vCPUs {len(self.vcpus)}; time {self.time}>"
 
     def _check(self, snapshot: object) -> MachineSnapshot:
+        self._check_stopped()
         return check_machine_snapshot(snapshot, len(self.vcpus))
 
 

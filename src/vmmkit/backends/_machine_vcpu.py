@@ -60,6 +60,7 @@ NMI_BLOCKED: Final = WORD["nmi_blocked"]
 TSC_OFFSET: Final = WORD["tsc_offset"]
 TSC_WRITE_EXITS: Final = WORD["tsc_write_exits"]
 ALL_ONES: Final = (1 << 64) - 1
+HALF: Final = 1 << 63
 INTERRUPT_FLAG: Final = 1 << 9
 CODE: Final = WORD["code"]
 REPEATS: Final = frozenset(b"\xf2\xf3")
@@ -199,8 +200,9 @@ class MachineVcpu(SoftVcpu):
         self.attend(self)
 
     def take_init(self) -> None:
-        """Leave an INIT, which takes the place of a start-up message before it."""
+        """Leave an INIT, which takes the place of a start-up message and an NMI before it."""
         self._init, self._start_up = True, None
+        self._words[NMI_PENDING] = 0
         self.kick()
         self.attend(self)
 
@@ -209,21 +211,42 @@ class MachineVcpu(SoftVcpu):
         self._start_up = vector
         self.attend(self)
 
+    @property
+    def ends_by_init(self) -> bool:
+        """Whether an INIT came before the access in flight.
+
+        The local APIC is as INIT leaves it by then, and the access is not to change that.
+        """
+        return self._init and self._words[PENDING] != 0
+
     # -- between instructions ------------------------------------------------------------------
 
     def settle(self) -> bool:
-        """Obey INIT and SIPI; return whether there is something to execute."""
+        """Obey INIT and SIPI; return whether there is something to execute.
+
+        The guest may have lowered CR8 before the local APIC, on another thread, said below which
+        value that matters: so this looks at both.
+        """
+        words = self._words
         if self._init:
-            self._answer, self._init, self._refused = None, False, False
-            self.state.init()
-            self._sign()
-            self.refresh()
+            self._obey_init()
         if self._start_up is not None:
             self.state.start_up(self._start_up)
             self._start_up = None
+        if words[TPR] >> 4 < words[THRESHOLD]:
+            self._priority_lowered()
         if self.lapic.waits_for_sipi:
             return False
-        return not self._words[HALTED] or self._wakes()
+        return not words[HALTED] or self._wakes()
+
+    def _obey_init(self) -> None:
+        """Go to the state after INIT; an NMI that came after it stays."""
+        nmi = self._words[NMI_PENDING]
+        self._answer, self._init, self._refused, self._told = None, False, False, False
+        self.state.init()
+        self._words[NMI_PENDING] = nmi
+        self._sign()
+        self.refresh()
 
     def _wakes(self) -> bool:
         """End the halt if something ends it."""
@@ -258,7 +281,7 @@ class MachineVcpu(SoftVcpu):
         """
         words = self._words
         offset = tsc - words[RETIRED] & ALL_ONES
-        if not forwards or tsc > (words[RETIRED] + words[TSC_OFFSET] & ALL_ONES):
+        if not forwards or offset - words[TSC_OFFSET] & ALL_ONES < HALF:  # the counter may wrap
             words[TSC_OFFSET] = offset
 
     # -- running -------------------------------------------------------------------------------
@@ -314,11 +337,12 @@ class MachineVcpu(SoftVcpu):
         words = self._words
         kind = words[PENDING]
         if not kind:
+            self._told = False
             return self._cpu.enter(budget, 0)
         self._cpu.allow(budget)
-        if not self._told:
-            return WRITE if kind == ENQUEUE else kind  # a device or a source has raised
         answer, self._answer = self._answer, None
+        if answer is None and not self._told:
+            return WRITE if kind == ENQUEUE else kind  # a device or a source has raised
         if answer is None:
             if not words[REFUSED] and kind != WRITE_MSR:
                 message = f"vCPU {self.index} waits for an answer: complete or refuse it"
@@ -381,7 +405,7 @@ class MachineVcpu(SoftVcpu):
             self.timer_moved()
             return 0
         if index in X2APIC_MSRS or index in TIMER_MSRS:
-            fault = self.lapic.write_msr(index, value)
+            fault = None if self.ends_by_init else self.lapic.write_msr(index, value)
             if index in TIMER_MSRS:
                 self.timer_moved()
             if fault is None:

@@ -37,7 +37,7 @@ class LapicWindow:
 
     def write(self, vcpu: Any, offset: int, size: int, value: int, /) -> None:
         """Write a register."""
-        if getattr(vcpu, "page", None) == self._page:
+        if getattr(vcpu, "page", None) == self._page and not vcpu.ends_by_init:
             vcpu.lapic.write(vcpu, offset, size, value)
             if offset in TIMER_REGISTERS:
                 vcpu.timer_moved()

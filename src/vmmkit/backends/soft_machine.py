@@ -175,16 +175,17 @@ class SoftMachine(Board):
             until: virtual time in ns.
 
         Raises:
-            MachineError: no such budget.
+            MachineError: no such budget or time, or the machine runs already.
             StepError: the last exit wants an answer.
             RegionError: a device's, see `vmmkit.backends.SoftVcpu.run_through`.
         """
         budget = _budget(instructions, until)
-        self._begin()
-        try:
-            return self._run(budget, NEVER if until is None else until)
-        finally:
-            self._tell_time()
+        with self._one_run():
+            self._begin()
+            try:
+                return self._run(budget, NEVER if until is None else until)
+            finally:
+                self._tell_time()
 
     def _run(self, budget: int, end: int) -> MachineOutcome:
         while budget > 0 and not self._kicked and self._ticks_until(end) > 0:
@@ -216,11 +217,6 @@ class SoftMachine(Board):
         self._running = None
         self._agenda.forget()
         self._tell_time()
-
-    def _tell_time(self) -> None:
-        """Bring the time-stamp counters of those that did not run up to date."""
-        for vcpu in self.vcpus:
-            vcpu.set_time(vcpu.lapic.tsc)
 
     def _next(self) -> MachineVcpu | None:
         """Choose the vCPU that runs: whose turn it is, or the next that has something to do.
@@ -267,19 +263,27 @@ class SoftMachine(Board):
     # -- state ---------------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """Reset every processor and device of the machine; RAM and time stay."""
+        """Reset every processor and device of the machine; RAM and time stay.
+
+        Raises:
+            MachineError: the machine runs.
+        """
         super().reset()
         self._turn, self._left = 0, self._quantum
 
     def snapshot(self) -> MachineSnapshot:
-        """Return everything but RAM and the owner's devices, between two runs."""
+        """Return everything but RAM and the owner's devices, between two runs.
+
+        Raises:
+            MachineError: the machine runs.
+        """
         return self._snapshot(self._turn, self._left)
 
     def restore(self, snapshot: MachineSnapshot) -> None:
         """Take the state of `snapshot`, of a machine with as many vCPUs and the same rates.
 
         Raises:
-            MachineError: no snapshot, or that of another machine.
+            MachineError: no snapshot, or that of another machine, or the machine runs.
             DeviceError: a device cannot have the state in it.
         """
         state = self._check(snapshot)
@@ -296,6 +300,8 @@ def _tick_of(rate: Any) -> int:
 
 
 def _budget(instructions: int | None, until: int | None) -> int:
+    if until is not None and not isinstance(until, int):
+        raise MachineError(f"until is a time in nanoseconds, not {until!r}")
     if instructions is None:
         return DEFAULT_INSTRUCTIONS if until is None else NEVER
     if not isinstance(instructions, int) or instructions < 1:

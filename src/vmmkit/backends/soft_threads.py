@@ -193,11 +193,14 @@ class ThreadedMachine(Board):
             The outcome; of several that come at once the others are those of the next calls.
 
         Raises:
+            MachineError: the machine runs already.
             StepError: an exit before wants an answer.
             Exception: whatever a handler raised in a vCPU's thread.
         """
-        if self._exits:
-            return self._exits.popleft()
+        with self._one_run():
+            return self._exits.popleft() if self._exits else self._run(seconds, through_halt)
+
+    def _run(self, seconds: float | None, through_halt: bool) -> MachineOutcome:
         threads = [
             Thread(target=self._work, args=(vcpu,), name=f"vcpu {vcpu.index}")
             for vcpu in self.vcpus
@@ -221,8 +224,7 @@ class ThreadedMachine(Board):
         self._asleep.clear()
         self._errors.clear()
         self._agenda.forget()
-        for vcpu in self.vcpus:
-            vcpu.set_time(vcpu.lapic.tsc)
+        self._tell_time()
 
     def _end(self, threads: list[Thread]) -> None:
         """Have all vCPUs stop, and time too."""
@@ -235,6 +237,7 @@ class ThreadedMachine(Board):
             if thread.ident is not None:
                 thread.join()
         self._elapsed, self._began = self.time, None
+        self._tell_time(forwards=True)
 
     def _keep_time(self, seconds: float | None, through_halt: bool) -> MachineOutcome | None:
         """Keep the timers until the run ends; `None` says that an exit or an error ended it."""
@@ -288,11 +291,22 @@ class ThreadedMachine(Board):
 
     # -- state ---------------------------------------------------------------------------------
 
+    def reset(self) -> None:
+        """Reset every processor and device of the machine; RAM and time stay.
+
+        Exits that `run` has not returned yet are gone.
+
+        Raises:
+            MachineError: the machine runs.
+        """
+        super().reset()
+        self._exits.clear()
+
     def snapshot(self) -> MachineSnapshot:
         """Return everything but RAM and the owner's devices, between two runs.
 
         Raises:
-            MachineError: exits of the last run have not been returned yet.
+            MachineError: exits of the last run have not been returned yet, or the machine runs.
         """
         if self._exits:
             raise MachineError(f"{self._exits[0]} and others wait: run again before a snapshot")
@@ -302,7 +316,7 @@ class ThreadedMachine(Board):
         """Take the state of `snapshot`, of a machine with as many vCPUs, between two runs.
 
         Raises:
-            MachineError: no snapshot, or that of another machine.
+            MachineError: no snapshot, or that of another machine, or the machine runs.
             DeviceError: a device cannot have the state in it.
         """
         state = self._check(snapshot)

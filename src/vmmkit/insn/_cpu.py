@@ -159,7 +159,9 @@ class Cpu(Interruptible):
 
     Args:
         ram: `(gpa, buffer)` pieces. Base and size are multiples of 4096 bytes; a read-only buffer
-            is ROM, whose writes come out as `Write`. The buffers stay the caller's.
+            is ROM, whose writes come out as `Write`. The buffers stay the caller's. One buffer may
+            stand at several addresses. Two mappings of one file may not, where the guest keeps page
+            tables in it: to the native engine they are different memory.
         engine: `"native"`, `"pure"`, or `None` for the preferred one.
         state: registers to work on, a new `CpuState` without it.
         blocks: whether repeated string instructions may come out as `BlockRead`, `BlockWrite`,

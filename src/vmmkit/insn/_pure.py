@@ -220,7 +220,7 @@ class Core:
             kicked = words[KICK] and not words[BATCH]  # a step is no run
             if not 0 < left <= LARGEST_BUDGET or kicked:
                 if not in_flight:
-                    if not words[BATCH]:
+                    if 0 < left <= LARGEST_BUDGET:  # else a slice of a longer run may end
                         words[KICK] = 0
                     return BUDGET
                 left = 1
