@@ -7,10 +7,12 @@ Each is kept as the test that failed before.
 
 import pytest
 
-from insn.machine import DATA, GP, UD, Machine, check_fault
+from insn.kernel import CODE, RF, TF, Kernel, handler
+from insn.machine import DATA, GP, PAGE_FAULT, UD, Machine, check_fault
+from insn.test_debug_traps import ACCESS, breakpoint_on
 from vmmkit.insn import Done, Feature
 
-MF = 16
+DB, MF = 1, 16
 NE, ES = 1 << 5, 1 << 7
 AREA, COMPACTED = DATA, 1 << 63
 XRSTOR = "480fae2b"
@@ -30,7 +32,7 @@ def test_moves_between_mmx_and_xmm_wait_for_x87_exceptions(engine, code):
 
 @pytest.mark.parametrize("place", [24, 32, 40, 48, 56, 63])
 def test_the_standard_format_has_a_header_of_24_bytes(engine, place):
-    """SDM vol. 1, "Standard Form of XRSTOR": bytes 23:8 must be 0; the compacted form wants 63:16."""
+    """SDM vol. 1, "Standard Form of XRSTOR": bytes 23:8 are 0; in the compacted form, 63:16."""
     area = {(AREA + 24, 4): 0x1F80, (AREA + 512 + place, 1): 1}
     registers = {"rbx": AREA, "rax": 7, "rdx": 0, **area}
     assert isinstance(Machine(engine, "long", XRSTOR, registers).step(), Done)
@@ -72,3 +74,52 @@ def test_broadcasts_from_memory_came_with_avx(engine, code):
     machine = Machine(engine, "long", code, {"rdi": DATA})
     machine.state.features &= ~Feature.AVX2
     assert isinstance(machine.step(), Done)
+
+
+GATHER = "c4e26990048b"  # vpgatherdd xmm0, [rbx+4*xmm1], xmm2
+FAR = 0x6000_0000  # not mapped
+SIGNS = 0x80000000_80000000_80000000_80000000
+
+
+def gathering(engine, far_lane, registers):
+    """Lanes 0 to 3 of memory, one of them from where nothing is."""
+    guest = Kernel(engine, "long", GATHER, {"rbx": DATA, "zmm0": 0, "zmm2": SIGNS, **registers})
+    indices = [0, 1, 2, 3]
+    indices[far_lane] = (FAR - DATA) // 4
+    guest.state.xmm[1] = sum(index << 32 * lane for lane, index in enumerate(indices))
+    guest.poke(DATA, bytes(range(1, 17)))
+    return guest
+
+
+@pytest.mark.parametrize(
+    ("registers", "cause"),
+    [
+        ({"rflags": 2 | TF}, 1 << 14),
+        ({"rflags": 2, "dr0": DATA + 4, "dr7": breakpoint_on(ACCESS, size=4)}, 1),
+    ],
+    ids=["step", "data"],
+)
+def test_a_gather_takes_its_traps_before_a_later_lane_faults(engine, registers, cause):
+    """SDM vol. 2C, VPGATHERDD: traps that are pending are delivered in lieu of the exception."""
+    guest = gathering(engine, 2, registers)
+    assert guest.step() == Done(handler(DB), 0)
+    assert guest.state.xmm[0] == 0x08070605_04030201
+    assert guest.state.xmm[2] == SIGNS >> 64 << 64
+    assert guest.frame(3)[0] == CODE
+    assert guest.frame(3)[2] & RF
+    assert guest.state.dr6 & 0xE00F == cause
+    guest.state.rip, guest.state.rflags = CODE, 2 | RF
+    assert guest.step() == Done(handler(PAGE_FAULT), 0)
+    assert guest.state.cr2 == FAR
+
+
+@pytest.mark.parametrize(
+    ("far_lane", "registers"),
+    [
+        (0, {"rflags": 2 | TF}),
+        (1, {"rflags": 2, "dr0": FAR, "dr7": breakpoint_on(ACCESS, size=4)}),
+    ],
+    ids=["first lane", "its own breakpoint"],
+)
+def test_a_gather_whose_lanes_trap_nothing_faults(engine, far_lane, registers):
+    assert gathering(engine, far_lane, registers).step() == Done(handler(PAGE_FAULT), 0)
