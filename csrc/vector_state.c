@@ -8,8 +8,7 @@ enum { X87_EXCEPTIONS = 0x3F, X87_SUMMARY = 0x8080 };
 enum { LEGACY_SIZE = 512, HEADER = 512, AREA = 576, LARGEST_AREA = 2752 };
 enum { X87_BIT = 1, SSE_BIT = 2, AVX_BIT = 4, EXTENDED = 5, MOST_PARTS = 24, MOST_RUNS = 32 };
 #define COMPACTED ((uint64_t)1 << 63)
-#define COMPACTING \
-    ((uint64_t)1 << VMMKIT_FEATURE_XSAVEC | (uint64_t)1 << VMMKIT_FEATURE_XSAVES)
+#define COMPACTING ((uint64_t)1 << VMMKIT_FEATURE_XSAVEC | (uint64_t)1 << VMMKIT_FEATURE_XSAVES)
 
 /* Bit of XCR0, offset in the standard format, size. */
 static const struct {
@@ -376,8 +375,7 @@ static NOINLINE int execute_xsave(context *c, int optimized, int compacted, int 
 static int checked_header(context *c, const uint8_t *raw, int supervisor, uint64_t *present,
                           uint64_t *format)
 {
-    uint64_t allowed = c->cpu->xcr0 | (supervisor ? c->cpu->xss : 0), bad;
-    int compacted;
+    uint64_t allowed = c->cpu->xcr0 | (supervisor ? c->cpu->xss : 0), bad, compacted;
     *present = load_host(raw, 8);
     *format = load_host(raw + 8, 8);
     compacted = *format & COMPACTED && c->cpu->features & COMPACTING;
@@ -429,17 +427,16 @@ static int load_components(context *c, const span *where, uint64_t wanted, const
 
 static NOINLINE int execute_xrstor(context *c, int supervisor)
 {
-    uint64_t asked, present, format, mxcsr;
+    uint64_t asked, present, format, mxcsr, compacted;
     unsigned places[EXTENDED];
     uint8_t bytes[LARGEST_AREA];
-    int compacted;
     span where;
     TRY(check_xsave(c, supervisor, &asked));
     TRY(locate_area(c, AREA, 64, 0, &where));
     TRY(load_part(c, &where, HEADER, 64, bytes));
     TRY(checked_header(c, bytes, supervisor, &present, &format));
     compacted = (format & COMPACTED) != 0;
-    find_places(compacted ? format : asked, compacted, places);
+    find_places(compacted ? format : asked, compacted != 0, places);
     TRY(locate_area(c, wanted_size(asked, places), 64, 0, &where));
     mxcsr = asked & SSE_BIT ? MXCSR_RESET : c->cpu->mxcsr;
     if (compacted ? asked & present & SSE_BIT : asked & (SSE_BIT | AVX_BIT)) {
