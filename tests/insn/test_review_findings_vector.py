@@ -123,3 +123,13 @@ def test_a_gather_takes_its_traps_before_a_later_lane_faults(engine, registers, 
 )
 def test_a_gather_whose_lanes_trap_nothing_faults(engine, far_lane, registers):
     assert gathering(engine, far_lane, registers).step() == Done(handler(PAGE_FAULT), 0)
+
+
+def test_fnop_is_no_control_instruction(engine):
+    """SDM vol. 2A, FNOP: it affects nothing but EIP and the x87 instruction pointer."""
+    before = {"x87_ip": 5, "x87_dp": 7, "x87_status": 0x4700}
+    machine = Machine(engine, "pm32", "d9d0", before)
+    assert isinstance(machine.step(), Done)
+    state = machine.state
+    assert (state.x87_ip, state.x87_cs, state.x87_opcode) == (CODE, state.cs.selector, 0x1D0)
+    assert (state.x87_dp, state.x87_status) == (7, 0x4700)
