@@ -34,7 +34,7 @@ taken in the same run. This is the figure to compare between machines; where row
 timed in turns it is the median of the pairs. A column of another program's times is the floor of
 what stands beside it. Some tables show speeds, in million (M/s) or thousand (k/s) operations a
 second; their ratios are of times all the same. *hold* is the largest ratio or time, or the least
-speed, that the design allows, where it sets one.
+speed, that the design allows, where it sets one; the pure engine is held to none.
 """
 
 
@@ -48,6 +48,7 @@ class Row(NamedTuple):
     is_floor: bool
     ratio: float | None
     hold: str
+    limit: float | None
     is_rate: bool
 
 
@@ -67,6 +68,7 @@ def read_row(record: dict[str, Any]) -> Row:
         is_floor=bool(notes.get("floor")),
         ratio=notes.get("ratio"),
         hold=hold_text(notes),
+        limit=notes.get("hold_rate", notes.get("hold", notes.get("hold_ns"))),
         is_rate=bool(notes.get("rate")),
     )
 
@@ -78,6 +80,18 @@ def hold_text(notes: dict[str, Any]) -> str:
     if "hold" in notes:
         return f"<= {notes['hold']:g}"
     return f"<= {duration(notes['hold_ns'])}" if "hold_ns" in notes else ""
+
+
+def misses(row: Row, floor: float | None) -> bool:
+    """Return whether a row of an engine that is held to a figure misses it; the pure one is not."""
+    if row.limit is None or row.engine == ENGINES[-1]:
+        return False
+    if row.is_rate:
+        return 1e3 / row.nanoseconds < row.limit
+    if row.hold.endswith("s"):
+        return row.nanoseconds > row.limit
+    ratio = row.ratio if row.ratio is not None or not floor else row.nanoseconds / floor
+    return ratio is not None and ratio > row.limit
 
 
 def duration(nanoseconds: float) -> str:
@@ -142,13 +156,14 @@ def table(rows: list[Row]) -> list[str]:
     found = {(row.label, row.engine): row for row in rows}
     floors = Floors(rows)
     holds = {row.label: row.hold for row in rows if row.hold}
+    missed = {row.label for row in rows if misses(row, floors.of(row.label, row.engine))}
     titles = {ANY: "time"}
     head = ["", *(cell for e in engines for cell in (titles.get(e, e), floors.title)), "hold"]
     body = [
         [
             label,
             *(c for e in engines for c in cells(found.get((label, e)), floors.of(label, e))),
-            holds.get(label, ""),
+            holds.get(label, "") + (" **missed**" if label in missed else ""),
         ]
         for label in unique(row.label for row in rows)
     ]

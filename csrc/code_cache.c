@@ -105,6 +105,22 @@ static NOINLINE int decode_into(context *c, decoded *entry, const uint64_t *wind
     entry->code[0] = window[0] & mask[0];
     entry->code[1] = window[1] & mask[1];
     entry->plain = (uint8_t)is_plain(&entry->insn);
+    describe_operands(entry, &rows[entry->insn.row]);
+    return 0;
+}
+
+static inline void use_entry(context *c, const decoded *entry)
+{
+    c->found = entry;
+    c->insn = &entry->insn;
+}
+
+static int decode_alone(context *c)
+{
+    use_entry(c, &c->own);
+    TRY(vmmkit_decode(c->code, c->code_length, c->mode, &c->own.insn));
+    c->own.plain = 0;
+    describe_operands(&c->own, &rows[c->own.insn.row]);
     return 0;
 }
 
@@ -113,17 +129,14 @@ static int decode_here(context *c)
 {
     uint64_t window[2];
     decoded *entry;
-    c->plain = 0;
-    c->insn = &c->own;
     if (!c->known || c->code_length < VMMKIT_LIMIT_MAX_LENGTH)
-        return vmmkit_decode(c->code, c->code_length, c->mode, &c->own);
+        return decode_alone(c);
     c->code[VMMKIT_LIMIT_MAX_LENGTH] = (uint8_t)c->mode;
     memcpy(window, c->code, CODE_WINDOW);
     entry = code_slot(c);
     if (!holds(entry, window))
         TRY(decode_into(c, entry, window));
-    c->plain = entry->plain;
-    c->insn = &entry->insn;
+    use_entry(c, entry);
     return 0;
 }
 
@@ -141,8 +154,7 @@ static ALWAYS_INLINE int find_code(context *c)
         return 0;
     c->code_length = VMMKIT_LIMIT_MAX_LENGTH;
     c->pages = 0;
-    c->insn = &entry->insn;
-    c->plain = entry->plain;
+    use_entry(c, entry);
     if (c->paging) {
         cpu->page_gpa[0] = c->code_gpa + offset;
         cpu->page_ordinal[0] = 0;

@@ -2,13 +2,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Mirrors the table of handlers in src/vmmkit/insn/_pure.py. */
 
+static NOINLINE int unknown(context *c)
+{
+    if (c->cpu->features & FEATURE_BIT(OTHER))
+        return unsupported(c, VMMKIT_UNSUPPORTED_OPCODE, c->cpu->rip);
+    return fault(c, UD, 0, 0);
+}
+
 static inline int execute(context *c)
 {
     unsigned op = c->row->op;
     if (UNLIKELY(c->insn->prefixes & (VMMKIT_PREFIX_VEX | VMMKIT_PREFIX_EVEX) && c->real))
         return fault(c, UD, 0, 0);
     if (UNLIKELY(c->insn->prefixes & VMMKIT_PREFIX_REX2))
-        return unsupported(c, VMMKIT_UNSUPPORTED_OPCODE, c->cpu->rip);
+        return unknown(c);
     switch (op) {
     case VMMKIT_OP_ADD:
     case VMMKIT_OP_OR:

@@ -142,6 +142,8 @@ typedef struct {
 typedef struct {
     uint64_t code[2]; /* its bytes, zeros, and the mode as the last byte */
     vmmkit_insn insn;
+    uint16_t sizes[4]; /* of its operands in bytes, by their types */
+    int8_t registers[4]; /* their numbers, -1 for memory and what is no general register */
     uint8_t plain; /* whether it leaves calm as it is */
 } decoded;
 
@@ -173,14 +175,15 @@ typedef struct {
     walk_inputs inputs; /* of this epoch */
     int distrusted; /* whether translations are not to be remembered until the next instruction */
     int calm; /* whether the next instruction begins as this one did */
-    int plain; /* whether this one leaves that as it is */
     int paging;
+    int flat; /* whether find_flat may answer */
     uint64_t code_start; /* RIP at the start of the page of code_host, and bytes from there where */
     uint64_t code_room; /* an instruction may begin that is fetched like the one before */
     uint64_t code_gpa;
     const uint8_t *code_host;
     const vmmkit_insn *insn;
-    vmmkit_insn own; /* what insn points at if that is not in a cache */
+    const decoded *found; /* what insn is part of */
+    decoded own; /* what found points at if that is not in a cache */
     const row *row;
     uint64_t next_rip;
     uint64_t ordinal;

@@ -45,46 +45,67 @@ static inline uint64_t effective_address(const context *c, const uint64_t *stack
 
 static inline unsigned operand_bytes(const context *c, int place)
 {
-    return type_sizes[c->insn->operand_size][c->row->types[place]];
+    return c->found->sizes[place];
+}
+
+static inline unsigned reg_of(const vmmkit_insn *insn)
+{
+    return ((unsigned)insn->modrm >> 3 & 7) | (insn->rex & 4u) << 1;
+}
+
+static inline unsigned rm_of(const vmmkit_insn *insn)
+{
+    return ((unsigned)insn->modrm & 7) | (insn->rex & 1u) << 3;
 }
 
 static inline unsigned modrm_reg(const context *c)
 {
-    return ((unsigned)c->insn->modrm >> 3 & 7) | (c->insn->rex & 4u) << 1;
+    return reg_of(c->insn);
 }
 
 static inline unsigned modrm_rm(const context *c)
 {
-    return ((unsigned)c->insn->modrm & 7) | (c->insn->rex & 1u) << 3;
+    return rm_of(c->insn);
 }
 
-static inline int locate_target(context *c, int place, target *where)
+/* A general register, or -1. */
+static int operand_register(const vmmkit_insn *insn, unsigned kind)
 {
-    switch (c->row->kinds[place]) {
+    switch (kind) {
     case VMMKIT_KIND_G:
-        where->reg = (int)modrm_reg(c);
-        return 0;
+        return (int)reg_of(insn);
     case VMMKIT_KIND_Z:
-        where->reg = (c->insn->opcode & 7) | (c->insn->rex & 1) << 3;
-        return 0;
+        return (insn->opcode & 7) | (insn->rex & 1) << 3;
     case VMMKIT_KIND_A:
-        where->reg = RAX;
-        return 0;
+        return RAX;
     case VMMKIT_KIND_B:
-        where->reg = c->insn->vvvv;
-        return 0;
+        return insn->vvvv;
     case VMMKIT_KIND_E:
-        if (c->insn->modrm >= 0xC0) {
-            where->reg = (int)modrm_rm(c);
-            return 0;
-        }
-        break;
+        return insn->modrm >= 0xC0 ? (int)rm_of(insn) : -1;
     default:
-        break;
+        return -1;
     }
-    where->reg = -1;
+}
+
+/* Works out what does not change between two executions of an instruction. */
+static void describe_operands(decoded *entry, const row *row)
+{
+    for (unsigned place = 0; place < 4; place++) {
+        entry->sizes[place] = type_sizes[entry->insn.operand_size][row->types[place]];
+        entry->registers[place] = (int8_t)operand_register(&entry->insn, row->kinds[place]);
+    }
+}
+
+static NOINLINE int locate_memory(context *c, int place, span *where)
+{
     return locate(c, c->insn->segment, effective_address(c, NULL), operand_bytes(c, place),
-                  c->row->access & WRITTEN, &where->memory);
+                  c->row->access & WRITTEN, where);
+}
+
+static ALWAYS_INLINE int locate_target(context *c, int place, target *where)
+{
+    where->reg = c->found->registers[place];
+    return LIKELY(where->reg >= 0) ? 0 : locate_memory(c, place, &where->memory);
 }
 
 static inline int read_target(context *c, const target *where, unsigned size, uint64_t *value)

@@ -15,12 +15,20 @@ static NOINLINE int mark_entries(context *c, const walk *w)
     return 0;
 }
 
+static inline int is_canonical(const context *c, uint64_t linear)
+{
+    uint64_t high = linear >> (c->canonical_bits - 1);
+    return high == 0 || high == ((uint64_t)1 << (65 - c->canonical_bits)) - 1;
+}
+
 /* Keeps a translation that the same walk would find once more; one that marks an entry of the
  * PAE tables may have spoilt a pointer to them, whose accessed bit must be 0. */
 static NOINLINE void remember(context *c, const walk *w, uint64_t gpa, int marked)
 {
     const vmmkit_piece *piece = piece_at(c, gpa & ~(uint64_t)(PAGE - 1), PAGE);
     tlb_entry *entry = tlb_slot(c, w->linear, w->intent);
+    if (w->mode >= MODE_4 && !is_canonical(c, w->linear))
+        return;
     for (unsigned i = 0; i < w->entries; i++)
         if (!w->page[i])
             return;

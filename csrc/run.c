@@ -51,7 +51,7 @@ static int starts_vector(const context *c)
 static NOINLINE int refusal(context *c, int failure)
 {
     if (failure == VMMKIT_DECODE_UNKNOWN && !(c->real && starts_vector(c)))
-        return unsupported(c, VMMKIT_UNSUPPORTED_OPCODE, c->cpu->rip);
+        return unknown(c);
     return fault(c, failure == VMMKIT_DECODE_TOO_LONG ? GP : UD, 0, 0);
 }
 
@@ -111,6 +111,9 @@ static inline int visible(context *c)
     if (!c->row->without)
         return fault(c, UD, 0, 0);
     c->row = &rows[c->row->without];
+    c->own = *c->found;
+    describe_operands(&c->own, c->row);
+    use_entry(c, &c->own);
     return 0;
 }
 
@@ -219,6 +222,7 @@ static inline void begin_instruction(context *c, uint64_t left, int resumes)
     begin_mode(c);
     if (c->deliver)
         begin_traps(c);
+    c->flat = c->mode == 64 && c->tlb && !c->watched && !c->checks_alignment;
     c->calm = !resumes && is_calm(c);
 }
 
@@ -275,7 +279,7 @@ static ALWAYS_INLINE int execute_one(context *c, int begun_in_calm)
     c->row = &rows[c->insn->row];
     c->next_rip = (cpu->rip + c->insn->length) & mask_of(c->mode == 64 ? 8 : 4);
     c->locked = c->insn->prefixes & VMMKIT_PREFIX_LOCK;
-    if (UNLIKELY(!c->plain && begun_in_calm)) {
+    if (UNLIKELY(!c->found->plain && begun_in_calm)) {
         c->calm = 0;
         c->batch = batch_size(cpu, cpu->limit - cpu->retired);
     }
@@ -348,7 +352,7 @@ static int run_to_limit(const vmmkit_vcpu *vcpu, uint64_t answer)
     c.wide = vcpu->wide != 0;
     c.in_flight = cpu->log_pending != 0; /* goes on whatever the limit */
     c.calm = 0;
-    c.insn = &c.own;
+    use_entry(&c, &c.own);
     c.known = vcpu->caches;
     begin_tlb(&c, single ? NULL : c.known);
     TRY(begin_run(&c, answer));

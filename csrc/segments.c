@@ -19,17 +19,12 @@ static inline void begin_mode(context *c)
     c->checks_alignment =
         c->cpl == 3 && c->cpu->cr0 & CR0_AM && c->cpu->rflags & RFLAGS_AC;
     c->paging = (c->cpu->cr0 & CR0_PG) != 0;
+    c->flat = 0;
     c->canonical_bits = c->cpu->cr4 & CR4_LA57 ? 57 : 48;
     if (c->cpu->efer & EFER_LMA && cs & ATTR_L && !c->real)
         c->mode = 64;
     else
         c->mode = cs & ATTR_DB && !virtual_86 ? 32 : 16;
-}
-
-static inline int is_canonical(const context *c, uint64_t linear)
-{
-    uint64_t high = linear >> (c->canonical_bits - 1);
-    return high == 0 || high == ((uint64_t)1 << (65 - c->canonical_bits)) - 1;
 }
 
 static int segment_fault(context *c, int segment)
@@ -105,10 +100,23 @@ static inline int locate_data(context *c, uint64_t linear, unsigned size, int wr
     return locate_linear(c, linear, size, write ? INTENT_WRITE : 0, where);
 }
 
+/* What locate would find for an operand within a page that is remembered, and canonical then. */
+static ALWAYS_INLINE int find_flat(context *c, int segment, uint64_t offset, unsigned size,
+                                   int write, span *where)
+{
+    if (!c->flat || segment == FS || segment == GS || (offset & (PAGE - 1)) > PAGE - size)
+        return 0;
+    where->count = 1;
+    where->part[0].size = size;
+    return find_page(c, offset, write ? INTENT_WRITE : 0, &where->part[0]);
+}
+
 static inline int locate(context *c, int segment, uint64_t offset, unsigned size, int write,
                          span *where)
 {
     uint64_t linear;
+    if (LIKELY(find_flat(c, segment, offset, size, write, where)))
+        return 0;
     TRY(linear_address(c, segment, offset, size, write, &linear));
     return locate_data(c, linear, size, write, where);
 }

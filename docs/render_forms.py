@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from textwrap import fill
 
 from vmmkit.insn._pure import EXECUTE
 from vmmkit.insn.opcodes import evex, integer, sse, system, vex, x87
 from vmmkit.insn.optable import OPS, ROWS, Row
 
 PAGE = Path(__file__).parent / "insn-forms.md"
+WIDTH = 110
 DOMAINS = {
     "integer, hints and fences": integer,
     "system": system,
@@ -28,7 +30,7 @@ SPDX-License-Identifier: BSD-2-Clause
 # What is decoded and what is executed
 
 `vmmkit.insn.decode` knows {rows} forms; the engines execute {executable} of them. Of the {memory}
-forms that have a memory operand they execute {executable_memory}. A form is one row of the opcode
+forms that access a memory operand they execute {executable_memory}. A form is one row of the opcode
 table: one encoding with its operands, for every operand size, address size and mode it has.
 `insn.executable` says it of a decoded instruction; what is not executable comes back as
 `Unsupported`, with the bytes.
@@ -37,14 +39,15 @@ This page is written by `docs/render_forms.py` from the table; a test sees to it
 
 ## Counts
 
-| domain | forms | executed | with a memory operand | executed |
+| domain | forms | executed | accessing memory | executed |
 |---|---:|---:|---:|---:|
 {counts}
 
 ## Executed
 
-The encodings and operands are in the notation of the SDM, which the head of
-`src/vmmkit/insn/opcodes/__init__.py` explains; forms with a memory operand are **bold**.
+The encodings and operands are in the notation of the SDM's opcode maps (vol. 2, "Opcode Map"),
+which the head of `src/vmmkit/insn/opcodes/__init__.py` explains; forms that access a memory operand
+are **bold**.
 
 | instruction | forms |
 |---|---|
@@ -101,7 +104,8 @@ def decoded(found: list[tuple[str, Row, bool]]) -> str:
             OPS[row.op] for name, row, executed in found if name == domain and not executed
         )
         if names:
-            parts.append(f"**{domain}**: {', '.join(sorted(names))}.")
+            listed = fill(f"{', '.join(sorted(names))}.", WIDTH, break_on_hyphens=False)
+            parts.append(f"### {domain}\n\n{listed}")
     return "\n\n".join(parts)
 
 

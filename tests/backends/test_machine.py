@@ -237,7 +237,7 @@ def test_a_triple_fault_stays_until_a_reset():
 
 
 def test_what_is_not_executed():
-    assert isinstance(Small("0f01c2").machine.run().outcome, Unsupported)  # VMLAUNCH
+    assert isinstance(Small("d8c0").machine.run().outcome, Unsupported)  # FADD
 
 
 def test_code_that_is_not_there():
@@ -361,3 +361,27 @@ def test_waiting_needs_no_quanta():
     small.machine.bus.msi(0xFEEF_F000, 0x41)
     assert isinstance(small.machine.run(), MachineHalted)
     assert small.count(0x41) == 2
+
+
+@pytest.mark.parametrize("slice_", [1, 7, 100])
+def test_the_end_of_a_run_does_not_show_where_it_was_cut(slice_):
+    codes = HLT, LOOP  # one that waits, and one that does not
+    whole, cut = Small(*codes), Small(*codes)
+    for small in (whole, cut):
+        start(small, 1)
+    whole.machine.run(instructions=700)
+    for _ in range(700 // slice_):
+        cut.machine.run(instructions=slice_)
+    assert cut.machine.time == whole.machine.time
+    assert cut.machine.snapshot() == whole.machine.snapshot()
+    for one, other in zip(whole.machine.vcpus, cut.machine.vcpus, strict=True):
+        assert one.state == other.state
+        assert one.state.tsc == whole.machine.ticks
+
+
+def test_what_a_machine_looks_like():
+    machine = SoftMachine(vcpus=2)
+    assert repr(machine) == "<SoftMachine vCPUs 2; time 0>"
+    state = machine.vcpus[0].state
+    assert repr(machine.vcpus[0]) == f"<MachineVcpu {machine.vcpus[0].engine} {state!r}>"
+    assert "record" not in repr(machine.snapshot())

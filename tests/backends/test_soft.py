@@ -165,7 +165,8 @@ def test_an_instruction_cut_by_the_end_of_ram_changes_nothing(boot):
 
 
 GARBAGE = [
-    ("0faa", Unsupported, "rsm is not executed"),
+    ("d8c0", Unsupported, "fadd is not executed"),
+    ("0faa", Fault, "rsm is no instruction outside of SMM"),
     ("fe38", Fault, "an encoding that does not exist"),
     ("f08b03", Fault, "LOCK where it is illegal"),
     ("66" * 15 + "90", Fault, "longer than 15 bytes"),

@@ -5,7 +5,7 @@
 import pytest
 
 from insn.machine import DATA, MODES, UD, Machine, check_fault
-from vmmkit.insn import Done, Feature, Random
+from vmmkit.insn import Done, Feature, Random, Unsupported
 from vmmkit.insn.optable import KINDS, OPS, ROWS
 
 ALL = (1 << 64) - 1
@@ -193,6 +193,35 @@ def test_the_table_is_complete():
         if row.feature < len(general) and not {KINDS[kind] for kind in row.kinds} & VECTOR_KINDS
     }
     assert guarded <= tested
+
+
+# Features that have no bit of their own.
+OTHERS = [
+    "660f38dcc8",  # aesenc xmm1, xmm0
+    "660f3a44c000",  # pclmulqdq
+    "0f38c8c8",  # sha1nexte
+    "c4e279dcc0",  # vaesenc
+    "c4e2f198c2",  # vfmadd132pd
+    "c4e27913c0",  # vcvtph2ps
+    "62f27d4854c0",  # vpopcntb
+    "0f78c0",  # vmread
+    "0f01d8",  # vmrun
+    "0f37",  # getsec
+    "0faa",  # rsm
+    "c7f800000000",  # xbegin
+    "0f01d6",  # xtest
+    "660faef0",  # tpause
+    "0f01fc",  # clzero
+    "d50090",  # REX2
+]
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_what_has_no_bit_of_its_own(engine, code):
+    """An owner may know better, so it comes out; a guest that was not shown it has #UD."""
+    outcome = machine_with(engine, "long", code, ALL).step()
+    assert isinstance(outcome, Unsupported), outcome
+    check_fault(machine_with(engine, "long", code, ALL & ~Feature.OTHER), UD)
 
 
 def test_a_reset_keeps_the_features(engine):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from insn.machine import GPR
 from vmmkit.errors import EngineError, GuestMemoryError, StateError
+from vmmkit.insn import WORD as NUMBERS
 from vmmkit.insn import Cpu, CpuState, Done, Fault, Segment, decode
 
 WORDS = (
@@ -224,3 +225,18 @@ def test_states_are_independent(engine):
     first, second = Cpu(engine=engine), Cpu(engine=engine)
     first.state.rax = 5
     assert second.state.rax == 0
+
+
+def test_equal_states():
+    first, second = CpuState(), CpuState()
+    second.words[NUMBERS["limit"]] = 5
+    second.words[NUMBERS["kick"]] = 1
+    assert first == second == first.copy()
+    second.rax = 1
+    assert first != second
+    assert first != bytes(first.record)
+
+
+def test_a_state_has_no_hash():
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(CpuState())

@@ -31,7 +31,9 @@ from insn.absolute_code import (
 from insn.kernel import IDT, Kernel, handler
 from insn.machine import (
     AC,
+    ALIGNMENT,
     CODE,
+    CR0_AM,
     CR0_WP,
     CR4_PKE,
     CR4_SMAP,
@@ -515,3 +517,51 @@ def test_the_end_of_ram_is_an_end(engine):
     """A page that begins in RAM ends in it, and the next one is a device's."""
     machine = machine_in(engine, "long")
     assert turns(machine, load(EAX, LOW - 4) + load(EAX, LOW - 2), 2) == Read(LOW, 2)
+
+
+def test_alignment_is_checked_where_the_page_is_known(engine):
+    machine = machine_in(engine, "long").ring3()
+    machine.state.cr0 |= CR0_AM
+    machine.state.rflags |= AC
+    machine.poke(CODE, load(EDX, DATA) * 4 + load(EDX, DATA + 2))
+    assert machine.cpu.run(100) == Fault(ALIGNMENT, 0, 0)
+    machine.state.rflags &= ~AC
+    assert isinstance(machine.cpu.run(1), BudgetSpent)
+
+
+def test_a_breakpoint_is_seen_where_the_page_is_known(engine):
+    machine = Kernel(engine, "long")
+    machine.state.dr0, machine.state.dr7 = DATA + 8, 0x000F_0403
+    machine.poke(CODE, load(EDX, DATA) * 4 + load(EDX, DATA + 8) + load(EDX, DATA))
+    machine.poke(handler(1), HLT)
+    assert isinstance(machine.cpu.run(100), Halt)
+    assert machine.state.dr6 & 1
+    assert machine.peek(machine.state.rsp, 8) == CODE + 5 * len(load(EDX, DATA))
+
+
+def test_a_segment_has_a_base_where_the_page_is_known(engine):
+    machine = machine_in(engine, "long")
+    machine.state.fs = Segment(0, OTHER - DATA, 0xFFFF_FFFF, 0xC093)
+    machine.poke(CODE, count(DATA) + b"\x64" + load(EDX, DATA) + add_registers(EBX, EDX) + HLT)
+    assert isinstance(machine.cpu.run(100), Halt)
+    assert machine.state.rbx == ONE + TWO
+
+
+@pytest.mark.parametrize("step", [-1, 0, 1])
+def test_operands_across_two_known_pages(engine, step):
+    machine, place = machine_in(engine, "long"), OTHER - 2 + step
+    machine.pte(OTHER, THIRD | FULL)
+    machine.poke(OTHER - 8, bytes(range(8)))
+    machine.poke(THIRD, bytes(range(8, 16)))
+    machine.poke(CODE, load(EDX, OTHER - 8) * 3 + load(EDX, OTHER) * 3 + load(EBX, place) + HLT)
+    assert isinstance(machine.cpu.run(100), Halt)
+    first = 8 - 2 + step
+    assert machine.state.rbx == int.from_bytes(bytes(range(first, first + 4)), "little")
+
+
+def test_addresses_that_are_not_canonical(engine):
+    """Their low bits are those of a page that is known."""
+    machine = machine_in(engine, "long")
+    machine.state.rsi = 1 << 47 | DATA
+    machine.poke(CODE, load(EDX, DATA) * 4 + bytes.fromhex("8b16"))
+    assert machine.cpu.run(100) == Fault(13, 0, 0)

@@ -328,6 +328,10 @@ class Board(ABC):
                 source.values = dict(values)
         self._agenda.forget()
 
+    def __repr__(self) -> str:
+        """Show how many vCPUs there are, and the time."""
+        return f"<{type(self).__name__} vCPUs {len(self.vcpus)}; time {self.time}>"
+
     def _check(self, snapshot: object) -> MachineSnapshot:
         return check_machine_snapshot(snapshot, len(self.vcpus))
 

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from vmmkit.backends._odd_accesses import WORD_BYTES, enqueue, past_the_ports
 from vmmkit.backends.msrs import MsrSource
 from vmmkit.backends.soft import SoftVcpu
 from vmmkit.devices import ApicFault, Lapic
-from vmmkit.errors import StepError
+from vmmkit.errors import AccessAddressError, StepError
 from vmmkit.insn import WORD, CpuState, ExitKind, Outcome
 from vmmkit.insn.cpuid import DEFAULT_FEATURES, CpuidSource
 
@@ -47,6 +48,7 @@ PENDING: Final = WORD["log_pending"]
 REFUSED: Final = WORD["refused"]
 ANSWER_HIGH: Final = WORD["answer_high"]
 RETIRED: Final = WORD["retired"]
+LIMIT: Final = WORD["limit"]
 RFLAGS: Final = WORD["rflags"]
 HALTED: Final = WORD["halted"]
 WINDOW: Final = WORD["window_request"]
@@ -64,6 +66,7 @@ REPEATS: Final = frozenset(b"\xf2\xf3")
 PREFIXES: Final = 4  # bytes of an instruction among which a repeat prefix is looked for
 
 READ, WRITE = int(ExitKind.READ), int(ExitKind.WRITE)
+ENQUEUE: Final = int(ExitKind.ENQUEUE)
 PORT_IN, PORT_OUT = int(ExitKind.PORT_IN), int(ExitKind.PORT_OUT)
 ACCESSES: Final = frozenset({READ, WRITE, PORT_IN, PORT_OUT})
 HALT: Final = int(ExitKind.HALT)
@@ -83,7 +86,8 @@ TIMER_MSRS: Final = frozenset({MSR_APIC_BASE, MSR_TSC_DEADLINE, 0x80F, 0x832, 0x
 class VcpuSnapshot:
     """What one vCPU of a machine is made of, but for its local APIC."""
 
-    record: bytes  #: of `CpuState`, with the instruction in flight
+    record: bytes = attrs.field(repr=False)
+    """Of `CpuState`, with the instruction in flight."""
     init: bool  #: an INIT takes effect at the next instruction boundary
     start_up: int | None  #: and a start-up message with this vector
     answer: int | None  #: what the owner has answered to the instruction in flight
@@ -273,24 +277,34 @@ class MachineVcpu(SoftVcpu):
         kind = self._begin(budget)
         while True:
             if kind == WRITE:
-                write(words[ADDRESS], words[SIZE], words[VALUE])
+                if words[SIZE] > WORD_BYTES:
+                    enqueue(self._cpu, write)
+                else:
+                    write(words[ADDRESS], words[SIZE], words[VALUE])
                 kind = resume(0)
             elif kind == READ:
                 kind = resume(read(words[ADDRESS], words[SIZE]))
             elif kind == PORT_OUT:
-                port_out(words[ADDRESS], words[SIZE], words[VALUE])
+                try:
+                    port_out(words[ADDRESS], words[SIZE], words[VALUE])
+                except AccessAddressError as error:
+                    past_the_ports(words, error)
                 kind = resume(0)
             elif kind == PORT_IN:
-                kind = resume(port_in(words[ADDRESS], words[SIZE]))
+                try:
+                    answer = port_in(words[ADDRESS], words[SIZE])
+                except AccessAddressError as error:
+                    answer = past_the_ports(words, error)
+                kind = resume(answer)
             elif kind in handlers:
                 with self._guard:
                     if self.host_time:
                         self.set_time(self.lapic.tsc, forwards=True)
-                    answer = handlers[kind]()
-                if answer is None:
+                    known = handlers[kind]()
+                if known is None:
                     self._told = bool(words[PENDING])
                     return kind
-                kind = resume(answer)
+                kind = resume(known)
             else:
                 self._told = bool(words[PENDING])
                 return kind
@@ -303,7 +317,7 @@ class MachineVcpu(SoftVcpu):
             return self._cpu.enter(budget, 0)
         self._cpu.allow(budget)
         if not self._told:
-            return kind  # a device or a source has raised
+            return WRITE if kind == ENQUEUE else kind  # a device or a source has raised
         answer, self._answer = self._answer, None
         if answer is None:
             if not words[REFUSED] and kind != WRITE_MSR:
@@ -385,8 +399,11 @@ class MachineVcpu(SoftVcpu):
 
     def snapshot(self) -> VcpuSnapshot:
         """Return the state without the local APIC's."""
-        record = bytes(self.state.record)
-        return VcpuSnapshot(record, self._init, self._start_up, self._answer, self._told)
+        state = self.state.copy()
+        state.words[LIMIT] = state.retired  # each turn gets a new one; this tells of the last
+        return VcpuSnapshot(
+            bytes(state.record), self._init, self._start_up, self._answer, self._told
+        )
 
     def restore(self, snapshot: VcpuSnapshot) -> None:
         """Take a state back, after the local APIC has its own."""

@@ -25,8 +25,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from vmmkit.backends._odd_accesses import WORD_BYTES, enqueue, past_the_ports
 from vmmkit.backends.msrs import MsrSource
-from vmmkit.errors import StepError
+from vmmkit.errors import AccessAddressError, StepError
 from vmmkit.insn import WORD, Cpu, CpuState, EventKind, ExitKind, Outcome
 from vmmkit.insn.cpuid import DEFAULT_FEATURES, Answer, CpuidModel, CpuidSource
 from vmmkit.protocols import AccessPort
@@ -49,6 +50,7 @@ PENDING: Final = WORD["log_pending"]
 
 READ: Final = int(ExitKind.READ)
 WRITE: Final = int(ExitKind.WRITE)
+WRITES: Final = frozenset({WRITE, int(ExitKind.ENQUEUE)})
 PORT_IN: Final = int(ExitKind.PORT_IN)
 PORT_OUT: Final = int(ExitKind.PORT_OUT)
 CPUID: Final = int(ExitKind.CPUID)
@@ -66,8 +68,9 @@ class SoftVcpu:
     `Unsupported` (with the bytes), `Hypercall`, `ReadMsr`, `WriteMsr`, `ReadPmc`, `Random` and
     `BudgetSpent`; with a `tpr_threshold` `TprBelowThreshold`; with `deliver` `TripleFault` and
     `InterruptWindow`, and no `Fault`. After `Read`, `PortIn`, `ReadMsr`, `ReadPmc` and `Random`
-    call `complete` with the value before running on, or `refuse` the last three and `WriteMsr`;
-    writes need no completion. CPUID is answered by `cpuid`.
+    call `complete` with the value before running on, or `refuse` the last three, `WriteMsr` and
+    the `Write` of 64 bytes of an ENQCMD; other writes need no completion. CPUID is answered by
+    `cpuid`.
 
     A vCPU belongs to one thread at a time. While the native engine runs, other Python threads do
     too.
@@ -111,6 +114,10 @@ class SoftVcpu:
         self._answer: int | None = None
         self._refused = False  # whether a port has raised for the access in flight
 
+    def __repr__(self) -> str:
+        """Show the engine and the registers a person looks at first."""
+        return f"<{type(self).__name__} {self.engine} {self.state!r}>"
+
     @property
     def state(self) -> CpuState:
         """The registers; change them only while `awaits_answer` is false."""
@@ -148,6 +155,8 @@ class SoftVcpu:
 
     def refuse(self) -> None:
         """Refuse the `ReadMsr`, `WriteMsr` or `ReadPmc` (#GP) or `Random` (CF clear) in flight.
+
+        Or the `Write` of an ENQCMD (ZF set).
 
         Raises:
             StepError: nothing is in flight that can be refused.
@@ -281,13 +290,22 @@ class SoftVcpu:
             if kind == READ:
                 answer = mmio.read(words[ADDRESS], words[SIZE])
             elif kind == PORT_IN:
-                answer = pio.read(words[ADDRESS], words[SIZE])
-            elif kind == WRITE:
+                try:
+                    answer = pio.read(words[ADDRESS], words[SIZE])
+                except AccessAddressError as error:
+                    answer = past_the_ports(words, error)
+            elif kind in WRITES:
                 answer = 0
-                mmio.write(words[ADDRESS], words[SIZE], words[VALUE])
+                if words[SIZE] > WORD_BYTES:
+                    enqueue(self._cpu, mmio.write)
+                else:
+                    mmio.write(words[ADDRESS], words[SIZE], words[VALUE])
             elif kind == PORT_OUT:
                 answer = 0
-                pio.write(words[ADDRESS], words[SIZE], words[VALUE])
+                try:
+                    pio.write(words[ADDRESS], words[SIZE], words[VALUE])
+                except AccessAddressError as error:
+                    past_the_ports(words, error)
             elif kind in self._own:
                 outcome = self.run(end - words[RETIRED] & ALL_ONES)
                 kind = words[PENDING]

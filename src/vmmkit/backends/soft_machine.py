@@ -180,8 +180,13 @@ class SoftMachine(Board):
             RegionError: a device's, see `vmmkit.backends.SoftVcpu.run_through`.
         """
         budget = _budget(instructions, until)
-        end = NEVER if until is None else until
         self._begin()
+        try:
+            return self._run(budget, NEVER if until is None else until)
+        finally:
+            self._tell_time()
+
+    def _run(self, budget: int, end: int) -> MachineOutcome:
         while budget > 0 and not self._kicked and self._ticks_until(end) > 0:
             self._agenda.advance(self._ticks * self._tick)
             vcpu = self._next()
@@ -210,6 +215,10 @@ class SoftMachine(Board):
         """Look at what the owner may have changed."""
         self._running = None
         self._agenda.forget()
+        self._tell_time()
+
+    def _tell_time(self) -> None:
+        """Bring the time-stamp counters of those that did not run up to date."""
         for vcpu in self.vcpus:
             vcpu.set_time(vcpu.lapic.tsc)
 

@@ -99,6 +99,8 @@ class ExitKind(IntEnum):
     TRIPLE_FAULT = EXIT_KINDS.index("TRIPLE_FAULT")  #: as `TripleFault`
     INTERRUPT_WINDOW = EXIT_KINDS.index("INTERRUPT_WINDOW")  #: as `InterruptWindow`
     TPR_BELOW_THRESHOLD = EXIT_KINDS.index("TPR_BELOW_THRESHOLD")  #: as `TprBelowThreshold`
+    ENQUEUE = EXIT_KINDS.index("ENQUEUE")
+    """In `WORD["log_pending"]` only: the `WRITE` in flight is an ENQCMD's, which can be refused."""
     STALE = EXIT_KINDS.index("STALE")  #: RIP or mode changed under an instruction in flight
 
 
@@ -397,7 +399,8 @@ class Cpu(Interruptible):
                 return answer & ALL_ONES
             message = (
                 f"the {EXIT_KINDS[pending]} of {self._words[SIZE]} bytes at "
-                f"{self._words[ADDRESS]:#x} needs an integer, not {answer!r}"
+                f"{self._words[ADDRESS]:#x} needs an integer, not {answer!r}: "
+                "`step` and `run` of a Cpu take it, `complete` of a SoftVcpu"
             )
             raise StepError(message)
         if answer is not None:

@@ -77,3 +77,5 @@ class Feature(IntFlag):
     MOVDIRI = 1 << _FEATURE["MOVDIRI"]  #: MOVDIRI
     MOVDIR64B = 1 << _FEATURE["MOVDIR64B"]  #: MOVDIR64B
     ENQCMD = 1 << _FEATURE["ENQCMD"]  #: ENQCMD, ENQCMDS, IA32_PASID
+    #: what belongs to a feature without a bit of its own: `Unsupported`, or without it #UD
+    OTHER = 1 << _FEATURE["OTHER"]

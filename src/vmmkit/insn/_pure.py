@@ -57,6 +57,7 @@ from vmmkit.insn._memory import (
 from vmmkit.insn._msr import MODEL_SPECIFIC
 from vmmkit.insn._page_modes import INTENT_FETCH
 from vmmkit.insn._paging import translate
+from vmmkit.insn._privilege import FEATURE_BITS
 from vmmkit.insn._record import (
     EXIT_KINDS,
     MAX_LENGTH,
@@ -104,6 +105,7 @@ EXIT_SIZE: Final = WORD["exit_size"]
 EXIT_VALUE: Final = WORD["exit_value"]
 
 REX2: Final = PREFIX_BITS["REX2"]
+OTHER_FEATURES: Final = FEATURE_BITS["OTHER"]
 VECTOR_PREFIXES: Final = PREFIX_BITS["VEX"] | PREFIX_BITS["EVEX"]
 VECTOR_BYTES: Final = (b"\x62", b"\xc4", b"\xc5")
 LEGACY_PREFIXES: Final = bytes((*SIZE_AND_LOCK, *SEGMENT_PREFIX))
@@ -277,7 +279,9 @@ class Core:
         if context.real and context.prefixes & VECTOR_PREFIXES:
             raise context.fault(UD)
         handler = EXECUTE[_visible(context, row)]
-        if handler is None or context.prefixes & REX2:
+        if context.prefixes & REX2:
+            raise _unknown(context)
+        if handler is None:
             raise context.unsupported("OPCODE", words[RIP])
         return handler(context)
 
@@ -407,8 +411,15 @@ def _refusal(context: Context, failure: int) -> Stop:
     """
     vector = context.real and context.code.lstrip(LEGACY_PREFIXES)[:1] in VECTOR_BYTES
     if failure == FAIL_UNKNOWN and not vector:
-        return context.unsupported("OPCODE", context.words[RIP])
+        return _unknown(context)
     return context.fault(GP if failure == TOO_LONG else UD)
+
+
+def _unknown(context: Context) -> Stop:
+    """Stop at what belongs to a feature that has no bit; a guest that was shown none has #UD."""
+    if context.words[FEATURES] & OTHER_FEATURES:
+        return context.unsupported("OPCODE", context.words[RIP])
+    return context.fault(UD)
 
 
 def _stopped(context: Context, kind: int) -> int:

@@ -11,8 +11,8 @@ why an engine returned, and the replay log. The log is what makes `step` re-entr
 reads of the instruction in flight are kept by ordinal, so that running it again from its start
 gives the same values without touching a device twice. The page log does the same for translations:
 an access that was made once is not made again because a page table changed meanwhile. Everything
-in flight is in the record; an engine keeps nothing between calls that shows, and the other engine could go on
-from here.
+in flight is in the record; an engine keeps nothing between calls that shows, and the other engine
+could go on from here.
 """
 
 from __future__ import annotations

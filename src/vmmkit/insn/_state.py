@@ -57,6 +57,8 @@ X87_CONTROL_RESET: Final = 0x40  # every exception unmasked, until FNINIT
 IN_FLIGHT: Final = (
     *("log_pending", "log_count", "page_count", "code_length", "code_given", "refused"),
 )
+OF_THE_RUN: Final = ("limit", "batch", "kick")
+"""Words of the record that tell how far the owner lets the guest run."""
 DATA_SEGMENTS: Final = ("es", "ss", "ds", "fs", "gs")
 
 
@@ -239,6 +241,24 @@ class CpuState:
         if self.efer & EFER_LMA and self.cs.attributes & ATTR_L:
             return 64
         return 32 if self.cs.attributes & ATTR_DB else 16
+
+    def __eq__(self, other: object) -> bool:
+        """Compare all that a run of the guest depends on, the instruction in flight included.
+
+        Only what the budgets, steps and kicks leave in the record does not count.
+        """
+        if not isinstance(other, CpuState):
+            return NotImplemented
+        return self._without_budget() == other._without_budget()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _without_budget(self) -> bytes:
+        record = bytearray(self.record)
+        words = memoryview(record).cast("Q")
+        for name in OF_THE_RUN:
+            words[WORD[name]] = 0
+        return bytes(record)
 
     def copy(self) -> Self:
         """Return a copy, the instruction in flight included."""

@@ -182,7 +182,8 @@ def _load_x87(context: Context, raw: bytes) -> None:
 
 
 def _mxcsr_part(context: Context) -> Part:
-    return 24, context.words[MXCSR].to_bytes(4, "little") + MXCSR_MASK.to_bytes(4, "little")
+    held = context.words[MXCSR] & mask_of(4)
+    return 24, held.to_bytes(4, "little") + MXCSR_MASK.to_bytes(4, "little")
 
 
 def _words(first: int, count: int, skip: int, step: int) -> list[tuple[int, int]]:

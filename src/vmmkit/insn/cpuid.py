@@ -122,15 +122,17 @@ DEFAULT_FEATURES: Final = ALL_FEATURES & ~(
     | Feature.RDSEED
     | Feature.LA57
     | Feature.ENQCMD
+    | Feature.OTHER
 )
 """What a guest gets that makes the best of a software vCPU.
 
 All but what only an owner can answer (RDRAND, RDSEED, ENQCMD), waits that do not wait (MONITOR), a
-paging level that costs time, and AVX-512. Floating-point arithmetic is executed of no extension.
-SSE2 is shown all the same, since 64-bit code takes it for granted; and then so are SSSE3, SSE4, AVX
-and AVX2, all of whose other instructions are executed: what guests choose them for without being
-asked to compute is copying, searching and comparing. AVX-512 lacks more (scatters, conflicts,
-counts), and its state makes every XSAVE area of a guest three times as large.
+paging level that costs time, features of which nothing is executed (OTHER), and AVX-512.
+Floating-point arithmetic is executed of no extension. SSE2 is shown all the same, since 64-bit code
+takes it for granted; and then so are SSSE3, SSE4, AVX and AVX2, all of whose other instructions are
+executed: what guests choose them for without being asked to compute is copying, searching and
+comparing. AVX-512 lacks more (scatters, conflicts, counts), and its state makes every XSAVE area of
+a guest three times as large.
 """
 
 CR4_OSXSAVE: Final = 1 << 18

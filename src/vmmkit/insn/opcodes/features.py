@@ -8,6 +8,34 @@ from typing import Final
 
 __all__ = ["FEATURES", "NO_FEATURE", "WITHOUT", "feature_of"]
 
+# Instructions of features that no engine executes, and by their first letters those on vectors:
+# AES, SHA, GFNI, carry-less multiplication, FMA, F16C, VNNI, IFMA, BF16, counts, shifts of pairs.
+_OTHER: Final = tuple(
+    """
+    AADD AAND AESDEC AESDEC128KL AESDEC256KL AESDECLAST AESDECWIDE128KL AESDECWIDE256KL AESENC
+    AESENC128KL AESENC256KL AESENCLAST AESENCWIDE128KL AESENCWIDE256KL AESIMC AESKEYGENASSIST
+    AOR AXOR CLGI CLRSSBSY CLUI CLZERO CMPCCXADD ENCLS ENCLU ENCLV ENCODEKEY128 ENCODEKEY256
+    ERETS ERETU EXTRQ GETSEC GF2P8AFFINEINVQB GF2P8AFFINEQB GF2P8MULB HRESET INCSSP INSERTQ
+    INVEPT INVLPGA INVLPGB INVVPID LDTILECFG LKGS LOADIWKEY MCOMMIT MONITORX MOVNTSD MOVNTSS
+    MWAITX PBNDKB PCLMULQDQ PCONFIG PSMASH PTWRITE PVALIDATE RDMSRLIST RDPRU RMPADJUST RMPQUERY
+    RMPUPDATE RSM RSTORSSP SAVEPREVSSP SEAMCALL SEAMOPS SEAMRET SENDUIPI SETSSBSY SHA1MSG1
+    SHA1MSG2 SHA1NEXTE SHA1RNDS4 SHA256MSG1 SHA256MSG2 SHA256RNDS2 SKINIT STGI STTILECFG STUI
+    TCMMIMFP16PS TCMMRLFP16PS TDCALL TDPBF16PS TDPBSSD TDPBSUD TDPBUSD TDPBUUD TDPFP16PS TESTUI
+    TILELOADD TILELOADDT1 TILERELEASE TILESTORED TILEZERO TLBSYNC TPAUSE UIRET UMONITOR UMWAIT
+    VMCLEAR VMFUNC VMGEXIT VMLAUNCH VMLOAD VMPTRLD VMPTRST VMREAD VMRESUME VMRUN VMSAVE VMWRITE
+    VMXOFF VMXON VP2INTERSECTD VP2INTERSECTQ VPBROADCASTMB2Q VPBROADCASTMW2D VPCOMPRESSB
+    VPCOMPRESSW VPCONFLICTD VPCONFLICTQ VPEXPANDB VPEXPANDW VPLZCNTD VPLZCNTQ VPSHUFBITQMB
+    VPCLMULQDQ WRMSRLIST WRMSRNS WRSS WRUSS XABORT XBEGIN XEND XRESLDTRK XSUSLDTRK XTEST
+    """.split()  # noqa: SIM905 - a hundred names
+)
+_OTHER_PREFIXES: Final = (
+    *("VAES", "VGF2P8", "VPDP", "VPMADD52", "VSHA", "VSM3", "VSM4", "VBCSTNE", "VCVTNE", "V4F"),
+    *("VP4D", "VEXP2", "VRCP28", "VRSQRT28", "VGATHERPF", "VSCATTERPF", "VPOPCNT", "VPSHLD"),
+    *("VPSHRD", "VDPBF16"),
+)
+_AVX512F: Final = frozenset({"VCVTPS2PH"})
+_OTHER_VEX: Final = ("VFM", "VFNM", "VCVTPH2PS", "VCVTPS2PH")  # their EVEX forms are AVX512F's
+
 # CPUID features that instructions the engines execute belong to; the position is the bit number in
 # a vCPU's `features`.
 FEATURES: Final[dict[str, tuple[str, ...]]] = {
@@ -76,6 +104,7 @@ FEATURES: Final[dict[str, tuple[str, ...]]] = {
     "MOVDIRI": ("MOVDIRI",),
     "MOVDIR64B": ("MOVDIR64B",),
     "ENQCMD": ("ENQCMD", "ENQCMDS"),
+    "OTHER": _OTHER,
 }
 FEATURE_OF: Final = {
     mnemonic: number for number, names in enumerate(FEATURES.values()) for mnemonic in names
@@ -206,13 +235,27 @@ def _later(opcode: int, first_of_sse42: int) -> str:
     return "SSE41" if opcode < 0x60 else ""
 
 
+def _is_other(mnemonic: str, encoding: str) -> bool:
+    by_vex = encoding.startswith("VEX") and mnemonic.startswith(_OTHER_VEX)
+    return by_vex or mnemonic in _OTHER or mnemonic.startswith(_OTHER_PREFIXES)
+
+
+def _is_half_precision(mnemonic: str, encoding: str) -> bool:
+    by_name = encoding.startswith("EVEX") and mnemonic.endswith(("PH", "SH"))
+    return (by_name and mnemonic not in _AVX512F) or ".MAP5" in encoding or ".MAP6" in encoding
+
+
 def feature_of(mnemonic: str, encoding: str, operands: str) -> int:
     """Position in `FEATURES` of what a row belongs to, or `NO_FEATURE`.
 
     AVX2 and AVX512BW, DQ and VL, where they depend on lanes and length, are the engines' to check.
     """
     kinds = {word[0] for word in operands.split()}
-    if encoding.startswith("EVEX"):
+    if _is_other(mnemonic, encoding):
+        name = "OTHER"
+    elif _is_half_precision(mnemonic, encoding):
+        name = "AVX512FP16"
+    elif encoding.startswith("EVEX"):
         name = _EVEX.get(mnemonic, "AVX512DQ" if mnemonic in _DQ else "AVX512F")
     elif mnemonic in FEATURE_OF:
         return FEATURE_OF[mnemonic]
