@@ -55,14 +55,20 @@ static int gather(context *c, const vector_operation *operation)
 {
     unsigned lane = operation->lane, width = operand_size(c, 0);
     uint64_t wanted = gather_mask(c, lane, width);
+    uint64_t due = 0; /* debug traps, of lanes that have been loaded */
     vector indices, lanes;
     memcpy(&indices, &c->cpu->vector[8 * c->insn->index], sizeof indices);
     read_register_operand(c, 0, width, &lanes);
     for (unsigned place = 0; place < width / lane; place++) {
         int stop = wanted >> place & 1 ? gather_lane(c, &indices, lane, place, &lanes) : 0;
-        if (stop == VMMKIT_EXIT_FAULT)
+        if (stop == VMMKIT_EXIT_FAULT) {
             commit_gather(c, &lanes, lane, width, place);
+            c->debug = due;
+            return due ? BATCH_USED : stop;
+        }
         TRY(stop);
+        if (wanted >> place & 1)
+            due = c->debug;
     }
     commit_gather(c, &lanes, lane, width, width / lane);
     return 0;

@@ -46,14 +46,15 @@ static inline int is_x87_pending(const vmmkit_cpu *cpu)
     return cpu->x87_status & X87_ES && cpu->cr0 & CR0_NE;
 }
 
-static int check_state(context *c, int opmask, int mmx)
+/* MOVQ2DQ and MOVDQ2Q have both an MMX and an XMM register, and both of their conditions. */
+static int check_state(context *c, int opmask, int mmx, int sse)
 {
     const vmmkit_cpu *cpu = c->cpu;
     if (c->insn->prefixes & VEX_EVEX) {
         uint64_t needed = opmask || c->insn->prefixes & VMMKIT_PREFIX_EVEX ? XCR0_AVX512 : XCR0_AVX;
         if (!(cpu->cr4 & CR4_OSXSAVE) || (cpu->xcr0 & needed) != needed)
             return fault(c, UD, 0, 0);
-    } else if (cpu->cr0 & CR0_EM || !(mmx || cpu->cr4 & CR4_OSFXSR)) {
+    } else if (cpu->cr0 & CR0_EM || (sse && !(cpu->cr4 & CR4_OSFXSR))) {
         return fault(c, UD, 0, 0);
     }
     if (cpu->cr0 & CR0_TS)
@@ -79,15 +80,17 @@ static int check_features(context *c, const vector_operation *operation)
             needed |= (uint64_t)1 << VMMKIT_FEATURE_AVX512VL;
     } else if (c->insn->vector_length == 32 && operation->avx2) {
         needed = (uint64_t)1 << VMMKIT_FEATURE_AVX2;
+    } else if (operation->function == VMMKIT_VECTOR_BROADCAST && c->insn->modrm >= 0xC0) {
+        needed = (uint64_t)1 << VMMKIT_FEATURE_AVX2;
     }
     return (c->cpu->features & needed) != needed ? fault(c, UD, 0, 0) : 0;
 }
 
 static int check_vector_state(context *c, const vector_operation *operation)
 {
-    unsigned files = all_files(c);
+    unsigned files = all_files(c), mmx = files & AS_MMX;
     TRY(check_features(c, operation));
-    return check_state(c, (files & AS_MASK) != 0, files & AS_MMX && !(files & AS_VECTOR));
+    return check_state(c, (files & AS_MASK) != 0, mmx != 0, !mmx || files & AS_VECTOR);
 }
 
 static inline unsigned operand_size(const context *c, unsigned place)

@@ -8,6 +8,7 @@ enum { X87_EXCEPTIONS = 0x3F, X87_SUMMARY = 0x8080 };
 enum { LEGACY_SIZE = 512, HEADER = 512, AREA = 576, LARGEST_AREA = 2752 };
 enum { X87_BIT = 1, SSE_BIT = 2, AVX_BIT = 4, EXTENDED = 5, MOST_PARTS = 24, MOST_RUNS = 32 };
 #define COMPACTED ((uint64_t)1 << 63)
+#define COMPACTING ((uint64_t)1 << VMMKIT_FEATURE_XSAVEC | (uint64_t)1 << VMMKIT_FEATURE_XSAVES)
 
 /* Bit of XCR0, offset in the standard format, size. */
 static const struct {
@@ -246,7 +247,7 @@ static int execute_ldmxcsr(context *c)
 {
     uint64_t value;
     span where;
-    TRY(check_state(c, 0, 0));
+    TRY(check_state(c, 0, 0, 1));
     TRY(locate(c, c->insn->segment, effective_address(c, NULL), 4, 0, &where));
     TRY(load(c, &where, &value));
     if (value & ~(uint64_t)MXCSR_MASK)
@@ -258,7 +259,7 @@ static int execute_ldmxcsr(context *c)
 static int execute_stmxcsr(context *c)
 {
     span where;
-    TRY(check_state(c, 0, 0));
+    TRY(check_state(c, 0, 0, 1));
     TRY(locate(c, c->insn->segment, effective_address(c, NULL), 4, 1, &where));
     return store(c, &where, c->cpu->mxcsr & mask_of(4));
 }
@@ -374,15 +375,16 @@ static NOINLINE int execute_xsave(context *c, int optimized, int compacted, int 
 static int checked_header(context *c, const uint8_t *raw, int supervisor, uint64_t *present,
                           uint64_t *format)
 {
-    uint64_t allowed = c->cpu->xcr0 | (supervisor ? c->cpu->xss : 0), bad;
+    uint64_t allowed = c->cpu->xcr0 | (supervisor ? c->cpu->xss : 0), bad, compacted;
     *present = load_host(raw, 8);
     *format = load_host(raw + 8, 8);
-    if (*format & COMPACTED)
+    compacted = *format & COMPACTED && c->cpu->features & COMPACTING;
+    if (compacted)
         bad = (*format & ~COMPACTED & ~allowed) | (*present & ~*format);
     else
         bad = *format | (*present & ~allowed) | (uint64_t)supervisor;
     bad |= *present & COMPACTED;
-    for (unsigned at = 16; at < 64; at++)
+    for (unsigned at = 16; at < (compacted ? 64 : 24); at++)
         bad |= raw[at];
     return bad ? fault(c, GP, 0, 0) : 0;
 }
@@ -425,17 +427,16 @@ static int load_components(context *c, const span *where, uint64_t wanted, const
 
 static NOINLINE int execute_xrstor(context *c, int supervisor)
 {
-    uint64_t asked, present, format, mxcsr;
+    uint64_t asked, present, format, mxcsr, compacted;
     unsigned places[EXTENDED];
     uint8_t bytes[LARGEST_AREA];
-    int compacted;
     span where;
     TRY(check_xsave(c, supervisor, &asked));
     TRY(locate_area(c, AREA, 64, 0, &where));
     TRY(load_part(c, &where, HEADER, 64, bytes));
     TRY(checked_header(c, bytes, supervisor, &present, &format));
     compacted = (format & COMPACTED) != 0;
-    find_places(compacted ? format : asked, compacted, places);
+    find_places(compacted ? format : asked, compacted != 0, places);
     TRY(locate_area(c, wanted_size(asked, places), 64, 0, &where));
     mxcsr = asked & SSE_BIT ? MXCSR_RESET : c->cpu->mxcsr;
     if (compacted ? asked & present & SSE_BIT : asked & (SSE_BIT | AVX_BIT)) {

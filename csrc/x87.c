@@ -55,7 +55,10 @@ static int change_x87(context *c, unsigned op)
         enter_mmx(c);
         c->cpu->x87_tag = 0;
         return 0;
-    default: /* FNOP, FNENI, FNDISI, FNSETPM */
+    case VMMKIT_OP_FNOP: /* no control instruction: it moves the instruction pointer */
+        finish_x87(c, (unsigned)c->cpu->x87_status & C1);
+        return 0;
+    default: /* FNENI, FNDISI, FNSETPM */
         return 0;
     }
 }

@@ -92,7 +92,7 @@ BAD_HEADERS = [
     {(AREA + 520, 8): COMPACTED | 1 << 8},
     {(AREA + 512, 8): 2, (AREA + 520, 8): COMPACTED | 1},
     {(AREA + 528, 8): 1},
-    {(AREA + 575, 1): 1},
+    {(AREA + 520, 8): COMPACTED | 7, (AREA + 575, 1): 1},
     {(AREA + 24, 4): 1 << 16},
 ]
 

@@ -470,8 +470,9 @@ KNOWN_DIFFERENCES: Final = (
     ),
     KnownDifference(
         AMD,
-        "Gathers raise no #AC for most of their lanes; one that faults behind lanes that are done "
-        "takes the single-step trap first; SDM vol. 2C, VPGATHERDD: exceptions type 12",
+        "Gathers raise no #AC for most of their lanes; SDM vol. 2C, VPGATHERDD: exceptions type "
+        "12. One that faults behind lanes that are done takes the single-step trap first, as the "
+        "engines do where they deliver events; the oracle runs them without",
         _gather_faults,
     ),
     KnownDifference(

@@ -208,14 +208,18 @@ def _handler(operation: VectorOperation) -> Handler:
     name = VECTOR_FUNCTIONS[operation.function]
     compute = FAMILY.get(VECTOR_FAMILIES[operation.family]) or WHOLE.get(name)
 
-    def execute(context: Context) -> None:
+    def execute(context: Context) -> int | None:
         check_vector(context, operation)
+        kind = None
         if compute is not None:
             compute(Sources(context, operation))
+        elif name in PARTS:
+            kind = PARTS[name](context, operation)
         else:
-            (PARTS.get(name) or OPMASKS[name])(context, operation)
+            OPMASKS[name](context, operation)
         if not MMX.isdisjoint(context.row.kinds):
             enter_mmx(context)
+        return kind
 
     return execute
 

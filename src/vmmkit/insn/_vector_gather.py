@@ -4,7 +4,8 @@
 
 SDM vol. 2C, VGATHERDPS/VGATHERDPD and VPGATHERDD/VPGATHERQD. Lanes are loaded from the lowest on,
 and a lane that is done is marked so in the mask. A fault leaves what was done before it, so that
-the instruction goes on from there.
+the instruction goes on from there. Debug traps that are due when lanes have been loaded come in
+place of the fault, which returns when the instruction does.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from vmmkit.insn._flags import mask_of
-from vmmkit.insn._memory import FAULT, Context, Stop
+from vmmkit.insn._memory import BUDGET, FAULT, Context, Stop
 from vmmkit.insn._segments import locate
 from vmmkit.insn._vector_lanes import join, signed, split
 from vmmkit.insn._vector_operands import (
@@ -72,21 +73,27 @@ def _commit(context: Context, lanes: Sequence[int], lane: int, done: int) -> Non
         write_register_operand(context, 2, WHOLE, rest)
 
 
-def _gather(context: Context, operation: VectorOperation) -> None:
+def _gather(context: Context, operation: VectorOperation) -> int | None:
     lane, width = operation.lane, operand_size(context, 0)
     lanes = list(split(read_register_operand(context, 0, width), lane, width))
     wanted, indices, place = _mask(context, lane, width), _indices(context), 0
+    due = 0  # debug traps, of lanes that have been loaded
     try:
         for place in range(width // lane):
             if wanted >> place & 1:
                 offset = _offset(context, indices[place])
                 span = locate(context, context.segment, offset, lane, write=False)
                 lanes[place] = context.load(span)
+                due = context.debug
     except Stop as stop:
         if stop.kind == FAULT:
             _commit(context, lanes, lane, place)
+            context.debug = due
+            if due:
+                return BUDGET
         raise
     _commit(context, lanes, lane, len(lanes))
+    return None
 
 
 GATHER: Final = {"GATHER": _gather}

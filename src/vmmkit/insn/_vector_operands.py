@@ -84,6 +84,7 @@ MEMORY: Final = _kinds("EMWQk")
 L: Final = KINDS.index("L")
 WHOLE: Final = frozenset(map(TYPE_NAMES.index, "xh"))  # as wide as the vector length has it
 COUNTS: Final = VECTOR_FAMILIES.index("COUNTS")
+BROADCAST: Final = VECTOR_FUNCTIONS.index("BROADCAST")
 
 
 def bits_of(size: int) -> int:
@@ -91,15 +92,20 @@ def bits_of(size: int) -> int:
     return (1 << 8 * size) - 1
 
 
-def check_state(context: Context, *, opmask: bool = False, mmx: bool = False) -> None:
-    """#UD, #NM and #MF of a vector instruction (SDM vol. 2A, "Exception Type" 1 to 6, E and K)."""
+def check_state(
+    context: Context, *, opmask: bool = False, mmx: bool = False, sse: bool = True
+) -> None:
+    """#UD, #NM and #MF of a vector instruction (SDM vol. 2A, "Exception Type" 1 to 6, E and K).
+
+    MOVQ2DQ and MOVDQ2Q have both an MMX and an XMM register, and both of their conditions.
+    """
     words = context.words
     cr0, cr4 = words[CR0], words[CR4]
     if context.prefixes & (VEX | EVEX):
         needed = AVX512 if opmask or context.prefixes & EVEX else SSE_AVX
         if not cr4 & CR4_OSXSAVE or words[XCR0] & needed != needed:
             raise context.fault(UD)
-    elif cr0 & CR0_EM or not (mmx or cr4 & CR4_OSFXSR):
+    elif cr0 & CR0_EM or (sse and not cr4 & CR4_OSFXSR):
         raise context.fault(UD)
     if cr0 & CR0_TS:
         raise context.fault(NM)
@@ -117,6 +123,8 @@ def _check_features(context: Context, operation: VectorOperation) -> None:
             needed |= _FEATURE["AVX512VL"]
     elif context.vector_length == 32 and operation.avx2:
         needed = _FEATURE["AVX2"]
+    elif operation.function == BROADCAST and context.modrm >= 0xC0:
+        needed = _FEATURE["AVX2"]  # VBROADCASTSS and SD have come from memory since AVX
     if context.words[WORD["features"]] & needed != needed:
         raise context.fault(UD)
 
@@ -126,7 +134,8 @@ def check_vector(context: Context, operation: VectorOperation) -> None:
     _check_features(context, operation)
     kinds = context.row.kinds
     mmx = not MMX.isdisjoint(kinds)
-    check_state(context, opmask=not MASKS.isdisjoint(kinds), mmx=mmx and VECTORS.isdisjoint(kinds))
+    sse = not mmx or not VECTORS.isdisjoint(kinds)
+    check_state(context, opmask=not MASKS.isdisjoint(kinds), mmx=mmx, sse=sse)
 
 
 def operand_size(context: Context, place: int) -> int:

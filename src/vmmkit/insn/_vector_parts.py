@@ -37,7 +37,7 @@ __all__ = ["PARTS"]
 NONE: Final = KINDS.index(" ")
 RDI: Final = 7
 
-Part = Callable[[Context, VectorOperation], None]
+Part = Callable[[Context, VectorOperation], int | None]
 
 
 def _last(context: Context) -> int:

@@ -15,6 +15,7 @@ from typing import Final
 from vmmkit.insn._execute import Handler, effective_address
 from vmmkit.insn._flags import mask_of
 from vmmkit.insn._memory import RAM_LOCK, Context, Fragment, Span, device_load, device_store
+from vmmkit.insn._privilege import FEATURE_BITS
 from vmmkit.insn._record import WORD
 from vmmkit.insn._segments import GP, UD, linear_address, locate, locate_data
 from vmmkit.insn._vector_operands import (
@@ -45,12 +46,14 @@ X87_FIELDS: Final = tuple(
     WORD[f"x87_{name}"] for name in ("control", "status", "tag", "opcode", "ip", "cs", "dp", "ds")
 )
 CONTROL, STATUS, TAG, OPCODE, IP, CS, DP, DS = X87_FIELDS
+FEATURES: Final = WORD["features"]
 PKRU, XSS = WORD["pkru"], WORD["xss"]
 RAX, RDX = 0, 2
 W: Final = 8  # of rex
 
 LEGACY_SIZE, HEADER, AREA = 512, 512, 576
 COMPACTED: Final = 1 << 63
+COMPACTING: Final = FEATURE_BITS["XSAVEC"] | FEATURE_BITS["XSAVES"]
 X87_BIT, SSE_BIT, AVX_BIT = 1, 2, 4
 # Bit of XCR0, offset in the standard format, size; and which words of which registers it has.
 COMPONENTS: Final = (
@@ -319,15 +322,19 @@ def _xsave(*, optimized: bool, compacted: bool, supervisor: bool) -> Handler:
 
 
 def _checked_header(context: Context, raw: bytes, *, supervisor: bool) -> tuple[int, int]:
-    """XSTATE_BV and XCOMP_BV; #GP for what is reserved."""
+    """XSTATE_BV and XCOMP_BV; #GP for what is reserved.
+
+    The standard format does not ask for zeros above byte 23.
+    """
     words = context.words
     present, format_word = (int.from_bytes(raw[at : at + 8], "little") for at in (0, 8))
     allowed = words[XCR0] | (words[XSS] if supervisor else 0)
-    if format_word & COMPACTED:
+    compacted = format_word & COMPACTED and words[FEATURES] & COMPACTING
+    if compacted:
         bad = format_word & ~COMPACTED & ~allowed or present & ~format_word
     else:
         bad = format_word or present & ~allowed or supervisor
-    if bad or present & COMPACTED or any(raw[16:64]):
+    if bad or present & COMPACTED or any(raw[16 : 64 if compacted else 24]):
         raise context.fault(GP)
     return present, format_word
 

@@ -34,8 +34,9 @@ from vmmkit.insn._vector_state import (
 )
 from vmmkit.insn._x87_compare import X87_COMPARE
 from vmmkit.insn._x87_environment import X87_ENVIRONMENT
+from vmmkit.insn._x87_formats import C1
 from vmmkit.insn._x87_moves import X87_MOVES
-from vmmkit.insn._x87_stack import check_x87
+from vmmkit.insn._x87_stack import check_x87, finish
 
 __all__ = ["X87"]
 
@@ -82,7 +83,9 @@ def _fwait(context: Context) -> None:
 
 
 def _fnop(context: Context) -> None:
+    """No control instruction: it moves the instruction pointer (SDM vol. 2A, FNOP)."""
     check_x87(context)
+    finish(context, context.words[STATUS_WORD] & C1)
 
 
 def _nothing(context: Context) -> None:

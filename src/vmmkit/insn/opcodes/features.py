@@ -206,8 +206,8 @@ _EVEX: Final = {
     **dict.fromkeys(("VPERMB", "VPERMI2B", "VPERMT2B"), "AVX512VBMI"),
     "VMOVW": "AVX512FP16",
     "VMOVSH": "AVX512FP16",
+    **dict.fromkeys(("VPMADDWD", "VPSADBW"), "AVX512BW"),  # their lanes are sums of smaller ones
 }
-_KINDS: Final = frozenset("VWUHPQN")
 
 
 def _legacy_feature(mnemonic: str, encoding: str, operands: str) -> str:
@@ -263,7 +263,7 @@ def feature_of(mnemonic: str, encoding: str, operands: str) -> int:
         wide = mnemonic.endswith(("D", "Q", "WD", "DQ"))
         name = "AVX512DQ" if mnemonic in _DQ else "AVX512BW" if wide else "AVX512F"
     elif encoding.startswith("VEX"):
-        name = "AVX" if kinds & _KINDS or mnemonic.startswith("VZERO") else ""
+        name = "AVX" if mnemonic.startswith("V") else ""
     else:
         name = _legacy_feature(mnemonic, encoding, operands)
     return _NUMBER.get(name, NO_FEATURE)

@@ -262,7 +262,7 @@ def vector_operations(mnemonics: Iterable[str]) -> tuple[VectorOperation, ...]:
                 for name in names.split():
                     alignment = 1 if name in ALIGNED else 2 if name in UNALIGNED else 0
                     avx2 = int(name.startswith(("P", "VP")) and name not in IN_AVX)
-                    avx2 |= name == "MOVNTDQA"
+                    avx2 |= name in {"MOVNTDQA", "MPSADBW"}
                     found[name] = found["V" + name] = VectorOperation(
                         *numbers, alignment, int(function in SUPPRESSING), avx2
                     )
