@@ -233,10 +233,7 @@ static int return_far(context *c)
         return return_real_far(c, &old, popped, 2 * size + released);
     selector = (unsigned)popped[1] & 0xFFFF;
     level = selector & 3;
-    TRY(read_segment(c, selector, GP, &code));
-    if (level < c->cpl)
-        return fault(c, GP, selector & 0xFFFC, 0);
-    TRY(check_code(c, &code, level, level));
+    TRY(returned_code(c, selector, &code));
     if (level > c->cpl) {
         TRY(pop_frame(c, &old, 2, size, 2 * size + released, outer));
         TRY(returned_stack(c, &code, (unsigned)outer[1] & 0xFFFF, outer[0], &stack));

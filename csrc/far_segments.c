@@ -163,6 +163,15 @@ static int inner_stack(context *c, unsigned level, unsigned interrupt_stack, far
     return check_stack(c, &out->segment, level, TS);
 }
 
+static int returned_code(context *c, unsigned selector, far_segment *out)
+{
+    unsigned level = selector & 3;
+    TRY(read_segment(c, selector, GP, out));
+    if (level < c->cpl)
+        return fault(c, GP, selector & 0xFFFC, 0);
+    return check_code(c, out, level, level);
+}
+
 static int returned_stack(context *c, const far_segment *code, unsigned selector, uint64_t pointer,
                           far_stack *out)
 {

@@ -85,10 +85,7 @@ static int return_protected(context *c)
         return return_to_virtual_8086(c, &old, popped);
     selector = (unsigned)popped[1] & 0xFFFF;
     level = selector & 3;
-    TRY(read_segment(c, selector, GP, &code));
-    if (level < c->cpl)
-        return fault(c, GP, selector & 0xFFFC, 0);
-    TRY(check_code(c, &code, level, level));
+    TRY(returned_code(c, selector, &code));
     outer = level > c->cpl;
     switches = outer || c->mode == 64;
     if (switches) {

@@ -306,19 +306,13 @@ class SoftVcpu:
                     pio.write(words[ADDRESS], words[SIZE], words[VALUE])
                 except AccessAddressError as error:
                     past_the_ports(words, error)
-            elif kind in self._own:
-                outcome = self.run(end - words[RETIRED] & ALL_ONES)
-                kind = words[PENDING]
-                if not kind:
-                    return outcome
-                self._refused = True
-                continue
             else:
-                self._refused = False
                 left = end - words[RETIRED] & ALL_ONES
-                if kind or words[RETIRED] != words[LIMIT] or not left:
+                # `run` goes by slices, so it may be the slice that has ended, not the budget.
+                goes_on = not kind and words[RETIRED] == words[LIMIT] and left
+                if not goes_on and kind not in self._own:
+                    self._refused = False
                     return self._cpu.outcome(kind)
-                # `run` goes by slices, so it was the slice that ended, not the budget.
                 outcome = self.run(left)
                 kind = words[PENDING]
                 if not kind:

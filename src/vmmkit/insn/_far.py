@@ -32,6 +32,7 @@ from vmmkit.insn._far_segments import (
     pop_frame,
     push_frame,
     read_segment,
+    returned_code,
     returned_stack,
 )
 from vmmkit.insn._flags import mask_of
@@ -227,10 +228,7 @@ def _return(context: Context) -> None:
         move_pointer(context, old, 2 * size + released)
         load_real_code(context, selector, offset)
         return
-    code, level, stores = read_segment(context, selector), selector & 3, Stores()
-    if level < context.cpl:
-        raise context.fault(GP, selector & 0xFFFC)
-    check_code(context, code, lowest=level, highest=level)
+    code, level, stores = returned_code(context, selector), selector & 3, Stores()
     outer = level > context.cpl
     if outer:
         pointer, selector = pop_frame(context, old, 2, size, 2 * size + released)

@@ -75,6 +75,7 @@ __all__ = [
     "pop_frame",
     "push_frame",
     "read_segment",
+    "returned_code",
     "returned_stack",
     "slot",
 ]
@@ -232,6 +233,15 @@ def inner_stack(context: Context, level: int, interrupt_stack: int = 0) -> FarSt
     segment = read_segment(context, selector, TS)
     _check_stack(context, segment, level, TS)
     return FarStack(segment, pointer, wide=False, error=selector & 0xFFFC)
+
+
+def returned_code(context: Context, selector: int) -> FarSegment:
+    """The code that a return has popped, of the level its selector asks for: never an inner one."""
+    segment, level = read_segment(context, selector), selector & 3
+    if level < context.cpl:
+        raise context.fault(GP, selector & 0xFFFC)
+    check_code(context, segment, lowest=level, highest=level)
+    return segment
 
 
 def returned_stack(context: Context, code: FarSegment, selector: int, pointer: int) -> FarStack:

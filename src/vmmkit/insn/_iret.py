@@ -13,7 +13,6 @@ from vmmkit.insn._execute import RFLAGS, Handler
 from vmmkit.insn._far import transfers
 from vmmkit.insn._far_segments import (
     Stores,
-    check_code,
     check_offset,
     check_real_offset,
     commit_code,
@@ -25,7 +24,7 @@ from vmmkit.insn._far_segments import (
     mark_accessed,
     move_pointer,
     pop_frame,
-    read_segment,
+    returned_code,
     returned_stack,
 )
 from vmmkit.insn._flags import DF, IF, STATUS
@@ -118,10 +117,7 @@ def _return_protected(context: Context) -> None:
     if image & RFLAGS_VM and context.cpl == 0 and legacy:
         _return_to_virtual_8086(context, offset, selector, image)
         return
-    code, level = read_segment(context, selector), selector & 3
-    if level < context.cpl:
-        raise context.fault(GP, selector & 0xFFFC)
-    check_code(context, code, lowest=level, highest=level)
+    code, level = returned_code(context, selector), selector & 3
     # 64-bit mode pops the stack pointer whether or not the level changes.
     switches, outer = level > context.cpl or context.mode == 64, level > context.cpl
     if switches:
