@@ -27,6 +27,13 @@
     |   |-- StepError            (RuntimeError) an answer nobody asked for, or none where one is due
     |   |-- GuestMemoryError     (ValueError) RAM that overlaps, wraps or is no buffer
     |   `-- EngineError          (ImportError) the engine asked for is missing or stale
+    |-- PciError                 PCI and PCI Express
+    |   |-- ConfigSpaceError     (ValueError) a config space or capability laid out wrongly
+    |   |-- DeclarationError     (TypeError) a device class whose declarations contradict each other
+    |   |-- TopologyError        (ValueError) functions, buses or ports put together wrongly
+    |   |-- AllocationError      (RuntimeError) BARs or bridge windows that find no room
+    |   |-- DmaError             (ValueError) a transfer whose arguments make no sense
+    |   `-- PciSnapshotError     (ValueError) a snapshot of something else, or of another version
     |-- DeviceError              (ValueError) a device configured or driven wrongly by its owner
     `-- MachineError             (ValueError) a machine configured or driven wrongly by its owner
 
@@ -46,11 +53,15 @@ __all__ = [
     "AccessError",
     "AccessSizeError",
     "AccessValueError",
+    "AllocationError",
     "BusError",
+    "ConfigSpaceError",
+    "DeclarationError",
     "DecodeError",
     "DecodeReason",
     "DeniedError",
     "DeviceError",
+    "DmaError",
     "EngineError",
     "GuestMemoryError",
     "HandlerError",
@@ -58,12 +69,15 @@ __all__ = [
     "InsnError",
     "MachineError",
     "OverlapError",
+    "PciError",
+    "PciSnapshotError",
     "RegionConfigError",
     "RegionError",
     "RegionRangeError",
     "StateError",
     "StepError",
     "StraddleError",
+    "TopologyError",
     "TransactionError",
     "UnknownRegionError",
     "UnmappedError",
@@ -217,6 +231,47 @@ class GuestMemoryError(InsnError, ValueError):
 
 class EngineError(InsnError, ImportError):
     """The engine asked for is missing or was built from another opcode table."""
+
+
+class PciError(VmmkitError):
+    """Base of the PCI block's errors: mistakes of whoever builds devices and buses."""
+
+
+class ConfigSpaceError(PciError, ValueError):
+    """Registers or capabilities of a config space that overlap, do not fit, or do not exist."""
+
+
+class DeclarationError(PciError, TypeError):
+    """A `PciDevice` class whose BARs, registers or capabilities contradict each other."""
+
+
+class TopologyError(PciError, ValueError):
+    """A slot taken twice, a function that is not there, a bus number out of range."""
+
+
+class AllocationError(PciError, RuntimeError):
+    """Windows too small for what was to be placed in them.
+
+    Attributes:
+        unplaced: what found no room, as `(name, size)`, sizes in bytes, largest first.
+    """
+
+    def __init__(self, message: str, unplaced: tuple[tuple[str, int], ...]) -> None:
+        """Keep what found no room beside the text."""
+        super().__init__(message)
+        self.unplaced = unplaced
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        """Pickle and copy with all that the constructor wants."""
+        return type(self), (self.args[0], self.unplaced)
+
+
+class DmaError(PciError, ValueError):
+    """A transfer with a negative address or size, or with data that is no buffer."""
+
+
+class PciSnapshotError(PciError, ValueError):
+    """A snapshot that another kind of function made, or another version of this one."""
 
 
 class DeviceError(VmmkitError, ValueError):

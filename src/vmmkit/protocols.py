@@ -9,6 +9,7 @@ asks `isinstance` of them, since that costs microseconds and sees names, not sig
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ __all__ = [
     "AddressSpace",
     "InterruptLine",
     "MapListener",
+    "MemorySpace",
     "MmioDevice",
     "ReadHandler",
     "WriteHandler",
@@ -112,6 +114,30 @@ class AddressSpace(Protocol):
 
     def transaction(self) -> AbstractContextManager[Any]:
         """Group changes; overlaps are judged on the final state."""
+        ...
+
+
+class MemorySpace(Protocol):
+    """What PCI asks of an address map beyond `AddressSpace`. Caller: PCI; `RegionMap` fits."""
+
+    def add_ram(self, base: int, buffer: Any, /, *, name: str = ...) -> Any:
+        """Place RAM as long as `buffer`; return its handle."""
+        ...
+
+    def add_rom(self, base: int, buffer: Any, /, *, name: str = ...) -> Any:
+        """Place ROM as long as `buffer`; return its handle."""
+        ...
+
+    def conflicts(self, base: int, size: int, /) -> Sequence[Any]:
+        """List the regions that share an address with this range."""
+        ...
+
+    def find(self, address: int, /) -> Any:
+        """Return the region at `address`, with `base`, `last` and `buffer`, or `None`."""
+        ...
+
+    def port(self, vcpu: Any, /) -> Any:
+        """Make an `AccessPort`."""
         ...
 
 
