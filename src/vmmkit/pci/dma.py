@@ -114,7 +114,7 @@ class Dma:
             self._refuse(address, size)
             return b"\xff" * size
         for base, last, buffer in self._ram.windows:
-            if base <= address and 0 < size and address + size - 1 <= last:
+            if base <= address and size > 0 and address + size - 1 <= last:
                 at = address - base
                 return bytes(buffer[at : at + size])
         return self._read_pieces(address, size)
