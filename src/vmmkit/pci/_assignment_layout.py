@@ -114,7 +114,9 @@ def _floor_power(size: int) -> int:
 
 
 def place(
-    items: Iterable[Item], ranges: dict[Space, RangeAllocator], extra: Iterable[tuple[str, int]] = ()
+    items: Iterable[Item],
+    ranges: dict[Space, RangeAllocator],
+    extra: Iterable[tuple[str, int]] = (),
 ) -> list[Spot]:
     """Give every item an address, largest first.
 

@@ -35,7 +35,7 @@ from typing import Final
 
 import attrs
 
-from vmmkit.pci._assignment_layout import Item, Space, Spot, pack, place, unplaced_error
+from vmmkit.pci._assignment_layout import Item, Space, Spot, pack, place
 from vmmkit.pci._assignment_writes import (
     close_below,
     enable_below,
@@ -259,13 +259,13 @@ def _bar_item(bar: Bar, rules: _Rules, *, below_bridge: bool) -> Item:
     kind = bar.declaration.kind
     space = Space.IO if kind == "io" else Space.MEM
     if kind == "mem64" and bar.size > rules.small_64bit:
-        space = Space.MEM if below_bridge and not bar.declaration.prefetchable else Space.PREFETCHABLE
+        space = (
+            Space.MEM if below_bridge and not bar.declaration.prefetchable else Space.PREFETCHABLE
+        )
     return Item(str(bar), bar.size, bar.size, space, (bar.function, bar))
 
 
-def _window_items(
-    bridge: Bridge, rules: _Rules, unplaced: list[tuple[str, int]]
-) -> Iterable[Item]:
+def _window_items(bridge: Bridge, rules: _Rules, unplaced: list[tuple[str, int]]) -> Iterable[Item]:
     """Yield the windows of a bridge with everything below it inside."""
     inside = list(_items_of(bridge.secondary, rules, unplaced, below_bridge=True))
     reserve = rules.reserve_of(bridge) or HotplugReserve(io=0, mem=0, prefetchable=0)

@@ -224,6 +224,21 @@ class HostBridge:
 
     # -- what writes lead to ---------------------------------------------------------------------
 
+    def apply(self, function: Function | None, change: Callable[[], int]) -> None:
+        """Make a change to a function's registers that is not the guest's, and follow it up.
+
+        Args:
+            function: whose; `None` if none had any.
+            change: makes it, with the lock held; returns `Effect` bits.
+        """
+        with self.lock, self.notices.held():
+            effects = change()
+            resets = () if function is None else self._follow(function, effects)
+        self._finish_resets(resets)
+        if effects & _INTERRUPT and function is not None:
+            function.interrupts.config_changed()
+        self._settle()
+
     def _follow(self, function: Function, effects: int) -> tuple[Reset, ...]:
         """Bring routing and maps in step with a write; return whom it reset."""
         resets = [*self._resets_of(function, effects)]
@@ -244,7 +259,7 @@ class HostBridge:
             yield function, ResetKind.D3
         if effects & _SECONDARY_RESET and isinstance(function, Bridge) and function.holds_reset:
             for member in function.secondary.below():
-                yield member, ResetKind.BUS
+                yield member, function.reset_below
 
     def _redecode(self, function: Function, others: Iterable[Function] = ()) -> None:
         """Look again at what a function decodes, and where it forwards less or more, at more."""
