@@ -5,8 +5,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from threading import Lock
 
 __all__ = ["Notices"]
@@ -19,20 +18,15 @@ class Notices:
         """Start with nothing to tell."""
         self._waiting: deque[Callable[[], object]] = deque()
         self._telling = Lock()
-        self._held = 0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to tell."""
+        return bool(self._waiting)
 
     def post(self, call: Callable[[], object]) -> None:
         """Have a call made by the next `tell`."""
         self._waiting.append(call)
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Have `tell` leave the calls to a later one; whoever is here holds the host's lock."""
-        self._held += 1
-        try:
-            yield
-        finally:
-            self._held -= 1
 
     def tell(self) -> None:
         """Make the calls; where a thread is at it already, it makes these as well.
@@ -44,7 +38,7 @@ class Notices:
         errors: list[Exception] = []
         # Asked again after the lock is free: somebody may have posted between the last look and
         # that, and have left it to this thread.
-        while self._waiting and not self._held and self._telling.acquire(blocking=False):
+        while self._waiting and self._telling.acquire(blocking=False):
             try:
                 self._make_calls(errors)
             finally:

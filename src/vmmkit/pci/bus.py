@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from vmmkit.errors import TopologyError
@@ -106,19 +106,17 @@ class Bus:
         Raises:
             TopologyError: no such slot, a slot taken, or a function that is attached already.
         """
-        self._change(partial(self._insert, function, device, function_number))
-
-    def _insert(self, function: Function, device: int, number: int) -> int:
-        devfn = self._free_slot(function, device, number)
-        function.bus, function.devfn = self, devfn
-        self._slots = _sorted(self._slots, devfn, function)
-        secondary = getattr(function, "secondary", None)
-        if secondary is not None:
-            self._bridges = _sorted(self._bridges, devfn, function)
-        self._tell_multifunction(devfn)
-        if self.host is not None:
-            self.host.adopt(function)
-        return self._tell_bridge()
+        with self._changing():
+            devfn = self._free_slot(function, device, function_number)
+            function.bus, function.devfn = self, devfn
+            self._slots = _sorted(self._slots, devfn, function)
+            secondary = getattr(function, "secondary", None)
+            if secondary is not None:
+                self._bridges = _sorted(self._bridges, devfn, function)
+            self._tell_multifunction(devfn)
+            if self.host is not None:
+                self.host.adopt(function)
+            self._tell_bridge()
 
     def detach(self, function: Function) -> None:
         """Take a function out, with all that is behind it where it is a bridge.
@@ -126,30 +124,29 @@ class Bus:
         Raises:
             TopologyError: it is not on this bus.
         """
-        self._change(partial(self._remove, function))
+        with self._changing():
+            if function.bus is not self:
+                raise TopologyError(f"{function!r} is not on {self!r}")
+            if self.host is not None:
+                self.host.disown(function)
+            self._slots = {at: what for at, what in self._slots.items() if what is not function}
+            self._bridges = {at: what for at, what in self._bridges.items() if what is not function}
+            function.bus = None
+            show_multifunction(function, shown=False)
+            self._tell_multifunction(function.devfn)
+            self._tell_bridge()
 
-    def _remove(self, function: Function) -> int:
-        if function.bus is not self:
-            raise TopologyError(f"{function!r} is not on {self!r}")
-        if self.host is not None:
-            self.host.release(function)
-        self._slots = {at: what for at, what in self._slots.items() if what is not function}
-        self._bridges = {at: what for at, what in self._bridges.items() if what is not function}
-        function.bus = None
-        show_multifunction(function, shown=False)
-        self._tell_multifunction(function.devfn)
-        return self._tell_bridge()
-
-    def _change(self, change: Callable[[], int]) -> None:
-        """Make a change, which returns effects on the bridge, with the host's lock held."""
+    def _changing(self) -> AbstractContextManager[object]:
         host = self.host
-        if host is None:
-            change()
-        else:
-            host.apply(self.bridge, change)
+        return nullcontext() if host is None else host.changing()
 
-    def _tell_bridge(self) -> int:
-        return 0 if self.bridge is None else self.bridge.secondary_changed()
+    def _tell_bridge(self) -> None:
+        if self.bridge is None:
+            return
+        if self.host is None:
+            self.bridge.secondary_changed()
+        else:
+            self.host.apply(self.bridge, self.bridge.secondary_changed)
 
     def _free_slot(self, function: Function, device: int, number: int) -> int:
         if device not in range(32) or number not in range(8):

@@ -449,7 +449,7 @@ class HotplugSlot(Link):
         return effects
 
     def _was_there(self) -> int:
-        """Count what was attached as there since power-on: its power is on, and nothing happened."""
+        """Count what was attached as there since power-on: it has power, and no event."""
         power = self._control_after_reset() & (_POWER_OFF | _POWER_INDICATOR)
         self._config.set(
             self._control_reg, 2, self.control & ~(_POWER_OFF | _POWER_INDICATOR) | power
