@@ -14,10 +14,10 @@ from vmmkit.pci._layout import BarLayout, BarRange, Register, compile_registers,
 from vmmkit.pci.registers import RegArray
 from vmmkit.pci.state import State
 
-__all__ = ["RegisterFile"]
+__all__ = ["DeclaredRegisters"]
 
 
-class RegisterFile:
+class DeclaredRegisters:
     """What `PciDevice` is, without PCI.
 
     A subclass calls `_compile` when its own subclasses are created.
