@@ -164,7 +164,7 @@ class SlotSnapshot:
 
 
 class HotplugSlot(Link):
-    """The slot of a downstream port whose `Slot` says `hot_plug`.
+    """The slot of a downstream port. Without `hot_plug`, nothing can be plugged in or taken out.
 
     Args:
         port: whose slot it is.
@@ -172,6 +172,7 @@ class HotplugSlot(Link):
         slot: what the slot has.
 
     Attributes:
+        features: what the slot has.
         on_ejected: where set, called with the functions that left after the guest had switched
             the slot off as it was asked to. No lock is held.
         eject_requested: whether the device leaves when the guest switches the slot off.
@@ -180,7 +181,7 @@ class HotplugSlot(Link):
     def __init__(self, port: DownstreamPort, express: int, slot: Slot) -> None:
         """Start empty: power and power indicator are off."""
         super().__init__(port, express)
-        self.slot = slot
+        self.features = slot
         self.on_ejected: Callable[[tuple[Function, ...]], object] | None = None
         self.eject_requested = False
         self._power_failed = False
@@ -240,7 +241,7 @@ class HotplugSlot(Link):
 
     def _command(self, before: int) -> int:
         """Carry out a write to Slot Control, which is a command whatever it changes."""
-        if self.slot.command_completed:
+        if self.features.command_completed:
             self._set_status(SlotStatus.COMMAND_COMPLETED)
         if self.control & _POWER_OFF:
             self._power_failed = False
@@ -255,7 +256,7 @@ class HotplugSlot(Link):
 
         Without a power controller the power indicator is the only sign of it.
         """
-        if self.slot.power_controller:
+        if self.features.power_controller:
             return bool(self.control & _POWER_OFF)
         return (
             self.control & _POWER_INDICATOR == _INDICATOR_OFF
@@ -407,7 +408,7 @@ class HotplugSlot(Link):
             self._preset()
 
     def _need(self, feature: str, name: str) -> None:
-        if not getattr(self.slot, feature):
+        if not getattr(self.features, feature):
             raise TopologyError(f"{self.port.name}: the slot has no {name}")
 
     def _act(self, action: Callable[[], object]) -> None:
@@ -462,7 +463,7 @@ class HotplugSlot(Link):
     def _control_after_reset(self) -> int:
         """Return Slot Control as a reset leaves it: power on for what is in the slot."""
         power = _INDICATOR_ON if self.occupied else _POWER_OFF | _INDICATOR_OFF
-        return (_ATTENTION_OFF | power) & self.slot.masks()[0]
+        return (_ATTENTION_OFF | power) & self.features.masks()[0]
 
     def _comes_up_after_reset(self) -> bool:
         return self._populated and not self.status & _LATCH_OPEN
