@@ -222,7 +222,14 @@ def test_an_msix_table_in_ram_traps_its_page():
     assert machine.memory.read(BASE + PAGE + 0x1C, 4) == 1
     machine.memory.read(BASE, 1)
     regions = machine.mmio.conflicts(BASE, 4 * PAGE)
-    assert [region.kind for region in regions] == ["ram", "device", "device", "device", "device", "ram"]
+    assert [region.kind for region in regions] == [
+        "ram",
+        "device",
+        "device",
+        "device",
+        "device",
+        "ram",
+    ]
     machine.check()
 
 
@@ -255,7 +262,11 @@ def test_lazy_ram_becomes_ram_when_touched_and_trapped_when_decoding_ends():
     machine.write(dev, 4, 2, 0)
     machine.write(dev, 4, 2, 2)
     assert machine.mmio.find(0xD000_0000).buffer is None
-    assert machine.slots == [("added", "Told BAR0"), ("moved", "Told BAR0"), ("removed", "Told BAR0")]
+    assert machine.slots == [
+        ("added", "Told BAR0"),
+        ("moved", "Told BAR0"),
+        ("removed", "Told BAR0"),
+    ]
 
 
 def test_ram_that_is_not_lazy():
