@@ -10,6 +10,8 @@ from pci.machine import Machine, label
 from vmmkit.errors import ConfigSpaceError, DeclarationError, TopologyError
 from vmmkit.pci.bars import IoBar, MemBar, Rom
 from vmmkit.pci.capabilities.msix import Msix
+from vmmkit.pci.config import ConfigSpace
+from vmmkit.pci.function import Function
 
 BASE = 0xC000_0000
 PAGE = 0x1000
@@ -92,9 +94,6 @@ def test_handlers_hear_offsets_and_the_bar():
 
 
 def test_a_subclass_may_have_methods_instead():
-    from vmmkit.pci.config import ConfigSpace
-    from vmmkit.pci.function import Function
-
     class Device(Function):
         def read(self, vcpu, bar, offset, size):
             return offset

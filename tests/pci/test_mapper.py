@@ -44,14 +44,17 @@ class PlainSpace:
     def move(self, window, base, /):
         window.base = base
 
+    def commit(self):
+        for window in self.windows:
+            if window.base in self.refused:
+                raise OverlapError("taken", *((window, None) if self.names else (None, None)))
+
     @contextmanager
     def transaction(self):
         saved = [(window, window.base) for window in self.windows]
         try:
             yield
-            for window in self.windows:
-                if window.base in self.refused:
-                    raise OverlapError("taken", *((window, None) if self.names else (None, None)))
+            self.commit()
         except OverlapError:
             self.windows = [window for window, _ in saved]
             for window, base in saved:
