@@ -245,12 +245,13 @@ class RegisterFile:
         index = offset >> 2
         self._values[index] = self._values[index] & ~lanes | value << shift & lanes
 
-    def preset(self, offset: int, size: int, value: int) -> None:
-        """Store bytes as `set` does, and make them what a reset brings back.
+    def preset(self, offset: int, size: int, value: int, *, now: bool = True) -> None:
+        """Make bytes what a reset brings back, and store them as `set` does unless `now` is false.
 
         For what is wired when functions are put together: interrupt pin, multifunction bit.
         """
-        self.set(offset, size, value)
+        if now:
+            self.set(offset, size, value)
         shift = (offset & 3) << 3
         lanes = (1 << (size << 3)) - 1 << shift
         index = offset >> 2
