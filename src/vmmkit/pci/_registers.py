@@ -228,7 +228,7 @@ class RegisterFile:
         for touched, hook in reaction.watches:
             if touched & lanes:
                 written = ConfigWrite(index << 2, lanes, value, old, self._values[index])
-                effects |= hook(self, written)
+                effects |= int(hook(self, written))
         return effects
 
     # -- the device's side -----------------------------------------------------------------------
