@@ -85,7 +85,9 @@ def bridge_windows(bridge, is_io):
         return [one for one in found if one]
     if not bridge.word(4) & 2:
         return []
-    found = [window((bridge.word(0x20) & 0xFFF0) << 16, (bridge.word(0x22) & 0xFFF0) << 16, 0xFFFFF)]
+    found = [
+        window((bridge.word(0x20) & 0xFFF0) << 16, (bridge.word(0x22) & 0xFFF0) << 16, 0xFFFFF)
+    ]
     base = (bridge.word(0x24) & 0xFFF0) << 16 | bridge.word(0x28, 4) << 32
     limit = (bridge.word(0x26) & 0xFFF0) << 16 | bridge.word(0x2C, 4) << 32
     found.append(window(base, limit, 0xFFFFF))

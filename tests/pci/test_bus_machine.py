@@ -35,7 +35,12 @@ BASES = [
 HIGHS = [0, 0, 0, 1, 0xFFFF_FFFF]
 PORTS = [0, 0x1000, 0x1010, 0x1020, 0x1100, 0x13C0, 0x2000, 0x2010, 0xFFFF_FFFF]
 PROBES = sorted(
-    {base + high * (1 << 32) + at for base in BASES[:-5] for high in (0, 1) for at in (0, 0x7F0, 0xFFF)}
+    {
+        base + high * (1 << 32) + at
+        for base in BASES[:-5]
+        for high in (0, 1)
+        for at in (0, 0x7F0, 0xFFF)
+    }
     | {0xA_0000, 0xFFFF_F000, 0x1000, 7 * MIB, 8 * MIB - 1}
 )
 PORT_PROBES = sorted({port + at for port in PORTS[1:-1] for at in (0, 15, 16, 31)})
@@ -296,7 +301,11 @@ class Machine(RuleBasedStateMachine):
             for address in probes:
                 expected = names.get(answer_at(placed, address))
                 region = space.find(address)
-                found = None if region is None or region.name in ("owner", "ecam", "config") else region.name
+                found = (
+                    None
+                    if region is None or region.name in ("owner", "ecam", "config")
+                    else region.name
+                )
                 assert found == expected, (hex(address), found, expected)
         reached = {bdf: one.name for bdf, one in self.host._functions.items()}
         assert reached == routes(list(self.models.values()), last_bus=LAST_BUS)
