@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Config spaces: accesses of any shape, hooks, effects, resets, snapshots, author's mistakes."""
 
-import copy
+from threading import Thread
 
 import attrs
 import pytest
@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from pci.config_probe import bridge, endpoint
 from vmmkit.errors import ConfigSpaceError, PciSnapshotError
 from vmmkit.pci.capabilities import (
+    Acs,
+    Aer,
+    Ari,
     Capability,
     Dsn,
     Msi,
@@ -19,6 +22,9 @@ from vmmkit.pci.capabilities import (
     PciExpress,
     PowerManagement,
     RawCapability,
+    Slot,
+    SrIov,
+    VendorSpecific,
 )
 from vmmkit.pci.config import ConfigSpace, Effect, ResetKind
 from vmmkit.pci.spec import BarKind
@@ -260,6 +266,17 @@ def test_what_is_preset_is_there_at_once_and_after_a_reset():
     config.set(0x3C, 1, 9)
     config.reset(ResetKind.POWER)
     assert config.read(0x3C, 2) == 0x0200
+    config.preset(0x3D, 1, 3, now=False)
+    assert config.read(0x3D, 1) == 2
+    config.reset(ResetKind.FUNCTION)
+    assert config.read(0x3D, 1) == 3
+
+
+def test_bits_are_amended_and_their_neighbours_stay():
+    config = endpoint()
+    config.set(0x04, 4, 0x1111_1111)
+    config.amend(0x06, 1, on=0x0A, off=0x10)
+    assert config.read(0x04, 4) == 0x110B_1111
 
 
 # -- snapshots ---------------------------------------------------------------------------------
@@ -437,15 +454,58 @@ def test_registers_are_shown_by_name_in_the_order_of_offsets():
 ACCESSES = st.tuples(
     st.integers(-8, 0x1010), st.sampled_from([1, 2, 3, 4, 8, 16]), st.integers(0, (1 << 128) - 1)
 )
-EVERYTHING = endpoint(PowerManagement(d1=True), Msi(8), Msix(4, table_bar=0), PciExpress(), Dsn(1))
 
 
-@given(st.lists(ACCESSES, max_size=30), st.sampled_from(ResetKind))
-def test_no_guest_gets_an_exception_out_of_a_space(accesses, kind):
-    config = copy.deepcopy(EVERYTHING)
+def full_endpoint():
+    config = endpoint(PowerManagement(d1=True), Msi(8), Msix(4, table_bar=0), PciExpress())
+    config.define_bar(0, BarKind.MEM64, 0x2000)
+    for capability in (Aer(), Ari(acs_groups=True), Dsn(1), SrIov(total_vfs=4, device_id=1)):
+        config.add(capability)
+    return config
+
+
+def full_bridge():
+    slot = Slot(hot_plug=True, attention_button=True, power_controller=True)
+    config = bridge(PciExpress(port_type=4, slot=slot), Msi(), PowerManagement(pme=["D3hot"]))
+    for capability in (Aer(root_port=True), Acs(), VendorSpecific(b"abc", rw=b"\xff\xff\xff")):
+        config.add(capability)
+    return config
+
+
+@given(
+    st.sampled_from([full_endpoint, full_bridge]),
+    st.lists(ACCESSES, max_size=30),
+    st.sampled_from(ResetKind),
+)
+def test_no_guest_gets_an_exception_out_of_a_space(make, accesses, kind):
+    config = make()
     for offset, size, value in accesses:
         assert config.write(offset, size, value) >= 0
         assert 0 <= config.read(offset, size) < 1 << 8 * size
         config._check()
     config.reset(kind)
     config._check()
+    assert config.msi.vectors_enabled <= config.msi.vectors
+    assert config.power_state in config.capability(PowerManagement).states
+
+
+# -- threads -----------------------------------------------------------------------------------
+
+
+def test_a_device_and_a_guest_may_change_neighbours_in_a_dword():
+    config = endpoint()
+
+    def device():
+        for _ in range(2000):
+            config.amend(0x06, 1, on=0x08)
+            config.amend(0x06, 1, off=0x08)
+            config.set(0x06, 1, 0x10)
+
+    thread = Thread(target=device)
+    thread.start()
+    for number in range(2000):
+        command = 0x0407 if number & 1 else 0
+        config.write(0x04, 2, command)
+        assert config.command == command
+    thread.join()
+    assert config.read(0x04, 4) == 0x0010_0407

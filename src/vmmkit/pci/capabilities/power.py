@@ -105,5 +105,5 @@ class PowerManagement(Capability):
             return 0
         if new in self.states and (new == 0 or new > old):
             return _CHANGED
-        config.set(write.offset, 4, write.new & ~_STATE | old)
+        config.amend(write.offset, 1, on=old, off=_STATE)
         return 0

@@ -154,7 +154,7 @@ class SrIov(ExtendedCapability):
         def check(config: ConfigSpace, write: ConfigWrite) -> int:
             enabled = config.get(offset + SrIovRegister.CONTROL, 2) & _ENABLE
             if enabled or write.new & 0xFFFF > self.total_vfs:
-                config.set(write.offset, 4, write.old)
+                config.set(write.offset, 2, write.old & 0xFFFF)
             return 0
 
         return check
