@@ -75,6 +75,8 @@ SHAPE = {
     "e0": ("br2", 0x00, lambda: config0(9), ["m32:0:1000"]),
 }  # fmt: skip
 
+LABELS = sum(len(texts) for _, _, _, texts in SHAPE.values())
+
 
 def declaration(text, label):
     def read(_vcpu, _offset, _size):
@@ -119,14 +121,42 @@ class Machine(RuleBasedStateMachine):
                 name, space.read, devfn, [one for _, one in made], self.models.get(parent)
             )
             self.attach(name)
-        # A guest that has begun: everything reachable and decoding.
+        self.bars = {
+            bar.label: (name, bar) for name, model in self.models.items() for bar in model.bars
+        }
+        self.boot()
+        for at, label in enumerate(self.bars):
+            self.place(label, BASES[at % 12], 0, PORTS[1 + at % 6])
+        self.snapshot = self.host.snapshot()
+
+    @rule()
+    def boot(self):
+        """Do what firmware does first: number buses, open windows, enable decoding."""
         for name, numbers in (("br", 0x03_01_00), ("sub", 0x02_02_01), ("br2", 0x04_04_00)):
+            self.poke(name, 0x3E, 2, 0)
             self.poke(name, 0x18, 4, numbers)
-            for offset, value in ((0x1C, 0x1010), (0x20, 0x0050_0040), (0x24, 0x0061_0061)):
+            for offset, value in ((0x1C, 0x1010), (0x20, 0x0060_0040), (0x24, 0x0001_FFF1)):
                 self.poke(name, offset, 4, value)
         for name in SHAPE:
-            self.poke(name, 4, 2, 7)
-        self.snapshot = self.host.snapshot()
+            self.write_command(name, 7, 2)
+
+    @rule(
+        label=st.integers(0, LABELS - 1),
+        base=st.sampled_from(BASES[:12]),
+        high=st.sampled_from(HIGHS[:4]),
+        port=st.sampled_from(PORTS[1:-1]),
+    )
+    def move_bar(self, label, base, high, port):
+        self.place(sorted(self.bars)[label], base, high, port)
+
+    def place(self, label, base, high, port):
+        name, bar = self.bars[label]
+        if bar.kind == "rom":
+            self.poke(name, 0x38 if "br" in name else 0x30, 4, base | 1)
+            return
+        self.poke(name, 0x10 + 4 * bar.index, 4, port if bar.kind == "io" else base)
+        if bar.kind == "mem64":
+            self.poke(name, 0x14 + 4 * bar.index, 4, high)
 
     def bus_of(self, name):
         parent = SHAPE[name][0]
@@ -160,7 +190,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(
         name=st.sampled_from(sorted(SHAPE)),
-        value=st.sampled_from([0, 1, 2, 3, 7]),
+        value=st.sampled_from([0, 1, 2, 3, 3, 7, 7]),
         size=st.sampled_from([1, 2, 4]),
     )
     def write_command(self, name, value, size):
