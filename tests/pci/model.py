@@ -124,7 +124,7 @@ def decoded(function, bar):
         if bar.kind == "mem64":
             base |= function.word(0x14 + 4 * bar.index, 4) << 32
     last = base + bar.size - 1
-    if base == 0 or last == TOP and not is_io or last >= (1 << 16 if is_io else 1 << 40):
+    if base == 0 or (last == TOP and not is_io) or last >= (1 << 16 if is_io else 1 << 40):
         return None
     above = function.parent
     while above is not None:
