@@ -21,10 +21,14 @@ from vmmkit.devices.virtio.packed_ring import PackedRing
 from vmmkit.devices.virtio.spec import NO_VECTOR, Feature
 from vmmkit.devices.virtio.split_ring import SplitRing
 
-__all__ = ["QueueOwner", "QueueSnapshot", "VirtQueue"]
+__all__ = ["QueueOwner", "QueueSnapshot", "Take", "VirtQueue"]
 
 Ring = SplitRing | PackedRing
 Handler = Callable[[Chain], int]
+Take = Callable[[], Chain | None]
+"""Takes the next chain, `None` where there is none."""
+Filled = Sequence[tuple[Chain, int]]
+"""Chains and the bytes written to each."""
 _T = TypeVar("_T")
 
 _INDIRECT: Final = int(Feature.INDIRECT_DESC)
@@ -181,7 +185,7 @@ class VirtQueue:
             ring.push(chain, min(written, 0xFFFF_FFFF))
         return self._ring is ring
 
-    def deliver(self, fill: Callable[[Callable[[], Chain | None]], Filled]) -> bool:
+    def deliver(self, fill: Callable[[Take], Filled]) -> bool:
         """Fill chains from outside, all of which the driver sees at once.
 
         Args:
@@ -194,7 +198,7 @@ class VirtQueue:
         """
         return self._with_ring(lambda ring: self._fill(ring, fill), False)
 
-    def _fill(self, ring: Ring, fill: Callable[[Callable[[], Chain | None]], Filled]) -> bool:
+    def _fill(self, ring: Ring, fill: Callable[[Take], Filled]) -> bool:
         before = ring.state
         done = fill(ring.pop)
         if not done:
@@ -242,7 +246,3 @@ class VirtQueue:
         if self._used:
             self._used = False
             self.owner.queue_used(self)
-
-
-Filled = Sequence[tuple[Chain, int]]
-"""Chains and the bytes written to each."""
