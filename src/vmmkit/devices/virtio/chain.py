@@ -14,6 +14,7 @@ from typing import Final, Protocol
 __all__ = ["Buffers", "Chain", "GuestMemory", "MalformedRingError"]
 
 _PAGE: Final = 0x1000
+_MAX_VIEW: Final = 1 << 30  # what `Dma` takes for one transfer
 _ADDRESSES: Final = 1 << 64
 
 
@@ -62,11 +63,7 @@ class Buffers:
                 offset -= length
                 continue
             take = min(length - offset, left)
-            view = self.memory.view(address + offset, take)
-            if view is not None:
-                found.append(view)
-            else:
-                _split(self.memory, address + offset, take, found)
+            _find(self.memory, address + offset, take, found)
             left -= take
             offset = 0
         return found
@@ -84,22 +81,22 @@ class Buffers:
         return done
 
 
-def _split(memory: GuestMemory, address: int, size: int, found: list[memoryview]) -> None:
-    """Append views of a buffer that lies in several pieces of RAM.
+def _find(memory: GuestMemory, address: int, size: int, found: list[memoryview]) -> None:
+    """Append views of a range, which may lie in several pieces of RAM.
 
     Halving costs the logarithm of the size for each seam, and stops at the first page that is no
     RAM: a length of 4 GiB costs a hostile driver more than it costs the device.
     """
+    view = memory.view(address, size) if size <= _MAX_VIEW else None
+    if view is not None:
+        found.append(view)
+        return
     page = address & -_PAGE
     if page + _PAGE >= address + size:
         raise MalformedRingError(f"no RAM at {address:#x}")
     seam = page + max((address + size - page) // 2 & -_PAGE, _PAGE)
-    for first, past in ((address, seam), (seam, address + size)):
-        view = memory.view(first, past - first)
-        if view is not None:
-            found.append(view)
-        else:
-            _split(memory, first, past - first, found)
+    _find(memory, address, seam - address, found)
+    _find(memory, seam, address + size - seam, found)
 
 
 class Chain:

@@ -100,8 +100,14 @@ class PackedRing:
 
     @state.setter
     def state(self, state: tuple[int, ...]) -> None:
-        self.next_avail, self._avail_wrap, self.next_used, self._used_wrap = state[:4]
-        self._unsignalled = state[4]
+        avail, avail_wrap, used, used_wrap, unsignalled = state
+        if not (
+            0 <= avail < self.size and 0 <= used < self.size and avail_wrap | used_wrap in (0, 1)
+        ):
+            raise MalformedRingError(f"no state of a packed ring: {state}")
+        self.next_avail, self._avail_wrap = avail, avail_wrap
+        self.next_used, self._used_wrap = used, used_wrap
+        self._unsignalled = unsignalled
 
     def open(self, memory: GuestMemory) -> None:
         """Find the areas in guest memory.

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import Lock
-from typing import Any, ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal
 
 from vmmkit.devices.virtio.capability import VirtioCapability, VirtioNotify, VirtioWindow
 from vmmkit.devices.virtio.chain import GuestMemory
@@ -43,6 +43,7 @@ from vmmkit.devices.virtio.spec import (
 )
 from vmmkit.pci.bars import MemBar
 from vmmkit.pci.capabilities.msix import Msix
+from vmmkit.pci.capabilities.power import PowerManagement
 from vmmkit.pci.config import ConfigSpace, ResetKind
 from vmmkit.pci.device import PciDevice
 from vmmkit.pci.registers import Reg, RegArray
@@ -58,7 +59,6 @@ NOTIFY: Final = 0x3000
 _BAR: Final = 4
 _MOST_QUEUES: Final = 4
 
-_BUS_MASTER: Final = 1 << 2
 _DRIVER_OK: Final = int(Status.DRIVER_OK)
 _FEATURES_OK: Final = int(Status.FEATURES_OK)
 _NEEDS_RESET: Final = int(Status.DEVICE_NEEDS_RESET)
@@ -97,7 +97,8 @@ class VirtioPci(PciDevice, QueueOwner):
     queue_sizes: ClassVar[tuple[int, ...]] = ()
 
     registers = MemBar(_BAR, 0x4000, width=64, prefetchable=True)
-    msix = Msix(vectors=_MOST_QUEUES + 1)
+    power = PowerManagement()
+    msix = Msix(vectors=3)
     common_capability = VirtioCapability(CapabilityType.COMMON, _BAR, COMMON, 0x3C)
     isr_capability = VirtioCapability(CapabilityType.ISR, _BAR, ISR, 1)
     device_capability = VirtioCapability(CapabilityType.DEVICE, _BAR, DEVICE_CONFIG, 0x100)
@@ -128,6 +129,7 @@ class VirtioPci(PciDevice, QueueOwner):
 
     driver_features = State(0, doc="What the driver wrote: 64 bits.")
     queue_states = State[tuple[QueueSnapshot, ...]]((), doc="The queues, in snapshots only.")
+    notified = State[tuple[int, ...]]((), doc="Queues that wait for `service`, in snapshots only.")
 
     def __init__(
         self,
@@ -150,7 +152,7 @@ class VirtioPci(PciDevice, QueueOwner):
         self._waiting: set[int] = set()
         self._isr_lock = Lock()
         super().__init__(name=name)
-        self._find_window()
+        self._window = self._find_window()
         self._load()
 
     # -- what a subclass says --------------------------------------------------------------------
@@ -334,7 +336,7 @@ class VirtioPci(PciDevice, QueueOwner):
 
     def queue_memory(self) -> GuestMemory | None:
         """Return what DMA reaches while the device may use its queues, else `None`."""
-        return self.dma if self.running and self.config.command & _BUS_MASTER else None
+        return self.dma if self.running and self.dma.enabled else None
 
     def queue_used(self, queue: VirtQueue) -> None:
         """Interrupt, since chains were given back."""
@@ -365,7 +367,7 @@ class VirtioPci(PciDevice, QueueOwner):
                 self.isr |= int(cause)
         if not by_vector:
             self.irq().set_level(True)
-        elif vector < self.msix.vectors:
+        elif vector < self.interrupts.vectors:
             self.irq(vector).pulse()
 
     @isr.on_read
@@ -389,4 +391,55 @@ class VirtioPci(PciDevice, QueueOwner):
 
     def _known_vector(self, vector: int) -> int:
         """Virtio 1.2 "MSI-X Vector Configuration": what cannot be mapped reads back as none."""
-        return vector if vector < self.msix.vectors else NO_VECTOR
+        return vector if vector < self.interrupts.vectors else NO_VECTOR
+
+    # -- the window in config space ----------------------------------------------------------------
+
+    def _find_window(self) -> int:
+        """Find the capability in config space, and answer reads of its data."""
+        offset = self.config.offset_of(VirtioWindow)
+        assert offset is not None
+        self.config.on_read(offset + 16, self._read_window)
+        return offset
+
+    def _window_place(self) -> tuple[int, int] | None:
+        """Return offset and size of what the window shows, `None` where it shows nothing.
+
+        Virtio 1.2 "PCI configuration access capability": lengths 1, 2 and 4, aligned.
+        """
+        get, at = self.config.get, self._window
+        offset, size = get(at + 8, 4), get(at + 12, 4)
+        wrong = get(at + 4, 1) != _BAR or size not in (1, 2, 4) or offset % size
+        return None if wrong or offset >= self.registers.size else (offset, size)
+
+    def _read_window(self, _config: ConfigSpace, _offset: int, _stored: int) -> int:
+        place = self._window_place()
+        read = self.bar(_BAR).declaration.read
+        return _DWORD if place is None or read is None else read(None, *place)
+
+    def on_config_write(self, offset: int, size: int, value: int) -> None:
+        """Pass writes of the window's data on."""
+        del value
+        place, data = self._window_place(), self._window + 16
+        write = self.bar(_BAR).declaration.write
+        if place is not None and write is not None and offset < data + 4 and offset + size > data:
+            write(None, *place, self.config.get(data, 4) & (1 << 8 * place[1]) - 1)
+
+    # -- reset and snapshots -----------------------------------------------------------------------
+
+    def on_reset(self, kind: ResetKind) -> None:
+        """Reset the device as its driver would, once config space is reset."""
+        del kind
+        self._driver_reset()
+
+    def snapshot(self) -> DeviceSnapshot:
+        """Return all state, that of the queues included."""
+        self.queue_states = tuple(queue.snapshot() for queue in self.queues)
+        self.notified = tuple(sorted(self._waiting))
+        return super().snapshot()
+
+    def on_restore(self) -> None:
+        """Build the queues that the snapshot tells of."""
+        for queue, state in zip(self.queues, self.queue_states, strict=True):
+            queue.restore(state, self.negotiated)
+        self._waiting = set(self.notified)

@@ -20,6 +20,7 @@ from vmmkit.devices.virtio.chain import Chain, GuestMemory, MalformedRingError
 from vmmkit.devices.virtio.packed_ring import PackedRing
 from vmmkit.devices.virtio.spec import NO_VECTOR, Feature
 from vmmkit.devices.virtio.split_ring import SplitRing
+from vmmkit.errors import PciSnapshotError
 
 __all__ = ["QueueOwner", "QueueSnapshot", "Take", "VirtQueue"]
 
@@ -143,14 +144,23 @@ class VirtQueue:
             return QueueSnapshot(self.size, self.vector, (first, second, third), ring)
 
     def restore(self, snapshot: QueueSnapshot, features: int) -> None:
-        """Take the state of a snapshot; `features` are those that the driver accepted."""
+        """Take the state of a snapshot; `features` are those that the driver accepted.
+
+        Raises:
+            PciSnapshotError: it is of no such queue; the queue is as after a reset then.
+        """
         with self.lock:
             self.reset()
             self.size, self.vector = snapshot.size, snapshot.vector
             self.areas = list(snapshot.areas)
             if snapshot.ring is not None:
-                self._ring = self._build(features)
-                self._ring.state = snapshot.ring
+                try:
+                    ring = self._build(features)
+                    ring.state = snapshot.ring
+                except (MalformedRingError, ValueError) as error:
+                    self.reset()
+                    raise PciSnapshotError(f"queue {self.index}: {error}") from error
+                self._ring = ring
 
     # -- what a device does --------------------------------------------------------------------
 

@@ -93,6 +93,8 @@ class SplitRing:
 
     @state.setter
     def state(self, state: tuple[int, ...]) -> None:
+        if any(not 0 <= index <= 0xFFFF for index in state):
+            raise MalformedRingError(f"no state of a split ring: {state}")
         self.next_avail, self.next_used, self._signalled = state
         self._seen = self.next_avail
 
