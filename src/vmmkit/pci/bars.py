@@ -19,18 +19,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 import attrs
 
 from vmmkit.errors import DeclarationError
-from vmmkit.pci.config import ConfigSpace, Effect
+from vmmkit.pci.spec import BarKind
 from vmmkit.protocols import ReadHandler, WriteHandler
 
 if TYPE_CHECKING:
     from vmmkit.pci.decode import Claim, Key
     from vmmkit.pci.function import Function
 
-__all__ = ["Bar", "Declaration", "IoBar", "MemBar", "Rom", "lay_out"]
+__all__ = ["Bar", "Declaration", "IoBar", "MemBar", "Rom"]
 
 PAGE: Final = 0x1000
-
-_DWORD: Final = 0xFFFF_FFFF
 
 _ROM_INDEX: Final = 6
 _MIN_MEMORY: Final = 16
@@ -38,8 +36,12 @@ _MIN_IO, _MAX_IO = 4, 256
 _MIN_ROM: Final = 0x800
 _WIDTHS: Final = (1, 2, 4, 8)
 
-#: The registers of a BAR, as `lspci` and the specification name its kind.
-Kind = Literal["io", "mem32", "mem64", "rom"]
+_MEMORY_KINDS: Final = {
+    (32, False): BarKind.MEM32,
+    (32, True): BarKind.MEM32_PREFETCHABLE,
+    (64, False): BarKind.MEM64,
+    (64, True): BarKind.MEM64_PREFETCHABLE,
+}
 
 
 def _refuse(what: Declaration, why: str) -> DeclarationError:
@@ -126,9 +128,9 @@ class MemBar:
         return self.width // 32
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> BarKind:
         """Which kind of BAR this is."""
-        return "mem64" if self.width == 64 else "mem32"
+        return _MEMORY_KINDS[self.width, bool(self.prefetchable)]
 
 
 @attrs.frozen
@@ -155,10 +157,9 @@ class IoBar:
     write: WriteHandler | None = attrs.field(default=None, kw_only=True)
     name: str = attrs.field(default="", kw_only=True)
 
-    registers: ClassVar[int] = 1
     width: ClassVar[int] = 32
-    prefetchable: ClassVar[bool] = False
-    kind: ClassVar[Kind] = "io"
+    registers: ClassVar[int] = 1
+    kind: ClassVar[BarKind] = BarKind.IO
 
     def __attrs_post_init__(self) -> None:
         """Refuse what no device could have."""
@@ -194,11 +195,10 @@ class Rom:
     name: str = attrs.field(default="ROM", kw_only=True)
 
     index: ClassVar[int] = _ROM_INDEX
-    registers: ClassVar[int] = 1
     width: ClassVar[int] = 32
-    prefetchable: ClassVar[bool] = False
+    registers: ClassVar[int] = 1
     write: ClassVar[None] = None
-    kind: ClassVar[Kind] = "rom"
+    kind: ClassVar[BarKind] = BarKind.ROM
 
     def __attrs_post_init__(self) -> None:
         """Refuse what no device could have."""
@@ -208,6 +208,8 @@ class Rom:
 
 
 Declaration = MemBar | IoBar | Rom
+
+_SPACES: Final[dict[type, str]] = {IoBar: "io", Rom: "rom"}
 
 
 class Bar:
@@ -246,7 +248,7 @@ class Bar:
         self.function = function
         self.index = declaration.index
         self.size = declaration.size
-        self.space = {"io": "io", "rom": "rom"}.get(declaration.kind, "memory")
+        self.space = _SPACES.get(type(declaration), "memory")
         self.offset = offset
         self.name = declaration.name or f"BAR{declaration.index}"
         self.buffer = _memory_of(declaration)
@@ -281,7 +283,7 @@ class Bar:
         """Show where it is."""
         where = "off" if self.address is None else f"{self.address:#x}"
         state = "" if self.live or self.address is None else f" blocked by {self.conflict!r}"
-        return f"<Bar {self} {self.declaration.kind} {self.size:#x} at {where}{state}>"
+        return f"<Bar {self} {self.declaration.kind.value} {self.size:#x} at {where}{state}>"
 
 
 def _memory_of(declaration: Declaration) -> memoryview | None:
@@ -299,18 +301,3 @@ def _memory_of(declaration: Declaration) -> memoryview | None:
     if view.readonly or len(view) != declaration.size:
         raise _refuse(declaration, f"ram is a writable buffer of {declaration.size:#x} bytes")
     return view
-
-
-_TYPE_BITS: Final = {"io": 1, "mem32": 0, "mem64": 4, "rom": 0}
-_FLAG_BITS: Final = {"io": 0b11, "mem32": 0xF, "mem64": 0xF, "rom": 0x7FE}
-
-
-def lay_out(config: ConfigSpace, offset: int, declaration: Declaration) -> None:
-    """Define a BAR's registers: address bits above the size are the guest's."""
-    kind, size = declaration.kind, declaration.size
-    flags = _TYPE_BITS[kind] | declaration.prefetchable << 3
-    writable = -size & ~_FLAG_BITS[kind] | (kind == "rom")
-    decode = ((_DWORD, Effect.DECODE),)
-    config.define(offset, 4, value=flags, rw=writable & _DWORD, effects=decode)
-    if declaration.registers == 2:
-        config.define(offset + 4, 4, rw=-size >> 32 & _DWORD, effects=decode)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from vmmkit.errors import DeclarationError
+from vmmkit.errors import TopologyError
 from vmmkit.pci.bars import Declaration
 from vmmkit.pci.bus import Bus
 from vmmkit.pci.config import ConfigSpace
@@ -25,13 +25,11 @@ from vmmkit.pci.decode import (
     prefetchable_window,
 )
 from vmmkit.pci.function import Function
+from vmmkit.pci.spec import BridgeControl, Header, HeaderType
 
 __all__ = ["Bridge"]
 
-_HEADER_TYPE: Final = 0x0E
-_SECONDARY, _SUBORDINATE = 0x19, 0x1A
-_BRIDGE_CONTROL: Final = 0x3E
-_SECONDARY_BUS_RESET: Final = 1 << 6
+_SECONDARY_RESET: Final = int(BridgeControl.SECONDARY_RESET)
 
 
 class Bridge(Function):
@@ -44,7 +42,7 @@ class Bridge(Function):
         options: as for `Function`.
 
     Raises:
-        DeclarationError: the config space is not of type 1, or a BAR beyond 1.
+        TopologyError: the config space is not of type 1.
 
     Attributes:
         secondary: the bus behind it.
@@ -59,29 +57,27 @@ class Bridge(Function):
         **options: Any,
     ) -> None:
         """Start with an empty bus behind it."""
-        bars = tuple(bars)
         super().__init__(config, bars, **options)
-        if config.get(_HEADER_TYPE, 1) & 0x7F != 1:
-            raise DeclarationError(f"{self.name}: a bridge's config space is of type 1")
-        for declaration in bars:
-            if 1 < declaration.index + declaration.registers - 1 < 6:
-                raise DeclarationError(f"{self.name}: a bridge has BARs 0 and 1 only")
+        if config.header_type is not HeaderType.TYPE1:
+            raise TopologyError(f"{self.name}: a bridge has a config space of type 1")
         self.secondary = Bus(self, link=link)
+        self._has_io = _is_writable(config, Header.IO_BASE)
+        self._has_prefetchable = _is_writable(config, Header.PREFETCHABLE_BASE)
 
     @property
     def secondary_number(self) -> int:
         """Number of the bus behind it, as the guest has set it; 0: not yet."""
-        return self.config.get(_SECONDARY, 1)
+        return self.config.get(Header.SECONDARY_BUS, 1)
 
     @property
     def subordinate_number(self) -> int:
         """Greatest bus number behind it, as the guest has set it."""
-        return self.config.get(_SUBORDINATE, 1)
+        return self.config.get(Header.SUBORDINATE_BUS, 1)
 
     @property
     def holds_reset(self) -> bool:
         """Whether the guest holds everything behind it in reset (Secondary Bus Reset)."""
-        return bool(self.config.get(_BRIDGE_CONTROL, 2) & _SECONDARY_BUS_RESET)
+        return bool(self.config.get(Header.BRIDGE_CONTROL, 2) & _SECONDARY_RESET)
 
     @property
     def forwards_config(self) -> bool:
@@ -91,12 +87,15 @@ class Bridge(Function):
     @property
     def forwarding(self) -> Forwarding:
         """What it lets through to the bus behind it."""
-        return CLOSED if self.holds_reset else forwarding(self.config)
+        if self.holds_reset or self.config.power_state:
+            return CLOSED
+        windows = self.io_window, self.memory_window, self.prefetchable_window
+        return forwarding(self.config, *windows)
 
     @property
     def io_window(self) -> Range | None:
-        """First and last port of the I/O window; `None` where base exceeds limit."""
-        return io_window(self.config)
+        """First and last port of the I/O window; `None` if there is none or base exceeds limit."""
+        return io_window(self.config) if self._has_io else None
 
     @property
     def memory_window(self) -> Range | None:
@@ -106,4 +105,13 @@ class Bridge(Function):
     @property
     def prefetchable_window(self) -> Range | None:
         """First and last address of the prefetchable window; `None` likewise."""
-        return prefetchable_window(self.config)
+        return prefetchable_window(self.config) if self._has_prefetchable else None
+
+
+def _is_writable(config: ConfigSpace, offset: int) -> bool:
+    """Try whether a window's base can be set: one that is not there reads as zero for ever."""
+    before = config.get(offset, 1)
+    config.write(offset, 1, ~before)
+    after = config.get(offset, 1)
+    config.set(offset, 1, before)
+    return after != before

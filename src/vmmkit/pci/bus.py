@@ -6,19 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from vmmkit.errors import TopologyError
 from vmmkit.pci.decode import Forwarding
 from vmmkit.pci.function import Function, place
+from vmmkit.pci.spec import Header
 
 if TYPE_CHECKING:
     from vmmkit.pci.bridge import Bridge
     from vmmkit.pci.host_bridge import HostBridge
 
 __all__ = ["Bus", "route"]
-
-_HEADER_TYPE: Final = 0x0E
 
 
 class Bus:
@@ -188,8 +187,8 @@ def _sorted(slots: dict[int, Any], devfn: int, function: Any) -> dict[int, Any]:
 
 def show_multifunction(function: Function, *, shown: bool) -> None:
     """Set or clear bit 7 of the Header Type register, whatever a reset does."""
-    header_type = function.config.get(_HEADER_TYPE, 1) & 0x7F
-    function.config.preset(_HEADER_TYPE, 1, header_type | shown << 7)
+    header_type = function.config.get(Header.HEADER_TYPE, 1) & 0x7F
+    function.config.preset(Header.HEADER_TYPE, 1, header_type | shown << 7)
 
 
 def route(root: Bus, last: int) -> dict[int, Bus]:

@@ -25,6 +25,8 @@ import attrs
 from sortedcontainers import SortedDict
 
 from vmmkit.pci.config import ConfigSpace
+from vmmkit.pci.header import rom_bar_offset
+from vmmkit.pci.spec import BridgeControl, Command, Header
 
 __all__ = [
     "CLOSED",
@@ -47,18 +49,10 @@ Range = tuple[int, int]
 Key = tuple[tuple[int, ...], int, int]
 """Priority of a BAR, the least first: devfns of the bridges above, own devfn, BAR index."""
 
-_COMMAND: Final = 0x04
-_IO_ENABLE: Final = 1
-_MEMORY_ENABLE: Final = 2
-_HEADER_TYPE: Final = 0x0E
-_BAR0: Final = 0x10
 _ROM_INDEX: Final = 6
-_ROM_OFFSET: Final = (0x30, 0x38)
-_IO_BASE, _IO_BASE_UPPER = 0x1C, 0x30
-_MEMORY_BASE: Final = 0x20
-_PREFETCH_BASE, _PREFETCH_BASE_UPPER, _PREFETCH_LIMIT_UPPER = 0x24, 0x28, 0x2C
-_BRIDGE_CONTROL: Final = 0x3E
-_ISA_ENABLE, _VGA_ENABLE, _VGA_16BIT = 1 << 2, 1 << 3, 1 << 4
+# Plain integers: an operation on an IntFlag costs ten times as much.
+_IO_ENABLE, _MEMORY_ENABLE = int(Command.IO), int(Command.MEMORY)
+_ISA, _VGA, _VGA_16BIT = map(int, (BridgeControl.ISA, BridgeControl.VGA, BridgeControl.VGA_16BIT))
 
 _TOP_OF_32_BITS: Final = 0xFFFF_FFFF
 _IO_LAST: Final = 0xFFFF
@@ -120,8 +114,8 @@ class DecodePolicy:
 def bar_offset(config: ConfigSpace, index: int) -> int:
     """Return where a BAR's register is: BAR 0-5, or 6 for the expansion ROM."""
     if index == _ROM_INDEX:
-        return _ROM_OFFSET[config.get(_HEADER_TYPE, 1) & 0x7F != 0]
-    return _BAR0 + 4 * index
+        return rom_bar_offset(config.header_type)
+    return Header.BAR0 + 4 * index
 
 
 def decoded_base(
@@ -138,9 +132,9 @@ def decoded_base(
         policy: which addresses count.
     """
     enable = _IO_ENABLE if space == "io" else _MEMORY_ENABLE
-    value = config.get(offset, 4)
-    if not config.get(_COMMAND, 2) & enable or config.power_state:
+    if not config.command & enable or config.power_state:
         return None
+    value = config.get(offset, 4)
     if space == "rom" and not value & 1:
         return None
     if width == 64:
@@ -149,46 +143,54 @@ def decoded_base(
     return base if policy.allows(space == "io", base, size) else None
 
 
-def forwarding(config: ConfigSpace) -> Forwarding:
-    """Return what a bridge's registers let through (PCI-to-PCI Bridge, "Address Decoding")."""
-    command = config.get(_COMMAND, 2)
-    control = config.get(_BRIDGE_CONTROL, 2)
-    if config.power_state:
-        return CLOSED
-    memory: list[Range] = []
-    io: list[Range] = []
-    vga_io: tuple[Range, ...] = ()
-    if command & _MEMORY_ENABLE:
-        memory = [w for w in (memory_window(config), prefetchable_window(config)) if w is not None]
-        memory += [_VGA_MEMORY] if control & _VGA_ENABLE else []
-    if command & _IO_ENABLE:
-        io = [w for w in (io_window(config),) if w is not None]
-        if control & _VGA_ENABLE:
-            vga_io = _VGA_IO if control & _VGA_16BIT else _VGA_IO_ALIASES
-    return Forwarding(tuple(io), tuple(memory), vga_io, bool(control & _ISA_ENABLE))
+def forwarding(
+    config: ConfigSpace, io: Range | None, memory: Range | None, prefetchable: Range | None
+) -> Forwarding:
+    """Return what a bridge in D0 lets through (PCI-to-PCI Bridge, "Address Decoding").
+
+    Args:
+        config: the bridge's; its Command and Bridge Control registers decide.
+        io: its I/O window, or `None`.
+        memory: its memory window, or `None`.
+        prefetchable: its prefetchable window, or `None`.
+    """
+    command = config.command
+    control = config.get(Header.BRIDGE_CONTROL, 2)
+    vga_memory, vga_io = (_VGA_MEMORY, _VGA_IO_ALIASES) if control & _VGA else (None, ())
+    if vga_io and control & _VGA_16BIT:
+        vga_io = _VGA_IO
+    if not command & _MEMORY_ENABLE:
+        memory = prefetchable = vga_memory = None
+    if not command & _IO_ENABLE:
+        io, vga_io = None, ()
+    windows = (one for one in (memory, prefetchable, vga_memory) if one is not None)
+    return Forwarding(() if io is None else (io,), tuple(windows), vga_io, bool(control & _ISA))
 
 
 def io_window(config: ConfigSpace) -> Range | None:
     """Return the ports of a bridge's I/O window, or `None` where base exceeds limit."""
-    low = config.get(_IO_BASE, 2)
+    low = config.get(Header.IO_BASE, 2)
     base, last = (low & 0xF0) << 8, (low >> 8 & 0xF0) << 8 | 0xFFF
     if low & 0x0F == 1:
-        upper = config.get(_IO_BASE_UPPER, 4)
+        upper = config.get(Header.IO_BASE_UPPER, 4)
         base, last = base | (upper & 0xFFFF) << 16, last | (upper >> 16) << 16
     return (base, last) if base <= last else None
 
 
 def memory_window(config: ConfigSpace) -> Range | None:
     """Return the addresses of a bridge's memory window, or `None` where base exceeds limit."""
-    return _window(config.get(_MEMORY_BASE, 4))
+    return _window(config.get(Header.MEMORY_BASE, 4))
 
 
 def prefetchable_window(config: ConfigSpace) -> Range | None:
     """Return the addresses of a bridge's prefetchable window, or `None`."""
-    low = config.get(_PREFETCH_BASE, 4)
+    low = config.get(Header.PREFETCHABLE_BASE, 4)
     if low & 0x0F != 1:
         return _window(low)
-    base, last = config.get(_PREFETCH_BASE_UPPER, 4), config.get(_PREFETCH_LIMIT_UPPER, 4)
+    base, last = (
+        config.get(Header.PREFETCHABLE_BASE_UPPER, 4),
+        config.get(Header.PREFETCHABLE_LIMIT_UPPER, 4),
+    )
     return _window(low, base << 32, last << 32)
 
 
@@ -237,7 +239,7 @@ class Claim(Generic[Owner]):
 
     __slots__ = ("base", "blocker", "key", "live", "owner", "refused", "size")
 
-    def __init__(self, key: Key, base: int, size: int, owner: Owner, name: str = "") -> None:
+    def __init__(self, key: Key, base: int, size: int, owner: Owner) -> None:
         """Wish for a range; nothing is live before it was judged."""
         self.key, self.base, self.size, self.owner = key, base, size, owner
         self.live = False

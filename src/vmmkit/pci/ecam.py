@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The enhanced configuration access mechanism: 4 KiB of memory for each function of a segment.
 
-Source: PCI Express Base Specification, "PCI Express Enhanced Configuration Access Mechanism (ECAM)".
+Source: PCI Express Base Specification, "PCI Express Enhanced Configuration Access Mechanism".
 
 Accesses of 1 to 8 bytes at any alignment have a result. One that lies in the pages of two functions
 is made as two, the lower one first. Absent functions read as ones and drop writes, as do bytes

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from vmmkit.errors import DeclarationError
 from vmmkit.pci._bar_pieces import pieces_of
-from vmmkit.pci.bars import Bar, Declaration, lay_out
+from vmmkit.pci.bars import Bar, Declaration
+from vmmkit.pci.capabilities.power import PowerManagement
 from vmmkit.pci.config import ConfigSpace, ResetKind
 from vmmkit.pci.decode import bar_offset
 from vmmkit.pci.dma import Dma
 from vmmkit.pci.interrupts import Interrupts
 from vmmkit.pci.intx import pin_number
+from vmmkit.pci.spec import Header
 
 if TYPE_CHECKING:
     from vmmkit.pci.bus import Bus
@@ -22,11 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Function"]
 
-_INTERRUPT_PIN: Final = 0x3D
 _D3HOT: Final = 3
-_POWER_MANAGEMENT: Final = 0x01
-_PMCSR: Final = 4
-_NO_SOFT_RESET: Final = 1 << 3
 
 BarRead = Callable[[Any, int, int, int], int]
 BarWrite = Callable[[Any, int, int, int, int], object]
@@ -45,8 +43,8 @@ class Function:
         write: `write(vcpu, bar, offset, size, value)`, likewise.
 
     Raises:
-        DeclarationError: two BARs take one register.
-        ConfigSpaceError: a BAR register is laid out already.
+        ConfigSpaceError: a BAR that this header does not have, or whose register is taken.
+        TopologyError: no such pin.
 
     Attributes:
         config: the config space.
@@ -75,28 +73,19 @@ class Function:
         self.devfn = 0
         self.intx = intx
         if intx is not None:
-            config.preset(_INTERRUPT_PIN, 1, pin_number(intx) + 1)
-        self.interrupts = Interrupts(config, pin=intx)
+            config.preset(Header.INTERRUPT_PIN, 1, pin_number(intx) + 1)
         self.dma = Dma(config)
         self._power = config.power_state
         self.hears_config_writes = type(self).on_config_write is not Function.on_config_write
         self.bar_read: BarRead | None = read or getattr(self, "read", None)
         self.bar_write: BarWrite | None = write or getattr(self, "write", None)
         self.bars = tuple(self._bars(sorted(bars, key=lambda declaration: declaration.index)))
+        self.interrupts = Interrupts(config, pin=intx)
 
     def _bars(self, declarations: Iterable[Declaration]) -> Iterable[Bar]:
-        taken: dict[int, Declaration] = {}
         for declaration in declarations:
-            for index in range(declaration.index, declaration.index + declaration.registers):
-                other = taken.setdefault(index, declaration)
-                if other is not declaration:
-                    raise DeclarationError(
-                        f"{self.name}: {declaration.name or 'a BAR'} and {other.name or 'another'} "
-                        f"both take BAR register {index}"
-                    )
-            offset = bar_offset(self.config, declaration.index)
-            lay_out(self.config, offset, declaration)
-            yield Bar(declaration, self, offset)
+            self.config.define_bar(declaration.index, declaration.kind, declaration.size)
+            yield Bar(declaration, self, bar_offset(self.config, declaration.index))
 
     # -- where it is -----------------------------------------------------------------------------
 
@@ -169,8 +158,8 @@ class Function:
         before, self._power = self._power, self.config.power_state
         if before != _D3HOT or self._power != 0:
             return False
-        at = self.config.find(_POWER_MANAGEMENT)
-        return at is not None and not self.config.get(at + _PMCSR, 2) & _NO_SOFT_RESET
+        power = self.config.capability(PowerManagement)
+        return power is not None and not power.no_soft_reset
 
     def __repr__(self) -> str:
         """Show name and place."""
