@@ -134,6 +134,8 @@ class SplitDriver(DriverRing):
             self.free += slots
             done.append((token, self.ram.get("I", at + 4)))
             self.seen = (self.seen + 1) & 0xFFFF
+        if self.event_index:
+            self.interrupts(True)
         return done
 
     def interrupts(self, wanted, after=1):
