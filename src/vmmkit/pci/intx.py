@@ -54,6 +54,10 @@ def swizzle_up(pin: int, devices: Iterable[int]) -> int:
     return (pin + sum(devices)) % PINS
 
 
+def _copied(gsis: Mapping[tuple[int, int], int]) -> Mapping[tuple[int, int], int]:
+    return dict(gsis)
+
+
 def _check_entries(
     _routing: object, _attribute: object, gsis: Mapping[tuple[int, int], int]
 ) -> None:
@@ -73,7 +77,7 @@ class IntxRouting:
         TopologyError: a device, pin or GSI out of range.
     """
 
-    gsis: Mapping[tuple[int, int], int] = attrs.field(converter=dict, validator=_check_entries)
+    gsis: Mapping[tuple[int, int], int] = attrs.field(converter=_copied, validator=_check_entries)
 
     @classmethod
     def swizzled(cls, first_gsi: int = 16, links: int = 8) -> Self:
