@@ -46,6 +46,7 @@ from vmmkit.pci.capabilities.msix import Msix
 from vmmkit.pci.capabilities.power import PowerManagement
 from vmmkit.pci.config import ConfigSpace, ResetKind
 from vmmkit.pci.device import PciDevice
+from vmmkit.pci.function import FunctionSnapshot
 from vmmkit.pci.registers import Reg, RegArray
 from vmmkit.pci.state import DeviceSnapshot, State
 
@@ -438,8 +439,22 @@ class VirtioPci(PciDevice, QueueOwner):
         self.notified = tuple(sorted(self._waiting))
         return super().snapshot()
 
+    def check_snapshot(self, snapshot: FunctionSnapshot) -> None:
+        """Refuse what is no snapshot of such a device.
+
+        Raises:
+            PciSnapshotError: it is not.
+        """
+        super().check_snapshot(snapshot)
+        assert isinstance(snapshot, DeviceSnapshot)
+        values = snapshot.values
+        agreed = values["device_status"] & _FEATURES_OK
+        for queue, state in zip(self.queues, values["queue_states"], strict=True):
+            queue.check(state, values["driver_features"] if agreed else 0)
+
     def on_restore(self) -> None:
         """Build the queues that the snapshot tells of."""
         for queue, state in zip(self.queues, self.queue_states, strict=True):
             queue.restore(state, self.negotiated)
         self._waiting = set(self.notified)
+        self.fault = "broken before it was saved" if self.device_status & _NEEDS_RESET else None

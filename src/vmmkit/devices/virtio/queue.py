@@ -124,17 +124,17 @@ class VirtQueue:
         with self.lock:
             if self._ring is None:
                 try:
-                    self._ring = self._build(features)
+                    self._ring = self._build(self.size, self.areas, features)
                 except MalformedRingError as error:
                     self._fault = str(error)
         self._report()
 
-    def _build(self, features: int) -> Ring:
-        if self.size > self.max_size:
-            raise MalformedRingError(f"{self.size} elements in a queue of up to {self.max_size}")
+    def _build(self, size: int, areas: Sequence[int], features: int) -> Ring:
+        if size > self.max_size:
+            raise MalformedRingError(f"{size} elements in a queue of up to {self.max_size}")
         kind = PackedRing if features & _PACKED else SplitRing
         indirect, event_index = bool(features & _INDIRECT), bool(features & _EVENT_IDX)
-        return kind(self.size, self.areas, indirect=indirect, event_index=event_index)
+        return kind(size, areas, indirect=indirect, event_index=event_index)
 
     def snapshot(self) -> QueueSnapshot:
         """Return all state."""
@@ -147,20 +147,28 @@ class VirtQueue:
         """Take the state of a snapshot; `features` are those that the driver accepted.
 
         Raises:
-            PciSnapshotError: it is of no such queue; the queue is as after a reset then.
+            PciSnapshotError: it is of no such queue; nothing changed then.
         """
+        ring = self.check(snapshot, features)
         with self.lock:
-            self.reset()
             self.size, self.vector = snapshot.size, snapshot.vector
             self.areas = list(snapshot.areas)
-            if snapshot.ring is not None:
-                try:
-                    ring = self._build(features)
-                    ring.state = snapshot.ring
-                except (MalformedRingError, ValueError) as error:
-                    self.reset()
-                    raise PciSnapshotError(f"queue {self.index}: {error}") from error
-                self._ring = ring
+            self._ring = ring
+
+    def check(self, snapshot: QueueSnapshot, features: int) -> Ring | None:
+        """Return the ring that a snapshot describes, `None` for a queue that is not enabled.
+
+        Raises:
+            PciSnapshotError: it is of no such queue.
+        """
+        if snapshot.ring is None:
+            return None
+        try:
+            ring = self._build(snapshot.size, snapshot.areas, features)
+            ring.state = snapshot.ring
+        except (MalformedRingError, ValueError) as error:
+            raise PciSnapshotError(f"queue {self.index}: {error}") from error
+        return ring
 
     # -- what a device does --------------------------------------------------------------------
 
