@@ -51,6 +51,7 @@ class Board:
         self.ram.next = 0x10_0000
         self.mmio = RegionMap(name="mmio")
         self.mmio.add_ram(0, self.ram.bytes, name="ram")
+        self.mmio.add_fallback(BAR_BASE, 0x1000_0000, name="pci hole")
         self.messages = []
         self.levels = []
         self.level = False

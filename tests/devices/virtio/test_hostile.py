@@ -76,6 +76,8 @@ def take(driver, step):
 def restart(driver):
     driver.ram.next = 0x10_0000
     driver.ram.write(0x10_0000, bytes(0x2000))
+    power = next(at for at, identity in driver.board.capabilities() if identity == 1)
+    driver.board.config_write(power + 4, 2, 0)
     driver.board.config_write(0x04, 2, 0x0006)
     driver.board.messages.clear()
     driver.start(size=8)

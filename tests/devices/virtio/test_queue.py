@@ -5,6 +5,7 @@
 import random
 import struct
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -163,6 +164,60 @@ def test_snapshot_and_restore_in_the_midst(kind, indirect, event):
         bench.queue = other
         bench.queue.process(upper)
         assert bench.driver.collect() == [(turn, 1)]
+
+
+@pytest.mark.parametrize("event", [False, True])
+def test_the_indices_of_a_split_ring_wrap_at_16_bits(event):
+    bench = Bench("split", event=event)
+    near = 0xFFFD
+    state = attrs.evolve(bench.queue.snapshot(), ring=(near, near, near))
+    bench.queue.restore(state, bench.features)
+    for area in bench.driver.areas[1:]:
+        bench.ram.put("H", area + 2, near)
+    bench.driver.available = bench.driver.kicked = bench.driver.seen = near
+    bench.driver.interrupts(True)
+    for turn in range(8):
+        bench.driver.add([bench.buffer(b"x")], [bench.buffer(1)], turn)
+        assert bench.driver.kick_wanted() or turn == 0
+        bench.queue.process(upper)
+        assert bench.driver.collect() == [(turn, 1)]
+        assert bench.owner.used == turn + 1
+
+
+@pytest.mark.parametrize(("kind", "indirect", "event"), KINDS)
+def test_nothing_to_do_is_no_interrupt(kind, indirect, event):
+    bench = Bench(kind, indirect, event)
+    bench.driver.add([bench.buffer(b"x")])
+    for _ in range(3):
+        bench.queue.process(upper)
+    assert bench.owner.used == 1
+
+
+@pytest.mark.parametrize("kind", RINGS)
+def test_a_restored_queue_with_nothing_available_delivers_nothing(kind):
+    bench = Bench(kind)
+    for token in range(3):
+        bench.driver.add([], [bench.buffer(1)], token)
+        bench.queue.process(upper)
+        bench.driver.collect()
+    bench.queue.restore(bench.queue.snapshot(), bench.features)
+    assert not bench.queue.deliver(lambda take: [(chain, 0) for chain in iter(take, None)])
+    assert bench.owner.broken == []
+
+
+@pytest.mark.parametrize("kind", RINGS)
+def test_a_handler_does_not_enter_its_own_queue(kind):
+    bench = Bench(kind)
+    for token in range(3):
+        bench.driver.add([bench.buffer(b"x")], [bench.buffer(1)], token)
+
+    def nosy(chain):
+        bench.queue.process(upper)
+        assert not bench.queue.deliver(lambda take: [(take(), 0)])
+        return upper(chain)
+
+    bench.queue.process(nosy)
+    assert bench.driver.collect() == [(0, 1), (1, 1), (2, 1)]
 
 
 def test_buffers_may_lie_across_seams_of_ram():

@@ -79,8 +79,8 @@ def test_no_request_is_lost_between_a_driver_and_a_worker(ring, event_index):
 
     def drive():
         done = sent = 0
-        while done < 2000:
-            while sent < 2000 and driver.rings[0].add([header], [data, status], sent):
+        while done < 300:
+            while sent < 300 and driver.rings[0].add([header], [data, status], sent):
                 sent += 1
                 if driver.rings[0].kick_wanted():
                     driver.notify(0)

@@ -2,6 +2,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The PCI transport rule by rule; sections are named as in virtio 1.2."""
 
+import re
+import shutil
+import subprocess
+
 import pytest
 
 from devices.virtio.driver import (
@@ -25,6 +29,8 @@ from vmmkit.devices.virtio.console import VirtioConsole
 from vmmkit.devices.virtio.rng import VirtioRng
 from vmmkit.devices.virtio.spec import Feature
 from vmmkit.pci.config import ResetKind
+from vmmkit.pci.describe import reference
+from vmmkit.pci.dump import dump
 
 ACCESS_PLATFORM, NOTIFICATION_DATA, IN_ORDER = 1 << 33, 1 << 38, 1 << 35
 ALL_OK = ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK
@@ -465,3 +471,42 @@ def test_a_window_to_nowhere_reads_as_ones(bar, offset, size):
     assert board.config_read(at + 16, 4) == 0xFFFF_FFFF
     board.config_write(at + 16, 4, 1)
     assert driver.get("device_status") == 0
+
+
+# -- what comes with PciDevice -------------------------------------------------------------------
+
+
+def test_a_trace_names_registers():
+    driver = Driver(Board(rng(name="rng0")))
+    lines = []
+    driver.board.device.trace(lambda access: lines.append(str(access)))
+    driver.set("queue_select", 0)
+    driver.set("queue_desc", 0x5000)
+    assert lines == [
+        "rng0: write 2 @ registers+0x16 queue_select = 0x0",
+        "rng0: write 4 @ registers+0x20 queue_desc = 0x5000",
+        "rng0: write 4 @ registers+0x24 queue_desc = 0x0",
+    ]
+
+
+def test_the_reference_tells_of_registers():
+    assert "queue_notify_off" in reference(VirtioConsole)
+    assert "emerg_wr" in reference(VirtioConsole)
+    assert "emerg_wr" not in reference(VirtioRng)
+
+
+@pytest.mark.skipif(shutil.which("lspci") is None, reason="pciutils is not installed")
+def test_lspci_finds_the_structures(tmp_path):
+    board = Board(rng())
+    path = tmp_path / "dump"
+    path.write_text(dump({board.bdf: board.device.config}))
+    command = ["lspci", "-F", path, "-vvv", "-nn"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "[1af4:1044] (rev 01)" in text
+    found = dict(
+        re.findall(r"Vendor Specific Information: VirtIO: (\w+)\s+(BAR=\d+ \S+ \S+)", text)
+    )
+    assert found["CommonCfg"] == "BAR=4 offset=00000000 size=0000003c"
+    assert found["Notify"] == "BAR=4 offset=00003000 size=00000010"
+    assert sorted(found) == ["CommonCfg", "DeviceCfg", "ISR", "Notify"]
+    assert "MSI-X: Enable- Count=3" in text
