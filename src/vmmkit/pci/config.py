@@ -9,78 +9,79 @@ clears by writing ones, which survive a reset. An access of any width and alignm
 byte lanes of dwords, and a register sees the lanes that were written and no others: a byte write
 beside a W1C bit does not clear it.
 
-A write returns an `Effect`: what somebody else has to look at again. The space knows no address
-map, no interrupt controller and no bus; those who do, act on the effects.
+A write returns an `Effect`: what somebody else has to look at again. A read has no effects. The
+space knows no address map, no interrupt controller and no bus; those who do, act on the effects.
+
+A space begins as a header (`ConfigSpace.type0`, `ConfigSpace.type1`), gets base address registers
+(`define_bar`) and capabilities (`add`), which choose their place and chain themselves, and may get
+registers of the device's own (`define`). Bytes that two of them want are an error naming both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from enum import Enum, IntFlag
-from typing import Final, NamedTuple
+from hashlib import blake2b
+from typing import Final, Self, TypeVar
 
-from vmmkit.errors import ConfigSpaceError
+import attrs
 
-__all__ = ["ConfigSpace", "ConfigWrite", "Effect", "ResetKind"]
+from vmmkit.errors import ConfigSpaceError, PciSnapshotError
+from vmmkit.pci._registers import (
+    ConfigWrite,
+    Effect,
+    Place,
+    ReadHook,
+    RegisterFile,
+    ResetKind,
+    WriteHook,
+)
+from vmmkit.pci.capabilities.base import Capability, ExtendedCapability
+from vmmkit.pci.capabilities.msi import Msi, MsiView
+from vmmkit.pci.capabilities.msix import Msix, MsixView
+from vmmkit.pci.capabilities.power import PowerManagement
+from vmmkit.pci.header import define_bar, define_type0, define_type1
+from vmmkit.pci.spec import (
+    CONVENTIONAL_SIZE,
+    EXTENDED_SIZE,
+    FIRST_CAPABILITY,
+    FIRST_EXTENDED_CAPABILITY,
+    BarKind,
+    Header,
+    HeaderType,
+    Status,
+)
 
-CONVENTIONAL_SIZE: Final = 0x100
-EXTENDED_SIZE: Final = 0x1000
+__all__ = [
+    "ConfigSnapshot",
+    "ConfigSpace",
+    "ConfigWrite",
+    "Effect",
+    "ReadHook",
+    "ResetKind",
+    "WriteHook",
+]
 
-_DWORD: Final = 0xFFFF_FFFF
+_SNAPSHOT_VERSION: Final = 1
+_PM_CONTROL: Final = 4
 
-
-class Effect(IntFlag):
-    """What a configuration write may have changed beyond the register. Hot paths use plain ints."""
-
-    NONE = 0
-    DECODE = 1  #: what the function or bridge decodes: command, BAR, ROM, window, D-state
-    INTERRUPT = 2  #: whether and how interrupts leave: gates, enables, masks, addresses
-    NUMBERS = 4  #: a bridge's bus numbers
-    POWER = 8  #: the D-state
-    FUNCTION_RESET = 16  #: a function-level reset was asked for
-    SECONDARY_RESET = 32  #: a bridge's Secondary Bus Reset bit changed
-    SLOT = 64  #: slot control or status of a hot-plug port
+AnyCapability = TypeVar("AnyCapability", bound=Capability)
 
 
-class ResetKind(Enum):
-    """What resets a function; sticky bits survive all but POWER."""
-
-    POWER = "power"  #: cold: power was applied
-    BUS = "bus"  #: conventional reset that arrives by the bus or link
-    FUNCTION = "function"  #: function-level reset (FLR)
-    D3 = "d3"  #: the way from D3hot to D0, where No_Soft_Reset is clear
-
-
-class ConfigWrite(NamedTuple):
-    """One dword of a guest's write, as hooks see it; the space holds `new` already.
+@attrs.frozen
+class ConfigSnapshot:
+    """All that a configuration space holds.
 
     Attributes:
-        offset: of the dword, a multiple of 4.
-        lanes: mask of the bits that were written, whole bytes of it.
-        value: what the guest wrote, zero outside of `lanes`.
-        old: the dword before.
-        new: the dword after.
+        version: of this format.
+        layout: digest of the registers, their masks, and the function's ids.
+        values: the dwords.
     """
 
-    offset: int
-    lanes: int
-    value: int
-    old: int
-    new: int
+    version: int
+    layout: str
+    values: tuple[int, ...]
 
 
-WriteHook = Callable[["ConfigSpace", ConfigWrite], int]
-"""Called after a write that touched its bytes; returns further effects, 0 for none."""
-ReadHook = Callable[["ConfigSpace", int, int], int]
-"""Called with (space, offset of the dword, stored dword); returns the dword that is read."""
-
-
-class _Watch(NamedTuple):
-    lanes: int
-    hook: WriteHook
-
-
-class ConfigSpace:
+class ConfigSpace(RegisterFile):
     """The registers of one function.
 
     Args:
@@ -88,183 +89,317 @@ class ConfigSpace:
 
     Raises:
         ConfigSpaceError: another size.
+
+    The constructor makes an empty space; `type0` and `type1` make one with a header.
     """
 
-    __slots__ = (
-        "_effects",
-        "_read_hooks",
-        "_reset",
-        "_sticky",
-        "_values",
-        "_w1c",
-        "_watches",
-        "_writable",
-        "size",
-    )
+    __slots__ = ("_bars", "_capabilities", "_msi", "_msix", "_pm_control")
 
     def __init__(self, size: int = EXTENDED_SIZE) -> None:
         """Start with a space whose every bit is zero and read-only."""
-        if size not in (CONVENTIONAL_SIZE, EXTENDED_SIZE):
-            raise ConfigSpaceError(f"a config space has 256 or 4096 bytes, not {size!r}")
-        self.size = size
-        count = size // 4
-        self._values = [0] * count
-        self._reset = [0] * count
-        self._writable = [0] * count
-        self._w1c = [0] * count
-        self._sticky = [0] * count
-        self._effects: list[tuple[tuple[int, int], ...]] = [()] * count
-        self._watches: list[tuple[_Watch, ...]] = [()] * count
-        self._read_hooks: list[ReadHook | None] = [None] * count
+        super().__init__(size)
+        self._capabilities: list[tuple[int, Capability]] = []
+        self._bars: dict[int, tuple[BarKind, int]] = {}
+        self._msi: MsiView | None = None
+        self._msix: MsixView | None = None
+        self._pm_control = 0
 
-    # -- the guest's side ------------------------------------------------------------------------
-
-    def read(self, offset: int, size: int) -> int:
-        """Read as a guest does.
-
-        Args:
-            offset: first byte; beyond the space there are ones.
-            size: bytes, at least 1; no alignment is needed.
-
-        Returns:
-            The bytes as a little-endian integer.
-        """
-        index, shift = offset >> 2, (offset & 3) << 3
-        if shift + (size << 3) <= 32 and offset < self.size:
-            hook = self._read_hooks[index]
-            value = self._values[index]
-            if hook is not None:
-                value = hook(self, offset & ~3, value)
-            return value >> shift & (1 << (size << 3)) - 1
-        return self._read_bytes(offset, size)
-
-    def _read_bytes(self, offset: int, size: int) -> int:
-        value = 0
-        for at in range(size):
-            place = offset + at
-            byte = self.read(place, 1) if 0 <= place < self.size else 0xFF
-            value |= byte << 8 * at
-        return value
-
-    def write(self, offset: int, size: int, value: int) -> int:
-        """Write as a guest does: read-only bits stay, W1C bits clear, in the written lanes only.
-
-        Args:
-            offset: first byte; what lies beyond the space is dropped.
-            size: bytes, at least 1; no alignment is needed.
-            value: its low `size` bytes are written.
-
-        Returns:
-            `Effect` bits, as a plain integer.
-        """
-        shift = (offset & 3) << 3
-        bits = size << 3
-        effects = 0
-        value = (value & (1 << bits) - 1) << shift
-        lanes = (1 << bits) - 1 << shift
-        index = offset >> 2
-        while lanes:
-            if lanes & _DWORD and index < len(self._values):
-                effects |= self._write_dword(index, lanes & _DWORD, value & _DWORD)
-            lanes >>= 32
-            value >>= 32
-            index += 1
-        return effects
-
-    def _write_dword(self, index: int, lanes: int, value: int) -> int:
-        old = self._values[index]
-        writable = self._writable[index] & lanes
-        new = (old & ~writable | value & writable) & ~(value & self._w1c[index])
-        self._values[index] = new
-        changed = old ^ new
-        effects = 0
-        for mask, effect in self._effects[index]:
-            if changed & mask:
-                effects |= effect
-        for watch in self._watches[index]:
-            if watch.lanes & lanes:
-                written = ConfigWrite(index << 2, lanes, value, old, self._values[index])
-                effects |= watch.hook(self, written)
-        return effects
-
-    # -- the device's side -----------------------------------------------------------------------
-
-    def get(self, offset: int, size: int) -> int:
-        """Return stored bytes: no hook runs. `offset` is a multiple of `size`, which is 1, 2, 4."""
-        shift = (offset & 3) << 3
-        return self._values[offset >> 2] >> shift & (1 << (size << 3)) - 1
-
-    def set(self, offset: int, size: int, value: int) -> None:
-        """Store bytes, whatever a guest might do to them: no mask, no hook, no effect."""
-        shift = (offset & 3) << 3
-        lanes = (1 << (size << 3)) - 1 << shift
-        index = offset >> 2
-        self._values[index] = self._values[index] & ~lanes | value << shift & lanes
-
-    def define(
-        self,
-        offset: int,
-        size: int,
+    @classmethod
+    def type0(
+        cls,
         *,
-        value: int = 0,
-        rw: int = 0,
-        w1c: int = 0,
-        sticky: int = 0,
-        effects: Iterable[tuple[int, Effect]] = (),
-    ) -> None:
-        """Lay out one register.
+        vendor_id: int,
+        device_id: int,
+        revision: int = 0,
+        class_code: int,
+        subsystem_vendor_id: int = 0,
+        subsystem_id: int = 0,
+        size: int = EXTENDED_SIZE,
+    ) -> Self:
+        """Make the space of a function that is no bridge.
 
         Args:
-            offset: a multiple of `size`.
-            size: 1, 2 or 4 bytes.
-            value: after reset; it is stored at once.
-            rw: mask of the bits a guest may write.
-            w1c: mask of the bits a guest clears by writing ones to them.
-            sticky: mask of the bits that only a power reset brings back to `value`.
-            effects: pairs of a mask and the effect that a change of one of its bits has.
+            vendor_id: 16 bits.
+            device_id: 16 bits.
+            revision: 8 bits.
+            class_code: 24 bits: base class, sub-class, programming interface.
+            subsystem_vendor_id: 16 bits.
+            subsystem_id: 16 bits.
+            size: bytes: 256, or 4096 for a PCI Express function.
 
         Raises:
-            ConfigSpaceError: outside of the space or misaligned, or bits both rw and w1c.
+            ConfigSpaceError: a value that does not fit its register.
         """
-        self._check_place(offset, size)
-        if rw & w1c or (value | rw | w1c | sticky) >> 8 * size:
-            raise ConfigSpaceError(f"register at {offset:#x}: masks overlap or exceed {size} bytes")
-        index, shift = offset >> 2, (offset & 3) << 3
-        keep = ~((1 << 8 * size) - 1 << shift)
-        for column, bits in (
-            (self._values, value),
-            (self._reset, value),
-            (self._writable, rw),
-            (self._w1c, w1c),
-            (self._sticky, sticky),
-        ):
-            column[index] = column[index] & keep | bits << shift
-        self._effects[index] += tuple((mask << shift, int(effect)) for mask, effect in effects)
+        config = cls(size)
+        define_type0(
+            config,
+            vendor_id=vendor_id,
+            device_id=device_id,
+            revision=revision,
+            class_code=class_code,
+            subsystem_vendor_id=subsystem_vendor_id,
+            subsystem_id=subsystem_id,
+        )
+        return config
 
-    def _check_place(self, offset: int, size: int) -> None:
-        if size not in (1, 2, 4) or offset % size or not 0 <= offset <= self.size - size:
-            raise ConfigSpaceError(f"no register of {size} bytes at {offset:#x} of {self.size}")
+    @classmethod
+    def type1(
+        cls,
+        *,
+        vendor_id: int,
+        device_id: int,
+        revision: int = 0,
+        class_code: int = 0x060400,
+        io_bits: int = 16,
+        prefetchable_bits: int = 64,
+        size: int = EXTENDED_SIZE,
+    ) -> Self:
+        """Make the space of a PCI-to-PCI bridge, root port or switch port.
 
-    def on_write(self, offset: int, size: int, hook: WriteHook) -> None:
-        """Call `hook` after each write that touches a byte of this range.
+        Args:
+            vendor_id: 16 bits.
+            device_id: 16 bits.
+            revision: 8 bits.
+            class_code: 24 bits: base class, sub-class, programming interface.
+            io_bits: width of the I/O window, 16 or 32; 0 for a bridge without one.
+            prefetchable_bits: width of the prefetchable window, 32 or 64; 0 for none.
+            size: bytes: 256, or 4096 for a PCI Express function.
 
-        A write of several dwords calls once for each dword touched. The owner's lock, if it has
-        one, is held: hooks may use `get` and `set`, and return effects for all else.
+        Raises:
+            ConfigSpaceError: a value that does not fit its register.
         """
-        for index in range(offset >> 2, offset + size + 3 >> 2):
-            first, past = max(offset - index * 4, 0), min(offset + size - index * 4, 4)
-            lanes = (1 << 8 * past) - (1 << 8 * first)
-            self._watches[index] += (_Watch(lanes, hook),)
+        config = cls(size)
+        define_type1(
+            config,
+            vendor_id=vendor_id,
+            device_id=device_id,
+            revision=revision,
+            class_code=class_code,
+            io_bits=io_bits,
+            prefetchable_bits=prefetchable_bits,
+        )
+        return config
 
-    def on_read(self, offset: int, hook: ReadHook) -> None:
-        """Let `hook` answer reads of the dword at `offset`; there is one for each dword."""
-        self._check_place(offset, 4)
-        if self._read_hooks[offset >> 2] is not None:
-            raise ConfigSpaceError(f"the dword at {offset:#x} has a read hook already")
-        self._read_hooks[offset >> 2] = hook
+    # -- what others look at ---------------------------------------------------------------------
 
-    def reset(self, kind: ResetKind) -> None:
-        """Bring registers to their reset values; sticky bits only for `ResetKind.POWER`."""
-        for index, value in enumerate(self._reset):
-            sticky = 0 if kind is ResetKind.POWER else self._sticky[index]
-            self._values[index] = value & ~sticky | self._values[index] & sticky
+    @property
+    def command(self) -> int:
+        """The Command register."""
+        return self._values[1] & 0xFFFF
+
+    @property
+    def header_type(self) -> HeaderType:
+        """The layout of the header, without the multifunction bit."""
+        return HeaderType(self.get(Header.HEADER_TYPE, 1) & 0x7F)
+
+    @property
+    def power_state(self) -> int:
+        """The D-state, 0-3; 0 without power management."""
+        at = self._pm_control
+        return self._values[at >> 2] & 3 if at else 0
+
+    @property
+    def msi(self) -> MsiView | None:
+        """The MSI registers, if there are any."""
+        return self._msi
+
+    @property
+    def msix(self) -> MsixView | None:
+        """The MSI-X registers, if there are any."""
+        return self._msix
+
+    @property
+    def bars(self) -> dict[int, tuple[BarKind, int]]:
+        """Kind and size of the base address registers, by index; the ROM's index is 6."""
+        return dict(self._bars)
+
+    # -- base address registers ------------------------------------------------------------------
+
+    def define_bar(self, index: int, kind: BarKind, size: int) -> None:
+        """Lay out a base address register.
+
+        Args:
+            index: 0-5, in a type 1 header 0-1; 6 for the expansion ROM. A 64-bit BAR takes the
+                next one too.
+            kind: what it decodes.
+            size: a power of two: 4-256 bytes of I/O, at least 16 of memory, 2 KiB-16 MiB of ROM.
+
+        Raises:
+            ConfigSpaceError: no such BAR, a size it cannot have, its register is taken, or an
+                MSI-X table that does not fit into it.
+        """
+        define_bar(self, self.header_type, index, kind, size)
+        self._bars[index] = kind, size
+        self._check_msix()
+
+    def _check_msix(self) -> None:
+        """Refuse MSI-X structures outside of the memory BARs that are there so far."""
+        msix = self.capability(Msix)
+        if msix is None:
+            return
+        for name, (bar, offset, size) in (("table", msix.table_place), ("PBA", msix.pba_place)):
+            kind, room = self._bars.get(-1 if bar is None else bar, (BarKind.MEM64, 1 << 64))
+            if kind is BarKind.IO or offset + size > room:
+                place = f"{name} [{offset:#x}-{offset + size - 1:#x}]"
+                raise ConfigSpaceError(
+                    f"Msix: {place} does not fit into BAR {bar} ({kind.value}, {room:#x} bytes)"
+                )
+
+    # -- capabilities ----------------------------------------------------------------------------
+
+    def add(self, capability: Capability, at: int | None = None) -> int:
+        """Place a capability and chain it behind those that are there.
+
+        Args:
+            capability: what to place.
+            at: its offset, a multiple of 4; default: the first room from 40h on, of extended
+                ones from 100h on.
+
+        Returns:
+            Its offset.
+
+        Raises:
+            ConfigSpaceError: no room, bytes that are taken, an extended capability in a space of
+                256 bytes, or a second one of a kind that a function has once.
+        """
+        name = f"capability {type(capability).__name__}"
+        self._check_addable(capability, name)
+        size = capability.size + 3 & ~3
+        offset = self._find_room(capability, size) if at is None else at
+        place = Place(offset, size, name)
+        self._check_span(capability, place)
+        self._check_free(place)
+        self._lay_out(capability, place)
+        self._capabilities.append((offset, capability))
+        self._chain()
+        self._remember(capability, offset)
+        return offset
+
+    def _check_addable(self, capability: Capability, name: str) -> None:
+        if not isinstance(capability, Capability):
+            raise ConfigSpaceError(f"{capability!r} is no capability")
+        if capability.extended and self.size != EXTENDED_SIZE:
+            raise ConfigSpaceError(f"{name} needs a space of 4096 bytes")
+        for offset, other in self._capabilities:
+            if type(other) is type(capability) and not capability.repeats:
+                raise ConfigSpaceError(f"{name}: there is one already, at {offset:02x}h")
+
+    def _span(self, capability: Capability) -> tuple[int, int]:
+        """Return the first byte and the end of the part that a capability may be in."""
+        if capability.extended:
+            return FIRST_EXTENDED_CAPABILITY, EXTENDED_SIZE
+        return FIRST_CAPABILITY, CONVENTIONAL_SIZE
+
+    def _check_span(self, capability: Capability, place: Place) -> None:
+        first, end = self._span(capability)
+        if place.offset & 3 or not first <= place.offset <= end - place.size:
+            limits = f"at a multiple of 4 in [{first:02x}h-{end - 1:02x}h]"
+            raise ConfigSpaceError(f"{place} is not {limits}")
+
+    def _find_room(self, capability: Capability, size: int) -> int:
+        first, end = self._span(capability)
+        wanted = (1 << size) - 1
+        for offset in range(first, end - size + 1, 4):
+            if not self._taken >> offset & wanted:
+                return offset
+        name = type(capability).__name__
+        raise ConfigSpaceError(f"no room for capability {name} of {size} bytes below {end:x}h")
+
+    def _lay_out(self, capability: Capability, place: Place) -> None:
+        """Let a capability define its registers, and take all its bytes."""
+        before = self._taken
+        capability.define(self, place.offset)
+        area = (1 << place.size) - 1 << place.offset
+        header = 4 if capability.extended else 2
+        if (self._taken ^ before) & ~(area & area << header):
+            raise ConfigSpaceError(f"{place} defined registers outside of it or in its header")
+        self._taken |= area
+        self._places.append(place)
+
+    def _chain(self) -> None:
+        """Write the headers: standard ones in the order of adding, extended ones by offset."""
+        standard = [pair for pair in self._capabilities if not pair[1].extended]
+        link = int(Header.CAPABILITIES_POINTER)
+        for offset, capability in standard:
+            self.preset(link, 1, offset)
+            self.preset(offset, 2, capability.identity)
+            link = offset + 1
+        if standard:
+            self.preset(Header.STATUS, 2, self.get(Header.STATUS, 2) | Status.CAPABILITIES)
+        self._chain_extended()
+
+    def _chain_extended(self) -> None:
+        """Chain from 100h, with a null capability there if no other is."""
+        extended = {
+            offset: capability.identity | capability.revision << 16
+            for offset, capability in self._capabilities
+            if isinstance(capability, ExtendedCapability)
+        }
+        if not extended:
+            return
+        headers = sorted({FIRST_EXTENDED_CAPABILITY: 0, **extended}.items())
+        following = [offset for offset, _ in headers[1:]] + [0]
+        for (offset, header), link in zip(headers, following, strict=True):
+            self.preset(offset, 4, header | link << 20)
+
+    def _remember(self, capability: Capability, offset: int) -> None:
+        """Keep at hand what is looked at often."""
+        if isinstance(capability, Msi):
+            self._msi = MsiView(self, offset)
+        elif isinstance(capability, Msix):
+            self._msix = MsixView(self, offset)
+            self._check_msix()
+        elif isinstance(capability, PowerManagement):
+            self._pm_control = offset + _PM_CONTROL
+
+    @property
+    def capabilities(self) -> tuple[tuple[int, Capability], ...]:
+        """Offset and value of each capability, in the order of adding."""
+        return tuple(self._capabilities)
+
+    def capability(self, kind: type[AnyCapability]) -> AnyCapability | None:
+        """Return the first capability of a class, or `None`."""
+        return next((one for _, one in self._capabilities if isinstance(one, kind)), None)
+
+    def offset_of(self, kind: type[Capability]) -> int | None:
+        """Return the offset of the first capability of a class, or `None`."""
+        return next((at for at, one in self._capabilities if isinstance(one, kind)), None)
+
+    def find(self, cap_id: int, *, extended: bool = False) -> int | None:
+        """Return the offset of the first capability with an ID, or `None`."""
+        for offset, capability in self._capabilities:
+            if capability.identity == cap_id and capability.extended is extended:
+                return offset
+        return None
+
+    # -- state -----------------------------------------------------------------------------------
+
+    @property
+    def layout(self) -> str:
+        """Digest of what a snapshot has to agree with: registers, masks, and the ids."""
+        columns = (self._writable, self._w1c, self._sticky, self._held)
+        ids = self._reset[0], self._reset[2]
+        described = repr((self.size, ids, columns, sorted(self._registers), self._capabilities))
+        return blake2b(described.encode(), digest_size=16).hexdigest()
+
+    def snapshot(self) -> ConfigSnapshot:
+        """Return all that the registers hold."""
+        return ConfigSnapshot(_SNAPSHOT_VERSION, self.layout, tuple(self._values))
+
+    def restore(self, snapshot: ConfigSnapshot) -> None:
+        """Take what `snapshot` holds. No hook runs; every effect may have come about.
+
+        Raises:
+            PciSnapshotError: no snapshot, of another version, or of a space that is laid out in
+                another way; nothing changed then.
+        """
+        if not isinstance(snapshot, ConfigSnapshot):
+            raise PciSnapshotError(f"{snapshot!r} is no ConfigSnapshot")
+        if snapshot.version != _SNAPSHOT_VERSION:
+            raise PciSnapshotError(f"config snapshot of version {snapshot.version!r}")
+        if snapshot.layout != self.layout:
+            raise PciSnapshotError("the config snapshot is of another layout or function")
+        values = snapshot.values
+        if len(values) != len(self._values) or not all(0 <= one <= 0xFFFF_FFFF for one in values):
+            raise PciSnapshotError("the config snapshot holds other than this many dwords")
+        self._values[:] = values
