@@ -1,0 +1,223 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Buses: who sits in which slot, and which numbers the guest has given them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from vmmkit.errors import TopologyError
+from vmmkit.pci.decode import Forwarding
+from vmmkit.pci.function import Function, place
+from vmmkit.pci.spec import Header
+
+if TYPE_CHECKING:
+    from vmmkit.pci.bridge import Bridge
+    from vmmkit.pci.host_bridge import HostBridge
+
+__all__ = ["Bus", "route"]
+
+
+class Bus:
+    """A bus; made by a `HostBridge` or a `Bridge`.
+
+    Args:
+        bridge: the bridge it is behind; `None` for a root bus.
+        link: whether it is a PCI Express link, which has device 0 only.
+
+    Attributes:
+        bridge: as given.
+        link: as given.
+        ari: whether functions beyond 7 may be attached to a link, as ARI numbers them.
+        gates: what the bridges above let through, from the top; kept by the host bridge.
+    """
+
+    def __init__(self, bridge: Bridge | None = None, *, link: bool = False) -> None:
+        """Start empty."""
+        self.bridge = bridge
+        self.link = link
+        self.ari = False
+        self.gates: tuple[Forwarding, ...] = ()
+        self.root_host: HostBridge | None = None
+        self._slots: dict[int, Function] = {}
+        self._bridges: dict[int, Bridge] = {}
+
+    @property
+    def host(self) -> HostBridge | None:
+        """The host bridge above, or `None` where nothing is above yet."""
+        return self.root_host if self.bridge is None else self.bridge.host
+
+    @property
+    def number(self) -> int:
+        """The number it has now: the root's is fixed, others are set by the guest."""
+        if self.bridge is not None:
+            return self.bridge.secondary_number
+        return 0 if self.root_host is None else self.root_host.first_bus
+
+    @property
+    def path(self) -> tuple[int, ...]:
+        """The devfns of the bridges above, from the top."""
+        if self.bridge is None or self.bridge.bus is None:
+            return ()
+        return (*self.bridge.bus.path, self.bridge.devfn)
+
+    @property
+    def children(self) -> tuple[Bus, ...]:
+        """The buses behind the bridges on this one, by devfn."""
+        return tuple(bridge.secondary for bridge in self._bridges.values())
+
+    def functions(self) -> tuple[Function, ...]:
+        """Return the functions on this bus, by devfn."""
+        return tuple(self._slots.values())
+
+    def bridges(self) -> tuple[Bridge, ...]:
+        """Return the bridges on this bus, by devfn."""
+        return tuple(self._bridges.values())
+
+    def below(self) -> Iterator[Function]:
+        """Yield the functions on this bus and on all buses behind it, in order of priority."""
+        yield from self.functions()
+        for child in self.children:
+            yield from child.below()
+
+    def __getitem__(self, devfn: int) -> Function:
+        """Return the function at a devfn.
+
+        Raises:
+            TopologyError: there is none.
+        """
+        try:
+            return self._slots[devfn]
+        except KeyError:
+            raise TopologyError(f"no function at {place(devfn)} of {self!r}") from None
+
+    # -- changing --------------------------------------------------------------------------------
+
+    def attach(self, function: Function, device: int, function_number: int = 0) -> None:
+        """Put a function into a slot. The guest finds it as it is, decoding off as a rule.
+
+        Args:
+            function: attached to no bus.
+            device: 0-31.
+            function_number: 0-7.
+
+        Raises:
+            TopologyError: no such slot, a slot taken, or a function that is attached already.
+        """
+        with self._locked():
+            devfn = self._free_slot(function, device, function_number)
+            function.bus, function.devfn = self, devfn
+            self._slots = _sorted(self._slots, devfn, function)
+            secondary = getattr(function, "secondary", None)
+            if secondary is not None:
+                self._bridges = _sorted(self._bridges, devfn, function)
+            self._tell_multifunction(devfn)
+            if self.host is not None:
+                self.host.adopt(function)
+        self._tell()
+
+    def detach(self, function: Function) -> None:
+        """Take a function out, with all that is behind it where it is a bridge.
+
+        Raises:
+            TopologyError: it is not on this bus.
+        """
+        with self._locked():
+            if function.bus is not self:
+                raise TopologyError(f"{function!r} is not on {self!r}")
+            if self.host is not None:
+                self.host.release(function)
+            self._slots = {at: what for at, what in self._slots.items() if what is not function}
+            self._bridges = {at: what for at, what in self._bridges.items() if what is not function}
+            function.bus = None
+            show_multifunction(function, shown=False)
+            self._tell_multifunction(function.devfn)
+        self._tell()
+
+    def _locked(self) -> Any:
+        host = self.host
+        return nullcontext() if host is None else host.lock
+
+    def _tell(self) -> None:
+        if self.host is not None:
+            self.host.notices.tell()
+
+    def _free_slot(self, function: Function, device: int, number: int) -> int:
+        if device not in range(32) or number not in range(8):
+            raise TopologyError(f"no slot {device!r}.{number!r}: devices 0-31, functions 0-7")
+        devfn = device << 3 | number
+        if self.link and device and not self.ari:
+            raise TopologyError(f"{self!r} is a link: it has device 0 only, not {device}")
+        if function.bus is not None:
+            raise TopologyError(f"{function!r} is attached already")
+        other = self._slots.get(devfn)
+        if other is not None:
+            raise TopologyError(f"{place(devfn)} is taken by {other.name!r}, for {function.name!r}")
+        if self._is_behind(function):
+            raise TopologyError(f"{function!r} cannot be behind itself")
+        return devfn
+
+    def _is_behind(self, function: Function) -> bool:
+        above = self.bridge
+        while above is not None:
+            if above is function:
+                return True
+            above = None if above.bus is None else above.bus.bridge
+        return False
+
+    def _tell_multifunction(self, devfn: int) -> None:
+        """Show in the header of every function of a device whether it has several."""
+        group = range(256) if self.ari else range(devfn & ~7, (devfn | 7) + 1)
+        members = [self._slots[at] for at in self._slots if at in group]
+        shown = len(members) > 1 or any(member.devfn & 7 for member in members)
+        for member in members:
+            show_multifunction(member, shown=shown)
+
+    def __repr__(self) -> str:
+        """Show the number."""
+        return f"<Bus {self.number:#04x}>"
+
+
+def _sorted(slots: dict[int, Any], devfn: int, function: Any) -> dict[int, Any]:
+    """Make a new dict, since others may be looking at the old one."""
+    return dict(sorted({**slots, devfn: function}.items()))
+
+
+def show_multifunction(function: Function, *, shown: bool) -> None:
+    """Set or clear bit 7 of the Header Type register, whatever a reset does."""
+    header_type = function.config.get(Header.HEADER_TYPE, 1) & 0x7F
+    function.config.preset(Header.HEADER_TYPE, 1, header_type | shown << 7)
+
+
+def route(root: Bus, last: int) -> dict[int, Bus]:
+    """Tell which bus answers to which number (PCI-to-PCI Bridge, "Configuration Transactions").
+
+    A bridge takes the numbers from secondary to subordinate, as far as they were forwarded to
+    it and no bridge with a lower devfn on the same bus has taken them. A bus whose number is not
+    among those that get there is not reachable.
+
+    Args:
+        root: the root bus.
+        last: greatest bus number of the segment.
+
+    Returns:
+        Buses by number, the root first.
+    """
+    reachable = {root.number: root}
+    _route_behind(root, (1 << last + 1) - (2 << root.number), reachable)
+    return reachable
+
+
+def _route_behind(bus: Bus, numbers: int, reachable: dict[int, Bus]) -> None:
+    """Route a set of bus numbers, as a mask, to what is behind the bridges of a bus."""
+    for bridge in bus.bridges():
+        if not numbers:
+            return
+        first, end = bridge.secondary_number, bridge.subordinate_number
+        taken = (2 << end) - (1 << first) & numbers if first <= end else 0
+        numbers &= ~taken
+        if taken >> first & 1 and bridge.forwards_config:
+            reachable[first] = bridge.secondary
+            _route_behind(bridge.secondary, taken & ~(1 << first), reachable)

@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Configuration mechanism #1: an address port at CF8H, a data port at CFCH.
+
+Source: PCI Local Bus Specification 3.0, "Software Generation of Configuration Transactions".
+
+| access | what becomes of it |
+|---|---|
+| dword at CF8 | the latch; bits 30-24 and 1-0 read as zero, whatever was written |
+| any other access that starts at CF8-CFB | `other`: the reset control register of a PC is at CF9 |
+| any access that starts at CFC-CFF, bit 31 of the latch set | config space, at the latched dword plus the low two bits of the port, as far as the port range goes |
+| the same with bit 31 clear | ones, dropped |
+
+The latch is one per instance. It is one integer, stored and loaded in one step, so a vCPU that
+races with another one sees one latch or the other. Guests take a lock over the pair of accesses,
+as they must on hardware.
+"""  # noqa: E501 - a row of a table
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from vmmkit.pci._bar_pieces import Handlers, ignore_write, read_ones
+from vmmkit.pci.function import Function
+from vmmkit.protocols import MmioDevice
+
+__all__ = ["ConfigPorts"]
+
+_SIZE: Final = 8
+_ENABLE: Final = 0x8000_0000
+_KEPT: Final = 0x80FF_FFFC
+
+
+class ConfigPorts:
+    """The eight ports, as a device for an address map of ports.
+
+    Args:
+        functions: who answers, by bus, device and function as 16 bits.
+        write_config: takes writes as (bdf, offset, size, value).
+
+    Attributes:
+        latch: what was written to CF8H last.
+        other: a device with `read` and `write` for what is no config access in CF8H-CFBH; the
+            offsets it hears count from CF8H.
+        size: how many ports: 8.
+    """
+
+    size: Final = _SIZE
+
+    def __init__(
+        self,
+        functions: Mapping[int, Function],
+        write_config: Callable[[int, int, int, int], object],
+    ) -> None:
+        """Start with the latch clear."""
+        self.latch = 0
+        self.other: MmioDevice = Handlers(read_ones, ignore_write)
+        self._function = functions.get
+        self._write_config = write_config
+
+    def read(self, vcpu: Any, offset: int, size: int) -> int:
+        """Answer a read of ports; `offset` counts from CF8H."""
+        if offset < 4:
+            if offset == 0 and size == 4:
+                return self.latch
+            return self.other.read(vcpu, offset, size)
+        latch = self.latch
+        within = min(size, _SIZE - offset)
+        missing = (1 << 8 * size) - (1 << 8 * within)
+        if not latch & _ENABLE:
+            return missing | (1 << 8 * within) - 1
+        function = self._function(latch >> 8 & 0xFFFF)
+        if function is None:
+            return missing | (1 << 8 * within) - 1
+        return missing | function.config.read((latch & 0xFC) + (offset & 3), within)
+
+    def write(self, vcpu: Any, offset: int, size: int, value: int) -> None:
+        """Take a write to ports; `offset` counts from CF8H."""
+        if offset >= 4:
+            latch = self.latch
+            if latch & _ENABLE:
+                place = (latch & 0xFC) + (offset & 3)
+                self._write_config(latch >> 8 & 0xFFFF, place, min(size, _SIZE - offset), value)
+        elif offset == 0 and size == 4:
+            self.latch = value & _KEPT
+        else:
+            self.other.write(vcpu, offset, size, value)
+
+    def reset(self) -> None:
+        """Clear the latch."""
+        self.latch = 0

@@ -1,0 +1,172 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""A PCI function: a config space, BARs, and what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from vmmkit.errors import DeclarationError
+from vmmkit.pci._bar_pieces import pieces_of
+from vmmkit.pci.bars import Bar, Declaration
+from vmmkit.pci.capabilities.power import PowerManagement
+from vmmkit.pci.config import ConfigSpace, ResetKind
+from vmmkit.pci.decode import bar_offset
+from vmmkit.pci.dma import Dma
+from vmmkit.pci.interrupts import Interrupts
+from vmmkit.pci.intx import pin_number
+from vmmkit.pci.spec import Header
+
+if TYPE_CHECKING:
+    from vmmkit.pci.bus import Bus
+    from vmmkit.pci.host_bridge import HostBridge
+
+__all__ = ["Function"]
+
+_D3HOT: Final = 3
+
+BarRead = Callable[[Any, int, int, int], int]
+BarWrite = Callable[[Any, int, int, int, int], object]
+
+
+class Function:
+    """One function, to be attached to a bus.
+
+    Args:
+        config: its config space, type 0, with whatever capabilities it has.
+        bars: declarations; their registers are laid out in `config`.
+        name: for maps, errors and pictures; by default the class's name.
+        intx: the interrupt pin it uses, `"A"` to `"D"`, or `None`.
+        read: `read(vcpu, bar, offset, size)` answers reads of BARs that declare no `read`; `bar`
+            is the index. A subclass may have a method of that name instead.
+        write: `write(vcpu, bar, offset, size, value)`, likewise.
+
+    Raises:
+        ConfigSpaceError: a BAR that this header does not have, or whose register is taken.
+        TopologyError: no such pin.
+
+    Attributes:
+        config: the config space.
+        bars: handles, by index.
+        name: as given.
+        interrupts: what it interrupts with; they go nowhere while it is attached nowhere.
+        dma: how it reaches memory; it reaches none while it is attached nowhere.
+        bus: where it is attached, or `None`.
+        devfn: device number times 8 plus function number.
+    """
+
+    def __init__(
+        self,
+        config: ConfigSpace,
+        bars: Iterable[Declaration] = (),
+        *,
+        name: str = "",
+        intx: Literal["A", "B", "C", "D"] | None = None,
+        read: BarRead | None = None,
+        write: BarWrite | None = None,
+    ) -> None:
+        """Lay out the BARs; the function is attached to no bus yet."""
+        self.config = config
+        self.name = name or type(self).__name__
+        self.bus: Bus | None = None
+        self.devfn = 0
+        self.intx = intx
+        if intx is not None:
+            config.preset(Header.INTERRUPT_PIN, 1, pin_number(intx) + 1)
+        self.dma = Dma(config)
+        self._power = config.power_state
+        self.hears_config_writes = type(self).on_config_write is not Function.on_config_write
+        self.bar_read: BarRead | None = read or getattr(self, "read", None)
+        self.bar_write: BarWrite | None = write or getattr(self, "write", None)
+        self.bars = tuple(self._bars(sorted(bars, key=lambda declaration: declaration.index)))
+        self.interrupts = Interrupts(config, pin=intx)
+
+    def _bars(self, declarations: Iterable[Declaration]) -> Iterable[Bar]:
+        for declaration in declarations:
+            self.config.define_bar(declaration.index, declaration.kind, declaration.size)
+            yield Bar(declaration, self, bar_offset(self.config, declaration.index))
+
+    # -- where it is -----------------------------------------------------------------------------
+
+    @property
+    def host(self) -> HostBridge | None:
+        """The host bridge it is below, or `None`."""
+        return None if self.bus is None else self.bus.host
+
+    @property
+    def bdf(self) -> int:
+        """Bus number times 256 plus `devfn`, as the guest has numbered buses so far."""
+        return (0 if self.bus is None else self.bus.number << 8) | self.devfn
+
+    def bar(self, index: int) -> Bar:
+        """Return a BAR by index; 6 is the expansion ROM.
+
+        Raises:
+            DeclarationError: the function has no such BAR.
+        """
+        for bar in self.bars:
+            if bar.index == index:
+                return bar
+        raise DeclarationError(f"{self.name} has no BAR {index}")
+
+    def cut_bars(self) -> None:
+        """Decide which ranges of the BARs are trapped, memory, or the core's own tables."""
+        table = self.interrupts.table
+        for bar in self.bars:
+            bar.pieces = pieces_of(bar, () if table is None else table.pieces(bar.index))
+
+    # -- what it is told -------------------------------------------------------------------------
+
+    def on_mapped(self, bar: Bar) -> None:
+        """Hear that a BAR answers now, at `bar.address`."""
+
+    def on_unmapped(self, bar: Bar) -> None:
+        """Hear that a BAR answers no more."""
+
+    def on_moved(self, bar: Bar, old_base: int) -> None:
+        """Hear that a BAR answers elsewhere; all its memory moved with it."""
+
+    def on_reset(self, kind: ResetKind) -> None:
+        """Hear of a reset, after registers and interrupts have been reset."""
+
+    def on_config_write(self, offset: int, size: int, value: int) -> None:
+        """Hear of a guest's config write, after it."""
+
+    def reset_state(self, kind: ResetKind) -> None:
+        """Bring back what is reset beside config space and interrupts; for subclasses."""
+
+    # -- what the owner does ---------------------------------------------------------------------
+
+    def reset(self, kind: ResetKind = ResetKind.FUNCTION) -> None:
+        """Reset it: config space, interrupts, the subclass's state; then `on_reset` is called."""
+        host = self.host
+        if host is not None:
+            host.reset_function(self, kind)
+            return
+        self.config.reset(kind)
+        self.finish_reset(kind)
+        self.on_reset(kind)
+
+    def finish_reset(self, kind: ResetKind) -> None:
+        """Reset what is not config space; called with no lock held."""
+        self.interrupts.reset(kind)
+        self.reset_state(kind)
+
+    def note_power(self) -> bool:
+        """Take note of the D-state; return whether it left D3hot in a way that resets it."""
+        before, self._power = self._power, self.config.power_state
+        if before != _D3HOT or self._power != 0:
+            return False
+        power = self.config.capability(PowerManagement)
+        return power is not None and not power.no_soft_reset
+
+    def __repr__(self) -> str:
+        """Show name and place."""
+        where = "unattached" if self.bus is None else f"{self.bdf >> 8:02x}:{place(self.devfn)}"
+        return f"<{type(self).__name__} {self.name!r} {where}>"
+
+
+def place(devfn: int) -> str:
+    """Write a devfn as tools do: device, point, function."""
+    return f"{devfn >> 3:02x}.{devfn & 7}"

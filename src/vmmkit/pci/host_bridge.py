@@ -1,0 +1,341 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""The host bridge: where config accesses come in, and what they lead to.
+
+Theory of operation
+-------------------
+A `HostBridge` is one segment: a root bus and all that is attached below. Config accesses come
+from its two front ends, `config_ports` (CF8H) and `ecam`, or from callers of `config_read` and
+`config_write`. Reads take no lock. A write is made under the host's lock, together with all that
+follows from it for routing and for the address maps, so map and config spaces are never out of
+step. What devices are told of it waits until the lock is free again.
+
+Order of locks: the host's, then a map's. Nobody may wait for the host's lock with a map's
+lock held: no config write inside of a map's transaction, or in a listener of a map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from threading import RLock
+from typing import Any, Final
+
+from vmmkit.errors import TopologyError
+from vmmkit.pci._decoder import Decoder
+from vmmkit.pci._notices import Notices
+from vmmkit.pci.bridge import Bridge
+from vmmkit.pci.bus import Bus, route
+from vmmkit.pci.cf8 import ConfigPorts
+from vmmkit.pci.config import Effect, ResetKind
+from vmmkit.pci.decode import OPEN, DecodePolicy, Forwarding, Range
+from vmmkit.pci.ecam import Ecam
+from vmmkit.pci.function import Function
+from vmmkit.pci.intx import IntxRouting, IntxWires, pin_number, swizzle_up
+from vmmkit.pci.mapper import BarChange
+from vmmkit.protocols import AddressSpace, MemorySpace
+
+__all__ = ["HostBridge"]
+
+# Plain integers: an operation on an IntFlag costs ten times as much.
+_DECODE: Final = int(Effect.DECODE)
+_INTERRUPT: Final = int(Effect.INTERRUPT | Effect.POWER)
+_NUMBERS: Final = int(Effect.NUMBERS)
+_POWER: Final = int(Effect.POWER)
+_FUNCTION_RESET: Final = int(Effect.FUNCTION_RESET)
+_SECONDARY_RESET: Final = int(Effect.SECONDARY_RESET)
+_ROUTING: Final = _NUMBERS | _POWER | _SECONDARY_RESET
+
+Reset = tuple[Function, ResetKind]
+
+
+class HostBridge:
+    """One segment of PCI.
+
+    Args:
+        mmio: the map of memory that BARs are placed in. `RegionMap` fits; any `AddressSpace`
+            does, and where it has `add_ram` memory BARs become RAM of it.
+        pio: the map of I/O ports.
+        segment: the segment's number, for the owner's tables.
+        first_bus: number of the root bus.
+        last_bus: greatest bus number of the segment.
+        windows: what the root lets through, as `{"io": [(base, size)], "mem": [...]}`; a kind
+            that is not named, and `None`, mean everything.
+        routing: which GSI the pins on the root bus reach; none by default.
+        set_gsi: called with a GSI and its new level.
+        send_msi: called with address, data and the sender's bdf for each message.
+        memory: what functions reach by DMA; by default `mmio`.
+        physical_bits: width of a memory address; BARs beyond do not decode.
+        decode_zero: whether a BAR whose address is zero decodes.
+        name: for errors and pictures.
+
+    Raises:
+        TopologyError: bus numbers that are none.
+
+    Attributes:
+        bus: the root bus.
+        config_ports: the device for the eight ports at CF8H.
+        ecam: the device for the window of memory.
+    """
+
+    def __init__(
+        self,
+        mmio: AddressSpace | None = None,
+        pio: AddressSpace | None = None,
+        *,
+        segment: int = 0,
+        first_bus: int = 0,
+        last_bus: int = 255,
+        windows: Mapping[str, Iterable[tuple[int, int]]] | None = None,
+        routing: IntxRouting | None = None,
+        set_gsi: Callable[[int, bool], object] | None = None,
+        send_msi: Callable[[int, int, int], object] | None = None,
+        memory: MemorySpace | None = None,
+        physical_bits: int = 52,
+        decode_zero: bool = False,
+        name: str = "pci",
+    ) -> None:
+        """Start with an empty root bus."""
+        if not 0 <= first_bus <= last_bus <= 255:
+            raise TopologyError(f"{name}: no range of buses: {first_bus!r} to {last_bus!r}")
+        self.name, self.segment = name, segment
+        self.first_bus, self.last_bus = first_bus, last_bus
+        self.mmio, self.pio = mmio, pio
+        self.routing = IntxRouting({}) if routing is None else routing
+        self.send_msi = _drop if send_msi is None else send_msi
+        self.memory: Any = mmio if memory is None else memory
+        self.wires = IntxWires(_drop if set_gsi is None else set_gsi)
+        self.lock = RLock()
+        self.notices = Notices()
+        bits = min(physical_bits, getattr(mmio, "address_bits", physical_bits))
+        policy = DecodePolicy(decode_zero=decode_zero, physical_bits=bits)
+        self._decoder = Decoder(mmio, pio, policy, self.lock, self._look_again)
+        self._functions: dict[int, Function] = {}
+        self._reachable: dict[int, Bus] = {}
+        self.bus = Bus()
+        self.bus.root_host = self
+        self.bus.gates = (_root_gate(windows),)
+        self.config_ports = ConfigPorts(self._functions, self.config_write)
+        self.ecam = Ecam(self._functions, self.config_write, first_bus, last_bus)
+        self._reroute()
+
+    # -- the guest's side ------------------------------------------------------------------------
+
+    def config_read(self, bdf: int, offset: int, size: int) -> int:
+        """Read a config space as a guest does.
+
+        Args:
+            bdf: bus number times 256, plus device times 8, plus function.
+            offset: first byte.
+            size: bytes.
+
+        Returns:
+            The bytes; ones where no function is.
+        """
+        function = self._functions.get(bdf)
+        if function is None:
+            return (1 << 8 * size) - 1
+        return function.config.read(offset, size)
+
+    def config_write(self, bdf: int, offset: int, size: int, value: int) -> None:
+        """Write a config space as a guest does; dropped where no function is."""
+        with self.lock:
+            function = self._functions.get(bdf)
+            if function is None:
+                return
+            effects = function.config.write(offset, size, value)
+            resets = self._follow(function, effects) if effects else ()
+        if function.hears_config_writes:
+            self.notices.post(partial(function.on_config_write, offset, size, value))
+        if resets:
+            self._finish_resets(resets)
+        if effects & _INTERRUPT:
+            function.interrupts.config_changed()
+        self._settle()
+
+    # -- topology --------------------------------------------------------------------------------
+
+    def function_at(self, bdf: int) -> Function | None:
+        """Return who answers config accesses to `bdf` now, or `None`."""
+        return self._functions.get(bdf)
+
+    def functions(self) -> Iterator[Function]:
+        """Yield the functions that the guest can reach now, by bus, device and function."""
+        return (function for _, function in sorted(self._functions.items()))
+
+    def buses(self) -> tuple[Bus, ...]:
+        """Return the buses the guest can reach now, by number."""
+        return tuple(bus for _, bus in sorted(self._reachable.items()))
+
+    def adopt(self, function: Function) -> None:
+        """Take up a function that has been put into a slot, and all behind it; for `Bus`."""
+        family = [*_family(function)]
+        for member in family:
+            assert member.bus is not None, member
+            path = member.bus.path
+            member.cut_bars()
+            for bar in member.bars:
+                bar.key = (path, member.devfn, bar.index)
+            self._connect(member)
+        if isinstance(function, Bridge):
+            self._decoder.regate(function)
+        self._reroute()
+        self._post(self._decoder.refresh(family))
+
+    def release(self, function: Function) -> None:
+        """Give up a function that is about to leave its slot, and all behind it; for `Bus`."""
+        family = [*_family(function)]
+        self._post(self._decoder.withdraw(family))
+        self._reroute(without={id(member) for member in family})
+        for member in family:
+            member.interrupts.disconnect()
+            member.dma.disconnect()
+
+    def _connect(self, function: Function) -> None:
+        """Give a function its way to memory and interrupt controllers."""
+
+        def send(address: int, data: int) -> None:
+            self.send_msi(address, data, function.bdf)
+
+        function.interrupts.send = send
+        function.interrupts.set_pin = self.wires.wire(self._gsi_of(function))
+        if hasattr(self.memory, "port"):
+            function.dma.connect(self.memory, function)
+
+    def _gsi_of(self, function: Function) -> int | None:
+        """Follow a function's pin to the root bus, and from there to a GSI."""
+        if function.intx is None or function.bus is None:
+            return None
+        *above, top = [devfn >> 3 for devfn in (function.devfn, *reversed(function.bus.path))]
+        return self.routing.gsi(top, swizzle_up(pin_number(function.intx), above))
+
+    def _reroute(self, without: Iterable[int] = ()) -> None:
+        """Find out anew who answers to which bus, device and function."""
+        self._reachable = route(self.bus, self.last_bus)
+        routes = {
+            number << 8 | function.devfn: function
+            for number, bus in self._reachable.items()
+            for function in bus.functions()
+            if id(function) not in without
+        }
+        for bdf in self._functions.keys() - routes.keys():
+            del self._functions[bdf]
+        self._functions.update(routes)
+
+    # -- what writes lead to ---------------------------------------------------------------------
+
+    def _follow(self, function: Function, effects: int) -> tuple[Reset, ...]:
+        """Bring routing and maps in step with a write; return whom it reset."""
+        resets = [*self._resets_of(function, effects)]
+        for member, kind in resets:
+            member.config.reset(kind)
+            member.note_power()
+        is_bridge = isinstance(function, Bridge)
+        if is_bridge and (effects & _ROUTING or resets):
+            self._reroute()
+        if effects & (_DECODE | _SECONDARY_RESET) or resets:
+            self._redecode(function, [member for member, _ in resets])
+        return tuple(resets)
+
+    def _resets_of(self, function: Function, effects: int) -> Iterator[Reset]:
+        if effects & _FUNCTION_RESET:
+            yield function, ResetKind.FUNCTION
+        elif effects & _POWER and function.note_power():
+            yield function, ResetKind.D3
+        if effects & _SECONDARY_RESET and isinstance(function, Bridge) and function.holds_reset:
+            for member in function.secondary.below():
+                yield member, ResetKind.BUS
+
+    def _redecode(self, function: Function, others: Iterable[Function] = ()) -> None:
+        """Look again at what a function decodes, and where it forwards less or more, at more."""
+        affected: dict[Function, None] = {function: None, **dict.fromkeys(others)}
+        if isinstance(function, Bridge) and self._decoder.regate(function):
+            affected.update(dict.fromkeys(function.secondary.below()))
+        self._post(self._decoder.refresh(affected))
+
+    def _post(self, changes: Iterable[BarChange]) -> None:
+        for bar, old, new in changes:
+            function = bar.function
+            if old is None:
+                self.notices.post(partial(function.on_mapped, bar))
+            elif new is None:
+                self.notices.post(partial(function.on_unmapped, bar))
+            else:
+                self.notices.post(partial(function.on_moved, bar, old))
+
+    def _finish_resets(self, resets: Iterable[Reset]) -> None:
+        for function, kind in resets:
+            function.finish_reset(kind)
+            self.notices.post(partial(function.on_reset, kind))
+
+    # -- what others do to the maps --------------------------------------------------------------
+
+    def _look_again(self) -> None:
+        """Hear that somebody left addresses in a map; its lock may be held, so never wait."""
+        while self._decoder.stale and self.lock.acquire(blocking=False):
+            try:
+                self._post(self._decoder.refresh())
+            finally:
+                self.lock.release()
+
+    def _settle(self) -> None:
+        """Do what could not be done or told while this thread had the lock."""
+        self._look_again()
+        self.notices.tell()
+
+    # -- what the owner does ---------------------------------------------------------------------
+
+    def reset_function(self, function: Function, kind: ResetKind) -> None:
+        """Reset a function; a reset by power or bus reaches what is behind a bridge as well."""
+        reaches = kind in (ResetKind.POWER, ResetKind.BUS)
+        with self.lock:
+            family = [*_family(function)] if reaches else [function]
+            self._reset_all(family, kind)
+        self._finish_resets((member, kind) for member in family)
+        self._settle()
+
+    def reset(self, kind: ResetKind = ResetKind.POWER) -> None:
+        """Reset the whole segment, the latch at CF8H included."""
+        with self.lock:
+            family = [*self.bus.below()]
+            self._reset_all(family, kind)
+            self.config_ports.reset()
+        self._finish_resets((member, kind) for member in family)
+        self._settle()
+
+    def _reset_all(self, family: Iterable[Function], kind: ResetKind) -> None:
+        for member in family:
+            member.config.reset(kind)
+            member.note_power()
+        self._decoder.open_gates(self.bus, self.bus.gates)
+        self._reroute()
+        self._post(self._decoder.refresh(family))
+
+    def _check(self) -> None:
+        """Assert that routing, claims and maps are what the config spaces say."""
+        with self.lock:
+            assert self._reachable == route(self.bus, self.last_bus), self._reachable
+            self._decoder.check(self.bus)
+
+
+def _family(function: Function) -> Iterator[Function]:
+    yield function
+    if isinstance(function, Bridge):
+        yield from function.secondary.below()
+
+
+def _drop(*_arguments: object) -> None:
+    """Be a sink that nobody connected."""
+
+
+def _root_gate(windows: Mapping[str, Iterable[tuple[int, int]]] | None) -> Forwarding:
+    windows = windows or {}
+    io, memory = (
+        tuple(_range(base, size) for base, size in windows[kind]) if kind in windows else everything
+        for kind, everything in (("io", OPEN.io), ("mem", OPEN.memory))
+    )
+    return Forwarding(io, memory)
+
+
+def _range(base: int, size: int) -> Range:
+    return base, base + size - 1
