@@ -19,6 +19,7 @@ registers of the device's own (`define`). Bytes that two of them want are an err
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Final, Self, TypeVar
 
@@ -379,7 +380,11 @@ class ConfigSpace(RegisterFile):
         """Digest of what a snapshot has to agree with: registers, masks, and the ids."""
         columns = (self._writable, self._w1c, self._sticky, self._held)
         ids = self._reset[0], self._reset[2]
-        described = repr((self.size, ids, columns, sorted(self._registers), self._capabilities))
+        capabilities = [
+            (offset, repr(one) if attrs.has(type(one)) else type(one).__qualname__)
+            for offset, one in self._capabilities
+        ]
+        described = repr((self.size, ids, columns, sorted(self._registers), capabilities))
         return blake2b(described.encode(), digest_size=16).hexdigest()
 
     def snapshot(self) -> ConfigSnapshot:
@@ -400,6 +405,32 @@ class ConfigSpace(RegisterFile):
         if snapshot.layout != self.layout:
             raise PciSnapshotError("the config snapshot is of another layout or function")
         values = snapshot.values
-        if len(values) != len(self._values) or not all(0 <= one <= 0xFFFF_FFFF for one in values):
-            raise PciSnapshotError("the config snapshot holds other than this many dwords")
+        if len(values) != len(self._values) or not all(map(_is_dword, values)):
+            raise PciSnapshotError(f"the config snapshot does not hold {len(self._values)} dwords")
         self._values[:] = values
+
+    def _check(self) -> None:
+        """Assert, for tests, that a guest finds every capability once and no bit has two roles."""
+        for index, value in enumerate(self._values):
+            assert _is_dword(value), f"{value:#x} at {index * 4:#x}"
+            assert not self._writable[index] & self._w1c[index], f"rw and w1c at {index * 4:#x}"
+        found = dict(self._walk())
+        for offset, one in self._capabilities:
+            assert found.pop(offset, None) == one.identity, f"{one!r} at {offset:#x}"
+        assert set(found.values()) <= {0}, f"found {found}"
+
+    def _walk(self) -> Iterator[tuple[int, int]]:
+        """Yield offset and ID of each capability that a guest finds."""
+        offset = self.get(Header.CAPABILITIES_POINTER, 1)
+        while offset:
+            yield offset, self.get(offset, 1)
+            offset = self.get(offset + 1, 1)
+        offset = FIRST_EXTENDED_CAPABILITY if self.size == EXTENDED_SIZE else 0
+        while offset:
+            header = self.get(offset, 4)
+            yield offset, header & 0xFFFF
+            offset = header >> 20
+
+
+def _is_dword(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value <= 0xFFFF_FFFF

@@ -18,7 +18,14 @@ from vmmkit.pci.spec import (
     HeaderType,
 )
 
-__all__ = ["BAR_COUNTS", "define_bar", "define_type0", "define_type1", "rom_bar_offset"]
+__all__ = [
+    "BAR_COUNTS",
+    "define_bar",
+    "define_bar_register",
+    "define_type0",
+    "define_type1",
+    "rom_bar_offset",
+]
 
 BAR_COUNTS: Final = {HeaderType.TYPE0: 6, HeaderType.TYPE1: 2}
 ROM_INDEX: Final = 6
@@ -223,26 +230,18 @@ def rom_bar_offset(layout: HeaderType) -> int:
     return Header.ROM_BAR if layout is HeaderType.TYPE0 else Header.BRIDGE_ROM_BAR
 
 
-def define_bar(
-    space: RegisterFile, layout: HeaderType, index: int, kind: BarKind, size: int
+def define_bar_register(
+    space: RegisterFile, offset: int, kind: BarKind, size: int, name: str
 ) -> None:
-    """Lay out a base address register, two dwords for a 64-bit one.
+    """Lay out a base address register anywhere in a space, two dwords for a 64-bit one.
 
     Raises:
-        ConfigSpaceError: no such BAR, a size it cannot have, or its register is taken.
+        ConfigSpaceError: a size it cannot have, or bytes that are taken.
     """
-    name, count = f"BAR {index}", BAR_COUNTS[layout]
     bits, least, most = _BAR_LIMITS[kind]
-    if kind is BarKind.ROM:
-        name, fits = "ROM BAR", index == ROM_INDEX
-    else:
-        fits = 0 <= index < count - (kind in _WIDE)
-    if not fits:
-        raise ConfigSpaceError(f"no {kind.value} BAR {index} in a header of type {layout}")
     if not least <= size <= most or size & size - 1:
         limits = f"a power of two from {least:#x} to {most:#x}"
         raise ConfigSpaceError(f"{name}: the size of a {kind.value} BAR is {limits}, not {size!r}")
-    offset = rom_bar_offset(layout) if kind is BarKind.ROM else Header.BAR0 + 4 * index
     mask = -size & (1 << 64) - 1
     low = mask & _DWORD | (_ROM_ENABLE if kind is BarKind.ROM else 0)
     effects = ((_DWORD, _DECODE),)
@@ -250,3 +249,19 @@ def define_bar(
     if kind in _WIDE:
         upper = f"{name} (upper half)"
         space.define(offset + 4, 4, rw=mask >> 32, effects=effects, name=upper)
+
+
+def define_bar(
+    space: RegisterFile, layout: HeaderType, index: int, kind: BarKind, size: int
+) -> None:
+    """Lay out a base address register of the header.
+
+    Raises:
+        ConfigSpaceError: no such BAR, a size it cannot have, or its register is taken.
+    """
+    rom = kind is BarKind.ROM
+    fits = index == ROM_INDEX if rom else 0 <= index < BAR_COUNTS[layout] - (kind in _WIDE)
+    if not fits:
+        raise ConfigSpaceError(f"no {kind.value} BAR {index} in a {layout.name} header")
+    offset = rom_bar_offset(layout) if rom else Header.BAR0 + 4 * index
+    define_bar_register(space, offset, kind, size, "ROM BAR" if rom else f"BAR {index}")

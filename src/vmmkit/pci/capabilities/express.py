@@ -246,6 +246,10 @@ class PciExpress(Capability):
             self._define_link(config, offset)
         if self.slot is not None:
             self._define_slot(config, offset, self.slot)
+        elif self.is_downstream_port:
+            # "Slot Status Register": without a slot, what is below is always present.
+            wired = int(SlotStatus.PRESENCE)
+            config.define(offset + at.SLOT_STATUS, 2, value=wired, name="PCIe.SltSta")
         if self.port_type is PortType.ROOT_PORT:
             self._define_root(config, offset)
 
