@@ -39,7 +39,7 @@ class Outbox:
         """
         failure: Exception | None = None
         # The outer loop sees what was put in between the last look and the token's release.
-        while self._calls and self._token.acquire(blocking=False):
+        while self._calls and self._token.acquire(False):
             try:
                 failure = self._make_calls() or failure
             finally:

@@ -36,7 +36,6 @@ __all__ = ["MAX_TRANSFER", "Dma"]
 #: Bytes one transfer may have; a device bounds the lengths that a guest gives it.
 MAX_TRANSFER: Final = 1 << 30
 
-_COMMAND: Final = 0x04
 _BUS_MASTER: Final = 1 << 2
 _STATUS_HIGH: Final = 0x07
 _TARGET_ABORT: Final = 1 << 4  # Received Target Abort, bit 12 of Status
@@ -100,7 +99,7 @@ class Dma:
     @property
     def enabled(self) -> bool:
         """Whether the guest lets the function master the bus."""
-        return bool(self._config.get(_COMMAND, 1) & _BUS_MASTER) and self._config.power_state == 0
+        return bool(self._config.command & _BUS_MASTER) and self._config.power_state == 0
 
     # -- transfers -------------------------------------------------------------------------------
 
@@ -110,7 +109,8 @@ class Dma:
         Raises:
             DmaError: see the class.
         """
-        if not self.enabled:
+        config = self._config
+        if not config.command & _BUS_MASTER or config.power_state:
             self._refuse(address, size)
             return b"\xff" * size
         for base, last, buffer in self._ram.windows:
@@ -127,7 +127,8 @@ class Dma:
         """
         source = _bytes_of(data)
         size = len(source)
-        if not self.enabled:
+        config = self._config
+        if not config.command & _BUS_MASTER or config.power_state:
             self._refuse(address, size)
             return False
         for base, last, buffer in self._ram.windows:
@@ -150,6 +151,10 @@ class Dma:
         if not self.enabled:
             self.refused += 1
             return None
+        for window in self._ram.windows:
+            memory = _within(window, address, size)
+            if memory is not None:
+                return memory
         return _within(self._ram.learn(address), address, size)
 
     def read_scatter(self, parts: Iterable[tuple[int, int]]) -> bytes:

@@ -276,8 +276,8 @@ class Interrupts:
 
     def _fall(self, vector: int) -> None:
         self._high.discard(vector)
-        if vector in self._raised:
-            self._raised.discard(vector)
+        self._raised.discard(vector)
+        if self._msi is not None:
             self._show_pending()
 
     def level(self, vector: int) -> bool:
@@ -306,19 +306,26 @@ class Interrupts:
     def _try(self, slot: int) -> None:
         """Send a message that somebody waits for, if it may leave."""
         if not self._held and not self._source.masked(slot):
+            self._forget(slot)
+            self._outbox.put((self.send, self._source.message(slot)))
+        if self._msi is not None:
+            self._show_pending()
+
+    def _forget(self, slot: int) -> None:
+        if self._slots == self.vectors:
+            self._pulsed.discard(slot)
+            self._raised.discard(slot)
+        else:
             waiting = range(slot, self.vectors, self._slots)
             self._pulsed.difference_update(waiting)
             self._raised.difference_update(waiting)
-            self._outbox.put((self.send, self._source.message(slot)))
-        self._show_pending()
 
     def _waiting(self) -> set[int]:
         return self._pulsed | self._raised
 
     def _show_pending(self) -> None:
         """Keep MSI's Pending Bits register; MSI-X's array is computed when it is read."""
-        if self._msi is None:
-            return
+        assert self._msi is not None
         bits = 0
         if self._mode != "msix":
             for vector in self._waiting():
@@ -342,12 +349,10 @@ class Interrupts:
             return
         if self._on_route_change is not None:
             self._announce((entry,))
-        if self._pulsed or self._raised:
-            self._flush(entry)
-
-    def _flush(self, slot: int) -> None:
-        if any(self.pending(vector) for vector in range(slot, self.vectors, self._slots)):
-            self._try(slot)
+        if not self._held and (self._pulsed or self._raised):
+            users = range(entry, self.vectors, self._slots)
+            if not (self._pulsed.isdisjoint(users) and self._raised.isdisjoint(users)):
+                self._try(entry)
 
     # -- configuration ---------------------------------------------------------------------------
 
