@@ -20,6 +20,9 @@ from vmmkit.protocols import AddressSpace
 
 __all__ = ["Decoder"]
 
+Wishes = tuple[list[tuple[Bar, int | None]], list[tuple[Bar, int | None]]]
+"""What BARs are to claim, of memory and of ports."""
+
 
 class Decoder:
     """The decode map of one host bridge.
@@ -42,20 +45,24 @@ class Decoder:
     ) -> None:
         """Start with nothing decoded."""
         self.policy = policy
-        self._memory = Mapper(mmio, lock, freed)
-        self._ports = Mapper(pio, lock, freed)
+        self._mappers = Mapper(mmio, lock, freed), Mapper(pio, lock, freed)
 
     @property
     def stale(self) -> bool:
         """Whether others have left addresses in one of the maps."""
-        return self._memory.stale or self._ports.stale
+        memory, ports = self._mappers
+        return memory.stale or ports.stale
 
-    def regate(self, bridge: Bridge) -> bool:
-        """Take up what a bridge forwards; return whether that is news for what is behind it."""
-        if bridge.bus is None:
-            return False
+    def regate(self, bridge: Bridge, *, anyway: bool = False) -> bool:
+        """Take up what a bridge forwards; return whether that is news for what is behind it.
+
+        Args:
+            bridge: attached.
+            anyway: take it for news, since bridges behind it have changed as well.
+        """
+        assert bridge.bus is not None, bridge
         gates = (*bridge.bus.gates, bridge.forwarding)
-        if bridge.secondary.gates == gates:
+        if bridge.secondary.gates == gates and not anyway:
             return False
         self.open_gates(bridge.secondary, gates)
         return True
@@ -76,37 +83,49 @@ class Decoder:
             return None
         return base if passes(function.bus.gates, bar.space == "io", base, bar.size) else None
 
-    def refresh(self, functions: Iterable[Function] = ()) -> list[BarChange]:
-        """Look again at what some functions decode, and at what others have left.
-
-        Returns:
-            What answers elsewhere now, in order of priority, memory first.
-        """
-        wishes: tuple[list[tuple[Bar, int | None]], list[tuple[Bar, int | None]]] = ([], [])
+    def refresh(self, functions: Iterable[Function] = ()) -> None:
+        """Look again at what some functions decode, and at what others have left."""
+        wishes: Wishes = ([], [])
         for function in functions:
             for bar in function.bars:
                 base = self.wished_base(bar)
                 if base != bar.address:
                     wishes[bar.space == "io"].append((bar, base))
-        return self._update(*wishes)
+        self._update(wishes)
 
-    def withdraw(self, functions: Iterable[Function]) -> list[BarChange]:
+    def withdraw(self, functions: Iterable[Function]) -> None:
         """Drop what functions that leave have claimed."""
-        wishes: tuple[list[tuple[Bar, int | None]], list[tuple[Bar, int | None]]] = ([], [])
+        wishes: Wishes = ([], [])
         for function in functions:
             for bar in function.bars:
                 if bar.claim is not None:
                     wishes[bar.space == "io"].append((bar, None))
-        return self._update(*wishes)
+        self._update(wishes)
 
-    def _update(
-        self, memory: list[tuple[Bar, int | None]], ports: list[tuple[Bar, int | None]]
-    ) -> list[BarChange]:
-        changes: list[BarChange] = []
-        for mapper, wishes in ((self._memory, memory), (self._ports, ports)):
-            if wishes or mapper.stale:
-                changes += mapper.update(wishes)
-        return changes
+    def reserve(self, base: int, size: int, *, io: bool, held: bool) -> bool:
+        """Keep BARs out of a range of one of the maps, or let them in again."""
+        mapper = self._mappers[io]
+        known = True
+        if held:
+            mapper.reserve(base, size)
+        else:
+            known = mapper.unreserve(base, size)
+        mapper.update()
+        return known
+
+    def take_changes(self) -> list[BarChange]:
+        """Return what answers elsewhere since this was asked last; memory goes first."""
+        taken = []
+        for mapper in self._mappers:
+            if mapper.changes:
+                changes, mapper.changes = mapper.changes, []
+                taken += changes
+        return taken
+
+    def _update(self, wishes: Wishes) -> None:
+        for mapper, wished in zip(self._mappers, wishes, strict=True):
+            if wished or mapper.stale:
+                mapper.update(wished)
 
     def check(self, root: Bus) -> None:
         """Assert that claims are what the config spaces say, and the maps what the claims say."""
@@ -116,8 +135,9 @@ class Decoder:
         for function in root.below():
             for bar in function.bars:
                 assert bar.address == self.wished_base(bar), bar
-        self._memory.check()
-        self._ports.check()
+        for mapper in self._mappers:
+            mapper.check()
+            assert not mapper.changes, mapper.changes
 
 
 def _buses(bus: Bus) -> Iterator[Bus]:

@@ -19,6 +19,11 @@ class Notices:
         self._waiting: deque[Callable[[], object]] = deque()
         self._telling = Lock()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to tell."""
+        return bool(self._waiting)
+
     def post(self, call: Callable[[], object]) -> None:
         """Have a call made by the next `tell`."""
         self._waiting.append(call)

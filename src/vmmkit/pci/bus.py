@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from vmmkit.errors import TopologyError
@@ -106,7 +106,7 @@ class Bus:
         Raises:
             TopologyError: no such slot, a slot taken, or a function that is attached already.
         """
-        with self._locked():
+        with self._changing():
             devfn = self._free_slot(function, device, function_number)
             function.bus, function.devfn = self, devfn
             self._slots = _sorted(self._slots, devfn, function)
@@ -116,7 +116,6 @@ class Bus:
             self._tell_multifunction(devfn)
             if self.host is not None:
                 self.host.adopt(function)
-        self._tell()
 
     def detach(self, function: Function) -> None:
         """Take a function out, with all that is behind it where it is a bridge.
@@ -124,25 +123,20 @@ class Bus:
         Raises:
             TopologyError: it is not on this bus.
         """
-        with self._locked():
+        with self._changing():
             if function.bus is not self:
                 raise TopologyError(f"{function!r} is not on {self!r}")
             if self.host is not None:
-                self.host.release(function)
+                self.host.disown(function)
             self._slots = {at: what for at, what in self._slots.items() if what is not function}
             self._bridges = {at: what for at, what in self._bridges.items() if what is not function}
             function.bus = None
             show_multifunction(function, shown=False)
             self._tell_multifunction(function.devfn)
-        self._tell()
 
-    def _locked(self) -> Any:
+    def _changing(self) -> AbstractContextManager[object]:
         host = self.host
-        return nullcontext() if host is None else host.lock
-
-    def _tell(self) -> None:
-        if self.host is not None:
-            self.host.notices.tell()
+        return nullcontext() if host is None else host.changing()
 
     def _free_slot(self, function: Function, device: int, number: int) -> int:
         if device not in range(32) or number not in range(8):

@@ -7,14 +7,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from vmmkit.errors import DeclarationError
+import attrs
+
+from vmmkit.errors import PciSnapshotError, TopologyError
 from vmmkit.pci._bar_pieces import pieces_of
 from vmmkit.pci.bars import Bar, Declaration
 from vmmkit.pci.capabilities.power import PowerManagement
-from vmmkit.pci.config import ConfigSpace, ResetKind
+from vmmkit.pci.config import ConfigSnapshot, ConfigSpace, Effect, ResetKind
 from vmmkit.pci.decode import bar_offset
 from vmmkit.pci.dma import Dma
-from vmmkit.pci.interrupts import Interrupts
+from vmmkit.pci.interrupts import Interrupts, InterruptsSnapshot
 from vmmkit.pci.intx import pin_number
 from vmmkit.pci.spec import Header
 
@@ -22,12 +24,28 @@ if TYPE_CHECKING:
     from vmmkit.pci.bus import Bus
     from vmmkit.pci.host_bridge import HostBridge
 
-__all__ = ["Function"]
+__all__ = ["Function", "FunctionSnapshot"]
 
 _D3HOT: Final = 3
+_INTERRUPT: Final = int(Effect.INTERRUPT | Effect.POWER)
 
 BarRead = Callable[[Any, int, int, int], int]
 BarWrite = Callable[[Any, int, int, int, int], object]
+
+
+@attrs.frozen
+class FunctionSnapshot:
+    """What a function holds.
+
+    Attributes:
+        config: the config space.
+        interrupts: levels, what pends, the MSI-X table.
+        memory: contents of RAM-backed BARs, by index.
+    """
+
+    config: ConfigSnapshot
+    interrupts: InterruptsSnapshot
+    memory: dict[int, bytes]
 
 
 class Function:
@@ -103,12 +121,12 @@ class Function:
         """Return a BAR by index; 6 is the expansion ROM.
 
         Raises:
-            DeclarationError: the function has no such BAR.
+            TopologyError: the function has no such BAR.
         """
         for bar in self.bars:
             if bar.index == index:
                 return bar
-        raise DeclarationError(f"{self.name} has no BAR {index}")
+        raise TopologyError(f"{self.name} has no BAR {index}")
 
     def cut_bars(self) -> None:
         """Decide which ranges of the BARs are trapped, memory, or the core's own tables."""
@@ -136,6 +154,18 @@ class Function:
     def reset_state(self, kind: ResetKind) -> None:
         """Bring back what is reset beside config space and interrupts; for subclasses."""
 
+    def on_effects(self, effects: int) -> None:
+        """Act on a config write with effects, when maps and routing have been brought in step.
+
+        It is called by the thread that wrote, with no lock held. For subclasses such as ports,
+        which call this one as well.
+
+        Args:
+            effects: bits of `Effect`, as a plain integer.
+        """
+        if effects & _INTERRUPT:
+            self.interrupts.config_changed()
+
     # -- what the owner does ---------------------------------------------------------------------
 
     def reset(self, kind: ResetKind = ResetKind.FUNCTION) -> None:
@@ -147,6 +177,54 @@ class Function:
         self.config.reset(kind)
         self.finish_reset(kind)
         self.on_reset(kind)
+
+    def snapshot(self) -> FunctionSnapshot:
+        """Return registers, interrupts, and the memory of BARs that keep it."""
+        memory = {
+            bar.index: bytes(bar.buffer)
+            for bar in self.bars
+            if bar.buffer is not None and getattr(bar.declaration, "keep", False)
+        }
+        return FunctionSnapshot(self.config.snapshot(), self.interrupts.snapshot(), memory)
+
+    def restore(self, snapshot: FunctionSnapshot) -> None:
+        """Take a snapshot of this function or of one that is built alike; BARs decode as in it.
+
+        Raises:
+            PciSnapshotError: of a function that is built in another way.
+        """
+        self.check_snapshot(snapshot)
+        host = self.host
+        if host is None:
+            self.restore_registers(snapshot)
+        else:
+            host.restore_functions({self: snapshot})
+        self.restore_rest(snapshot)
+
+    def check_snapshot(self, snapshot: FunctionSnapshot) -> None:
+        """Refuse what is no snapshot of such a function.
+
+        Raises:
+            PciSnapshotError: it is not.
+        """
+        if not isinstance(snapshot, FunctionSnapshot):
+            raise PciSnapshotError(f"{self.name}: {snapshot!r} is no FunctionSnapshot")
+        sizes = {index: len(contents) for index, contents in snapshot.memory.items()}
+        own = {bar.index: bar.size for bar in self.bars if getattr(bar.declaration, "keep", False)}
+        if not sizes.items() <= own.items():
+            raise PciSnapshotError(f"{self.name}: the snapshot has memory of BARs {sizes}")
+
+    def restore_registers(self, snapshot: FunctionSnapshot) -> None:
+        """Take config space and memory of a snapshot, and no more; for the host bridge."""
+        self.config.restore(snapshot.config)
+        self._power = self.config.power_state
+        for bar in self.bars:
+            if bar.buffer is not None and bar.index in snapshot.memory:
+                bar.buffer[:] = snapshot.memory[bar.index]
+
+    def restore_rest(self, snapshot: FunctionSnapshot) -> None:
+        """Take what is not config space or memory, when that was; for the host bridge."""
+        self.interrupts.restore(snapshot.interrupts)
 
     def finish_reset(self, kind: ResetKind) -> None:
         """Reset what is not config space; called with no lock held."""

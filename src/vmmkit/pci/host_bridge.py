@@ -16,12 +16,15 @@ lock held: no config write inside of a map's transaction, or in a listener of a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from threading import RLock
 from typing import Any, Final
 
-from vmmkit.errors import TopologyError
+import attrs
+
+from vmmkit.errors import PciSnapshotError, TopologyError
 from vmmkit.pci._decoder import Decoder
 from vmmkit.pci._notices import Notices
 from vmmkit.pci.bridge import Bridge
@@ -30,16 +33,14 @@ from vmmkit.pci.cf8 import ConfigPorts
 from vmmkit.pci.config import Effect, ResetKind
 from vmmkit.pci.decode import OPEN, DecodePolicy, Forwarding, Range
 from vmmkit.pci.ecam import Ecam
-from vmmkit.pci.function import Function
+from vmmkit.pci.function import Function, FunctionSnapshot
 from vmmkit.pci.intx import IntxRouting, IntxWires, pin_number, swizzle_up
-from vmmkit.pci.mapper import BarChange
 from vmmkit.protocols import AddressSpace, MemorySpace
 
-__all__ = ["HostBridge"]
+__all__ = ["HostBridge", "HostSnapshot"]
 
 # Plain integers: an operation on an IntFlag costs ten times as much.
 _DECODE: Final = int(Effect.DECODE)
-_INTERRUPT: Final = int(Effect.INTERRUPT | Effect.POWER)
 _NUMBERS: Final = int(Effect.NUMBERS)
 _POWER: Final = int(Effect.POWER)
 _FUNCTION_RESET: Final = int(Effect.FUNCTION_RESET)
@@ -47,6 +48,21 @@ _SECONDARY_RESET: Final = int(Effect.SECONDARY_RESET)
 _ROUTING: Final = _NUMBERS | _POWER | _SECONDARY_RESET
 
 Reset = tuple[Function, ResetKind]
+Place = tuple[int, ...]
+"""Where a function is, whatever the guest's numbers: devfns from the root bus on."""
+
+
+@attrs.frozen
+class HostSnapshot:
+    """What a segment holds.
+
+    Attributes:
+        latch: of the address port at CF8H.
+        functions: by place: devfns from the root bus on.
+    """
+
+    latch: int
+    functions: dict[Place, FunctionSnapshot]
 
 
 class HostBridge:
@@ -109,7 +125,7 @@ class HostBridge:
         self.notices = Notices()
         bits = min(physical_bits, getattr(mmio, "address_bits", physical_bits))
         policy = DecodePolicy(decode_zero=decode_zero, physical_bits=bits)
-        self._decoder = Decoder(mmio, pio, policy, self.lock, self._look_again)
+        self._decoder = Decoder(mmio, pio, policy, self.lock, self._freed)
         self._functions: dict[int, Function] = {}
         self._reachable: dict[int, Bus] = {}
         self.bus = Bus()
@@ -138,7 +154,11 @@ class HostBridge:
         return function.config.read(offset, size)
 
     def config_write(self, bdf: int, offset: int, size: int, value: int) -> None:
-        """Write a config space as a guest does; dropped where no function is."""
+        """Write a config space as a guest does; dropped where no function is.
+
+        When it returns, address maps and routing are in step with it, and what pended has left.
+        Notifications have been made, unless another thread is at making some.
+        """
         with self.lock:
             function = self._functions.get(bdf)
             if function is None:
@@ -147,10 +167,9 @@ class HostBridge:
             resets = self._follow(function, effects) if effects else ()
         if function.hears_config_writes:
             self.notices.post(partial(function.on_config_write, offset, size, value))
-        if resets:
+        if effects:
             self._finish_resets(resets)
-        if effects & _INTERRUPT:
-            function.interrupts.config_changed()
+            function.on_effects(effects)
         self._settle()
 
     # -- topology --------------------------------------------------------------------------------
@@ -161,7 +180,8 @@ class HostBridge:
 
     def functions(self) -> Iterator[Function]:
         """Yield the functions that the guest can reach now, by bus, device and function."""
-        return (function for _, function in sorted(self._functions.items()))
+        with self.lock:
+            return iter([self._functions[bdf] for bdf in sorted(self._functions)])
 
     def buses(self) -> tuple[Bus, ...]:
         """Return the buses the guest can reach now, by number."""
@@ -178,14 +198,17 @@ class HostBridge:
                 bar.key = (path, member.devfn, bar.index)
             self._connect(member)
         if isinstance(function, Bridge):
-            self._decoder.regate(function)
+            self._decoder.regate(function, anyway=True)
         self._reroute()
-        self._post(self._decoder.refresh(family))
+        self._refresh(family)
 
-    def release(self, function: Function) -> None:
+    def disown(self, function: Function) -> None:
         """Give up a function that is about to leave its slot, and all behind it; for `Bus`."""
         family = [*_family(function)]
-        self._post(self._decoder.withdraw(family))
+        try:
+            self._decoder.withdraw(family)
+        finally:
+            self._post()
         self._reroute(without={id(member) for member in family})
         for member in family:
             member.interrupts.disconnect()
@@ -246,15 +269,22 @@ class HostBridge:
             for member in function.secondary.below():
                 yield member, ResetKind.BUS
 
-    def _redecode(self, function: Function, others: Iterable[Function] = ()) -> None:
+    def _redecode(self, function: Function, others: Collection[Function] = ()) -> None:
         """Look again at what a function decodes, and where it forwards less or more, at more."""
         affected: dict[Function, None] = {function: None, **dict.fromkeys(others)}
-        if isinstance(function, Bridge) and self._decoder.regate(function):
+        if isinstance(function, Bridge) and self._decoder.regate(function, anyway=bool(others)):
             affected.update(dict.fromkeys(function.secondary.below()))
-        self._post(self._decoder.refresh(affected))
+        self._refresh(affected)
 
-    def _post(self, changes: Iterable[BarChange]) -> None:
-        for bar, old, new in changes:
+    def _refresh(self, functions: Iterable[Function] = ()) -> None:
+        try:
+            self._decoder.refresh(functions)
+        finally:
+            self._post()
+
+    def _post(self) -> None:
+        """Have functions told what became of their BARs."""
+        for bar, old, new in self._decoder.take_changes():
             function = bar.function
             if old is None:
                 self.notices.post(partial(function.on_mapped, bar))
@@ -270,18 +300,34 @@ class HostBridge:
 
     # -- what others do to the maps --------------------------------------------------------------
 
-    def _look_again(self) -> None:
-        """Hear that somebody left addresses in a map; its lock may be held, so never wait."""
-        while self._decoder.stale and self.lock.acquire(blocking=False):
+    def _freed(self) -> None:
+        """Hear that somebody left addresses; the map's lock may be held, so never wait.
+
+        Whoever has the host's lock instead, looks when it has let go of it.
+        """
+        if self._decoder.stale and self.lock.acquire(blocking=False):
             try:
-                self._post(self._decoder.refresh())
+                self._refresh()
+                self.notices.tell()
             finally:
                 self.lock.release()
 
     def _settle(self) -> None:
-        """Do what could not be done or told while this thread had the lock."""
-        self._look_again()
-        self.notices.tell()
+        """Do what could not be done or told while a thread had the lock; this one has not."""
+        while self._decoder.stale:
+            with self.lock:
+                self._refresh()
+        if self.notices.waiting:
+            self.notices.tell()
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Keep config writes and changes of topology out for the body of a `with` statement."""
+        try:
+            with self.lock:
+                yield
+        finally:
+            self._settle()
 
     # -- what the owner does ---------------------------------------------------------------------
 
@@ -307,15 +353,90 @@ class HostBridge:
         for member in family:
             member.config.reset(kind)
             member.note_power()
+        self._look_at_all()
+
+    def _look_at_all(self) -> None:
+        """Work out routing and decoding of everything."""
         self._decoder.open_gates(self.bus, self.bus.gates)
         self._reroute()
-        self._post(self._decoder.refresh(family))
+        self._refresh(self.bus.below())
+
+    def reserve(self, base: int, size: int, *, io: bool = False) -> None:
+        """Keep BARs out of a range: those that are live there stop to be, until `unreserve`.
+
+        For owners of a map who need addresses that a guest has put a BAR at: reserve them, then
+        add a region.
+
+        Args:
+            base: first address.
+            size: bytes.
+            io: whether these are ports.
+        """
+        with self.changing():
+            self._reserve(base, size, io=io, held=True)
+
+    def unreserve(self, base: int, size: int, *, io: bool = False) -> None:
+        """Give back what `reserve` was called with.
+
+        Raises:
+            TopologyError: no such range is reserved.
+        """
+        with self.changing():
+            self._reserve(base, size, io=io, held=False)
+
+    def _reserve(self, base: int, size: int, *, io: bool, held: bool) -> None:
+        try:
+            if not self._decoder.reserve(base, size, io=io, held=held):
+                raise TopologyError(f"{self.name}: {size:#x} bytes at {base:#x} are not reserved")
+        finally:
+            self._post()
+
+    # -- state -----------------------------------------------------------------------------------
+
+    def snapshot(self) -> HostSnapshot:
+        """Return what the functions and the latch at CF8H hold; nothing else runs meanwhile."""
+        with self.lock:
+            functions = {_place_of(one): one.snapshot() for one in self.bus.below()}
+        return HostSnapshot(self.config_ports.latch, functions)
+
+    def restore(self, snapshot: HostSnapshot) -> None:
+        """Take a snapshot of a segment with such functions in the same places.
+
+        Config spaces are restored before anything is decoded, and interrupts after that.
+
+        Raises:
+            PciSnapshotError: functions are in other places, or are built in another way.
+        """
+        members = {_place_of(one): one for one in self.bus.below()}
+        if not isinstance(snapshot, HostSnapshot) or members.keys() != snapshot.functions.keys():
+            raise PciSnapshotError(f"{self.name}: a snapshot of other functions")
+        pairs = {members[place]: one for place, one in snapshot.functions.items()}
+        self.restore_functions(pairs)
+        for function, one in pairs.items():
+            function.restore_rest(one)
+        self.config_ports.latch = snapshot.latch
+
+    def restore_functions(self, snapshots: Mapping[Function, FunctionSnapshot]) -> None:
+        """Restore config spaces and memory, then look at what that decodes; for `Function`."""
+        for function, snapshot in snapshots.items():
+            function.check_snapshot(snapshot)
+        with self.changing():
+            for function, snapshot in snapshots.items():
+                function.restore_registers(snapshot)
+            self._look_at_all()
 
     def _check(self) -> None:
         """Assert that routing, claims and maps are what the config spaces say."""
-        with self.lock:
+        with self.changing():
             assert self._reachable == route(self.bus, self.last_bus), self._reachable
+            for bdf, function in self._functions.items():
+                assert function.bdf == bdf, function
             self._decoder.check(self.bus)
+
+
+def _place_of(function: Function) -> Place:
+    assert function.bus is not None, function
+    return (*function.bus.path, function.devfn)
 
 
 def _family(function: Function) -> Iterator[Function]:

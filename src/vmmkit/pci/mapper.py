@@ -16,6 +16,7 @@ The caller holds the host's lock.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from threading import RLock
 from typing import Any, NamedTuple
 
@@ -44,28 +45,33 @@ class Mapper:
 
     Args:
         space: the address map, or `None` to keep the books without one.
-        lock: the host's, taken by the first access to lazy RAM.
-        freed: called, with any lock of the map's held, when others leave addresses.
+        lock: the host's, tried by the first access to lazy RAM.
+        freed: called, with any lock of the map's held, when others have left addresses, and
+            after this has let go of the host's lock.
+
+    Attributes:
+        claims: all claims on the space.
+        changes: what answers elsewhere than before, in the order of events; for the owner to take.
     """
 
     def __init__(
-        self,
-        space: AddressSpace | None,
-        lock: RLock,
-        freed: Callable[[], object],
+        self, space: AddressSpace | None, lock: RLock, freed: Callable[[], object]
     ) -> None:
         """Start without claims, and listen to what others take out of the map."""
         self.claims: Claims[Bar] = Claims()
+        self.changes: list[BarChange] = []
         self._space = space
         self._lock = lock
         self._freed = freed
         self._own: dict[int, Region] = {}
         self._left: list[tuple[int, int]] = []
+        self._reserved: list[tuple[int, int]] = []
         self._refused: list[Claim[Bar]] = []
+        self._touched: dict[Bar, None] = {}
         self._add_ram = getattr(space, "add_ram", None)
         self._add_rom = getattr(space, "add_rom", None)
         self._conflicts: Callable[[int, int], Sequence[Any]] = getattr(
-            space, "conflicts", lambda _base, _size: ()
+            space, "conflicts", _no_conflicts
         )
         subscribe = getattr(space, "subscribe", None)
         if subscribe is not None:
@@ -96,34 +102,37 @@ class Mapper:
 
     # -- changing --------------------------------------------------------------------------------
 
-    def update(self, wishes: Iterable[tuple[Bar, int | None]] = ()) -> list[BarChange]:
-        """Let BARs claim other bases, and bring the map in step.
+    def reserve(self, base: int, size: int) -> None:
+        """Let no BAR be live in a range, by the next `update`."""
+        self._reserved.append((base, size))
+        self.claims.touch(base, size)
+
+    def unreserve(self, base: int, size: int) -> bool:
+        """Give a reserved range back, by the next `update`; return whether it was reserved."""
+        if (base, size) not in self._reserved:
+            return False
+        self._reserved.remove((base, size))
+        self.claims.touch(base, size)
+        return True
+
+    def update(self, wishes: Iterable[tuple[Bar, int | None]] = ()) -> None:
+        """Let BARs claim other bases, and bring the map in step; `changes` tells the result.
 
         Args:
             wishes: BARs with the base each is to claim, `None` for none.
-
-        Returns:
-            What answers elsewhere now, in order of priority.
         """
         for bar, base in wishes:
             self._claim(bar, base)
-        for claim in self._refused:
+            self._touched[bar] = None
+        while self._left:
+            self.claims.touch(*self._left.pop())
+        refused, self._refused = self._refused, []
+        for claim in refused:
             claim.refused = False
             if claim.owner.claim is claim:
                 self.claims.recheck(claim)
-        self._refused = []
-        while self._left:
-            self.claims.touch(*self._left.pop())
-        changes: dict[Bar, None] = {bar: None for bar, _ in wishes}
-        while True:
-            refused: list[Claim[Bar]] = []
-            done = self._commit(changes, refused)
-            for claim in refused:
-                claim.refused, claim.blocker = True, "the address map"
-                self.claims.recheck(claim)
-            if not refused:
-                return done
-            self._refused += refused
+        while not self._commit():
+            pass
 
     def _claim(self, bar: Bar, base: int | None) -> None:
         if bar.claim is not None:
@@ -133,31 +142,47 @@ class Mapper:
             bar.claim = Claim(bar.key, base, bar.size, bar)
             self.claims.add(bar.claim)
 
-    def _commit(self, touched: dict[Bar, None], refused: list[Claim[Bar]]) -> list[BarChange]:
-        """Judge and apply; on refusal the map is as it was, and `refused` says who to leave out."""
-        if self._space is None:
-            touched.update((claim.owner, None) for claim in self.claims.settle(_nobody))
-            return self._committed(_differences(touched), {})
+    def _commit(self) -> bool:
+        """Judge and apply; where the map refuses, it is as it was, and a claim less is left."""
         staged: dict[Bar, list[Region]] = {}
         differences: list[BarChange] = []
         try:
-            with self._space.transaction():
-                touched.update((claim.owner, None) for claim in self.claims.settle(self._foreign))
-                differences = _differences(touched)
-                for change in differences:
-                    staged[change.bar] = self._stage(self._space, change)
+            with nullcontext() if self._space is None else self._space.transaction():
+                changed = self.claims.settle(self._foreign)
+                self._touched.update((claim.owner, None) for claim in changed)
+                differences = _differences(self._touched)
+                if self._space is not None:
+                    for change in differences:
+                        staged[change.bar] = self._stage(self._space, change)
         except (OverlapError, RegionRangeError) as error:
-            refused += _culprits(error, staged, differences)
-            for bar, regions in staged.items():
-                self._disown(set(regions) - set(bar.placed))
-            return []
+            self._forget(staged)
+            self._refuse(_culprits(error, staged, differences))
+            return False
         except Exception:  # a listener of the map's raised: the change stands
             self._committed(differences, staged)
             raise
-        return self._committed(differences, staged)
+        except BaseException:  # interrupted, and undone; the next update finds what to do
+            self._forget(staged)
+            raise
+        self._committed(differences, staged)
+        return True
+
+    def _forget(self, staged: dict[Bar, list[Region]]) -> None:
+        """Disown regions that did not come to be."""
+        for bar, regions in staged.items():
+            self._disown(region for region in regions if region not in bar.placed)
+
+    def _refuse(self, claims: Iterable[Claim[Bar]]) -> None:
+        for claim in claims:
+            claim.refused, claim.blocker = True, "refused by the address map"
+            self._refused.append(claim)
+            self.claims.recheck(claim)
 
     def _foreign(self, base: int, size: int) -> str | None:
         """Name what lies in a range and is no BAR of ours."""
+        for first, length in self._reserved:
+            if base < first + length and first < base + size:
+                return "reserved"
         for region in self._conflicts(base, size):
             if id(region) not in self._own:
                 return str(region.name)
@@ -192,9 +217,7 @@ class Mapper:
         self._own[id(region)] = region
         return region
 
-    def _committed(
-        self, differences: list[BarChange], staged: dict[Bar, list[Region]]
-    ) -> list[BarChange]:
+    def _committed(self, differences: list[BarChange], staged: dict[Bar, list[Region]]) -> None:
         """Note in the BARs what the map has done."""
         for bar, old, new in differences:
             before, bar.placed = bar.placed, tuple(staged.get(bar, ()))
@@ -203,7 +226,8 @@ class Mapper:
                 self._disown(before)
             if old is None:
                 bar.promoted = not getattr(bar.declaration, "lazy", True)
-        return differences
+        self._touched.clear()
+        self.changes += differences
 
     def _disown(self, regions: Iterable[Region]) -> None:
         for region in regions:
@@ -233,6 +257,7 @@ class Mapper:
             self._promote(bar)
         finally:
             self._lock.release()
+        self._freed()
 
     def _promote(self, bar: Bar) -> None:
         space, base = self._space, bar.mapped_at
@@ -244,28 +269,36 @@ class Mapper:
                 if piece.memory is not None:
                     space.remove(placed[index])
                     placed[index] = self._place(space, bar, base, piece, eager=True)
-        self._disown(set(bar.placed) - set(placed))
+        self._disown(region for region in bar.placed if region not in placed)
         bar.placed, bar.promoted = tuple(placed), True
 
     def check(self) -> None:
         """Assert that claims, BARs and the map agree."""
         self.claims.check(self._foreign)
+        assert not self._touched, self._touched
         placed: set[int] = set()
         for claim in self.claims:
             bar = claim.owner
             assert bar.claim is claim, bar
             assert bar.mapped_at == (claim.base if claim.live else None), bar
-            if self._space is not None and claim.live:
-                assert len(bar.placed) == len(bar.pieces), bar
-            for piece, region in zip(bar.pieces, bar.placed, strict=False):
-                assert region.base == claim.base + piece.offset, bar
-                assert region.size == piece.size, bar
-                placed.add(id(region))
+            placed |= self._check_placed(bar, claim)
         assert placed == set(self._own), "regions of BARs that are not live"
 
+    def _check_placed(self, bar: Bar, claim: Claim[Bar]) -> set[int]:
+        """Assert that the pieces of one BAR are where they should be; return their regions."""
+        pieces = bar.pieces if claim.live and self._space is not None else ()
+        find = getattr(self._space, "find", None)
+        for piece, region in zip(pieces, bar.placed, strict=True):
+            assert region.base == claim.base + piece.offset, bar
+            assert region.size == piece.size, bar
+            if find is not None:
+                assert find(region.base) is region, bar
+                assert (region.buffer is not None) is (bar.promoted and piece.kind != "trap"), bar
+        return {id(region) for region in bar.placed}
 
-def _nobody(_base: int, _size: int) -> None:
-    return None
+
+def _no_conflicts(_base: int, _size: int) -> tuple[()]:
+    return ()
 
 
 def _differences(bars: Iterable[Bar]) -> list[BarChange]:
