@@ -24,7 +24,7 @@ class DeclaredRegisters:
     """
 
     _layouts: ClassVar[Mapping[int, BarLayout]] = {}
-    _registers: ClassVar[Mapping[str, Register]] = {}
+    compiled_registers: ClassVar[Mapping[str, Register]] = {}
     _arrays: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     _declared_states: ClassVar[Mapping[str, State[Any]]] = {}
 
@@ -36,7 +36,7 @@ class DeclaredRegisters:
     @classmethod
     def _compile(cls, bars: Mapping[int, BarRange]) -> None:
         cls._layouts = compile_registers(cls, bars)
-        cls._registers = {
+        cls.compiled_registers = {
             register.name: register
             for layout in cls._layouts.values()
             for register in layout.registers
@@ -70,7 +70,7 @@ class DeclaredRegisters:
         return dispatch
 
     def _reset_registers(self) -> None:
-        for name, register in self._registers.items():
+        for name, register in self.compiled_registers.items():
             self.register_values[name] = register.reset
         for name, state in self._declared_states.items():
             self.state_values[name] = state.fresh()
@@ -80,7 +80,7 @@ class DeclaredRegisters:
     def _saved_values(self) -> dict[str, Any]:
         saved: dict[str, Any] = {
             name: self.register_values[name]
-            for name, register in self._registers.items()
+            for name, register in self.compiled_registers.items()
             if register.index is None
         }
         for array, names in self._arrays.items():
@@ -102,7 +102,7 @@ class DeclaredRegisters:
         states = {name: deepcopy(saved[name]) for name in self._declared_states}
         values = {}
         for name, value in self._flat(saved):
-            if not isinstance(value, int) or value & ~self._registers[name].mask:
+            if not isinstance(value, int) or value & ~self.compiled_registers[name].mask:
                 raise PciSnapshotError(
                     f"snapshot of {type(self).__name__}: {value!r} does not fit register {name!r}"
                 )
