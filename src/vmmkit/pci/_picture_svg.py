@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from math import ceil
 from typing import Final, NamedTuple
 from unicodedata import east_asian_width
 from xml.sax.saxutils import escape, quoteattr
@@ -116,7 +117,8 @@ def draw(shown: ShownHost) -> str:
 
 
 def _document(shown: ShownHost, width: float, height: float, body: Sequence[str]) -> str:
-    size = f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"'
+    width, height = ceil(width), ceil(height)
+    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     title = _cut(shown.name, 40)
     return "\n".join(
         [
@@ -155,13 +157,14 @@ class _Tree:
         """Draw a bus and all on it; return where the next thing may begin."""
         label = f"bus {bus.number:02x}" if bus.reachable else "bus not reachable"
         self.drawn.append(_text(left, top + 12, label, "heading"))
-        line, y, stop = left + 8, top + _BUS_LABEL, top + _BUS_LABEL
+        line, y, stop = left + 8, top + _BUS_LABEL, 0.0
         for function in bus.functions:
             if id(function) in self._wanted:
                 stop = y + _HEAD / 2
                 self.drawn.append(f'<path class="bus" d="M {line} {stop} h {_INDENT - 8}"/>')
                 y = self._add_function(function, left + _INDENT, y)
-        self.drawn.append(f'<path class="bus" d="M {line} {top + 18} V {stop}"/>')
+        if stop:
+            self.drawn.append(f'<path class="bus" d="M {line} {top + 18} V {stop}"/>')
         self.bottom = max(self.bottom, y)
         return y
 

@@ -16,7 +16,7 @@ import attrs
 from vmmkit.pci.bridge import Bridge
 from vmmkit.pci.decode import Range
 from vmmkit.pci.intx import pin_number, swizzle_up
-from vmmkit.pci.spec import Header
+from vmmkit.pci.spec import Command, Header
 
 if TYPE_CHECKING:
     from vmmkit.pci.bars import Bar
@@ -90,7 +90,7 @@ class ShownFunction:
         interrupts: how interrupts leave it, in words.
         power: `""`, or the D-state where it is not D0.
         bars: its BARs.
-        windows: of a bridge, those that are open.
+        windows: of a bridge, those that let something through.
         behind: the bus behind a bridge.
         subordinate: the greatest bus number behind it.
     """
@@ -192,13 +192,14 @@ def _bar(bar: Bar) -> ShownBar:
 
 
 def _windows(bridge: Bridge) -> Iterator[ShownWindow]:
-    windows: dict[str, Range | None] = {
-        "io": bridge.io_window,
-        "mem": bridge.memory_window,
-        "pref": bridge.prefetchable_window,
-    }
-    for space, window in windows.items():
-        if window is not None:
+    command = bridge.config.get(Header.COMMAND, 2)
+    windows: tuple[tuple[str, int, Range | None], ...] = (
+        ("io", Command.IO, bridge.io_window),
+        ("mem", Command.MEMORY, bridge.memory_window),
+        ("pref", Command.MEMORY, bridge.prefetchable_window),
+    )
+    for space, enable, window in windows:
+        if window is not None and command & enable:
             yield ShownWindow(space, *window)
 
 
