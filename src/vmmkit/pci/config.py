@@ -407,7 +407,8 @@ class ConfigSpace(RegisterFile):
         values = snapshot.values
         if len(values) != len(self._values) or not all(map(_is_dword, values)):
             raise PciSnapshotError(f"the config snapshot does not hold {len(self._values)} dwords")
-        self._values[:] = values
+        with self._lock:
+            self._values[:] = values
 
     def _check(self) -> None:
         """Assert, for tests, that a guest finds every capability once and no bit has two roles."""
