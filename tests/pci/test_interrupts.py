@@ -98,7 +98,9 @@ def test_pending_bits_tell_what_waits(mode, how, closed):
     assert seen == (0b10 if closed else 0)
 
 
-@pytest.mark.parametrize(("mode", "how", "closed"), [case for case in COMBINATIONS if case.values[2]])
+@pytest.mark.parametrize(
+    ("mode", "how", "closed"), [case for case in COMBINATIONS if case.values[2]]
+)
 def test_a_level_that_falls_takes_its_message_back_and_a_pulse_stays(mode, how, closed):
     wired = ready(mode)
     for gate in closed:
@@ -306,14 +308,22 @@ def test_without_a_pin_there_is_no_intx(pin):
 
 @pytest.mark.parametrize(
     ("capabilities", "vectors"),
-    [({}, 1), ({"msi": 1}, 1), ({"msi": 32}, 32), ({"msix": 2048}, 2048), ({"msix": 2, "msi": 8}, 8)],
+    [
+        ({}, 1),
+        ({"msi": 1}, 1),
+        ({"msi": 32}, 32),
+        ({"msix": 2048}, 2048),
+        ({"msix": 2, "msi": 8}, 8),
+    ],
 )
 def test_vectors(capabilities, vectors):
     interrupts = Wired(**capabilities).interrupts
     assert interrupts.vectors == vectors
     assert interrupts.vector(vectors - 1) is interrupts.vector(vectors - 1)
     for wrong in (vectors, -1):
-        with pytest.raises(ConfigSpaceError, match=f"no vector {wrong}: the function has {vectors}"):
+        with pytest.raises(
+            ConfigSpaceError, match=f"no vector {wrong}: the function has {vectors}"
+        ):
             interrupts.vector(wrong)
 
 

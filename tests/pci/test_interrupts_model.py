@@ -35,7 +35,13 @@ class Model:
         self.bus_master = self.disable = False
         self.d_state = 0
         self.msix_on = self.function_mask = False
-        self.msi_on, self.granted, self.msi_address, self.msi_data, self.msi_mask = False, 1, 0, 0, 0
+        self.msi_on, self.granted, self.msi_address, self.msi_data, self.msi_mask = (
+            False,
+            1,
+            0,
+            0,
+            0,
+        )
         self.table = bytearray((b"\0" * 12 + b"\1\0\0\0") * self.msix_size)
 
     def mode(self):

@@ -14,7 +14,7 @@ entered by several vCPUs at once.
 from __future__ import annotations
 
 from mmap import mmap
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, overload
 
 import attrs
 
@@ -44,6 +44,22 @@ _MEMORY_KINDS: Final = {
 }
 
 
+class _Attribute:
+    """What type checkers see of a declaration in a device class: on a device it is the `Bar`."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, device: None, owner: type[Any] | None = None) -> Self: ...
+
+        @overload
+        def __get__(self, device: object, owner: type[Any] | None = None) -> Bar: ...
+
+        def __get__(self, device: object, owner: type[Any] | None = None) -> Any: ...
+
+
 def _refuse(what: Declaration, why: str) -> DeclarationError:
     return DeclarationError(f"{what.name or 'BAR'} (index {what.index}): {why}")
 
@@ -64,7 +80,7 @@ def _check_widths(what: MemBar | IoBar) -> None:
 
 
 @attrs.frozen
-class MemBar:
+class MemBar(_Attribute):
     """A memory BAR.
 
     Args:
@@ -134,7 +150,7 @@ class MemBar:
 
 
 @attrs.frozen
-class IoBar:
+class IoBar(_Attribute):
     """An I/O BAR; the arguments mean what they do for `MemBar`.
 
     Args:
@@ -174,7 +190,7 @@ def _rom_size(rom: Rom) -> int:
 
 
 @attrs.frozen
-class Rom:
+class Rom(_Attribute):
     """An expansion ROM. Writes to it are dropped.
 
     Args:

@@ -398,6 +398,16 @@ class ConfigSpace(RegisterFile):
             PciSnapshotError: no snapshot, of another version, or of a space that is laid out in
                 another way; nothing changed then.
         """
+        self.check_snapshot(snapshot)
+        with self._lock:
+            self._values[:] = snapshot.values
+
+    def check_snapshot(self, snapshot: object) -> None:
+        """Refuse what `restore` would not take.
+
+        Raises:
+            PciSnapshotError: see there.
+        """
         if not isinstance(snapshot, ConfigSnapshot):
             raise PciSnapshotError(f"{snapshot!r} is no ConfigSnapshot")
         if snapshot.version != _SNAPSHOT_VERSION:
@@ -407,8 +417,6 @@ class ConfigSpace(RegisterFile):
         values = snapshot.values
         if len(values) != len(self._values) or not all(map(_is_dword, values)):
             raise PciSnapshotError(f"the config snapshot does not hold {len(self._values)} dwords")
-        with self._lock:
-            self._values[:] = values
 
     def _check(self) -> None:
         """Assert, for tests, that a guest finds every capability once and no bit has two roles."""

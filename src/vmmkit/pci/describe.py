@@ -10,12 +10,13 @@ from inspect import cleandoc
 from typing import Final
 
 from vmmkit.pci._layout import Register, declared
-from vmmkit.pci.bars import Declaration
+from vmmkit.pci.bars import Declaration, MemBar, Rom
 from vmmkit.pci.capabilities.base import Capability
 from vmmkit.pci.capabilities.msi import Msi
 from vmmkit.pci.capabilities.msix import Msix
 from vmmkit.pci.device import PciDevice
 from vmmkit.pci.registers import Field, FieldArray, Reg, RegArray
+from vmmkit.pci.spec import BarKind
 
 __all__ = ["c_header", "reference"]
 
@@ -23,10 +24,12 @@ AnyReg = Reg | RegArray
 AnyField = Field | FieldArray
 
 _SPACES: Final = {
-    "io": "I/O",
-    "mem32": "32-bit memory",
-    "mem64": "64-bit memory",
-    "rom": "expansion ROM",
+    BarKind.IO: "I/O",
+    BarKind.MEM32: "32-bit memory",
+    BarKind.MEM32_PREFETCHABLE: "32-bit memory, prefetchable",
+    BarKind.MEM64: "64-bit memory",
+    BarKind.MEM64_PREFETCHABLE: "64-bit memory, prefetchable",
+    BarKind.ROM: "expansion ROM",
 }
 _UNITS: Final = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "bytes"))
 _IDS: Final = (
@@ -128,18 +131,14 @@ def _bar_table(described: _Described) -> Iterator[str]:
         return
     yield from ("## BARs", "", "| index | name | space | size |", "|---|---|---|---|")
     for name, bar in described.bars:
-        index = "ROM" if bar.kind == "rom" else str(bar.index)
+        index = "ROM" if isinstance(bar, Rom) else str(bar.index)
         yield f"| {index} | `{name}` | {_space(bar)} | {_amount(bar.size)} |"
     yield ""
 
 
 def _space(bar: Declaration) -> str:
-    words = [_SPACES[bar.kind]]
-    if bar.prefetchable:
-        words.append("prefetchable")
-    if getattr(bar, "ram", False) is not False:
-        words.append("RAM")
-    return ", ".join(words)
+    ram = isinstance(bar, MemBar) and bar.ram is not False
+    return f"{_SPACES[bar.kind]}, RAM" if ram else _SPACES[bar.kind]
 
 
 def _capability_table(cls: type[PciDevice]) -> Iterator[str]:

@@ -16,6 +16,7 @@ Hooks run in the thread of the vCPU whose access it is, with no lock held.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, ClassVar, Literal
 
 import attrs
@@ -37,9 +38,10 @@ from vmmkit.pci._layout import declared, refuse
 from vmmkit.pci.bars import Declaration, Rom
 from vmmkit.pci.capabilities.base import Capability
 from vmmkit.pci.config import ConfigSpace, ResetKind
-from vmmkit.pci.function import Function
+from vmmkit.pci.function import Function, FunctionSnapshot
 from vmmkit.pci.interrupts import Irq
 from vmmkit.pci.registers import Declaration as Named
+from vmmkit.pci.state import DeviceSnapshot
 from vmmkit.pci.trace import TraceSink
 
 __all__ = ["PciDevice"]
@@ -158,12 +160,54 @@ class PciDevice(DeclaredRegisters, Function):
     def on_restore(self) -> None:
         """Hear of a restored snapshot, when everything is in place."""
 
-    # -- for the owner ---------------------------------------------------------------------------
+    # -- resets and snapshots --------------------------------------------------------------------
 
     def reset_state(self, kind: ResetKind) -> None:
         """Bring registers and states to their first values."""
         super().reset_state(kind)
         self._reset_registers()
+
+    def snapshot(self) -> DeviceSnapshot:
+        """Return registers and states by name, config space, interrupts, and memory of BARs."""
+        function = super().snapshot()
+        return DeviceSnapshot(
+            config=function.config,
+            interrupts=function.interrupts,
+            memory=function.memory,
+            device=type(self).__name__,
+            version=self.version,
+            values=self._saved_values(),
+        )
+
+    def check_snapshot(self, snapshot: FunctionSnapshot) -> None:
+        """Refuse what is no snapshot of such a device, or of a version that cannot be migrated.
+
+        Raises:
+            PciSnapshotError: it is not.
+        """
+        super().check_snapshot(snapshot)
+        self._checked_values(self._migrated(snapshot))
+
+    def restore_rest(self, snapshot: FunctionSnapshot) -> None:
+        """Take registers, states and interrupts; for the host bridge."""
+        put = self._checked_values(self._migrated(snapshot))
+        put()
+        super().restore_rest(snapshot)
+        self.on_restore()
+
+    def _migrated(self, snapshot: FunctionSnapshot) -> Mapping[str, Any]:
+        if not isinstance(snapshot, DeviceSnapshot) or snapshot.device != type(self).__name__:
+            made_by = getattr(snapshot, "device", "a function without declarations")
+            raise PciSnapshotError(f"{self.name}: a {type(self).__name__}, not {made_by}")
+        if snapshot.version == self.version:
+            return snapshot.values
+        if snapshot.version > self.version:
+            raise PciSnapshotError(
+                f"{self.name}: snapshot of version {snapshot.version}, this is {self.version}"
+            )
+        return self.migrate(snapshot.version, deepcopy(dict(snapshot.values)))
+
+    # -- for the owner ---------------------------------------------------------------------------
 
     def trace(self, sink: TraceSink | None) -> None:
         """Tell of each guest access to a BAR with registers, from now on.

@@ -72,7 +72,7 @@ class Dma:
         refused: transfers refused because the way was closed.
 
     Addresses and sizes that a guest chose never raise. `DmaError` is for what no guest can
-    choose: negative numbers, no numbers, data that is no buffer, more than `MAX_TRANSFER` bytes.
+    choose: negative numbers, data that is no buffer, more than `MAX_TRANSFER` bytes.
     """
 
     __slots__ = ("_config", "_limit", "_memory", "_port", "_ram", "refused")

@@ -209,6 +209,8 @@ class Function:
         """
         if not isinstance(snapshot, FunctionSnapshot):
             raise PciSnapshotError(f"{self.name}: {snapshot!r} is no FunctionSnapshot")
+        self.config.check_snapshot(snapshot.config)
+        self.interrupts.check_snapshot(snapshot.interrupts)
         sizes = {index: len(contents) for index, contents in snapshot.memory.items()}
         own = {bar.index: bar.size for bar in self.bars if getattr(bar.declaration, "keep", False)}
         if not sizes.items() <= own.items():

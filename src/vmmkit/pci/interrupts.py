@@ -482,7 +482,7 @@ class Interrupts:
         Raises:
             PciSnapshotError: another function's; nothing has changed then.
         """
-        self._check(snapshot)
+        self.check_snapshot(snapshot)
         with self.lock:
             self._mode = snapshot.mode
             self._high, self._pulsed = set(snapshot.high), set(snapshot.pulsed)
@@ -492,7 +492,12 @@ class Interrupts:
             self._refresh()
         self.deliver()
 
-    def _check(self, snapshot: object) -> None:
+    def check_snapshot(self, snapshot: object) -> None:
+        """Refuse what `restore` would not take.
+
+        Raises:
+            PciSnapshotError: another function's.
+        """
         if not isinstance(snapshot, InterruptsSnapshot):
             raise PciSnapshotError(f"{snapshot!r} is no InterruptsSnapshot")
         for vectors in (snapshot.high, snapshot.pulsed, snapshot.raised):

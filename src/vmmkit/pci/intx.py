@@ -54,6 +54,10 @@ def swizzle_up(pin: int, devices: Iterable[int]) -> int:
     return (pin + sum(devices)) % PINS
 
 
+def _copied(gsis: Mapping[tuple[int, int], int]) -> Mapping[tuple[int, int], int]:
+    return dict(gsis)
+
+
 def _check_entries(
     _routing: object, _attribute: object, gsis: Mapping[tuple[int, int], int]
 ) -> None:
@@ -73,7 +77,7 @@ class IntxRouting:
         TopologyError: a device, pin or GSI out of range.
     """
 
-    gsis: Mapping[tuple[int, int], int] = attrs.field(converter=dict, validator=_check_entries)
+    gsis: Mapping[tuple[int, int], int] = attrs.field(converter=_copied, validator=_check_entries)
 
     @classmethod
     def swizzled(cls, first_gsi: int = 16, links: int = 8) -> Self:
@@ -141,10 +145,21 @@ class IntxWires:
 
     def drive(self, wire: IntxWire, level: bool) -> None:
         """Let one source drive its line, or leave it to the others."""
+        self.note(wire, level)
+        self.deliver()
+
+    def note(self, wire: IntxWire, level: bool) -> None:
+        """Do what `drive` does, but let `deliver` make the calls.
+
+        For those who hold a lock while they work out a level: they deliver without it.
+        """
         with self._lock:
             if wire.level != level:
                 wire.level = bool(level)
                 self._count(wire.gsi, 1 if level else -1)
+
+    def deliver(self) -> None:
+        """Tell of what changed since, unless another thread is at it."""
         self._outbox.deliver()
 
     def _count(self, gsi: int, change: int) -> None:

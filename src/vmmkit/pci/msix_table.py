@@ -14,9 +14,9 @@ old mask and unmask around every single interrupt.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from vmmkit.pci.config import ResetKind
 
@@ -35,7 +35,7 @@ _DWORD: Final = 0xFFFF_FFFF
 class _Owner(Protocol):
     """Whose table it is. `Interrupts` fits."""
 
-    lock: AbstractContextManager[Any]
+    lock: threading.Lock
 
     def entry_changed(self, entry: int, /) -> None:
         """Look at an entry again; the lock is held."""

@@ -15,6 +15,7 @@ from typing import Any, Generic, Self, TypeVar, overload
 
 import attrs
 
+from vmmkit.pci.function import FunctionSnapshot
 from vmmkit.pci.registers import Declaration
 
 __all__ = ["DeviceSnapshot", "State"]
@@ -57,18 +58,18 @@ class State(Declaration, Generic[Value]):
         device.state_values[self.name] = value
 
 
-@attrs.frozen
-class DeviceSnapshot:
+@attrs.frozen(kw_only=True)
+class DeviceSnapshot(FunctionSnapshot):
     """The state of one `PciDevice`.
 
     Attributes:
         device: name of the class it was taken of.
         version: that class's `version`.
         values: by attribute name: integers of registers, tuples of arrays, values of states.
-        function: what the function keeps: config space, BARs, interrupts.
+
+    Config space, interrupts and the memory of BARs are those of `FunctionSnapshot`.
     """
 
     device: str
     version: int
     values: Mapping[str, Any]
-    function: Any
