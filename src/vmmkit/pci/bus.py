@@ -126,13 +126,13 @@ class Bus:
         with self._changing():
             if function.bus is not self:
                 raise TopologyError(f"{function!r} is not on {self!r}")
-            if self.host is not None:
-                self.host.disown(function)
             self._slots = {at: what for at, what in self._slots.items() if what is not function}
             self._bridges = {at: what for at, what in self._bridges.items() if what is not function}
             function.bus = None
             show_multifunction(function, shown=False)
             self._tell_multifunction(function.devfn)
+            if self.host is not None:
+                self.host.disown(function)
 
     def _changing(self) -> AbstractContextManager[object]:
         host = self.host
@@ -212,6 +212,7 @@ def _route_behind(bus: Bus, numbers: int, reachable: dict[int, Bus]) -> None:
         first, end = bridge.secondary_number, bridge.subordinate_number
         taken = (2 << end) - (1 << first) & numbers if first <= end else 0
         numbers &= ~taken
-        if taken >> first & 1 and bridge.forwards_config:
-            reachable[first] = bridge.secondary
+        if taken and bridge.forwards_config:
+            if taken >> first & 1:
+                reachable[first] = bridge.secondary
             _route_behind(bridge.secondary, taken & ~(1 << first), reachable)

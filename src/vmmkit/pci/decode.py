@@ -17,7 +17,7 @@ judged once, after all that could be in its way, and only neighbours of what cha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
@@ -41,6 +41,7 @@ __all__ = [
     "decoded_base",
     "forwarding",
     "passes",
+    "root_forwarding",
 ]
 
 Range = tuple[int, int]
@@ -165,6 +166,20 @@ def forwarding(
         io, vga_io = None, ()
     windows = (one for one in (memory, prefetchable, vga_memory) if one is not None)
     return Forwarding(() if io is None else (io,), tuple(windows), vga_io, bool(control & _ISA))
+
+
+def root_forwarding(windows: Mapping[str, Iterable[tuple[int, int]]] | None) -> Forwarding:
+    """Return what a root bus gets to see.
+
+    Args:
+        windows: `(base, size)` of what is let through, by `"io"` and `"mem"`; everything of a kind
+            that is not named, or of both for `None`.
+    """
+    given = {
+        kind: tuple((base, base + size - 1) for base, size in ranges)
+        for kind, ranges in (windows or {}).items()
+    }
+    return Forwarding(given.get("io", OPEN.io), given.get("mem", OPEN.memory))
 
 
 def io_window(config: ConfigSpace) -> Range | None:

@@ -161,8 +161,11 @@ class Mapper:
         except Exception:  # a listener of the map's raised: the change stands
             self._committed(differences, staged)
             raise
-        except BaseException:  # interrupted, and undone; the next update finds what to do
+        except BaseException:  # interrupted, and undone; the next update looks at everything
             self._forget(staged)
+            for claim in self.claims:
+                self._touched[claim.owner] = None
+                self.claims.recheck(claim)
             raise
         self._committed(differences, staged)
         return True
@@ -179,7 +182,7 @@ class Mapper:
             self.claims.recheck(claim)
 
     def _foreign(self, base: int, size: int) -> str | None:
-        """Name what lies in a range and is no BAR of ours."""
+        """Name what lies in a range and is no live BAR of ours."""
         for first, length in self._reserved:
             if base < first + length and first < base + size:
                 return "reserved"
