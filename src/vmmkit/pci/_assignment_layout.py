@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -47,7 +47,7 @@ class Item:
     size: int
     align: int
     space: Space
-    target: object = None
+    target: Any = None
     contents: tuple[tuple[int, Item], ...] = ()
 
     def spots(self, base: int) -> Iterator[Spot]:
@@ -83,7 +83,7 @@ def pack(
     *,
     granularity: int,
     reserve: int = 0,
-    target: object = None,
+    target: Any = None,
 ) -> Item | None:
     """Lay items out side by side, as a bridge window.
 
@@ -114,7 +114,9 @@ def _floor_power(size: int) -> int:
 
 
 def place(
-    items: Iterable[Item], ranges: dict[Space, RangeAllocator], extra: Iterable[tuple[str, int]] = ()
+    items: Iterable[Item],
+    ranges: dict[Space, RangeAllocator],
+    extra: Iterable[tuple[str, int]] = (),
 ) -> list[Spot]:
     """Give every item an address, largest first.
 

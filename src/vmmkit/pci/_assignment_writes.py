@@ -18,7 +18,14 @@ from vmmkit.pci.function import Function
 from vmmkit.pci.host_bridge import HostBridge
 from vmmkit.pci.spec import Command, Header
 
-__all__ = ["close_below", "enable_below", "write_bar", "write_window"]
+__all__ = [
+    "bridges_on",
+    "close_below",
+    "enable_below",
+    "functions_on",
+    "write_bar",
+    "write_window",
+]
 
 _DECODE: Final = int(Command.IO | Command.MEMORY)
 _BRIDGE_ENABLE: Final = int(Command.IO | Command.MEMORY | Command.BUS_MASTER)
@@ -34,14 +41,24 @@ _CLOSED: Final = (
 )
 
 
+def functions_on(bus: Bus) -> tuple[Function, ...]:
+    """Return the functions on a bus that answer: none while its link is down."""
+    held = bus.bridge is not None and bus.bridge.holds_reset
+    return () if held else bus.functions()
+
+
+def bridges_on(bus: Bus) -> list[Bridge]:
+    """Return the bridges among them."""
+    return [one for one in functions_on(bus) if isinstance(one, Bridge)]
+
+
 def close_below(host: HostBridge, bus: Bus, numbers: Mapping[Bridge, tuple[int, int]]) -> None:
     """Turn decode off, close windows and give out bus numbers, from the top down.
 
     All bridges on a bus lose their old numbers first: until then two may claim one number.
     """
-    functions = list(bus.functions())
-    bridges = [one for one in functions if isinstance(one, Bridge)]
-    for function in functions:
+    bridges = bridges_on(bus)
+    for function in functions_on(bus):
         command = function.config.get(Header.COMMAND, 2)
         _write(host, function, Header.COMMAND, 2, command & ~_DECODE)
     for bridge in bridges:
@@ -64,7 +81,7 @@ def _write_numbers(
 def write_bar(host: HostBridge, bar: Bar, base: int) -> None:
     """Write the address of a BAR; a ROM stays disabled."""
     _write(host, bar.function, bar.offset, 4, base & 0xFFFF_FFFF)
-    if bar.declaration.kind == "mem64":
+    if bar.declaration.width == 64:
         _write(host, bar.function, bar.offset + 4, 4, base >> 32)
 
 
@@ -93,7 +110,7 @@ def write_window(host: HostBridge, bridge: Bridge, space: str, base: int, last: 
 
 def enable_below(host: HostBridge, bus: Bus, enable: int) -> None:
     """Set Command bits, of what is below a bridge before the bridge itself."""
-    for function in bus.functions():
+    for function in functions_on(bus):
         wanted = _BRIDGE_ENABLE
         if isinstance(function, Bridge):
             enable_below(host, function.secondary, enable)

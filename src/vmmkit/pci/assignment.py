@@ -35,21 +35,25 @@ from typing import Final
 
 import attrs
 
-from vmmkit.pci._assignment_layout import Item, Space, Spot, pack, place, unplaced_error
+from vmmkit.errors import TopologyError
+from vmmkit.pci._assignment_layout import Item, Space, Spot, pack, place
 from vmmkit.pci._assignment_writes import (
+    bridges_on,
     close_below,
     enable_below,
+    functions_on,
     write_bar,
     write_window,
 )
 from vmmkit.pci._hotplug_reserve import HotplugReserve
 from vmmkit.pci.allocation import RangeAllocator
-from vmmkit.pci.bars import Bar
+from vmmkit.pci.bars import Bar, MemBar
 from vmmkit.pci.bridge import Bridge
 from vmmkit.pci.bus import Bus
-from vmmkit.pci.decode import io_window, memory_window, prefetchable_window
+from vmmkit.pci.decode import OPEN, io_window, memory_window, prefetchable_window
 from vmmkit.pci.function import Function
 from vmmkit.pci.host_bridge import HostBridge
+from vmmkit.pci.ports import DownstreamPort, PciBridge
 from vmmkit.pci.spec import Command, Header
 
 __all__ = ["Assignment", "HotplugReserve", "Placement", "assign", "assign_below"]
@@ -105,10 +109,10 @@ class _Rules:
 
     def reserve_of(self, bridge: Bridge) -> HotplugReserve | None:
         """Return what to keep free below a bridge: its own wish, or the rule for slots."""
-        own: HotplugReserve | None = getattr(bridge, "reserve", None)
-        if own is not None:
+        own = bridge.reserve if isinstance(bridge, (PciBridge, DownstreamPort)) else None
+        if own is not None or not isinstance(bridge, DownstreamPort) or bridge.slot is None:
             return own
-        return self.reserve if getattr(bridge, "slot", None) is not None else None
+        return self.reserve if bridge.slot.features.hot_plug else None
 
 
 def assign(
@@ -139,8 +143,9 @@ def assign(
         AllocationError: something found no room. The error names everything that did not, with
             its size, and no register was written.
     """
-    windows = {Space.IO: tuple(io), Space.MEM: tuple(mem), Space.PREFETCHABLE: tuple(mem64)}
-    if not any(windows.values()):
+    given = tuple(io), tuple(mem), tuple(mem64)
+    windows: dict[Space, Windows] = dict(zip(Space, given, strict=True))
+    if not any(given):
         windows = _windows_of(host)
     rules = _Rules(small_64bit, reserve or HotplugReserve(), enable)
     return _assign(host, host.bus, host.bus.number, host.last_bus, windows, rules)
@@ -163,27 +168,35 @@ def assign_below(
     """
     config = bridge.config
     ranges = (io_window(config), memory_window(config), prefetchable_window(config))
-    windows = {
-        space: ((found[0], found[1] - found[0] + 1),) if found else ()
+    windows: dict[Space, Windows] = {
+        space: [_window(*found)] if found else ()
         for space, found in zip(Space, ranges, strict=True)
     }
+    if bridge.host is None:
+        raise TopologyError(f"{bridge.name}: a bridge that belongs to no host")
     rules = _Rules(small_64bit, reserve or HotplugReserve(), enable)
     first, last = (config.get(at, 1) for at in (Header.SECONDARY_BUS, Header.SUBORDINATE_BUS))
     return _assign(bridge.host, bridge.secondary, first, last, windows, rules)
 
 
-def _windows_of(host: HostBridge) -> dict[Space, tuple[tuple[int, int], ...]]:
-    """Return the windows a host bridge was made with, memory cut at 4 GiB."""
-    windows = host.windows or {}
+def _windows_of(host: HostBridge) -> dict[Space, Windows]:
+    """Return the windows a host bridge was made with, memory cut at 4 GiB.
+
+    A kind of which it lets everything through says nothing of where there is room.
+    """
+    gate = host.bus.gates[0]
+    io = () if gate.io == OPEN.io else tuple(_window(*one) for one in gate.io)
     low, high = [], []
-    for base, size in windows.get("mem", ()):
-        if base < _4_GIB:
-            low.append((base, min(size, _4_GIB - base)))
-        if base + size > _4_GIB:
-            start = max(base, _4_GIB)
-            high.append((start, base + size - start))
-    io = tuple(windows.get("io", ()))
-    return {Space.IO: io, Space.MEM: tuple(low), Space.PREFETCHABLE: tuple(high)}
+    for first, last in () if gate.memory == OPEN.memory else gate.memory:
+        if first < _4_GIB:
+            low.append(_window(first, min(last, _4_GIB - 1)))
+        if last >= _4_GIB:
+            high.append(_window(max(first, _4_GIB), last))
+    return {Space.IO: io, Space.MEM: low, Space.PREFETCHABLE: high}
+
+
+def _window(first: int, last: int) -> tuple[int, int]:
+    return first, last - first + 1
 
 
 def _assign(
@@ -191,14 +204,14 @@ def _assign(
     bus: Bus,
     first: int,
     last: int,
-    windows: dict[Space, tuple[tuple[int, int], ...]],
+    windows: dict[Space, Windows],
     rules: _Rules,
 ) -> Assignment:
     """Plan, then write."""
     numbers: dict[Bridge, tuple[int, int]] = {}
     _number(bus, first, rules, numbers)
     unplaced = [
-        (f"{name_of(bridge)} bus numbers", subordinate - secondary + 1)
+        (f"{bridge.name} bus numbers", subordinate - secondary + 1)
         for bridge, (secondary, subordinate) in numbers.items()
         if subordinate > last
     ]
@@ -221,20 +234,10 @@ def _allocator(space: Space, windows: Windows) -> RangeAllocator:
 # -- planning ------------------------------------------------------------------------------------
 
 
-def name_of(function: Function) -> str:
-    """Return what errors call a function."""
-    return function.name or f"{type(function).__name__} at {function.devfn:#04x}"
-
-
-def bridges_of(bus: Bus) -> list[Bridge]:
-    """Return the bridges on a bus."""
-    return [one for one in bus.functions() if isinstance(one, Bridge)]
-
-
 def _number(bus: Bus, number: int, rules: _Rules, numbers: dict[Bridge, tuple[int, int]]) -> int:
     """Number everything below a bus; return the last number used."""
     last = number
-    for bridge in bridges_of(bus):
+    for bridge in bridges_on(bus):
         secondary = last + 1
         numbers[bridge] = (secondary, secondary)
         last = _number(bridge.secondary, secondary, rules, numbers)
@@ -248,7 +251,7 @@ def _items_of(
     bus: Bus, rules: _Rules, unplaced: list[tuple[str, int]], *, below_bridge: bool
 ) -> Iterable[Item]:
     """Yield what the functions on a bus need."""
-    for function in bus.functions():
+    for function in functions_on(bus):
         for bar in function.bars:
             yield _bar_item(bar, rules, below_bridge=below_bridge)
         if isinstance(function, Bridge):
@@ -256,16 +259,14 @@ def _items_of(
 
 
 def _bar_item(bar: Bar, rules: _Rules, *, below_bridge: bool) -> Item:
-    kind = bar.declaration.kind
-    space = Space.IO if kind == "io" else Space.MEM
-    if kind == "mem64" and bar.size > rules.small_64bit:
-        space = Space.MEM if below_bridge and not bar.declaration.prefetchable else Space.PREFETCHABLE
+    wanted = bar.declaration
+    space = Space.IO if bar.space == "io" else Space.MEM
+    if isinstance(wanted, MemBar) and wanted.width == 64 and wanted.size > rules.small_64bit:
+        space = Space.MEM if below_bridge and not wanted.prefetchable else Space.PREFETCHABLE
     return Item(str(bar), bar.size, bar.size, space, (bar.function, bar))
 
 
-def _window_items(
-    bridge: Bridge, rules: _Rules, unplaced: list[tuple[str, int]]
-) -> Iterable[Item]:
+def _window_items(bridge: Bridge, rules: _Rules, unplaced: list[tuple[str, int]]) -> Iterable[Item]:
     """Yield the windows of a bridge with everything below it inside."""
     inside = list(_items_of(bridge.secondary, rules, unplaced, below_bridge=True))
     reserve = rules.reserve_of(bridge) or HotplugReserve(io=0, mem=0, prefetchable=0)
@@ -276,7 +277,7 @@ def _window_items(
             unplaced += [named for item in wanted for named in item.named()]
             continue
         window = pack(
-            f"{name_of(bridge)} {space.value} window",
+            f"{bridge.name} {space.value} window",
             wanted,
             outer,
             granularity=_GRANULARITY[space],
