@@ -21,8 +21,7 @@ from vmmkit.devices.uart16550 import LineError, OutputLine, Uart16550, UartSnaps
 from vmmkit.pci.bars import IoBar
 from vmmkit.pci.config import ResetKind
 from vmmkit.pci.device import PciDevice
-from vmmkit.pci.function import FunctionSnapshot
-from vmmkit.pci.state import State
+from vmmkit.pci.state import DeviceSnapshot, State
 
 __all__ = ["PciUart"]
 
@@ -90,7 +89,7 @@ class PciUart(PciDevice):
         with self.lock:
             self.uart.reset()
 
-    def snapshot(self) -> FunctionSnapshot:
+    def snapshot(self) -> DeviceSnapshot:
         """Return all state of function and port; neither runs meanwhile."""
         self.saved_uart = self.uart.snapshot()
         return super().snapshot()
