@@ -47,6 +47,7 @@ class Host:
         segment: the segment's number.
         last_bus: greatest bus number.
         routing: GSIs of the pins; `IntxRouting.swizzled()` by default.
+        interrupts: what takes interrupts; a subclass may do more than collect them.
 
     Attributes:
         bridge: the host bridge.
@@ -67,12 +68,13 @@ class Host:
         segment: int = 0,
         last_bus: int = 255,
         routing: IntxRouting | None = None,
+        interrupts: CollectedInterrupts | None = None,
     ) -> None:
         """Build it, with nothing plugged in."""
         self.mmio = RegionMap(address_bits=52, name="mmio", straddle="split")
         self.pio = RegionMap(address_bits=16, name="pio", access_sizes=(1, 2, 4), straddle="split")
         self.memory = HostMemory(memory)
-        self.interrupts = CollectedInterrupts()
+        self.interrupts = CollectedInterrupts() if interrupts is None else interrupts
         self.bridge = HostBridge(
             self.mmio,
             self.pio,
