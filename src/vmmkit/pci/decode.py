@@ -221,9 +221,13 @@ def passes(gates: Iterable[Forwarding], is_io: bool, base: int, size: int) -> bo
     A range of memory has to lie within one window; two that adjoin do not count as one.
     """
     last = base + size - 1
-    if is_io:
-        return all(_passes_io(gate, base, last) for gate in gates)
-    return all(_within(gate.memory, base, last) for gate in gates)
+    for gate in gates:
+        if is_io:
+            if not _passes_io(gate, base, last):
+                return False
+        elif not _within(gate.memory, base, last):
+            return False
+    return True
 
 
 def _passes_io(gate: Forwarding, base: int, last: int) -> bool:
@@ -234,7 +238,10 @@ def _passes_io(gate: Forwarding, base: int, last: int) -> bool:
 
 
 def _within(windows: Iterable[Range], base: int, last: int) -> bool:
-    return any(first <= base and last <= end for first, end in windows)
+    for first, end in windows:  # noqa: SIM110 - a generator costs three times as much
+        if first <= base and last <= end:
+            return True
+    return False
 
 
 Owner = TypeVar("Owner")
