@@ -312,7 +312,7 @@ def test_the_pin_behind_bridges_is_swizzled_as_the_host_does_it(host):
     line = host.plug(Line(), slot=6, behind=inner)
     line.bar(0).write32(0, 1)
     assert host.interrupts.levels[line.gsi]
-    assert line.gsi == host.bridge.routing.gsi(5, (0 + 6 + 3) % 4)
+    assert line.gsi == host.bridge.wiring.routing.gsi(5, (0 + 6 + 3) % 4)
     assert outer.gsi is None
 
 

@@ -15,7 +15,6 @@ import attrs
 
 from vmmkit.pci.bridge import Bridge
 from vmmkit.pci.decode import Range
-from vmmkit.pci.intx import pin_number, swizzle_up
 from vmmkit.pci.spec import Command, Header
 
 if TYPE_CHECKING:
@@ -214,10 +213,7 @@ def _interrupts(host: HostBridge, function: Function) -> str:
 
 
 def _pin(host: HostBridge, function: Function) -> str:
-    if function.intx is None or function.bus is None:
-        return ""
-    *above, top = [devfn >> 3 for devfn in (function.devfn, *reversed(function.bus.path))]
-    gsi = host.routing.gsi(top, swizzle_up(pin_number(function.intx), above))
+    gsi = host.wiring.gsi_of(function)
     return f"INT{function.intx}" + ("" if gsi is None else f" to GSI {gsi}")
 
 

@@ -194,7 +194,7 @@ class Host:
         while bdf >> 8 != self.bridge.first_bus:
             wire = (wire + (bdf >> 3 & 31)) % PINS
             bdf = above[bdf >> 8]
-        return self.bridge.routing.gsi(bdf >> 3 & 31, wire)
+        return self.bridge.wiring.routing.gsi(bdf >> 3 & 31, wire)
 
     # -- resets and state ------------------------------------------------------------------------
 
