@@ -105,15 +105,19 @@ class PirqRouter(PciDevice):
         Raises:
             DeviceError: no such line.
         """
-        if not 0 <= link < len(REGISTERS):
-            raise DeviceError(f"PirqRouter: no line {link!r}: there are PIRQA (0) to PIRQH (7)")
+        _check_link(link)
         with self._lock:
             self._levels[link] = bool(level)
             self._route(link)
         self._irqs.deliver()
 
     def irq_of(self, link: int) -> int | None:
-        """Return the ISA IRQ that a line drives, `None` for none."""
+        """Return the ISA IRQ that a line drives, `None` for none.
+
+        Raises:
+            DeviceError: no such line.
+        """
+        _check_link(link)
         value = self.config.get(REGISTERS[link], 1)
         return value if value in ALLOWED_IRQS else None  # with bit 7 set it is none of them
 
@@ -147,3 +151,8 @@ class PirqRouter(PciDevice):
     def on_restore(self) -> None:
         """Route as the restored registers say."""
         self._route_all()
+
+
+def _check_link(link: int) -> None:
+    if not 0 <= link < len(REGISTERS):
+        raise DeviceError(f"PirqRouter: no line {link!r}: there are PIRQA (0) to PIRQH (7)")

@@ -293,7 +293,7 @@ class Dma:
         self._record(_TARGET_ABORT if isinstance(refusal, BusError) else _MASTER_ABORT)
 
     def _record(self, abort: int) -> None:
-        self._config.set(_STATUS_HIGH, 1, self._config.get(_STATUS_HIGH, 1) | abort)
+        self._config.amend(_STATUS_HIGH, 1, on=abort)
 
     def __repr__(self) -> str:
         """Show what a debugger's user wants to know."""

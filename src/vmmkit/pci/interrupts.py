@@ -317,13 +317,18 @@ class Interrupts:
 
     def _update_pin(self) -> None:
         asserted = self._mode == "intx" and bool(self._high)
-        status = self._config.get(_STATUS_LOW, 1)
-        if bool(status & _INTERRUPT_STATUS) != asserted:
-            self._config.set(_STATUS_LOW, 1, status ^ _INTERRUPT_STATUS)
+        self._show_status(asserted)
         level = asserted and self._pin_open
         if level != self._level:
             self._level = level
             self._outbox.put((self._set_pin, (level,)))
+
+    def _show_status(self, asserted: bool) -> None:
+        shown = bool(self._config.get(_STATUS_LOW, 1) & _INTERRUPT_STATUS)
+        if asserted and not shown:
+            self._config.amend(_STATUS_LOW, 1, on=_INTERRUPT_STATUS)
+        elif shown and not asserted:
+            self._config.amend(_STATUS_LOW, 1, off=_INTERRUPT_STATUS)
 
     # -- where it leads --------------------------------------------------------------------------
 
