@@ -73,7 +73,9 @@ class Machine:
     """Maps, host bridge, and what arrived from the interrupts."""
 
     def __init__(self):
-        self.mmio, self.pio = RegionMap(), RegionMap()
+        self.mmio = RegionMap(address_bits=40, name="memory")
+        self.pio = RegionMap(address_bits=16, name="ports", access_sizes=(1, 2, 4))
+        self.mmio.add_fallback(0xC000_0000, 512 * MIB, name="pci hole")
         self.messages, self.lines = [], []
         self.host = HostBridge(
             self.mmio,
