@@ -379,3 +379,20 @@ def test_slot_status_is_cleared_by_ones_and_slot_registers_concern_the_slot():
     assert config.write(0x5A, 2, 0x0008) == Effect.SLOT
     assert config.write(0x5A, 2, 0x0008) == 0
     assert config.read(0x58, 4) == 0x0141_0020
+
+
+def test_ari_forwarding_changes_which_functions_a_port_reaches():
+    port = PciExpress(port_type=PortType.SWITCH_DOWNSTREAM, ari_forwarding=True)
+    config = bridge(port)
+    assert config.write(0x68, 2, 0x0020) == Effect.NUMBERS
+    assert config.write(0x68, 2, 0x0030) == 0
+    assert bridge(PciExpress(port_type=PortType.SWITCH_DOWNSTREAM)).write(0x68, 2, 0x0020) == 0
+
+
+def test_what_a_link_was_told_to_train_to_survives_all_but_power():
+    config = endpoint(PciExpress(speed=4))
+    config.write(0x70, 2, 2)
+    config.reset(ResetKind.BUS)
+    assert config.read(0x70, 2) == 2
+    config.reset(ResetKind.POWER)
+    assert config.read(0x70, 2) == 4

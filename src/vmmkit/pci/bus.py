@@ -116,6 +116,7 @@ class Bus:
             self._tell_multifunction(devfn)
             if self.host is not None:
                 self.host.adopt(function)
+            self._tell_bridge()
 
     def detach(self, function: Function) -> None:
         """Take a function out, with all that is behind it where it is a bridge.
@@ -133,10 +134,19 @@ class Bus:
             self._tell_multifunction(function.devfn)
             if self.host is not None:
                 self.host.disown(function)
+            self._tell_bridge()
 
     def _changing(self) -> AbstractContextManager[object]:
         host = self.host
         return nullcontext() if host is None else host.changing()
+
+    def _tell_bridge(self) -> None:
+        if self.bridge is None:
+            return
+        if self.host is None:
+            self.bridge.secondary_changed()
+        else:
+            self.host.apply(self.bridge, self.bridge.secondary_changed)
 
     def _free_slot(self, function: Function, device: int, number: int) -> int:
         if device not in range(32) or number not in range(8):

@@ -232,6 +232,21 @@ class HostBridge:
 
     # -- what writes lead to ---------------------------------------------------------------------
 
+    def apply(self, function: Function, change: Callable[[], int]) -> None:
+        """Make a change to a function's registers that is not the guest's, and follow it up.
+
+        Args:
+            function: whose.
+            change: makes it, with the lock held; returns `Effect` bits.
+        """
+        with self.changing():
+            effects = change()
+            resets = self._follow(function, effects) if effects else ()
+        if effects:
+            self._finish_resets(resets)
+            function.on_effects(effects)
+            self._settle()
+
     def _follow(self, function: Function, effects: int) -> tuple[Reset, ...]:
         """Bring routing and maps in step with a write; return whom it reset."""
         resets = [*self._resets_of(function, effects)]
@@ -252,7 +267,7 @@ class HostBridge:
             yield function, ResetKind.D3
         if effects & _SECONDARY_RESET and isinstance(function, Bridge) and function.holds_reset:
             for member in function.secondary.below():
-                yield member, ResetKind.BUS
+                yield member, function.reset_below
 
     def _redecode(self, function: Function, others: Collection[Function] = ()) -> None:
         """Look again at what a function decodes, and where it forwards less or more, at more."""
