@@ -184,7 +184,13 @@ def _register_row(described: _Described, name: str, register: AnyReg) -> str:
     narrow = "" if widths is None else f"Accesses of {_list(widths)} bytes. "
     reset = _hex(described.compiled(name).reset)
     doc = narrow + register.doc
-    return f"| {offset} | {register.size} | {shown} | {access} | {reset} | {doc} |"
+    return _row(offset, register.size, shown, access, reset, doc)
+
+
+def _row(*cells: object) -> str:
+    """Write a row of a table; an empty last cell is one space."""
+    texts = (str(cell).replace("|", r"\|").strip() for cell in cells)
+    return "".join(f"| {text} " if text else "| " for text in texts) + "|"
 
 
 def _list(widths: frozenset[int]) -> str:
@@ -201,7 +207,7 @@ def _field_table(described: _Described, name: str) -> Iterator[str]:
         bits = str(field.last) if field.last == field.first else f"{field.last}:{field.first}"
         access = _ACCESSES[field.access or field.register.access]
         value = _hex(reset >> field.first & field.mask)
-        yield f"| {bits} | `{field_name}` | {access} | {value} | {field.doc} |"
+        yield _row(bits, f"`{field_name}`", access, value, field.doc)
     yield ""
 
 

@@ -39,22 +39,22 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from vmmkit.errors import PciSnapshotError, TopologyError
+from vmmkit.pci._link import LINK_CHANGED, Link
+from vmmkit.pci.bridge import Bridge
 from vmmkit.pci.capabilities import ExpressRegister, Slot
 from vmmkit.pci.config import ConfigWrite, Effect, ResetKind
 from vmmkit.pci.function import Function
-from vmmkit.pci.spec import BridgeControl, Header, SlotControl, SlotStatus
+from vmmkit.pci.spec import SlotControl, SlotStatus
 
 if TYPE_CHECKING:
     from vmmkit.pci._registers import RegisterFile
     from vmmkit.pci.ports import DownstreamPort
 
-__all__ = ["HotplugSlot", "Link", "SlotSnapshot"]
+__all__ = ["HotplugSlot", "SlotSnapshot"]
 
 # Plain integers: an operation on an IntFlag costs ten times as much.
-_LINK_DISABLE: Final = 0x0010
-_LINK_ACTIVE: Final = 0x2000
-_CHANGING: Final = 0xE000  # Link Status: the link's state, and bandwidth changes
 _INDICATORS: Final = ("reserved", "on", "blink", "off")
+_MAX_FUNCTIONS: Final = 8
 _POWER_OFF: Final = int(SlotControl.POWER_OFF)
 _POWER_INDICATOR: Final = int(SlotControl.POWER_INDICATOR)
 _ATTENTION_OFF: Final = 0x00C0
@@ -63,8 +63,6 @@ _INDICATOR_OFF: Final = 0x0300
 _INTERRUPT_ENABLE: Final = int(SlotControl.HOT_PLUG_INTERRUPT_ENABLE)
 _PRESENCE: Final = int(SlotStatus.PRESENCE)
 _LATCH_OPEN: Final = int(SlotStatus.MRL_OPEN)
-_SECONDARY_RESET: Final = int(BridgeControl.SECONDARY_RESET)
-_LINK_CHANGED: Final = int(Effect.SECONDARY_RESET | Effect.NUMBERS | Effect.DECODE)
 
 # What each event's bit in Slot Status is enabled by.
 _ENABLED_BY: Final = tuple(
@@ -78,79 +76,6 @@ _ENABLED_BY: Final = tuple(
         (SlotStatus.LINK_STATE_CHANGED, SlotControl.LINK_STATE_ENABLE),
     )
 )
-
-
-class Link:
-    """The link below a downstream port: up while something is there to answer.
-
-    Args:
-        port: whose link it is.
-        express: offset of the PCI Express capability.
-    """
-
-    def __init__(self, port: DownstreamPort, express: int) -> None:
-        """Watch the registers that hold a link down."""
-        self.port = port
-        self._config = port.config
-        self._status_at = express + ExpressRegister.LINK_STATUS
-        self._control_at = express + ExpressRegister.LINK_CONTROL
-        self._config.on_write(self._control_at, 2, self._held_or_let_go)
-        self._config.on_write(Header.BRIDGE_CONTROL, 2, self._held_or_let_go)
-
-    @property
-    def up(self) -> bool:
-        """Whether what is below answers: Data Link Layer Link Active."""
-        return bool(self._config.get(self._status_at, 2) & _LINK_ACTIVE)
-
-    @property
-    def reset_below(self) -> ResetKind:
-        """How what is below is reset when the link goes down."""
-        return ResetKind.BUS
-
-    def presence_changed(self) -> int:
-        """Hear that functions came or went, and return effects; the host's lock is held.
-
-        A reset of the port does not change what is below it, so the reset value follows.
-        """
-        self._preset()
-        return self._update()
-
-    def was_reset(self) -> None:
-        """Hear that the port was reset; registers have their reset values."""
-
-    @property
-    def _populated(self) -> bool:
-        return bool(self.port.secondary.functions())
-
-    def _held_or_let_go(self, _config: RegisterFile, _written: ConfigWrite) -> int:
-        return self._update()
-
-    def _update(self) -> int:
-        """Bring the link up or down as the registers have it; return the effects."""
-        wanted = self._can_be_up()
-        if wanted == self.up:
-            return 0
-        status = self._config.get(self._status_at, 2)
-        self._config.set(self._status_at, 2, status ^ _LINK_ACTIVE)
-        self._went_up_or_down()
-        return _LINK_CHANGED
-
-    def _can_be_up(self) -> bool:
-        held = self._config.get(self._control_at, 2) & _LINK_DISABLE
-        held |= self._config.get(Header.BRIDGE_CONTROL, 2) & _SECONDARY_RESET
-        return self._populated and not held
-
-    def _went_up_or_down(self) -> None:
-        """Note the event; without a slot there is nothing to note it in."""
-
-    def _preset(self) -> None:
-        """Choose what a reset leaves: the link is up again where it can be."""
-        fixed = self._config.get(self._status_at, 2) & ~_CHANGING
-        active = self._comes_up_after_reset() * _LINK_ACTIVE
-        self._config.preset(self._status_at, 2, fixed | active, now=False)
-
-    def _comes_up_after_reset(self) -> bool:
-        return self._populated
 
 
 @attrs.frozen
@@ -246,7 +171,7 @@ class HotplugSlot(Link):
         if self.control & _POWER_OFF:
             self._power_failed = False
         power_went = self.control & ~before & _POWER_OFF
-        effects = self._update() | (_LINK_CHANGED if power_went else 0)
+        effects = self._update() | (LINK_CHANGED if power_went else 0)
         if self.eject_requested and self._switched_off(before):
             self._post(self._eject)
         return effects
@@ -304,13 +229,20 @@ class HotplugSlot(Link):
         port's bus without `plug` counts as there since power-on: no event, and power is on.
 
         Raises:
-            TopologyError: no function, an occupied slot, or functions attached elsewhere.
+            TopologyError: no function, an occupied slot or one without hotplug, or functions that
+                are attached already.
         """
-        if not functions:
-            raise TopologyError(f"{self.port.name}: a device has at least one function")
+        self._need("hot_plug", "hotplug")
+        if not 0 < len(functions) <= _MAX_FUNCTIONS:
+            raise TopologyError(f"{self.port.name}: a device has 1 to {_MAX_FUNCTIONS} functions")
         for function in functions:
             if function.bus is not None or functions.count(function) > 1:
                 raise TopologyError(f"{function!r} cannot be plugged in: it is attached already")
+            if isinstance(function, Bridge) and self.port in (
+                function,
+                *function.secondary.below(),
+            ):
+                raise TopologyError(f"{function!r} cannot be behind itself")
         for function in functions:
             function.reset(ResetKind.POWER)
         self._act(partial(self._put_in, functions))
@@ -329,8 +261,9 @@ class HotplugSlot(Link):
             Its functions; those behind a switch or bridge stay attached to that.
 
         Raises:
-            TopologyError: the slot is empty.
+            TopologyError: the slot is empty, or has no hotplug.
         """
+        self._need("hot_plug", "hotplug")
         functions = self._remove()
         if not functions:
             raise TopologyError(f"{self.port.name}: the slot is empty")
@@ -426,7 +359,7 @@ class HotplugSlot(Link):
             action()
         finally:
             self._in_hand = False
-        effects = self._update() | (_LINK_CHANGED if had_power and not self.powered else 0)
+        effects = self._update() | (LINK_CHANGED if had_power and not self.powered else 0)
         self._update_interrupt()
         return effects | int(Effect.SLOT)
 

@@ -19,6 +19,7 @@ import attrs
 
 from vmmkit.errors import PciSnapshotError, TopologyError
 from vmmkit.pci._hotplug_reserve import RED_HAT_VENDOR_ID, HotplugReserve, reserve_bytes
+from vmmkit.pci._link import Link
 from vmmkit.pci.bars import Declaration
 from vmmkit.pci.bridge import Bridge
 from vmmkit.pci.capabilities import (
@@ -31,7 +32,7 @@ from vmmkit.pci.capabilities import (
 )
 from vmmkit.pci.config import ConfigSpace, ResetKind
 from vmmkit.pci.function import FunctionSnapshot
-from vmmkit.pci.hotplug import HotplugSlot, Link, SlotSnapshot
+from vmmkit.pci.hotplug import HotplugSlot, SlotSnapshot
 from vmmkit.pci.interrupts import Irq
 from vmmkit.pci.spec import CONVENTIONAL_SIZE, EXTENDED_SIZE, PortType
 

@@ -322,7 +322,9 @@ class _Rows(Declaration):
             ValueError: more or fewer than there are.
         """
         row = self.row(device)
-        for index, value in zip(range(len(row)), values, strict=True):
+        if len(values) != len(row):
+            raise ValueError(f"{self.name!r} is a row of {len(row)}, not {len(values)}")
+        for index, value in enumerate(values):
             row[index] = value
 
     def row(self, device: Any) -> Row:
