@@ -52,7 +52,7 @@ class Mapper:
     Attributes:
         claims: all claims on the space.
         changes: what answers elsewhere than before, in the order of events; for the owner to take.
-        committing: whether an update is on its way.
+        committing: whether the map is being changed at this moment.
     """
 
     def __init__(
@@ -97,12 +97,12 @@ class Mapper:
             self._left.append((base, region.size))
             self._freed()
 
+    # -- changing --------------------------------------------------------------------------------
+
     @property
     def stale(self) -> bool:
         """Whether others have left addresses since the last update."""
         return bool(self._left)
-
-    # -- changing --------------------------------------------------------------------------------
 
     def reserve(self, base: int, size: int) -> None:
         """Let no BAR be live in a range, by the next `update`."""
@@ -267,7 +267,8 @@ class Mapper:
             self._promote(bar)
         finally:
             self._lock.release()
-        self._freed()
+        if self._left:  # while this had the lock
+            self._freed()
 
     def _promote(self, bar: Bar) -> None:
         space, base = self._space, bar.mapped_at
