@@ -3,12 +3,17 @@
 """The register file under a configuration space: dwords, their masks, and hooks.
 
 Nothing here knows what a register means; `vmmkit.pci.config` does.
+
+Two registers often share a dword, and may have different writers: a guest writes Command while
+the device's thread raises the Interrupt Status bit beside it. So each change of a dword is one
+step under a lock of the space's own, which is a leaf: no hook is called with it held.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum, IntFlag
+from threading import Lock
 from typing import Any, Final, NamedTuple
 
 from vmmkit.errors import ConfigSpaceError
@@ -109,6 +114,7 @@ class RegisterFile:
 
     __slots__ = (
         "_held",
+        "_lock",
         "_places",
         "_reactions",
         "_read_hooks",
@@ -136,6 +142,7 @@ class RegisterFile:
         self._held = [0] * count
         self._reactions: list[_Reaction | None] = [None] * count
         self._read_hooks: list[ReadHook | None] = [None] * count
+        self._lock = Lock()
         self._taken = 0  # a bit for each byte that is laid out
         self._places: list[Place] = []  # capabilities and reserved ranges
         self._registers: list[Place] = []
@@ -155,20 +162,20 @@ class RegisterFile:
         shift = (offset & 3) << 3
         bits = size << 3
         if shift + bits > 32 or not 0 <= offset < self.size:
-            return self._read_bytes(offset, size)
+            return self._read_dwords(offset, size)
         index = offset >> 2
         hook = self._read_hooks[index]
         if hook is not None:
             return hook(self, offset & ~3, self._values[index]) >> shift & (1 << bits) - 1
         return self._values[index] >> shift & (1 << bits) - 1
 
-    def _read_bytes(self, offset: int, size: int) -> int:
+    def _read_dwords(self, offset: int, size: int) -> int:
+        first = offset & ~3
         value = 0
-        for at in range(size):
-            place = offset + at
-            byte = self.read(place, 1) if 0 <= place < self.size else 0xFF
-            value |= byte << 8 * at
-        return value
+        for at in range(first, offset + size, 4):
+            dword = self.read(at, 4) if 0 <= at < self.size else _DWORD
+            value |= dword << 8 * (at - first)
+        return value >> 8 * (offset - first) & (1 << 8 * size) - 1
 
     def write(self, offset: int, size: int, value: int) -> int:
         """Write as a guest does: read-only bits stay, W1C bits clear, in the written lanes only.
@@ -189,9 +196,11 @@ class RegisterFile:
         lanes = (1 << bits) - 1 << shift
         value = value << shift & lanes
         index = offset >> 2
-        old = self._values[index]
-        new = (old ^ (old ^ value) & self._writable[index] & lanes) & ~(value & self._w1c[index])
-        self._values[index] = new
+        values = self._values
+        allowed, cleared = self._writable[index] & lanes, self._w1c[index] & value
+        with self._lock:
+            old = values[index]
+            values[index] = new = (old ^ (old ^ value) & allowed) & ~cleared
         if self._reactions[index] is None:
             return 0
         return self._react(index, lanes, value, old, new)
@@ -228,7 +237,7 @@ class RegisterFile:
         for touched, hook in reaction.watches:
             if touched & lanes:
                 written = ConfigWrite(index << 2, lanes, value, old, self._values[index])
-                effects |= hook(self, written)
+                effects |= int(hook(self, written))
         return effects
 
     # -- the device's side -----------------------------------------------------------------------
@@ -242,15 +251,30 @@ class RegisterFile:
         """Store bytes, whatever a guest might do to them: no mask, no hook, no effect."""
         shift = (offset & 3) << 3
         lanes = (1 << (size << 3)) - 1 << shift
+        value = value << shift & lanes
         index = offset >> 2
-        self._values[index] = self._values[index] & ~lanes | value << shift & lanes
+        with self._lock:
+            self._values[index] = self._values[index] & ~lanes | value
 
-    def preset(self, offset: int, size: int, value: int) -> None:
-        """Store bytes as `set` does, and make them what a reset brings back.
+    def amend(self, offset: int, size: int, *, on: int = 0, off: int = 0) -> None:
+        """Set the bits `on` and clear the bits `off` in one step, as `set` would.
+
+        For a status bit whose neighbours a guest may clear at the same time.
+        """
+        shift = (offset & 3) << 3
+        lanes = (1 << (size << 3)) - 1 << shift
+        on, off = on << shift & lanes, off << shift & lanes
+        index = offset >> 2
+        with self._lock:
+            self._values[index] = self._values[index] & ~off | on
+
+    def preset(self, offset: int, size: int, value: int, *, now: bool = True) -> None:
+        """Make bytes what a reset brings back, and store them as `set` does unless `now` is false.
 
         For what is wired when functions are put together: interrupt pin, multifunction bit.
         """
-        self.set(offset, size, value)
+        if now:
+            self.set(offset, size, value)
         shift = (offset & 3) << 3
         lanes = (1 << (size << 3)) - 1 << shift
         index = offset >> 2
@@ -267,7 +291,8 @@ class RegisterFile:
             kept = 0 if kind is ResetKind.POWER else self._sticky[index]
             if gentle:
                 kept |= self._held[index]
-            self._values[index] = value & ~kept | self._values[index] & kept
+            with self._lock:
+                self._values[index] = value & ~kept | self._values[index] & kept
 
     # -- layout ----------------------------------------------------------------------------------
 

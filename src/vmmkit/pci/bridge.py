@@ -14,7 +14,7 @@ from typing import Any, Final
 from vmmkit.errors import TopologyError
 from vmmkit.pci.bars import Declaration
 from vmmkit.pci.bus import Bus
-from vmmkit.pci.config import ConfigSpace
+from vmmkit.pci.config import ConfigSpace, ResetKind
 from vmmkit.pci.decode import (
     CLOSED,
     Forwarding,
@@ -78,6 +78,19 @@ class Bridge(Function):
     def holds_reset(self) -> bool:
         """Whether the guest holds everything behind it in reset (Secondary Bus Reset)."""
         return bool(self.config.get(Header.BRIDGE_CONTROL, 2) & _SECONDARY_RESET)
+
+    @property
+    def reset_below(self) -> ResetKind:
+        """How that resets what is behind it."""
+        return ResetKind.BUS
+
+    def secondary_changed(self) -> int:
+        """Hear that functions came or went on the bus behind it; the host's lock is held.
+
+        Returns:
+            `Effect` bits of what that changed in its registers.
+        """
+        return 0
 
     @property
     def forwards_config(self) -> bool:

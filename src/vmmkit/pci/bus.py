@@ -116,6 +116,7 @@ class Bus:
             self._tell_multifunction(devfn)
             if self.host is not None:
                 self.host.adopt(function)
+            self._tell_bridge()
 
     def detach(self, function: Function) -> None:
         """Take a function out, with all that is behind it where it is a bridge.
@@ -126,17 +127,26 @@ class Bus:
         with self._changing():
             if function.bus is not self:
                 raise TopologyError(f"{function!r} is not on {self!r}")
-            if self.host is not None:
-                self.host.disown(function)
             self._slots = {at: what for at, what in self._slots.items() if what is not function}
             self._bridges = {at: what for at, what in self._bridges.items() if what is not function}
             function.bus = None
             show_multifunction(function, shown=False)
             self._tell_multifunction(function.devfn)
+            if self.host is not None:
+                self.host.disown(function)
+            self._tell_bridge()
 
     def _changing(self) -> AbstractContextManager[object]:
         host = self.host
         return nullcontext() if host is None else host.changing()
+
+    def _tell_bridge(self) -> None:
+        if self.bridge is None:
+            return
+        if self.host is None:
+            self.bridge.secondary_changed()
+        else:
+            self.host.apply(self.bridge, self.bridge.secondary_changed)
 
     def _free_slot(self, function: Function, device: int, number: int) -> int:
         if device not in range(32) or number not in range(8):
@@ -212,6 +222,7 @@ def _route_behind(bus: Bus, numbers: int, reachable: dict[int, Bus]) -> None:
         first, end = bridge.secondary_number, bridge.subordinate_number
         taken = (2 << end) - (1 << first) & numbers if first <= end else 0
         numbers &= ~taken
-        if taken >> first & 1 and bridge.forwards_config:
-            reachable[first] = bridge.secondary
+        if taken and bridge.forwards_config:
+            if taken >> first & 1:
+                reachable[first] = bridge.secondary
             _route_behind(bridge.secondary, taken & ~(1 << first), reachable)

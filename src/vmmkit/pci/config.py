@@ -399,7 +399,8 @@ class ConfigSpace(RegisterFile):
                 another way; nothing changed then.
         """
         self.check_snapshot(snapshot)
-        self._values[:] = snapshot.values
+        with self._lock:
+            self._values[:] = snapshot.values
 
     def check_snapshot(self, snapshot: object) -> None:
         """Refuse what `restore` would not take.

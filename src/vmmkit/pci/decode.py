@@ -17,7 +17,7 @@ judged once, after all that could be in its way, and only neighbours of what cha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
@@ -41,6 +41,7 @@ __all__ = [
     "decoded_base",
     "forwarding",
     "passes",
+    "root_forwarding",
 ]
 
 Range = tuple[int, int]
@@ -167,6 +168,20 @@ def forwarding(
     return Forwarding(() if io is None else (io,), tuple(windows), vga_io, bool(control & _ISA))
 
 
+def root_forwarding(windows: Mapping[str, Iterable[tuple[int, int]]] | None) -> Forwarding:
+    """Return what a root bus gets to see.
+
+    Args:
+        windows: `(base, size)` of what is let through, by `"io"` and `"mem"`; everything of a kind
+            that is not named, or of both for `None`.
+    """
+    given = {
+        kind: tuple((base, base + size - 1) for base, size in ranges)
+        for kind, ranges in (windows or {}).items()
+    }
+    return Forwarding(given.get("io", OPEN.io), given.get("mem", OPEN.memory))
+
+
 def io_window(config: ConfigSpace) -> Range | None:
     """Return the ports of a bridge's I/O window, or `None` where base exceeds limit."""
     low = config.get(Header.IO_BASE, 2)
@@ -206,9 +221,13 @@ def passes(gates: Iterable[Forwarding], is_io: bool, base: int, size: int) -> bo
     A range of memory has to lie within one window; two that adjoin do not count as one.
     """
     last = base + size - 1
-    if is_io:
-        return all(_passes_io(gate, base, last) for gate in gates)
-    return all(_within(gate.memory, base, last) for gate in gates)
+    for gate in gates:
+        if is_io:
+            if not _passes_io(gate, base, last):
+                return False
+        elif not _within(gate.memory, base, last):
+            return False
+    return True
 
 
 def _passes_io(gate: Forwarding, base: int, last: int) -> bool:
@@ -219,7 +238,10 @@ def _passes_io(gate: Forwarding, base: int, last: int) -> bool:
 
 
 def _within(windows: Iterable[Range], base: int, last: int) -> bool:
-    return any(first <= base and last <= end for first, end in windows)
+    for first, end in windows:  # noqa: SIM110 - a generator costs three times as much
+        if first <= base and last <= end:
+            return True
+    return False
 
 
 Owner = TypeVar("Owner")

@@ -75,7 +75,7 @@ class Dma:
     choose: negative numbers, data that is no buffer, more than `MAX_TRANSFER` bytes.
     """
 
-    __slots__ = ("_config", "_limit", "_memory", "_port", "_ram", "refused")
+    __slots__ = ("_config", "_limit", "_memory", "_port", "_ram", "_requester", "refused")
 
     def __init__(
         self, config: ConfigSpace, memory: MemorySpace | None = None, requester: object = None
@@ -89,7 +89,9 @@ class Dma:
         """Reach another memory from now on."""
         self._memory = memory
         self._limit = 1 << getattr(memory, "address_bits", 64)
-        self._port: AccessPort = memory.port(requester)
+        # Made when it is needed: each port of a map makes its changes a little slower.
+        self._port: AccessPort | None = None
+        self._requester = requester
         self._ram: RamWindows = windows_of(memory)
 
     def disconnect(self) -> None:
@@ -249,9 +251,15 @@ class Dma:
             arrived &= self._write_port(place, width, value)
         return arrived
 
+    def _access(self) -> AccessPort:
+        port = self._port
+        if port is None:
+            port = self._port = self._memory.port(self._requester)
+        return port
+
     def _read_port(self, address: int, width: int) -> int:
         try:
-            return self._port.read(address, width) & (1 << 8 * width) - 1
+            return self._access().read(address, width) & (1 << 8 * width) - 1
         except AccessSizeError:  # nothing has happened yet, so it may be tried in halves
             if width > 1:
                 half = width // 2
@@ -266,7 +274,7 @@ class Dma:
 
     def _write_port(self, address: int, width: int, value: int) -> bool:
         try:
-            self._port.write(address, width, value)
+            self._access().write(address, width, value)
         except AccessSizeError:
             if width > 1:
                 half = width // 2
@@ -285,7 +293,7 @@ class Dma:
         self._record(_TARGET_ABORT if isinstance(refusal, BusError) else _MASTER_ABORT)
 
     def _record(self, abort: int) -> None:
-        self._config.set(_STATUS_HIGH, 1, self._config.get(_STATUS_HIGH, 1) | abort)
+        self._config.amend(_STATUS_HIGH, 1, on=abort)
 
     def __repr__(self) -> str:
         """Show what a debugger's user wants to know."""

@@ -20,21 +20,22 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from threading import RLock
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
 from vmmkit.errors import PciSnapshotError, TopologyError
 from vmmkit.pci._decoder import Decoder
 from vmmkit.pci._notices import Notices
+from vmmkit.pci._wiring import Wiring
 from vmmkit.pci.bridge import Bridge
 from vmmkit.pci.bus import Bus, route
 from vmmkit.pci.cf8 import ConfigPorts
 from vmmkit.pci.config import Effect, ResetKind
-from vmmkit.pci.decode import OPEN, DecodePolicy, Forwarding, Range
+from vmmkit.pci.decode import DecodePolicy, root_forwarding
 from vmmkit.pci.ecam import Ecam
 from vmmkit.pci.function import Function, FunctionSnapshot
-from vmmkit.pci.intx import IntxRouting, IntxWires, pin_number, swizzle_up
+from vmmkit.pci.intx import IntxRouting, IntxWires
 from vmmkit.protocols import AddressSpace, MemorySpace
 
 __all__ = ["HostBridge", "HostSnapshot"]
@@ -92,6 +93,7 @@ class HostBridge:
         bus: the root bus.
         config_ports: the device for the eight ports at CF8H.
         ecam: the device for the window of memory.
+        wiring: where interrupts and DMA lead.
     """
 
     def __init__(
@@ -117,12 +119,15 @@ class HostBridge:
         self.name, self.segment = name, segment
         self.first_bus, self.last_bus = first_bus, last_bus
         self.mmio, self.pio = mmio, pio
-        self.routing = IntxRouting({}) if routing is None else routing
-        self.send_msi = _drop if send_msi is None else send_msi
-        self.memory: Any = mmio if memory is None else memory
-        self.wires = IntxWires(_drop if set_gsi is None else set_gsi)
+        self.wiring = Wiring(
+            IntxRouting({}) if routing is None else routing,
+            IntxWires(_drop if set_gsi is None else set_gsi),
+            _drop if send_msi is None else send_msi,
+            mmio if memory is None else memory,
+        )
         self.lock = RLock()
         self.notices = Notices()
+        self._depth = 0
         bits = min(physical_bits, getattr(mmio, "address_bits", physical_bits))
         policy = DecodePolicy(decode_zero=decode_zero, physical_bits=bits)
         self._decoder = Decoder(mmio, pio, policy, self.lock, self._freed)
@@ -130,7 +135,7 @@ class HostBridge:
         self._reachable: dict[int, Bus] = {}
         self.bus = Bus()
         self.bus.root_host = self
-        self.bus.gates = (_root_gate(windows),)
+        self.bus.gates = (root_forwarding(windows),)
         self.config_ports = ConfigPorts(self._functions, self.config_write)
         self.ecam = Ecam(self._functions, self.config_write, first_bus, last_bus)
         self._reroute()
@@ -159,17 +164,19 @@ class HostBridge:
         When it returns, address maps and routing are in step with it, and what pended has left.
         Notifications have been made, unless another thread is at making some.
         """
+        if bdf not in self._functions:
+            return
         with self.lock:
             function = self._functions.get(bdf)
-            if function is None:
-                return
-            effects = function.config.write(offset, size, value)
-            resets = self._follow(function, effects) if effects else ()
-        if function.hears_config_writes:
-            self.notices.post(partial(function.on_config_write, offset, size, value))
-        if effects:
-            self._finish_resets(resets)
-            function.on_effects(effects)
+            if function is not None:
+                effects = function.config.write(offset, size, value)
+                resets = self._follow(function, effects) if effects else ()
+        if function is not None:
+            if function.hears_config_writes:
+                self.notices.post(partial(function.on_config_write, offset, size, value))
+            if effects:
+                self._finish_resets(resets)
+                function.on_effects(effects)
         self._settle()
 
     # -- topology --------------------------------------------------------------------------------
@@ -180,7 +187,7 @@ class HostBridge:
 
     def functions(self) -> Iterator[Function]:
         """Yield the functions that the guest can reach now, by bus, device and function."""
-        with self.lock:
+        with self.changing():
             return iter([self._functions[bdf] for bdf in sorted(self._functions)])
 
     def buses(self) -> tuple[Bus, ...]:
@@ -196,56 +203,51 @@ class HostBridge:
             member.cut_bars()
             for bar in member.bars:
                 bar.key = (path, member.devfn, bar.index)
-            self._connect(member)
+            self.wiring.connect(member)
         if isinstance(function, Bridge):
             self._decoder.regate(function, anyway=True)
         self._reroute()
         self._refresh(family)
 
     def disown(self, function: Function) -> None:
-        """Give up a function that is about to leave its slot, and all behind it; for `Bus`."""
+        """Give up a function that has left its slot, and all behind it; for `Bus`."""
         family = [*_family(function)]
         try:
             self._decoder.withdraw(family)
         finally:
             self._post()
-        self._reroute(without={id(member) for member in family})
+        self._reroute()
         for member in family:
-            member.interrupts.disconnect()
-            member.dma.disconnect()
+            self.wiring.disconnect(member)
 
-    def _connect(self, function: Function) -> None:
-        """Give a function its way to memory and interrupt controllers."""
-
-        def send(address: int, data: int) -> None:
-            self.send_msi(address, data, function.bdf)
-
-        function.interrupts.send = send
-        function.interrupts.set_pin = self.wires.wire(self._gsi_of(function))
-        if hasattr(self.memory, "port"):
-            function.dma.connect(self.memory, function)
-
-    def _gsi_of(self, function: Function) -> int | None:
-        """Follow a function's pin to the root bus, and from there to a GSI."""
-        if function.intx is None or function.bus is None:
-            return None
-        *above, top = [devfn >> 3 for devfn in (function.devfn, *reversed(function.bus.path))]
-        return self.routing.gsi(top, swizzle_up(pin_number(function.intx), above))
-
-    def _reroute(self, without: Iterable[int] = ()) -> None:
+    def _reroute(self) -> None:
         """Find out anew who answers to which bus, device and function."""
         self._reachable = route(self.bus, self.last_bus)
         routes = {
             number << 8 | function.devfn: function
             for number, bus in self._reachable.items()
             for function in bus.functions()
-            if id(function) not in without
         }
         for bdf in self._functions.keys() - routes.keys():
             del self._functions[bdf]
         self._functions.update(routes)
 
     # -- what writes lead to ---------------------------------------------------------------------
+
+    def apply(self, function: Function, change: Callable[[], int]) -> None:
+        """Make a change to a function's registers that is not the guest's, and follow it up.
+
+        Args:
+            function: whose.
+            change: makes it, with the lock held; returns `Effect` bits.
+        """
+        with self.changing():
+            effects = change()
+            resets = self._follow(function, effects) if effects else ()
+        if effects:
+            self._finish_resets(resets)
+            function.on_effects(effects)
+            self._settle()
 
     def _follow(self, function: Function, effects: int) -> tuple[Reset, ...]:
         """Bring routing and maps in step with a write; return whom it reset."""
@@ -267,7 +269,7 @@ class HostBridge:
             yield function, ResetKind.D3
         if effects & _SECONDARY_RESET and isinstance(function, Bridge) and function.holds_reset:
             for member in function.secondary.below():
-                yield member, ResetKind.BUS
+                yield member, function.reset_below
 
     def _redecode(self, function: Function, others: Collection[Function] = ()) -> None:
         """Look again at what a function decodes, and where it forwards less or more, at more."""
@@ -305,15 +307,22 @@ class HostBridge:
 
         Whoever has the host's lock instead, looks when it has let go of it.
         """
-        if self._decoder.stale and self.lock.acquire(blocking=False):
+        while self._decoder.stale and self.lock.acquire(blocking=False):
             try:
+                if self._depth or self._decoder.committing:
+                    return  # this thread is in the middle of something, and looks at the end of it
                 self._refresh()
                 self.notices.tell()
             finally:
                 self.lock.release()
 
     def _settle(self) -> None:
-        """Do what could not be done or told while a thread had the lock; this one has not."""
+        """Do what could not be done or told while a thread had the lock.
+
+        Within `changing` it is left to the end of that.
+        """
+        if self._depth:
+            return
         while self._decoder.stale:
             with self.lock:
                 self._refresh()
@@ -322,10 +331,17 @@ class HostBridge:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Keep config writes and changes of topology out for the body of a `with` statement."""
+        """Keep config writes and changes of topology of other threads out of a `with` statement.
+
+        Notifications wait until its end.
+        """
         try:
             with self.lock:
-                yield
+                self._depth += 1
+                try:
+                    yield
+                finally:
+                    self._depth -= 1
         finally:
             self._settle()
 
@@ -395,7 +411,7 @@ class HostBridge:
 
     def snapshot(self) -> HostSnapshot:
         """Return what the functions and the latch at CF8H hold; nothing else runs meanwhile."""
-        with self.lock:
+        with self.changing():
             functions = {_place_of(one): one.snapshot() for one in self.bus.below()}
         return HostSnapshot(self.config_ports.latch, functions)
 
@@ -447,16 +463,3 @@ def _family(function: Function) -> Iterator[Function]:
 
 def _drop(*_arguments: object) -> None:
     """Be a sink that nobody connected."""
-
-
-def _root_gate(windows: Mapping[str, Iterable[tuple[int, int]]] | None) -> Forwarding:
-    windows = windows or {}
-    io, memory = (
-        tuple(_range(base, size) for base, size in windows[kind]) if kind in windows else everything
-        for kind, everything in (("io", OPEN.io), ("mem", OPEN.memory))
-    )
-    return Forwarding(io, memory)
-
-
-def _range(base: int, size: int) -> Range:
-    return base, base + size - 1

@@ -35,117 +35,33 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final
 
-import attrs
-
-from vmmkit.errors import ConfigSpaceError, PciSnapshotError
+from vmmkit.errors import ConfigSpaceError
+from vmmkit.pci._messages import (
+    InterruptsSnapshot,
+    Irq,
+    Message,
+    Mode,
+    MsiMessages,
+    NoMessages,
+    check_snapshot,
+)
 from vmmkit.pci._outbox import Outbox
 from vmmkit.pci.config import ConfigSpace, ResetKind
 from vmmkit.pci.intx import pin_number
 from vmmkit.pci.msix_table import MsixTable
 
-if TYPE_CHECKING:
-    from vmmkit.pci.capabilities.msi import MsiView
-
 __all__ = ["Interrupts", "InterruptsSnapshot", "Irq", "Message", "Mode"]
-
-Mode = Literal["msix", "msi", "intx", "none"]
-Message = tuple[int, int]
-"""Address (64 bits) and data (32 bits) of the memory write that is the interrupt."""
 
 _BUS_MASTER: Final = 1 << 2
 _INTERRUPT_DISABLE: Final = 1 << 10
-_STATUS_LOW: Final = (
-    0x06  # the byte of Status with the Interrupt Status bit; guests cannot write it
-)
+_STATUS_LOW: Final = 0x06  # the byte of Status that has the bit; no guest can write it
 _INTERRUPT_STATUS: Final = 1 << 3
-
-
-@attrs.frozen
-class InterruptsSnapshot:
-    """State of an `Interrupts` that is not in its configuration space; plain values."""
-
-    mode: Mode
-    high: tuple[int, ...] = ()  #: vectors whose level is high
-    pulsed: tuple[int, ...] = ()  #: vectors with a pulse that waits
-    raised: tuple[int, ...] = ()  #: vectors with a rise that waits
-    table: tuple[int, ...] = ()  #: dwords of the MSI-X table
-
-
-class Irq:
-    """One interrupt of a function; made by `Interrupts.vector`."""
-
-    __slots__ = ("_interrupts", "vector")
-
-    def __init__(self, interrupts: Interrupts, vector: int) -> None:
-        """Name the vector."""
-        self._interrupts = interrupts
-        self.vector = vector
-
-    def pulse(self) -> None:
-        """Interrupt once: send a message, or raise and lower the pin."""
-        self._interrupts.pulse(self.vector)
-
-    def set_level(self, level: bool) -> None:
-        """Drive a level, for as long as the cause lasts; a rise is one message."""
-        self._interrupts.set_level(self.vector, level)
-
-    @property
-    def level(self) -> bool:
-        """What `set_level` set."""
-        return self._interrupts.level(self.vector)
-
-    @property
-    def pending(self) -> bool:
-        """Whether a message waits to be sent."""
-        return self._interrupts.pending(self.vector)
-
-    @property
-    def message(self) -> Message | None:
-        """What a pulse would send now, `None` if it would send no message."""
-        return self._interrupts.message(self.vector)
-
-    def __repr__(self) -> str:
-        """Show what a debugger's user wants to know."""
-        state = " high" * self.level + " pending" * self.pending
-        return f"<Irq {self.vector} {self._interrupts.mode}{state}>"
 
 
 def _drop(*_arguments: object) -> None:
     """Be a sink that nobody connected."""
-
-
-class _MsiMessages:
-    """What MSI's registers said when they were looked at last."""
-
-    __slots__ = ("_address", "_data", "_mask", "vectors")
-
-    def __init__(self, view: MsiView) -> None:
-        self._address, self._data, self._mask = view.address, view.data, view.mask
-        self.vectors = view.vectors_enabled
-
-    def masked(self, slot: int) -> int:
-        return self._mask >> slot & 1
-
-    def message(self, slot: int) -> Message:
-        # The function owns the bits of data that tell its messages apart.
-        return self._address, self._data & ~(self.vectors - 1) | slot
-
-
-class _NoMessages:
-    """Neither MSI nor MSI-X is enabled."""
-
-    __slots__ = ("vectors",)
-
-    def __init__(self, vectors: int) -> None:
-        self.vectors = vectors
-
-    def masked(self, _slot: int) -> int:
-        return 1
-
-    def message(self, _slot: int) -> Message:
-        return 0, 0
 
 
 class Interrupts:
@@ -175,10 +91,10 @@ class Interrupts:
     __slots__ = (
         "_config",
         "_has_pin",
+        "_held",
         "_high",
         "_irqs",
         "_level",
-        "_held",
         "_mode",
         "_msi",
         "_msi_enabled",
@@ -386,12 +302,12 @@ class Interrupts:
             # A pin shows levels by itself; a message has to be sent for each that is high.
             self._raised = set() if mode == "intx" else set(self._high)
 
-    def _chosen(self) -> tuple[Mode, MsixTable | _MsiMessages | _NoMessages]:
+    def _chosen(self) -> tuple[Mode, MsixTable | MsiMessages | NoMessages]:
         if self.table is not None and self._msix is not None and self._msix.enabled:
             return "msix", self.table
         if self._msi is not None and self._msi.enabled:
-            return "msi", _MsiMessages(self._msi)
-        return "intx" if self._has_pin else "none", _NoMessages(self.vectors)
+            return "msi", MsiMessages(self._msi)
+        return "intx" if self._has_pin else "none", NoMessages(self.vectors)
 
     def _refresh_pending(self) -> None:
         """Write MSI's Pending Bits register whatever it held: a reset may have cleared it."""
@@ -401,13 +317,18 @@ class Interrupts:
 
     def _update_pin(self) -> None:
         asserted = self._mode == "intx" and bool(self._high)
-        status = self._config.get(_STATUS_LOW, 1)
-        if bool(status & _INTERRUPT_STATUS) != asserted:
-            self._config.set(_STATUS_LOW, 1, status ^ _INTERRUPT_STATUS)
+        self._show_status(asserted)
         level = asserted and self._pin_open
         if level != self._level:
             self._level = level
             self._outbox.put((self._set_pin, (level,)))
+
+    def _show_status(self, asserted: bool) -> None:
+        shown = bool(self._config.get(_STATUS_LOW, 1) & _INTERRUPT_STATUS)
+        if asserted and not shown:
+            self._config.amend(_STATUS_LOW, 1, on=_INTERRUPT_STATUS)
+        elif shown and not asserted:
+            self._config.amend(_STATUS_LOW, 1, off=_INTERRUPT_STATUS)
 
     # -- where it leads --------------------------------------------------------------------------
 
@@ -498,15 +419,7 @@ class Interrupts:
         Raises:
             PciSnapshotError: another function's.
         """
-        if not isinstance(snapshot, InterruptsSnapshot):
-            raise PciSnapshotError(f"{snapshot!r} is no InterruptsSnapshot")
-        for vectors in (snapshot.high, snapshot.pulsed, snapshot.raised):
-            if not set(vectors) <= set(range(self.vectors)):
-                raise PciSnapshotError(f"no vectors {vectors}: there are {self.vectors}")
-        if snapshot.mode not in ("msix", "msi", "intx", "none"):
-            raise PciSnapshotError(f"no interrupt mode {snapshot.mode!r}")
-        if not (self.table.accepts(snapshot.table) if self.table else snapshot.table == ()):
-            raise PciSnapshotError("the snapshot has an MSI-X table of another size or kind")
+        check_snapshot(snapshot, self.vectors, self.table)
 
     def __repr__(self) -> str:
         """Show what a debugger's user wants to know."""

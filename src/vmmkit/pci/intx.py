@@ -145,10 +145,21 @@ class IntxWires:
 
     def drive(self, wire: IntxWire, level: bool) -> None:
         """Let one source drive its line, or leave it to the others."""
+        self.note(wire, level)
+        self.deliver()
+
+    def note(self, wire: IntxWire, level: bool) -> None:
+        """Do what `drive` does, but let `deliver` make the calls.
+
+        For those who hold a lock while they work out a level: they deliver without it.
+        """
         with self._lock:
             if wire.level != level:
                 wire.level = bool(level)
                 self._count(wire.gsi, 1 if level else -1)
+
+    def deliver(self) -> None:
+        """Tell of what changed since, unless another thread is at it."""
         self._outbox.deliver()
 
     def _count(self, gsi: int, change: int) -> None:

@@ -52,6 +52,7 @@ class Mapper:
     Attributes:
         claims: all claims on the space.
         changes: what answers elsewhere than before, in the order of events; for the owner to take.
+        committing: whether an update is on its way.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Mapper:
         self._reserved: list[tuple[int, int]] = []
         self._refused: list[Claim[Bar]] = []
         self._touched: dict[Bar, None] = {}
+        self.committing = False
         self._add_ram = getattr(space, "add_ram", None)
         self._add_rom = getattr(space, "add_rom", None)
         self._conflicts: Callable[[int, int], Sequence[Any]] = getattr(
@@ -131,8 +133,12 @@ class Mapper:
             claim.refused = False
             if claim.owner.claim is claim:
                 self.claims.recheck(claim)
-        while not self._commit():
-            pass
+        self.committing = True
+        try:
+            while not self._commit():
+                pass
+        finally:
+            self.committing = False
 
     def _claim(self, bar: Bar, base: int | None) -> None:
         if bar.claim is not None:
@@ -161,8 +167,11 @@ class Mapper:
         except Exception:  # a listener of the map's raised: the change stands
             self._committed(differences, staged)
             raise
-        except BaseException:  # interrupted, and undone; the next update finds what to do
+        except BaseException:  # interrupted, and undone; the next update looks at everything
             self._forget(staged)
+            for claim in self.claims:
+                self._touched[claim.owner] = None
+                self.claims.recheck(claim)
             raise
         self._committed(differences, staged)
         return True
@@ -179,7 +188,7 @@ class Mapper:
             self.claims.recheck(claim)
 
     def _foreign(self, base: int, size: int) -> str | None:
-        """Name what lies in a range and is no BAR of ours."""
+        """Name what lies in a range and is no live BAR of ours."""
         for first, length in self._reserved:
             if base < first + length and first < base + size:
                 return "reserved"
@@ -250,7 +259,8 @@ class Mapper:
 
     def promote(self, bar: Bar) -> None:
         """Put RAM or ROM regions where a BAR's memory is only trapped so far."""
-        # A listener of the map's may have come here, which must not wait; the next access tries.
+        # A listener of the map's may have come here, which must not wait, and must not change what
+        # is being committed; then the next access tries.
         if not self._lock.acquire(blocking=False):
             return
         try:
@@ -261,7 +271,7 @@ class Mapper:
 
     def _promote(self, bar: Bar) -> None:
         space, base = self._space, bar.mapped_at
-        if space is None or base is None or bar.promoted:
+        if space is None or base is None or bar.promoted or self.committing:
             return
         placed = list(bar.placed)
         with space.transaction():

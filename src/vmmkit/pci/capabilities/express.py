@@ -169,6 +169,13 @@ class Slot:
         return int(control), int(status)
 
 
+def _port_type(value: int) -> PortType:
+    try:
+        return PortType(value)
+    except ValueError as error:
+        raise ConfigSpaceError(f"PciExpress: no device/port type {value!r}") from error
+
+
 def _check_port(capability: PciExpress, _attribute: object, slot: Slot | None) -> None:
     if slot is not None and capability.port_type not in _DOWNSTREAM:
         raise ConfigSpaceError(f"PciExpress: a {capability.port_type.name} has no slot")
@@ -200,7 +207,7 @@ class PciExpress(Capability):
 
     cap_id: ClassVar[int] = CapabilityId.PCI_EXPRESS
 
-    port_type: PortType = attrs.field(default=PortType.ENDPOINT, converter=PortType)
+    port_type: PortType = attrs.field(default=PortType.ENDPOINT, converter=_port_type)
     slot: Slot | None = attrs.field(default=None, validator=_check_port)
     flr: bool = True
     speed: int = attrs.field(default=1, validator=within(1, 6))

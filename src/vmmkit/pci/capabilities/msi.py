@@ -99,8 +99,7 @@ class Msi(Capability):
         """Limit Multiple Message Enable to what the function offers."""
         offered = self.vectors.bit_length() - 1
         if write.new >> 16 + _ENABLED_SHIFT & 7 > offered:
-            kept = write.new & ~(_ENABLED << 16)
-            config.set(write.offset, 4, kept | offered << 16 + _ENABLED_SHIFT)
+            config.amend(write.offset + 2, 2, on=offered << _ENABLED_SHIFT, off=_ENABLED)
         return 0
 
 

@@ -29,7 +29,7 @@ _STATE: Final = 0x0003
 _NO_SOFT_RESET: Final = 0x0008
 _PME_ENABLE: Final = 0x0100
 _PME_STATUS: Final = 0x8000
-_CHANGED: Final = Effect.POWER | Effect.DECODE | Effect.INTERRUPT
+_CHANGED: Final = int(Effect.POWER | Effect.DECODE | Effect.INTERRUPT)
 
 
 def _check_pme(capability: PowerManagement, _attribute: object, states: tuple[str, ...]) -> None:
@@ -105,5 +105,5 @@ class PowerManagement(Capability):
             return 0
         if new in self.states and (new == 0 or new > old):
             return _CHANGED
-        config.set(write.offset, 4, write.new & ~_STATE | old)
+        config.amend(write.offset, 1, on=old, off=_STATE)
         return 0

@@ -100,6 +100,11 @@ class SrIov(ExtendedCapability):
     page_sizes: int = attrs.field(default=0x553, validator=within(1, _DWORD))
     function_link: int = attrs.field(default=0, validator=within(0, 0xFF))
 
+    def __attrs_post_init__(self) -> None:
+        """Demand the page size that is in force after a reset."""
+        if not self.page_sizes & 1:
+            raise ConfigSpaceError(f"SrIov: page_sizes {self.page_sizes:#x} is without 4 KiB")
+
     @property
     def size(self) -> int:
         """Bytes."""
@@ -119,7 +124,7 @@ class SrIov(ExtendedCapability):
         config.define(offset + at.NUM_VFS, 2, rw=0xFFFF, name="SR-IOV.NumVFs")
         pages = self.page_sizes
         config.define(
-            offset + at.SYSTEM_PAGE_SIZE, 4, value=1, rw=pages | 1, name="SR-IOV.SystemPageSize"
+            offset + at.SYSTEM_PAGE_SIZE, 4, value=1, rw=pages, name="SR-IOV.SystemPageSize"
         )
         config.on_write(offset + at.NUM_VFS, 2, self._count_written(offset))
         config.on_write(offset + at.SYSTEM_PAGE_SIZE, 4, self._page_written(offset))
@@ -149,7 +154,7 @@ class SrIov(ExtendedCapability):
         def check(config: ConfigSpace, write: ConfigWrite) -> int:
             enabled = config.get(offset + SrIovRegister.CONTROL, 2) & _ENABLE
             if enabled or write.new & 0xFFFF > self.total_vfs:
-                config.set(write.offset, 4, write.old)
+                config.set(write.offset, 2, write.old & 0xFFFF)
             return 0
 
         return check

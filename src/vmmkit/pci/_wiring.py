@@ -1,0 +1,55 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""What leaves a function: messages, the level of its pin, DMA; and where that leads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from vmmkit.pci.function import Function
+from vmmkit.pci.intx import IntxRouting, IntxWires, pin_number, swizzle_up
+
+__all__ = ["Wiring"]
+
+
+@attrs.frozen(eq=False)
+class Wiring:
+    """The far end of what functions of one segment send.
+
+    Args:
+        routing: which GSI the pins on the root bus reach.
+        wires: the lines of the GSIs.
+        send_msi: takes address, data and the sender's bdf.
+        memory: what DMA reaches; something without ports is not reached.
+    """
+
+    routing: IntxRouting
+    wires: IntxWires
+    send_msi: Callable[[int, int, int], object]
+    memory: Any
+
+    def connect(self, function: Function) -> None:
+        """Give an attached function its way out."""
+
+        def send(address: int, data: int) -> None:
+            self.send_msi(address, data, function.bdf)
+
+        function.interrupts.send = send
+        function.interrupts.set_pin = self.wires.wire(self.gsi_of(function))
+        if hasattr(self.memory, "port"):
+            function.dma.connect(self.memory, function)
+
+    def disconnect(self, function: Function) -> None:
+        """Take it away again."""
+        function.interrupts.disconnect()
+        function.dma.disconnect()
+
+    def gsi_of(self, function: Function) -> int | None:
+        """Follow a function's pin to the root bus, and from there to a GSI, if it leads to one."""
+        if function.intx is None or function.bus is None:
+            return None
+        *behind, top = [devfn >> 3 for devfn in (function.devfn, *reversed(function.bus.path))]
+        return self.routing.gsi(top, swizzle_up(pin_number(function.intx), behind))
