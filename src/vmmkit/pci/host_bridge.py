@@ -25,6 +25,7 @@ from typing import Final
 import attrs
 
 from vmmkit.errors import PciSnapshotError, TopologyError
+from vmmkit.pci import picture
 from vmmkit.pci._decoder import Decoder
 from vmmkit.pci._notices import Notices
 from vmmkit.pci._wiring import Wiring
@@ -406,6 +407,14 @@ class HostBridge:
                 raise TopologyError(f"{self.name}: {size:#x} bytes at {base:#x} are not reserved")
         finally:
             self._post()
+
+    def tree(self) -> str:
+        """Return a text with a line for each function, window and BAR."""
+        return picture.tree(self)
+
+    def to_svg(self) -> str:
+        """Return a drawing of the topology, its windows and BARs."""
+        return picture.to_svg(self)
 
     # -- state -----------------------------------------------------------------------------------
 
