@@ -3,6 +3,7 @@
 """Each device through its driver, over both rings, with and without MSI-X."""
 
 import os
+import socket
 import struct
 
 import pytest
@@ -260,6 +261,29 @@ def test_two_interfaces_back_to_back():
         drivers[sender].request(1, [HEADER + b"from %d" % sender])
         assert drivers[receiver].rings[0].collect() == [(None, 18)]
         assert drivers[receiver].ram.read(drivers[receiver].place + 12, 6) == b"from %d" % sender
+
+
+def test_an_interface_on_a_socket_pair():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs:
+        driver = started(VirtioNet(ours.send, MAC))
+        driver.request(1, [HEADER + b"to the world"])
+        assert theirs.recv(2048) == b"to the world"
+        theirs.send(b"to the guest")
+        address, size = driver.buffer(1526)
+        driver.offer(0, [], [(address, size)])
+        assert driver.board.device.receive(ours.recv(2048))
+        assert driver.ram.read(address + 12, 12) == b"to the guest"
+
+
+def test_an_interface_that_was_unplugged_takes_nothing():
+    driver = started(VirtioNet(print, MAC))
+    driver.offer(0, [], [driver.buffer(1526)])
+    device = driver.board.device
+    driver.board.host.bus.detach(device)
+    assert not device.receive(b"a frame")
+    device.set_link(False)
+    assert driver.board.messages == []
 
 
 # -- Block Device --------------------------------------------------------------------------------

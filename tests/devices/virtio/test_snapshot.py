@@ -92,3 +92,11 @@ def test_states_that_no_queue_has_are_refused(ring, wrong):
     with pytest.raises(PciSnapshotError, match="queue 0"):
         device.restore(attrs.evolve(state, values=values))
     assert len(driver.request(0, [], [4])[0]) == 4
+
+
+def test_a_snapshot_with_too_few_queues_is_refused():
+    device = Driver(Board(VirtioRng())).start().board.device
+    state = device.snapshot()
+    values = dict(state.values, queue_states=())
+    with pytest.raises(PciSnapshotError, match="0 queues, not 1"):
+        device.restore(attrs.evolve(state, values=values))

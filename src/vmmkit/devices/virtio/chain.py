@@ -63,7 +63,11 @@ class Buffers:
                 offset -= length
                 continue
             take = min(length - offset, left)
-            _find(self.memory, address + offset, take, found)
+            view = self.memory.view(address + offset, take) if take <= _MAX_VIEW else None
+            if view is None:
+                _find(self.memory, address + offset, take, found)
+            else:
+                found.append(view)
             left -= take
             offset = 0
         return found

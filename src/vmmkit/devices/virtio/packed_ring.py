@@ -100,6 +100,7 @@ class PackedRing:
 
     @state.setter
     def state(self, state: tuple[int, ...]) -> None:
+        """Go on where another ring was; `MalformedRingError` if no ring can be there."""
         avail, avail_wrap, used, used_wrap, unsignalled = state
         if not (
             0 <= avail < self.size and 0 <= used < self.size and avail_wrap | used_wrap in (0, 1)

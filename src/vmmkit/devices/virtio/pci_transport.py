@@ -30,7 +30,8 @@ from collections.abc import Callable
 from threading import Lock
 from typing import ClassVar, Final, Literal
 
-from vmmkit.devices.virtio.capability import VirtioCapability, VirtioNotify, VirtioWindow
+from vmmkit.devices.virtio._config_window import BAR, ConfigWindow
+from vmmkit.devices.virtio.capability import VirtioCapability, VirtioNotify
 from vmmkit.devices.virtio.chain import GuestMemory
 from vmmkit.devices.virtio.queue import QueueOwner, QueueSnapshot, VirtQueue
 from vmmkit.devices.virtio.spec import (
@@ -41,11 +42,10 @@ from vmmkit.devices.virtio.spec import (
     Isr,
     Status,
 )
-from vmmkit.pci.bars import MemBar
+from vmmkit.errors import PciSnapshotError
 from vmmkit.pci.capabilities.msix import Msix
 from vmmkit.pci.capabilities.power import PowerManagement
-from vmmkit.pci.config import ConfigSpace, ResetKind
-from vmmkit.pci.device import PciDevice
+from vmmkit.pci.config import ResetKind
 from vmmkit.pci.function import FunctionSnapshot
 from vmmkit.pci.registers import Reg, RegArray
 from vmmkit.pci.state import DeviceSnapshot, State
@@ -57,7 +57,6 @@ ISR: Final = 0x1000
 DEVICE_CONFIG: Final = 0x2000
 """Where the registers of a device's own configuration begin."""
 NOTIFY: Final = 0x3000
-_BAR: Final = 4
 _MOST_QUEUES: Final = 4
 
 _DRIVER_OK: Final = int(Status.DRIVER_OK)
@@ -76,7 +75,7 @@ _OFFERED: Final = int(
 _DWORD: Final = 0xFFFF_FFFF
 
 
-class VirtioPci(PciDevice, QueueOwner):
+class VirtioPci(ConfigWindow, QueueOwner):
     """A virtio device on PCI; subclasses say which one.
 
     Args:
@@ -97,14 +96,12 @@ class VirtioPci(PciDevice, QueueOwner):
     intx = "A"
     queue_sizes: ClassVar[tuple[int, ...]] = ()
 
-    registers = MemBar(_BAR, 0x4000, width=64, prefetchable=True)
     power = PowerManagement()
     msix = Msix(vectors=3)
-    common_capability = VirtioCapability(CapabilityType.COMMON, _BAR, COMMON, 0x3C)
-    isr_capability = VirtioCapability(CapabilityType.ISR, _BAR, ISR, 1)
-    device_capability = VirtioCapability(CapabilityType.DEVICE, _BAR, DEVICE_CONFIG, 0x100)
-    notify_capability = VirtioNotify(CapabilityType.NOTIFY, _BAR, NOTIFY, 4 * _MOST_QUEUES)
-    window_capability = VirtioWindow()
+    common_capability = VirtioCapability(CapabilityType.COMMON, BAR, COMMON, 0x3C)
+    isr_capability = VirtioCapability(CapabilityType.ISR, BAR, ISR, 1)
+    device_capability = VirtioCapability(CapabilityType.DEVICE, BAR, DEVICE_CONFIG, 0x100)
+    notify_capability = VirtioNotify(CapabilityType.NOTIFY, BAR, NOTIFY, 4 * _MOST_QUEUES)
 
     # Virtio 1.2 "Common configuration structure layout".
     device_feature_select = Reg(COMMON + 0x00)
@@ -153,7 +150,6 @@ class VirtioPci(PciDevice, QueueOwner):
         self._waiting: set[int] = set()
         self._isr_lock = Lock()
         super().__init__(name=name)
-        self._window = self._find_window()
         self._load()
 
     # -- what a subclass says --------------------------------------------------------------------
@@ -394,38 +390,6 @@ class VirtioPci(PciDevice, QueueOwner):
         """Virtio 1.2 "MSI-X Vector Configuration": what cannot be mapped reads back as none."""
         return vector if vector < self.interrupts.vectors else NO_VECTOR
 
-    # -- the window in config space ----------------------------------------------------------------
-
-    def _find_window(self) -> int:
-        """Find the capability in config space, and answer reads of its data."""
-        offset = self.config.offset_of(VirtioWindow)
-        assert offset is not None
-        self.config.on_read(offset + 16, self._read_window)
-        return offset
-
-    def _window_place(self) -> tuple[int, int] | None:
-        """Return offset and size of what the window shows, `None` where it shows nothing.
-
-        Virtio 1.2 "PCI configuration access capability": lengths 1, 2 and 4, aligned.
-        """
-        get, at = self.config.get, self._window
-        offset, size = get(at + 8, 4), get(at + 12, 4)
-        wrong = get(at + 4, 1) != _BAR or size not in (1, 2, 4) or offset % size
-        return None if wrong or offset >= self.registers.size else (offset, size)
-
-    def _read_window(self, _config: ConfigSpace, _offset: int, _stored: int) -> int:
-        place = self._window_place()
-        read = self.bar(_BAR).declaration.read
-        return _DWORD if place is None or read is None else read(None, *place)
-
-    def on_config_write(self, offset: int, size: int, value: int) -> None:
-        """Pass writes of the window's data on."""
-        del value
-        place, data = self._window_place(), self._window + 16
-        write = self.bar(_BAR).declaration.write
-        if place is not None and write is not None and offset < data + 4 and offset + size > data:
-            write(None, *place, self.config.get(data, 4) & (1 << 8 * place[1]) - 1)
-
     # -- reset and snapshots -----------------------------------------------------------------------
 
     def on_reset(self, kind: ResetKind) -> None:
@@ -448,8 +412,11 @@ class VirtioPci(PciDevice, QueueOwner):
         super().check_snapshot(snapshot)
         assert isinstance(snapshot, DeviceSnapshot)
         values = snapshot.values
+        states = values["queue_states"]
+        if len(states) != len(self.queues):
+            raise PciSnapshotError(f"{self.name}: {len(states)} queues, not {len(self.queues)}")
         agreed = values["device_status"] & _FEATURES_OK
-        for queue, state in zip(self.queues, values["queue_states"], strict=True):
+        for queue, state in zip(self.queues, states, strict=True):
             queue.check(state, values["driver_features"] if agreed else 0)
 
     def on_restore(self) -> None:

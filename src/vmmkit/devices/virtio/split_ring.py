@@ -93,6 +93,7 @@ class SplitRing:
 
     @state.setter
     def state(self, state: tuple[int, ...]) -> None:
+        """Go on where another ring was; `MalformedRingError` if no ring can be there."""
         if any(not 0 <= index <= 0xFFFF for index in state):
             raise MalformedRingError(f"no state of a split ring: {state}")
         self.next_avail, self.next_used, self._signalled = state
