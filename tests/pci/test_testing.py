@@ -185,6 +185,12 @@ def test_behind_bridges(host):
     assert [one.function.name for one in host.drivers()] == ["outer", "inner", "Probe"]
 
 
+def test_behind_what_is_no_bridge(host):
+    probe = host.plug(Probe())
+    with pytest.raises(TopologyError, match="is no bridge"):
+        host.plug(Line(), behind=probe)
+
+
 def test_no_bus_number_left():
     host = Host(last_bus=1)
     host.plug(bridge())
