@@ -85,7 +85,9 @@ def bridge_windows(bridge, is_io):
         return [one for one in found if one]
     if not bridge.word(4) & 2:
         return []
-    found = [window((bridge.word(0x20) & 0xFFF0) << 16, (bridge.word(0x22) & 0xFFF0) << 16, 0xFFFFF)]
+    found = [
+        window((bridge.word(0x20) & 0xFFF0) << 16, (bridge.word(0x22) & 0xFFF0) << 16, 0xFFFFF)
+    ]
     base = (bridge.word(0x24) & 0xFFF0) << 16 | bridge.word(0x28, 4) << 32
     limit = (bridge.word(0x26) & 0xFFF0) << 16 | bridge.word(0x2C, 4) << 32
     found.append(window(base, limit, 0xFFFFF))
@@ -122,7 +124,7 @@ def decoded(function, bar):
         if bar.kind == "mem64":
             base |= function.word(0x14 + 4 * bar.index, 4) << 32
     last = base + bar.size - 1
-    if base == 0 or last == TOP and not is_io or last >= (1 << 16 if is_io else 1 << 40):
+    if base == 0 or (last == TOP and not is_io) or last >= (1 << 16 if is_io else 1 << 40):
         return None
     above = function.parent
     while above is not None:

@@ -10,6 +10,8 @@ from pci.machine import Machine, label
 from vmmkit.errors import ConfigSpaceError, DeclarationError, TopologyError
 from vmmkit.pci.bars import IoBar, MemBar, Rom
 from vmmkit.pci.capabilities.msix import Msix
+from vmmkit.pci.config import ConfigSpace
+from vmmkit.pci.function import Function
 
 BASE = 0xC000_0000
 PAGE = 0x1000
@@ -92,9 +94,6 @@ def test_handlers_hear_offsets_and_the_bar():
 
 
 def test_a_subclass_may_have_methods_instead():
-    from vmmkit.pci.config import ConfigSpace
-    from vmmkit.pci.function import Function
-
     class Device(Function):
         def read(self, vcpu, bar, offset, size):
             return offset
@@ -222,7 +221,14 @@ def test_an_msix_table_in_ram_traps_its_page():
     assert machine.memory.read(BASE + PAGE + 0x1C, 4) == 1
     machine.memory.read(BASE, 1)
     regions = machine.mmio.conflicts(BASE, 4 * PAGE)
-    assert [region.kind for region in regions] == ["ram", "device", "device", "device", "device", "ram"]
+    assert [region.kind for region in regions] == [
+        "ram",
+        "device",
+        "device",
+        "device",
+        "device",
+        "ram",
+    ]
     machine.check()
 
 
@@ -255,7 +261,11 @@ def test_lazy_ram_becomes_ram_when_touched_and_trapped_when_decoding_ends():
     machine.write(dev, 4, 2, 0)
     machine.write(dev, 4, 2, 2)
     assert machine.mmio.find(0xD000_0000).buffer is None
-    assert machine.slots == [("added", "Told BAR0"), ("moved", "Told BAR0"), ("removed", "Told BAR0")]
+    assert machine.slots == [
+        ("added", "Told BAR0"),
+        ("moved", "Told BAR0"),
+        ("removed", "Told BAR0"),
+    ]
 
 
 def test_ram_that_is_not_lazy():

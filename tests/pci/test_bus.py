@@ -11,6 +11,7 @@ from vmmkit.errors import TopologyError
 from vmmkit.pci.bars import MemBar
 from vmmkit.pci.bridge import Bridge
 from vmmkit.pci.bus import Bus
+from vmmkit.pci.capabilities.power import PowerManagement
 from vmmkit.pci.config import ConfigSpace
 from vmmkit.pci.function import Function
 from vmmkit.pci.host_bridge import HostBridge
@@ -75,7 +76,7 @@ def test_a_slot_that_is_empty():
     bus = Bus()
     bus.attach(function(), 1)
     assert bus[8].name == "f"
-    with pytest.raises(TopologyError, match="no function at 02.3"):
+    with pytest.raises(TopologyError, match=r"no function at 02\.3"):
         bus[0x13]
 
 
@@ -153,8 +154,6 @@ def test_numbers_that_make_no_sense(outer_numbers, inner_numbers, other_numbers,
 
 
 def test_config_accesses_do_not_pass_a_bridge_below_d0_or_in_reset():
-    from vmmkit.pci.capabilities.power import PowerManagement
-
     machine = Machine()
     port = machine.plug_bridge(1, capabilities=[PowerManagement()])
     machine.plug(0, bus=port.secondary, name="leaf")

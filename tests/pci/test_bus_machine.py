@@ -35,7 +35,12 @@ BASES = [
 HIGHS = [0, 0, 0, 1, 0xFFFF_FFFF]
 PORTS = [0, 0x1000, 0x1010, 0x1020, 0x1100, 0x13C0, 0x2000, 0x2010, 0xFFFF_FFFF]
 PROBES = sorted(
-    {base + high * (1 << 32) + at for base in BASES[:-5] for high in (0, 1) for at in (0, 0x7F0, 0xFFF)}
+    {
+        base + high * (1 << 32) + at
+        for base in BASES[:-5]
+        for high in (0, 1)
+        for at in (0, 0x7F0, 0xFFF)
+    }
     | {0xA_0000, 0xFFFF_F000, 0x1000, 7 * MIB, 8 * MIB - 1}
 )
 PORT_PROBES = sorted({port + at for port in PORTS[1:-1] for at in (0, 15, 16, 31)})
@@ -57,19 +62,31 @@ def config1(number, *, pm=False):
     return config
 
 
+A0_BARS = ["m32:0:1000", "io:1:10", "m64ram:2:4000", "rom"]
+C0_BARS = ["m32:0:1000", "io:1:10", "m64:2:2000"]
 #: name: (parent, devfn, config, declarations); what answers is told apart by the label.
 SHAPE = {
-    "a0": (None, 0x18, lambda: config0(1, pm=True), ["m32:0:1000", "io:1:10", "m64ram:2:4000", "rom"]),
+    "a0": (None, 0x18, lambda: config0(1, pm=True), A0_BARS),
     "a1": (None, 0x19, lambda: config0(2, flr=True), ["m32:0:2000", "m64:2:1000", "io:4:20"]),
     "big": (None, 0x40, lambda: config0(3), ["m64:0:100000", "m32:2:10", "m32ram:3:1000"]),
     "br": (None, 0x20, lambda: config1(4, pm=True), ["m32:0:1000", "rom"]),
-    "c0": ("br", 0x00, lambda: config0(5, pm=True, flr=True), ["m32:0:1000", "io:1:10", "m64:2:2000"]),
+    "c0": ("br", 0x00, lambda: config0(5, pm=True, flr=True), C0_BARS),
     "sub": ("br", 0x08, lambda: config1(6), []),
     "d0": ("sub", 0x10, lambda: config0(7), ["m32:0:1000", "io:1:10", "rom"]),
     "br2": (None, 0x30, lambda: config1(8), []),
     "e0": ("br2", 0x00, lambda: config0(9), ["m32:0:1000"]),
 }  # fmt: skip
 
+BRIDGES = ["br", "sub", "br2"]
+WINDOW_WRITES = [
+    *((0x20, 4, value) for value in (0x0060_0040, 0x0040_0050)),
+    *((0x20, 2, 0x0050), (0x22, 2, 0x0040), (0x24, 4, 0x0041_0041)),
+    *((0x28, 4, 1), (0x2C, 4, 1), (0x28, 8, 0)),
+    *((0x1C, 2, 0x1010), (0x1C, 2, 0x2010), (0x1C, 1, 0x20), (0x1D, 1, 0xF0)),
+    *((0x3E, 2, value) for value in (0x40, 0, 0x0C, 0x04)),
+    (0x3E, 1, 0x1C),
+]
+NUMBERS = [0x03_01_00, 0x04_02_00, 0x02_02_01, 0x03_03_01, 0x04_04_00, 0, 0x01_00_00]
 LABELS = sum(len(texts) for _, _, _, texts in SHAPE.values())
 
 
@@ -89,6 +106,29 @@ def declaration(text, label):
     return made, ModelBar(index, size, f"mem{width}", label)
 
 
+class Told:
+    """Keeps where its BARs are by what it is told alone."""
+
+    def on_mapped(self, bar):
+        assert str(bar) not in self.told
+        self.told[str(bar)] = bar.mapped_at
+
+    def on_unmapped(self, bar):
+        del self.told[str(bar)]
+
+    def on_moved(self, bar, old_base):
+        assert self.told[str(bar)] == old_base
+        self.told[str(bar)] = bar.mapped_at
+
+
+class ToldFunction(Told, Function):
+    """A function that keeps it."""
+
+
+class ToldBridge(Told, Bridge):
+    """A bridge that keeps it."""
+
+
 class Machine(RuleBasedStateMachine):
     @initialize()
     def build(self):
@@ -102,6 +142,7 @@ class Machine(RuleBasedStateMachine):
         self.pio.add_fallback(0, 1 << 16)
         self.foreign = {}
         self.functions, self.models = {}, {}
+        self.told = {}
         label = 0
         for name, (parent, devfn, config, texts) in SHAPE.items():
             space = config()
@@ -110,8 +151,9 @@ class Machine(RuleBasedStateMachine):
                 label += 1
                 made.append(declaration(text, label))
             is_bridge = space.header_type == 1
-            maker = Bridge if is_bridge else Function
+            maker = ToldBridge if is_bridge else ToldFunction
             self.functions[name] = maker(space, [one for one, _ in made], name=name)
+            self.functions[name].told = self.told
             self.models[name] = ModelFunction(
                 name, space.read, devfn, [one for _, one in made], self.models.get(parent)
             )
@@ -143,6 +185,9 @@ class Machine(RuleBasedStateMachine):
     )
     def move_bar(self, label, base, high, port):
         self.place(sorted(self.bars)[label], base, high, port)
+
+    def bar_name(self, name, bar):
+        return str(self.functions[name].bar(bar.index))
 
     def place(self, label, base, high, port):
         name, bar = self.bars[label]
@@ -191,26 +236,16 @@ class Machine(RuleBasedStateMachine):
     def write_command(self, name, value, size):
         self.poke(name, 4, size, value)
 
-    @rule(
-        name=st.sampled_from(["br", "sub", "br2"]),
-        write=st.sampled_from(
-            [
-                (0x20, 4, 0x0060_0040), (0x20, 4, 0x0040_0050), (0x20, 2, 0x0050), (0x22, 2, 0x0040),
-                (0x24, 4, 0x0041_0041), (0x28, 4, 1), (0x2C, 4, 1), (0x28, 8, 0),
-                (0x1C, 2, 0x1010), (0x1C, 2, 0x2010), (0x1C, 1, 0x20), (0x1D, 1, 0xF0),
-                (0x3E, 2, 0x40), (0x3E, 2, 0), (0x3E, 2, 0x0C), (0x3E, 2, 0x04), (0x3E, 1, 0x1C),
-            ]
-        ),
-    )  # fmt: skip
+    @rule(name=st.sampled_from(BRIDGES), write=st.sampled_from(WINDOW_WRITES))
     def write_window(self, name, write):
         self.poke(name, *write)
 
     @rule(
-        name=st.sampled_from(["br", "sub", "br2"]),
-        numbers=st.sampled_from([0x03_01_00, 0x04_02_00, 0x02_02_01, 0x03_03_01, 0x04_04_00, 0, 0x01_00_00]),
+        name=st.sampled_from(BRIDGES),
+        numbers=st.sampled_from(NUMBERS),
         size=st.sampled_from([1, 2, 4]),
         at=st.integers(0, 2),
-    )  # fmt: skip
+    )
     def write_numbers(self, name, numbers, size, at):
         self.poke(name, 0x18 + at, size if at + size <= 4 else 1, numbers >> 8 * at)
 
@@ -316,18 +351,24 @@ class Machine(RuleBasedStateMachine):
             return
         self.host._check()
         self.mmio._check()
-        names = {one.label: str(bar) for name, model in self.models.items()
-                 for one, bar in zip(model.bars, self.functions[name].bars, strict=True)}  # fmt: skip
-        for io, space, probes in ((False, self.mmio, PROBES), (True, self.pio, PORT_PROBES)):
-            foreign = [] if io else [*self.foreign, (ECAM, self.host.ecam.size)]
-            if io:
-                foreign = [(0xCF8, 8)]
+        names = {label: self.bar_name(*bar) for label, bar in self.bars.items()}
+        owners = {"owner", "ecam", "config"}
+        memory = self.mmio, PROBES, [*self.foreign, (ECAM, self.host.ecam.size)], False
+        ports = self.pio, PORT_PROBES, [(0xCF8, 8)], True
+        for space, probes, foreign, io in (memory, ports):
             placed = answers(self.models.values(), foreign, io=io)
             for address in probes:
                 expected = names.get(answer_at(placed, address))
                 region = space.find(address)
-                found = None if region is None or region.name in ("owner", "ecam", "config") else region.name
+                found = None if region is None or region.name in owners else region.name
                 assert found == expected, (hex(address), found, expected)
+        mapped = {
+            str(bar): bar.mapped_at
+            for function in self.functions.values()
+            for bar in function.bars
+            if bar.live
+        }
+        assert self.told == mapped
         reached = {bdf: one.name for bdf, one in self.host._functions.items()}
         assert reached == routes(list(self.models.values()), last_bus=LAST_BUS)
 

@@ -26,6 +26,7 @@ from vmmkit.pci.decode import (
 )
 
 GIB = 1 << 30
+GIB4 = 1 << 32
 
 
 def bridge(registers, **options):
@@ -41,11 +42,12 @@ def bridge(registers, **options):
         (io_window, {}, [(0x1C, 2, 0x3020)], (0x2000, 0x3FFF)),
         (io_window, {}, [(0x1C, 2, 0x2020)], (0x2000, 0x2FFF)),
         (io_window, {}, [(0x1C, 2, 0x1020)], None),
-        (io_window, {"io_bits": 32}, [(0x1C, 2, 0x3020), (0x30, 4, 0x0002_0001)], (0x1_2000, 0x2_3FFF)),
+        (io_window, {"io_bits": 32}, [(0x1C, 2, 0x3020), (0x32, 2, 2)], (0x2000, 0x2_3FFF)),
         (memory_window, {}, [(0x20, 4, 0xC010_C000)], (0xC000_0000, 0xC01F_FFFF)),
         (memory_window, {}, [(0x20, 4, 0xC000_C010)], None),
         (memory_window, {}, [(0x20, 4, 0xFFFF_FFFF)], (0xFFF0_0000, 0xFFFF_FFFF)),
-        (prefetchable_window, {}, [(0x24, 4, 0x0010_0000), (0x28, 8, 0x2_0000_0001)], (1 << 32, 0x2_001F_FFFF)),
+        (prefetchable_window, {}, [(0x24, 4, 1 << 20), (0x28, 8, 1)], None),
+        (prefetchable_window, {}, [(0x24, 4, 1 << 20), (0x28, 8, 1 << 32 | 1)], (GIB4, GIB4 | 0x1F_FFFF)),
         (prefetchable_window, {}, [(0x24, 4, 0x0010_0000), (0x28, 4, 1)], None),
         (prefetchable_window, {"prefetchable_bits": 32}, [(0x24, 4, 0x0010_0000)], (0, 0x1F_FFFF)),
     ],

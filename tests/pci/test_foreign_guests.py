@@ -133,7 +133,9 @@ def size_as_linux_does(machine, dev, offsets):
 
 def test_linux_toggles_decoding_seven_times_without_a_memory_slot():
     machine = Machine()
-    dev = machine.plug(1, MemBar(0, 1 << 24, ram=True), MemBar(2, 1 << 20, width=64, ram=True), Rom())
+    dev = machine.plug(
+        1, MemBar(0, 1 << 24, ram=True), MemBar(2, 1 << 20, width=64, ram=True), Rom()
+    )
     machine.write(dev, 0x10, 4, 0xD000_0000)
     machine.write(dev, 0x18, 8, 0x1_0000_0000)
     machine.write(dev, 4, 2, 2)

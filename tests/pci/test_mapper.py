@@ -44,14 +44,17 @@ class PlainSpace:
     def move(self, window, base, /):
         window.base = base
 
+    def commit(self):
+        for window in self.windows:
+            if window.base in self.refused:
+                raise OverlapError("taken", *((window, None) if self.names else (None, None)))
+
     @contextmanager
     def transaction(self):
         saved = [(window, window.base) for window in self.windows]
         try:
             yield
-            for window in self.windows:
-                if window.base in self.refused:
-                    raise OverlapError("taken", *((window, None) if self.names else (None, None)))
+            self.commit()
         except OverlapError:
             self.windows = [window for window, _ in saved]
             for window, base in saved:
@@ -305,4 +308,29 @@ def test_lazy_ram_is_touched_by_a_listener_of_the_map():
     machine.check()
     machine.memory.write(0xD000_0000, 1, 1)
     assert machine.slots == [("added", "Told BAR0")]
+    machine.check()
+
+
+def test_a_listener_that_makes_room_in_the_middle_of_a_commit():
+    machine, ram, blocked_one = blocked()
+    other = machine.plug(2, MemBar(0, 0x1000))
+    removed = []
+
+    class MakesRoom:
+        def region_added(self, region):
+            if not removed:
+                removed.append(ram)
+                machine.mmio.remove(ram)
+
+        def region_removed(self, region):
+            """Not asked here."""
+
+        region_moved = region_removed
+
+    machine.mmio.subscribe(MakesRoom())
+    machine.write(other, 0x10, 4, 0xD000_0000)
+    machine.write(other, 4, 2, 2)
+    assert other.bar(0).live
+    assert blocked_one.bar(0).live
+    assert [event[0] for event in machine.told] == ["mapped", "mapped"]
     machine.check()

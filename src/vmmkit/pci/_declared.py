@@ -23,6 +23,9 @@ class DeclaredRegisters:
     A subclass calls `_compile` when its own subclasses are created.
     """
 
+    # Slots are found faster than what is in an instance's dict, and hooks use these all the time.
+    __slots__ = ("register_values", "state_values", "register_rows", "_dispatches")
+
     _layouts: ClassVar[Mapping[int, BarLayout]] = {}
     compiled_registers: ClassVar[Mapping[str, Register]] = {}
     _arrays: ClassVar[Mapping[str, tuple[str, ...]]] = {}

@@ -53,6 +53,11 @@ class Decoder:
         memory, ports = self._mappers
         return memory.stale or ports.stale
 
+    @property
+    def committing(self) -> bool:
+        """Whether one of the maps is being changed at this moment."""
+        return any(mapper.committing for mapper in self._mappers)
+
     def regate(self, bridge: Bridge, *, anyway: bool = False) -> bool:
         """Take up what a bridge forwards; return whether that is news for what is behind it.
 

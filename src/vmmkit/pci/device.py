@@ -123,7 +123,7 @@ class PciDevice(DeclaredRegisters, Function):
             intx=self.intx,
         )
         for attribute, declaration in self.declared_bars.items():
-            vars(self)[attribute] = self.bar(declaration.index)
+            setattr(self, attribute, self.bar(declaration.index))
 
     def _served(self, bar: Declaration) -> Declaration:
         """Let the registers, or what stands in for them, answer in a BAR."""

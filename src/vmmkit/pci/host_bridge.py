@@ -165,17 +165,19 @@ class HostBridge:
         When it returns, address maps and routing are in step with it, and what pended has left.
         Notifications have been made, unless another thread is at making some.
         """
+        if bdf not in self._functions:
+            return
         with self.lock:
             function = self._functions.get(bdf)
-            if function is None:
-                return
-            effects = function.config.write(offset, size, value)
-            resets = self._follow(function, effects) if effects else ()
-        if function.hears_config_writes:
-            self.notices.post(partial(function.on_config_write, offset, size, value))
-        if effects:
-            self._finish_resets(resets)
-            function.on_effects(effects)
+            if function is not None:
+                effects = function.config.write(offset, size, value)
+                resets = self._follow(function, effects) if effects else ()
+        if function is not None:
+            if function.hears_config_writes:
+                self.notices.post(partial(function.on_config_write, offset, size, value))
+            if effects:
+                self._finish_resets(resets)
+                function.on_effects(effects)
         self._settle()
 
     # -- topology --------------------------------------------------------------------------------
@@ -186,7 +188,7 @@ class HostBridge:
 
     def functions(self) -> Iterator[Function]:
         """Yield the functions that the guest can reach now, by bus, device and function."""
-        with self.lock:
+        with self.changing():
             return iter([self._functions[bdf] for bdf in sorted(self._functions)])
 
     def buses(self) -> tuple[Bus, ...]:
@@ -306,8 +308,10 @@ class HostBridge:
 
         Whoever has the host's lock instead, looks when it has let go of it.
         """
-        if self._decoder.stale and self.lock.acquire(blocking=False):
+        while self._decoder.stale and self.lock.acquire(blocking=False):
             try:
+                if self._depth or self._decoder.committing:
+                    return  # this thread is in the middle of something, and looks at the end of it
                 self._refresh()
                 self.notices.tell()
             finally:
@@ -416,7 +420,7 @@ class HostBridge:
 
     def snapshot(self) -> HostSnapshot:
         """Return what the functions and the latch at CF8H hold; nothing else runs meanwhile."""
-        with self.lock:
+        with self.changing():
             functions = {_place_of(one): one.snapshot() for one in self.bus.below()}
         return HostSnapshot(self.config_ports.latch, functions)
 

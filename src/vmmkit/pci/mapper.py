@@ -52,6 +52,7 @@ class Mapper:
     Attributes:
         claims: all claims on the space.
         changes: what answers elsewhere than before, in the order of events; for the owner to take.
+        committing: whether an update is on its way.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Mapper:
         self._reserved: list[tuple[int, int]] = []
         self._refused: list[Claim[Bar]] = []
         self._touched: dict[Bar, None] = {}
-        self._committing = False
+        self.committing = False
         self._add_ram = getattr(space, "add_ram", None)
         self._add_rom = getattr(space, "add_rom", None)
         self._conflicts: Callable[[int, int], Sequence[Any]] = getattr(
@@ -132,12 +133,12 @@ class Mapper:
             claim.refused = False
             if claim.owner.claim is claim:
                 self.claims.recheck(claim)
-        self._committing = True
+        self.committing = True
         try:
             while not self._commit():
                 pass
         finally:
-            self._committing = False
+            self.committing = False
 
     def _claim(self, bar: Bar, base: int | None) -> None:
         if bar.claim is not None:
@@ -270,7 +271,7 @@ class Mapper:
 
     def _promote(self, bar: Bar) -> None:
         space, base = self._space, bar.mapped_at
-        if space is None or base is None or bar.promoted or self._committing:
+        if space is None or base is None or bar.promoted or self.committing:
             return
         placed = list(bar.placed)
         with space.transaction():
