@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from pci.machine import Machine, Told, label
@@ -314,7 +315,9 @@ def test_snapshots_of_others_are_refused():
         machine.host.restore(snapshot)
     with pytest.raises(PciSnapshotError, match="of other functions"):
         machine.host.restore(None)
-    with pytest.raises(PciSnapshotError, match="memory of BARs"):
+    with pytest.raises(PciSnapshotError, match="another layout"):
         dev.restore(other.snapshot())
+    with pytest.raises(PciSnapshotError, match="memory of BARs"):
+        dev.restore(attrs.evolve(dev.snapshot(), memory={0: b"short"}))
     with pytest.raises(PciSnapshotError, match="is no FunctionSnapshot"):
         dev.restore("snapshot")

@@ -39,6 +39,7 @@ from vmmkit.errors import PciSnapshotError, TopologyError
 from vmmkit.pci.assignment import assign_below
 from vmmkit.pci.capabilities import Slot
 from vmmkit.pci.config import ResetKind
+from vmmkit.pci.function import FunctionSnapshot
 from vmmkit.pci.ports import PciBridge, RootPort, switch
 
 LATCHED = Slot(hot_plug=True, mrl_sensor=True, power_controller=True)
@@ -488,7 +489,7 @@ def test_a_snapshot_of_an_occupied_slot_wants_an_occupied_slot():
     with pytest.raises(PciSnapshotError, match="occupied in the snapshot only"):
         found.port.restore(kept)
     with pytest.raises(PciSnapshotError, match="no PortSnapshot"):
-        found.port.restore(found.device.snapshot())
+        found.port.restore(FunctionSnapshot(kept.config, kept.interrupts, kept.memory))
     empty = found.port.snapshot()
     found.slot.plug(found.device)
     with pytest.raises(PciSnapshotError, match="empty in the snapshot only"):
