@@ -409,6 +409,19 @@ def test_a_device_whose_ejection_was_requested_leaves_when_the_guest_switches_it
     found.machine.settle()
 
 
+def test_a_device_that_is_switched_off_leaves_at_once():
+    found = plugged()
+    ejected = []
+    found.slot.on_ejected = ejected.append
+    control(found, control(found) | POWER_OFF)
+    assert ejected == []
+    clear(found)
+    found.slot.request_eject()
+    assert ejected == [(found.device,)]
+    assert status(found) == PRESENCE_CHANGED
+    found.machine.settle()
+
+
 def test_an_ejection_can_be_taken_back():
     found = plugged()
     found.slot.request_eject()
