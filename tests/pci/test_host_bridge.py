@@ -10,6 +10,7 @@ import pytest
 from pci.machine import Machine, Told, label
 from vmmkit.errors import PciSnapshotError, TopologyError
 from vmmkit.memregion import RegionMap
+from vmmkit.pci._notices import Notices
 from vmmkit.pci.bars import IoBar, MemBar
 from vmmkit.pci.capabilities.express import PciExpress
 from vmmkit.pci.capabilities.msi import Msi
@@ -189,6 +190,28 @@ def test_a_notification_that_raises_stops_no_other():
         machine.host.config_write(dev.bdf, 4, 2, 3)
     assert [event[0] for event in machine.told] == ["mapped", "mapped", "unmapped", "mapped"]
     machine.check()
+
+
+class LateLock:
+    """A lock that is free; as it is released, another thread posts and finds it taken still."""
+
+    def __init__(self, late):
+        self.late = [late]
+
+    def acquire(self, *, blocking):
+        return True
+
+    def release(self):
+        while self.late:
+            self.late.pop()()
+
+
+def test_what_is_posted_at_the_last_moment_is_told():
+    notices, told = Notices(), []
+    notices._telling = LateLock(lambda: notices.post(lambda: told.append("late")))
+    notices.post(lambda: told.append("first"))
+    notices.tell()
+    assert told == ["first", "late"]
 
 
 def test_several_changes_are_told_of_at_the_end():

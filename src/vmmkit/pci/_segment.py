@@ -144,7 +144,6 @@ class Segment:
         resets = [*self._resets_of(function, effects)]
         for member, kind in resets:
             member.config.reset(kind)
-            member.note_power()
         is_bridge = isinstance(function, Bridge)
         if is_bridge and (effects & _ROUTING or resets):
             self._reroute()
@@ -249,7 +248,6 @@ class Segment:
     def _reset_all(self, family: Iterable[Function], kind: ResetKind) -> None:
         for member in family:
             member.config.reset(kind)
-            member.note_power()
         self._look_at_all()
 
     def _look_at_all(self) -> None:

@@ -274,11 +274,24 @@ class Mapper:
         if space is None or base is None or bar.promoted or self.committing:
             return
         placed = list(bar.placed)
-        with space.transaction():
-            for index, piece in enumerate(bar.pieces):
-                if piece.memory is not None:
-                    space.remove(placed[index])
-                    placed[index] = self._place(space, bar, base, piece, eager=True)
+        self.committing = True
+        try:
+            with space.transaction():
+                for index, piece in enumerate(bar.pieces):
+                    if piece.memory is not None:
+                        space.remove(placed[index])
+                        placed[index] = self._place(space, bar, base, piece, eager=True)
+        except Exception:  # as in `_commit`
+            self._promoted(bar, placed)
+            raise
+        except BaseException:
+            self._forget({bar: placed})
+            raise
+        finally:
+            self.committing = False
+        self._promoted(bar, placed)
+
+    def _promoted(self, bar: Bar, placed: list[Region]) -> None:
         self._disown(region for region in bar.placed if region not in placed)
         bar.placed, bar.promoted = tuple(placed), True
 
