@@ -4,6 +4,9 @@
 
 A device gets `(vcpu, offset, size)` from a region map's port, answers with an integer, and drives
 its pins through callables; it knows neither its address nor the processor.
+
+PCI devices are in modules of their own, which are not loaded with this one, so that who needs a
+serial port gets no PCI: `hostbridge`, `pirq_router`, `edu`, `pci_uart` and the package `virtio`.
 """
 
 from vmmkit.devices.apic_bus import ApicBus
