@@ -35,6 +35,13 @@ def hooked(register, event="on_write", names=("_hook",), **body):
     return body | methods
 
 
+def hook_with(register, *arguments):
+    """Make the body of a class with a method of these arguments that hooks writes of `register`."""
+    scope = {}
+    exec(f"def _hook({', '.join(arguments)}): pass", scope)
+    return {"own": register, "_hook": register.on_write(scope["_hook"])}
+
+
 FOREIGN = Reg(0)
 OWN, HIDDEN = Reg(0), Reg(4, "wo")
 BARS = {"regs": MemBar(0, 4096), "second": MemBar(1, 4096)}
@@ -98,6 +105,17 @@ MISTAKES = [
         hooked(OWN, names=("_one", "_two"), own=OWN),
         ["'_one'", "'_two'", "'own'", "writes"],
     ),
+    (
+        "a hook of too few arguments",
+        hook_with(Reg(0), "self", "new"),
+        ["'_hook'", "'own'", "(self, old, new)"],
+    ),
+    (
+        "a hook of an array without its index",
+        hook_with(RegArray(0, 4), "self", "old", "new"),
+        ["'_hook'", "'own'", "(self, index, old, new)"],
+    ),
+    ("a BAR by its name", {"own": Reg(0, bar="regs")}, ["'own'", "bar='regs'", "neither"]),
     ("hook reads of wo", hooked(HIDDEN, "on_read", hidden=HIDDEN), ["'_hook'", "'hidden'", "wo"]),
     ("two BARs", {"second": MemBar(0, 64)}, ["'regs'", "'second'", "BAR register 0"]),
     (
@@ -236,3 +254,10 @@ def test_neighbours_are_no_mistake():
         high = one.field((31, 16), reset=0xFFFF)
 
     assert Tight().one == 0xFFFF_0000
+
+
+def test_an_override_without_the_arguments_of_the_hook():
+    own = Reg(0)
+    base = make_class("Base", **hook_with(own, "self", "old", "new"))
+    with pytest.raises(DeclarationError, match=r"Made: '_hook' hooks writes of 'own'"):
+        make_class("Made", (base,), _hook=lambda self: None)

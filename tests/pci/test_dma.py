@@ -495,8 +495,18 @@ def test_arguments_without_sense(address, size, bus_master):
             transfer(address, size)
     with pytest.raises(DmaError, match="transfer"):
         bench.dma.read_scatter([(address, size)])
-    with pytest.raises(DmaError, match="transfer"):
-        bench.dma.write_scatter([(address, size)], b"abcd")
+    if size <= MAX_TRANSFER:
+        with pytest.raises(DmaError, match="transfer"):
+            bench.dma.write_scatter([(address, size)], b"abcd")
+
+
+@pytest.mark.parametrize("bus_master", [False, True])
+def test_room_that_a_guest_says_is_there_may_be_any(bus_master):
+    """A descriptor that is read while bus mastering is off consists of ones."""
+    bench = Bench()
+    bench.config.write(4, 2, BUS_MASTER * bus_master)
+    assert bench.dma.write_scatter([(RAM, 0xFFFF_FFFF)], b"abcd") is bus_master
+    assert not bench.dma.write_scatter([((1 << 64) - 1, 0xFFFF_FFFF)], b"abcd")
 
 
 @pytest.mark.parametrize("data", ["text", None, 5, [1, 2]])

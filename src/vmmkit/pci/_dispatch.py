@@ -118,7 +118,11 @@ class RegisterDispatch:
             if key is not None:
                 return values[key]
             if hook is not None:
-                return hook() & mask
+                value = hook()
+                try:
+                    return value & mask
+                except TypeError as error:
+                    raise _no_integer(hook, value) from error
             return plan(vcpu)  # type: ignore[misc]
 
         return read
@@ -207,7 +211,7 @@ class RegisterDispatch:
         hook = None if register.on_read is None else self._read_hook(register)
 
         def source() -> int:
-            value = (values[name] if hook is None else hook()) & visible | fixed
+            value = (values[name] if hook is None else _answer(hook)) & visible | fixed
             if cleared:
                 values[name] &= ~cleared
             return value
@@ -309,7 +313,7 @@ class RegisterDispatch:
             if key is not None:
                 value = values[key]
             elif hook is not None:
-                value = hook() & mask
+                value = _answer(hook) & mask
             else:
                 value = plan(vcpu)  # type: ignore[misc]
             sink(record(False, value))
@@ -358,3 +362,17 @@ def _narrowed(hook: WriteHook, field: FieldHook) -> WriteHook:
     """Call a field's hook with the values of the field."""
     first, mask = field.first, field.mask
     return lambda old, new: hook(old >> first & mask, new >> first & mask)
+
+
+def _answer(hook: Callable[[], int]) -> int:
+    """Call a read hook, and refuse what is no integer."""
+    value = hook()
+    if not isinstance(value, int):
+        raise _no_integer(hook, value)
+    return value
+
+
+def _no_integer(hook: Callable[[], int], value: object) -> TypeError:
+    """Make the error of a read hook that forgot its `return`."""
+    method = hook.func if isinstance(hook, partial) else hook
+    return TypeError(f"{method.__qualname__} returned {value!r}, which is no integer")

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from inspect import signature
 from itertools import pairwise
+from types import FunctionType
 from typing import Any, Final, NamedTuple, NoReturn
 
 import attrs
 
 from vmmkit.errors import DeclarationError
-from vmmkit.pci.registers import Declaration, Field, FieldArray, Reg, RegArray, hooks_of
+from vmmkit.pci.registers import Declaration, Field, FieldArray, Hook, Reg, RegArray, hooks_of
 
 __all__ = [
     "BarLayout",
@@ -213,7 +215,9 @@ def _bar_of(cls: type, name: str, register: AnyReg, bars: Mapping[int, BarRange]
         if not bars:
             refuse(cls, f"register {name!r} has no BAR to lie in")
         return next(iter(bars.values()))
-    index = register.bar if isinstance(register.bar, int) else register.bar.index
+    index = register.bar if isinstance(register.bar, int) else getattr(register.bar, "index", None)
+    if not isinstance(index, int):
+        refuse(cls, f"register {name!r}: bar={register.bar!r} is neither a BAR nor a BAR's index")
     if index not in bars:
         refuse(cls, f"register {name!r} lies in BAR {index}, which the class has no registers in")
     return bars[index]
@@ -310,8 +314,23 @@ def _hooks(cls: type) -> dict[tuple[str, str], str]:
                 if key in here:
                     refuse(cls, f"{here[key]!r} and {name!r} both hook {key[0]}s of {key[1]!r}")
                 here[key] = name
+                _check_signature(cls, name, hook)
         found |= here
     return found
+
+
+def _check_signature(cls: type, name: str, hook: Hook) -> None:
+    """Refuse a hook that cannot be called with what it will be called with."""
+    method = getattr(cls, name)  # a subclass may have put another one under this name
+    wanted = ["self"] + ["index"] * isinstance(hook.declaration, RegArray | FieldArray)
+    wanted += ["old", "new"] * (hook.event == "write")
+    if not isinstance(method, FunctionType):
+        return
+    try:
+        signature(method).bind(*wanted)
+    except TypeError:
+        what = f"{hook.event}s of {hook.declaration.name!r}"
+        refuse(cls, f"{name!r} hooks {what}, so its arguments are ({', '.join(wanted)})")
 
 
 class _Masks:

@@ -151,6 +151,7 @@ class Bus:
     def _free_slot(self, function: Function, device: int, number: int) -> int:
         if device not in range(32) or number not in range(8):
             raise TopologyError(f"no slot {device!r}.{number!r}: devices 0-31, functions 0-7")
+        _check_function(function)
         devfn = device << 3 | number
         if self.link and device and not self.ari:
             raise TopologyError(f"{self!r} is a link: it has device 0 only, not {device}")
@@ -182,6 +183,18 @@ class Bus:
     def __repr__(self) -> str:
         """Show the number."""
         return f"<Bus {self.number:#04x}>"
+
+
+def _check_function(function: object) -> None:
+    """Refuse what authors attach by mistake: a class, or an object that was not initialised."""
+    if isinstance(function, type):
+        name = function.__name__
+        raise TopologyError(f"{name} is a class; what is attached is an object of it, {name}()")
+    if not hasattr(function, "bus"):
+        raise TopologyError(
+            f"a {type(function).__name__} is no function, or its __init__ does not call "
+            f"super().__init__()"
+        )
 
 
 def _sorted(slots: dict[int, Any], devfn: int, function: Any) -> dict[int, Any]:

@@ -71,8 +71,9 @@ class Dma:
     Attributes:
         refused: transfers refused because the way was closed.
 
-    Addresses and sizes that a guest chose never raise. `DmaError` is for what no guest can
-    choose: negative numbers, data that is no buffer, more than `MAX_TRANSFER` bytes.
+    Addresses that a guest chose never raise, and neither do sizes up to `MAX_TRANSFER` bytes. The
+    device bounds what exceeds that: a read makes an object of as many bytes. `DmaError` is for
+    longer ones, and for what no guest can choose: negative numbers, data that is no buffer.
     """
 
     __slots__ = ("_config", "_limit", "_memory", "_port", "_ram", "_requester", "refused")
@@ -178,7 +179,9 @@ class Dma:
         """
         rest = _bytes_of(data)
         arrived = True
-        for address, size in parts:
+        for address, room in parts:
+            # Room that is not filled makes the transfer no longer.
+            size = min(room, len(rest)) if isinstance(room, int) else room
             _check(address, size)
             chunk, rest = rest[:size], rest[size:]
             if chunk:

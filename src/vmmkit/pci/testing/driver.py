@@ -229,7 +229,13 @@ class Driver(Generic[Driven_co]):
         return msi
 
     def enable_intx(self) -> None:
-        """Let the pin work: MSI-X and MSI off, Interrupt Disable clear."""
+        """Let the pin work: MSI-X and MSI off, Interrupt Disable clear.
+
+        Raises:
+            PciError: the function has no pin.
+        """
+        if not self.config.read8(Header.INTERRUPT_PIN):
+            raise PciError(f"{self.function.name} has no interrupt pin")
         for cap_id, enable_bit in ((CapabilityId.MSIX, 1 << 15), (CapabilityId.MSI, 1)):
             offset = self.capability(cap_id)
             if offset is not None:
