@@ -58,7 +58,7 @@ class Machine:
             self.pc.mmio,
             self.pc.pio,
             routing=IntxRouting.swizzled(first_gsi=16, links=8),
-            set_gsi=self.pc.ioapic.set_line,
+            set_gsi=lambda gsi, level: self.pc.line(gsi)(level),
             send_msi=lambda address, data, _requester: self.pc.bus.msi(address, data),
         )
         self.pc.mmio.add(ECAM, self.host.ecam.size, self.host.ecam, name="ECAM")
