@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The host bridge: where config accesses come in, and what they lead to.
 
-Theory of operation
--------------------
+Theory of operation: the host bridge
+------------------------------------
 A `HostBridge` is one segment: a root bus and all that is attached below. Config accesses come
 from its two front ends, `config_ports` (CF8H) and `ecam`, or from callers of `config_read` and
 `config_write`. Reads take no lock. A write is made under the host's lock, together with all that

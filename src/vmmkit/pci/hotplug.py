@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Native PCI Express hotplug: a slot's registers, and the devices that come and go through it.
 
-Theory of operation
--------------------
+Theory of operation: slots
+--------------------------
 A `HotplugSlot` belongs to a root port or switch downstream port. Two sides act on it:
 
 * The owner, who is the user with a device in his hand: `plug`, `press_attention_button`,
