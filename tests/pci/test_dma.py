@@ -395,6 +395,21 @@ def test_maps_are_not_kept_alive():
     assert gone() is None
 
 
+def test_a_change_in_the_middle_of_a_search_is_not_forgotten():
+    bench = Bench()
+    find = bench.map.find
+
+    def find_while_it_moves(address):
+        found = find(address)
+        found.move(0x8000)
+        return found
+
+    bench.dma._ram._memory = Silent(bench)
+    bench.dma._ram._memory.find = find_while_it_moves
+    bench.dma.read(RAM, 2)
+    assert bench.dma._ram.windows == ()
+
+
 class Silent:
     """A map that tells nobody of its changes."""
 

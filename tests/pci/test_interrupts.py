@@ -10,6 +10,7 @@ import pytest
 
 from pci.wired import BUS_MASTER, DISABLE_INTX, Wired, address_of, message
 from vmmkit.errors import ConfigSpaceError, PciSnapshotError, TopologyError
+from vmmkit.pci._outbox import Outbox
 from vmmkit.pci.config import ResetKind
 from vmmkit.pci.interrupts import Interrupts, InterruptsSnapshot
 
@@ -554,6 +555,39 @@ def test_snapshots_of_something_else(name):
 def test_a_table_for_a_function_without_one():
     with pytest.raises(PciSnapshotError, match="table"):
         ready("msi").interrupts.restore(ready("msix").interrupts.snapshot())
+
+
+def test_a_config_space_rewound_by_itself_shows_what_pends_now():
+    wired = ready("msi")
+    wired.msi_mask(0b10)
+    before = wired.config.snapshot()
+    wired.irq(1).pulse()
+    wired.config.restore(before)
+    assert wired.config.msi.pending == 0
+    wired.interrupts.config_changed()
+    assert wired.config.msi.pending == 0b10
+
+
+class Late(Outbox):
+    """An outbox into which another thread puts a call just before the token is given back."""
+
+    __slots__ = ("late",)
+
+    def _make_calls(self):
+        result = super()._make_calls()
+        if self.late:
+            self.put((self.late.pop(), ()))
+            self.deliver()  # the other thread finds the token taken, and goes
+        return result
+
+
+def test_a_call_put_in_at_the_last_moment_is_made():
+    made = []
+    outbox = Late()
+    outbox.late = [lambda: made.append("late")]
+    outbox.put((made.append, ("first",)))
+    outbox.deliver()
+    assert made == ["first", "late"]
 
 
 def test_repr():
