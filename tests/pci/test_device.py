@@ -4,6 +4,7 @@
 
 import re
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -302,6 +303,58 @@ def test_every_reset_brings_registers_and_states_back(kind):
     machine.device.queue.append(3)
     machine.device.reset(kind)
     assert machine.device.queue == [1, 2]
+
+
+# -- threads -------------------------------------------------------------------------------------
+
+
+class Guarded(PciDevice):
+    """Hooks that find out whether another thread could get the lock."""
+
+    vendor_id, device_id = 0x1234, 1
+    serialize = True
+    regs = MemBar(0, 4096)
+    ports = IoBar(1, 16)
+    status = Reg(0)
+
+    def __init__(self):
+        super().__init__()
+        self.held = []
+
+    def look(self):
+        def try_lock():
+            free = self.lock.acquire(blocking=False)
+            self.held.append(not free)
+            if free:
+                self.lock.release()
+
+        thread = Thread(target=try_lock)
+        thread.start()
+        thread.join()
+
+    @status.on_write
+    def _written(self, old, new):
+        self.look()
+
+    @status.on_read
+    def _asked(self):
+        self.look()
+        return 5
+
+    def read(self, vcpu, bar, offset, size):
+        self.look()
+        return 6
+
+
+@pytest.mark.parametrize("serialize", [True, False])
+def test_one_access_at_a_time_if_asked_for(serialize):
+    device = make_class("Made", (Guarded,), serialize=serialize)()
+    get, put = window(device)
+    put(0, 1)
+    assert (get(0), get(8), window(device, 1)[0](0)) == (5, 6, 6)
+    assert device.held == [serialize] * 4
+    device.look()
+    assert device.held[-1] is False
 
 
 # -- the guide -----------------------------------------------------------------------------------

@@ -150,7 +150,7 @@ WRONG = [
     (lambda _one: None, "FunctionSnapshot"),
     (
         lambda _one: Function(ConfigSpace.type0(vendor_id=1, device_id=1, class_code=0)).snapshot(),
-        "layout",
+        "without declarations",
     ),
 ]
 

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from copy import deepcopy
+from threading import RLock
 from typing import Any, ClassVar, Self
 
 from vmmkit.errors import PciSnapshotError
@@ -24,7 +26,7 @@ class DeclaredRegisters:
     """
 
     # Slots are found faster than what is in an instance's dict, and hooks use these all the time.
-    __slots__ = ("register_values", "state_values", "register_rows", "_dispatches")
+    __slots__ = ("register_values", "state_values", "register_rows", "lock", "_dispatches")
 
     _layouts: ClassVar[Mapping[int, BarLayout]] = {}
     compiled_registers: ClassVar[Mapping[str, Register]] = {}
@@ -34,6 +36,7 @@ class DeclaredRegisters:
     register_values: dict[str, int]
     state_values: dict[str, Any]
     register_rows: dict[str, Any]
+    lock: AbstractContextManager[Any]
     _dispatches: dict[int, RegisterDispatch]
 
     @classmethod
@@ -58,6 +61,7 @@ class DeclaredRegisters:
         device.register_values = {}
         device.state_values = {}
         device.register_rows = {}
+        device.lock = RLock()
         device._dispatches = {}
         device._reset_registers()
         return device

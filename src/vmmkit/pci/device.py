@@ -10,12 +10,14 @@ whose BARs lead to the compiled registers, and from there to the instance's hook
 remembers lies in its registers and `State`s, so reset, snapshots and tracing need no code of the
 author's.
 
-Hooks run in the thread of the vCPU whose access it is, with no lock held.
+Hooks run in the thread of the vCPU whose access it is, with no lock held, or with the device's
+own one where the class asks for that (`serialize`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from typing import Any, ClassVar, Literal
 
@@ -43,8 +45,11 @@ from vmmkit.pci.interrupts import Irq
 from vmmkit.pci.registers import Declaration as Named
 from vmmkit.pci.state import DeviceSnapshot
 from vmmkit.pci.trace import TraceSink
+from vmmkit.protocols import ReadHandler, WriteHandler
 
 __all__ = ["PciDevice"]
+
+Lock = AbstractContextManager[Any]
 
 
 class PciDevice(DeclaredRegisters, Function):
@@ -67,7 +72,12 @@ class PciDevice(DeclaredRegisters, Function):
         intx: the interrupt pin, `"A"` to `"D"`, or `None`.
         version: of the state in snapshots.
         unimplemented: what is read where no register is and no `read` answers.
+        serialize: whether one access at a time is made to all BARs together, under `lock`.
         capability_offsets: where capabilities lie that do not choose their place, by attribute.
+
+    Attributes:
+        lock: held during each access where the class has `serialize`; for threads of the author's
+            that change registers.
     """
 
     vendor_id: ClassVar[int | None] = None
@@ -79,6 +89,7 @@ class PciDevice(DeclaredRegisters, Function):
     intx: Literal["A", "B", "C", "D"] | None = None
     version: ClassVar[int] = 1
     unimplemented: ClassVar[Literal["ones", "zeros"]] = "ones"
+    serialize: ClassVar[bool] = False
     capability_offsets: ClassVar[Mapping[str, int]] = {}
 
     declared_bars: ClassVar[Mapping[str, Declaration]] = {}
@@ -133,7 +144,10 @@ class PciDevice(DeclaredRegisters, Function):
         if bar.index in self._layouts:
             dispatch = self._bind(bar.index, (read, write))
             read, write = dispatch.read, dispatch.write
-        return attrs.evolve(bar, read=bar.read or read, write=bar.write or write)
+        read, write = bar.read or read, bar.write or write
+        if self.serialize:
+            read, write = _serialized(self.lock, read, write)
+        return attrs.evolve(bar, read=read, write=write)
 
     def _unclaimed(self, index: int) -> Unclaimed:
         """Return what answers where no register is: the author's methods, or a constant."""
@@ -185,8 +199,9 @@ class PciDevice(DeclaredRegisters, Function):
         Raises:
             PciSnapshotError: it is not.
         """
+        if isinstance(snapshot, FunctionSnapshot):
+            self._checked_values(self._migrated(snapshot))
         super().check_snapshot(snapshot)
-        self._checked_values(self._migrated(snapshot))
 
     def restore_rest(self, snapshot: FunctionSnapshot) -> None:
         """Take registers, states and interrupts; for the host bridge."""
@@ -237,6 +252,20 @@ class PciDevice(DeclaredRegisters, Function):
             f"snapshot of {cls.__name__} version {version}: this is version {cls.version}, and "
             f"the class has no migrate()"
         )
+
+
+def _serialized(lock: Lock, read: ReadHandler, write: WriteHandler) -> Unclaimed:
+    """Hold a lock during accesses."""
+
+    def locked_read(vcpu: object, offset: int, size: int, /) -> int:
+        with lock:
+            return read(vcpu, offset, size)
+
+    def locked_write(vcpu: object, offset: int, size: int, value: int, /) -> None:
+        with lock:
+            write(vcpu, offset, size, value)
+
+    return locked_read, locked_write
 
 
 def _check_names(cls: type) -> None:

@@ -235,9 +235,9 @@ class DownstreamPort(_ExpressPort):
         Raises:
             PciSnapshotError: it is not.
         """
-        super().check_snapshot(snapshot)
         if not isinstance(snapshot, PortSnapshot):
             raise PciSnapshotError(f"{self.name}: {snapshot!r} is no PortSnapshot")
+        super().check_snapshot(snapshot)
         if self.slot is not None:
             self.slot.check(snapshot.slot)
 
