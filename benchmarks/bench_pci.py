@@ -32,6 +32,7 @@ MOVES = range(200)
 CONFIG = "PCI configuration accesses"
 PROBING = "PCI enumeration, per probe"
 MOVING = "PCI: a BAR moves while decoding is on"
+TOGGLING = "PCI: decoding is switched off and on"
 REGISTERS = "PCI registers, from port to value"
 INTERRUPTS = "PCI interrupts"
 
@@ -176,7 +177,8 @@ def test_probe(benchmark, make, buses, way):
             read(0xCFC, 4)
 
     run = by_ecam if way == "ECAM" else by_cf8
-    label = f"32 x 8 functions on {buses} bus{'es' if buses > 1 else ''} through {way}"
+    present = sum(1 for _ in host.bridge.functions())
+    label = f"{len(bdfs):_} probes, {present} answered, through {way}".replace("_", " ")
     measure(benchmark, run, len(bdfs), label, PROBING, rounds=5 if buses > 1 else ROUNDS)
 
 
@@ -233,6 +235,27 @@ def test_move(benchmark, kind, count):
         beside=lambda: move(few, few_mover),
         hold=2.0,
     )
+
+
+TOGGLES = {
+    "trapped": MemBar(0, 1 << 16, read=answer),
+    "RAM-backed, not touched": MemBar(0, 1 << 16, ram=True),
+    "RAM-backed, lazy=False": MemBar(0, 1 << 16, ram=True, lazy=False),
+}
+
+
+@pytest.mark.parametrize("kind", TOGGLES)
+def test_toggle(benchmark, kind):
+    """What an operating system does seven times to each function, for each of its BARs."""
+    host, mover = host_with_bars(10, TOGGLES[kind])
+    write, command = host.port.write, ECAM + (mover.bdf << 12) + 4
+
+    def run():
+        for _ in MOVES:
+            write(command, 2, 0)
+            write(command, 2, 2)
+
+    measure(benchmark, run, len(MOVES), f"decoding off and on, {kind}", TOGGLING)
 
 
 # -- registers ------------------------------------------------------------------------------------

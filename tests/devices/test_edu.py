@@ -281,6 +281,14 @@ def test_restored_devices_interrupt_goes_on():
     assert target.lines == [True, False]
 
 
+def test_whoever_hears_of_a_restored_interrupt_finds_its_cause():
+    source, target, causes = Driver(), Driver(), []
+    source.write(RAISE, 4)
+    target.device.interrupts.set_pin = lambda _level: causes.append(target.read(IRQ_STATUS))
+    target.device.restore(source.device.snapshot())
+    assert causes == [4]
+
+
 @given(
     st.lists(
         st.tuples(

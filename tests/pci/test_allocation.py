@@ -162,3 +162,9 @@ def test_an_error_survives_pickling():
 def test_repr_shows_what_is_free():
     assert repr(RangeAllocator([(0, 16)], name="io")) == "<RangeAllocator io: free 0x0-0xf>"
     assert repr(RangeAllocator(name="io")) == "<RangeAllocator io: free nothing>"
+
+
+def test_a_free_range_is_taken_as_a_whole_even_at_zero():
+    ranges = RangeAllocator([(0, 0x100)])
+    assert ranges.allocate(0x100, 0x100) == 0
+    assert list(ranges.free_ranges()) == []

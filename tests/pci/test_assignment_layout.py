@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Laying out windows: contents inside, aligned, apart from each other, and no larger than needed."""
+"""Laying out windows: contents inside, aligned, apart from each other, windows no larger."""
+
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -69,7 +71,7 @@ def test_every_spot_is_aligned_and_apart(below, beside):
             assert 0 <= offset <= spot.item.size - child.size
     leaves = sorted((one.base, one.item.size) for one in spots if not one.item.contents)
     assert len(leaves) == sum(map(len, below)) + len(beside)
-    for (base, size), (after, _) in zip(leaves, leaves[1:], strict=False):
+    for (base, size), (after, _) in pairwise(leaves):
         assert base + size <= after
 
 

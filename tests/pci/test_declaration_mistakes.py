@@ -42,6 +42,7 @@ BARS = {"regs": MemBar(0, 4096), "second": MemBar(1, 4096)}
 # what is wrong, the class's body, and what the message names
 MISTAKES = [
     ("registers overlap", {"one": Reg(0x10, size=8), "two": Reg(0x14)}, ["'one'", "'two'"]),
+    ("one byte in common", {"one": Reg(0), "two": Reg(3, size=1)}, ["'one'", "'two'"]),
     ("one inside the other", {"one": Reg(0, size=8), "two": Reg(2, size=1)}, ["'one'", "'two'"]),
     (
         "array over a register",

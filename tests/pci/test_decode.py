@@ -27,6 +27,7 @@ from vmmkit.pci.decode import (
 
 GIB = 1 << 30
 GIB4 = 1 << 32
+HIGH_WINDOW = [(0x24, 4, 1 << 20), (0x28, 8, 1 << 32 | 1)]
 
 
 def bridge(registers, **options):
@@ -47,7 +48,7 @@ def bridge(registers, **options):
         (memory_window, {}, [(0x20, 4, 0xC000_C010)], None),
         (memory_window, {}, [(0x20, 4, 0xFFFF_FFFF)], (0xFFF0_0000, 0xFFFF_FFFF)),
         (prefetchable_window, {}, [(0x24, 4, 1 << 20), (0x28, 8, 1)], None),
-        (prefetchable_window, {}, [(0x24, 4, 1 << 20), (0x28, 8, 1 << 32 | 1)], (GIB4, GIB4 | 0x1F_FFFF)),
+        (prefetchable_window, {}, HIGH_WINDOW, (GIB4, GIB4 | 0x1F_FFFF)),
         (prefetchable_window, {}, [(0x24, 4, 0x0010_0000), (0x28, 4, 1)], None),
         (prefetchable_window, {"prefetchable_bits": 32}, [(0x24, 4, 0x0010_0000)], (0, 0x1F_FFFF)),
     ],

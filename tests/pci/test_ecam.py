@@ -46,6 +46,8 @@ def test_an_access_in_two_functions(machine):
     assert machine.memory.read(ECAM + 0xFFE, 4) == 0x1234_0000
     machine.memory.write(ECAM + 0x1038, 8, 0x77 << 32)
     assert machine.memory.read(ECAM + 0x103C, 1) == 0x77
+    machine.memory.write(ECAM + 0xFFD, 8, 0x02 << 56 | 0xFF << 24)
+    assert machine.memory.read(ECAM + 0x1004, 1) == 2
     machine.memory.write(ECAM + 0xFFC, 8, (1 << 64) - 1)
     assert machine.memory.read(ECAM + 0xFFC, 8) == 0x0000_1234_0000_0000
     machine.check()

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from pci.machine import Machine, Told, label
 from vmmkit.errors import PciSnapshotError, TopologyError
 from vmmkit.memregion import RegionMap
+from vmmkit.pci._notices import Notices
 from vmmkit.pci.bars import IoBar, MemBar
 from vmmkit.pci.capabilities.express import PciExpress
 from vmmkit.pci.capabilities.msi import Msi
@@ -190,6 +192,28 @@ def test_a_notification_that_raises_stops_no_other():
     machine.check()
 
 
+class LateLock:
+    """A lock that is free; as it is released, another thread posts and finds it taken still."""
+
+    def __init__(self, late):
+        self.late = [late]
+
+    def acquire(self, *, blocking):
+        return True
+
+    def release(self):
+        while self.late:
+            self.late.pop()()
+
+
+def test_what_is_posted_at_the_last_moment_is_told():
+    notices, told = Notices(), []
+    notices._telling = LateLock(lambda: notices.post(lambda: told.append("late")))
+    notices.post(lambda: told.append("first"))
+    notices.tell()
+    assert told == ["first", "late"]
+
+
 def test_several_changes_are_told_of_at_the_end():
     machine, dev = enabled(MemBar(0, 0x1000))
     machine.told.clear()
@@ -314,7 +338,9 @@ def test_snapshots_of_others_are_refused():
         machine.host.restore(snapshot)
     with pytest.raises(PciSnapshotError, match="of other functions"):
         machine.host.restore(None)
-    with pytest.raises(PciSnapshotError, match="memory of BARs"):
+    with pytest.raises(PciSnapshotError, match="another layout"):
         dev.restore(other.snapshot())
+    with pytest.raises(PciSnapshotError, match="memory of BARs"):
+        dev.restore(attrs.evolve(dev.snapshot(), memory={0: b"short"}))
     with pytest.raises(PciSnapshotError, match="is no FunctionSnapshot"):
         dev.restore("snapshot")

@@ -39,6 +39,7 @@ from vmmkit.errors import PciSnapshotError, TopologyError
 from vmmkit.pci.assignment import assign_below
 from vmmkit.pci.capabilities import Slot
 from vmmkit.pci.config import ResetKind
+from vmmkit.pci.function import FunctionSnapshot
 from vmmkit.pci.ports import PciBridge, RootPort, switch
 
 LATCHED = Slot(hot_plug=True, mrl_sensor=True, power_controller=True)
@@ -408,6 +409,19 @@ def test_a_device_whose_ejection_was_requested_leaves_when_the_guest_switches_it
     found.machine.settle()
 
 
+def test_a_device_that_is_switched_off_leaves_at_once():
+    found = plugged()
+    ejected = []
+    found.slot.on_ejected = ejected.append
+    control(found, control(found) | POWER_OFF)
+    assert ejected == []
+    clear(found)
+    found.slot.request_eject()
+    assert ejected == [(found.device,)]
+    assert status(found) == PRESENCE_CHANGED
+    found.machine.settle()
+
+
 def test_an_ejection_can_be_taken_back():
     found = plugged()
     found.slot.request_eject()
@@ -488,7 +502,7 @@ def test_a_snapshot_of_an_occupied_slot_wants_an_occupied_slot():
     with pytest.raises(PciSnapshotError, match="occupied in the snapshot only"):
         found.port.restore(kept)
     with pytest.raises(PciSnapshotError, match="no PortSnapshot"):
-        found.port.restore(found.device.snapshot())
+        found.port.restore(FunctionSnapshot(kept.config, kept.interrupts, kept.memory))
     empty = found.port.snapshot()
     found.slot.plug(found.device)
     with pytest.raises(PciSnapshotError, match="empty in the snapshot only"):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from pci.machine import Machine, Told, label
-from vmmkit.errors import OverlapError, TopologyError
+from vmmkit.errors import HandlerError, OverlapError, TopologyError
 from vmmkit.memregion import RegionMap
 from vmmkit.pci.bars import MemBar
 from vmmkit.pci.config import ConfigSpace
@@ -164,6 +164,21 @@ def test_a_listener_that_raises_leaves_all_in_step():
     assert [event[0] for event in machine.told] == ["mapped", "unmapped"]
 
 
+def test_a_listener_that_raises_while_memory_becomes_ram():
+    machine = Machine()
+    dev = machine.plug(1, MemBar(0, 0x1000, ram=True))
+    machine.write(dev, 0x10, 4, BASE)
+    machine.write(dev, 4, 2, 2)
+    listener = Raises()
+    machine.mmio.subscribe(listener)
+    with pytest.raises(HandlerError):
+        machine.memory.read(BASE, 4)
+    machine.mmio.unsubscribe(listener)
+    machine.check()
+    assert machine.memory.read(BASE, 4) == 0
+    assert machine.mmio.find(BASE).buffer is not None
+
+
 class Interrupted(RegionMap):
     """A map whose next transaction is interrupted as by Control-C."""
 
@@ -190,8 +205,16 @@ def test_an_interruption_is_made_good_by_the_next_write():
     assert one.bar(0).mapped_at == BASE
     write(host, two, 0x10, BASE + 0x8000)
     assert one.bar(0).mapped_at == BASE + 0x4000
+    space.armed = True
+    port = space.port(None)
+    with pytest.raises(KeyboardInterrupt):
+        port.read(BASE + 0x8000, 4)
+    assert space.find(BASE + 0x8000).buffer is None
     host._check()
     space._check()
+    assert port.read(BASE + 0x8000, 4) == 0
+    assert space.find(BASE + 0x8000).buffer is not None
+    host._check()
 
 
 # -- the owner of the map ------------------------------------------------------------------------
@@ -333,4 +356,30 @@ def test_a_listener_that_makes_room_in_the_middle_of_a_commit():
     assert other.bar(0).live
     assert blocked_one.bar(0).live
     assert [event[0] for event in machine.told] == ["mapped", "mapped"]
+    machine.check()
+
+
+def test_a_listener_that_makes_room_while_memory_becomes_ram():
+    """What comes alive there takes the place of the very BAR that became RAM."""
+    machine = Machine()
+    ram = machine.mmio.add_ram(BASE, bytearray(0x1000), name="ram")
+    first = machine.plug(1, MemBar(0, 0x4000))
+    second = machine.plug(2, MemBar(0, 0x1000, ram=True))
+    for dev, base in ((first, BASE), (second, BASE + 0x1000)):
+        machine.write(dev, 0x10, 4, base)
+        machine.write(dev, 4, 2, 2)
+
+    class MakesRoom:
+        def region_added(self, region):
+            if region.buffer is not None and ram.enabled:
+                machine.mmio.remove(ram)
+
+        def region_removed(self, region):
+            """Not asked here."""
+
+        region_moved = region_removed
+
+    machine.mmio.subscribe(MakesRoom())
+    assert machine.memory.read(BASE + 0x1000, 4) == 0
+    assert (first.bar(0).live, second.bar(0).live) == (True, False)
     machine.check()

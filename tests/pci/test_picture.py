@@ -6,6 +6,8 @@ import xml.etree.ElementTree as ET
 from itertools import combinations
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from vmmkit.pci._picture_svg import MAX_DRAWN
 from vmmkit.pci.bars import IoBar, MemBar, Rom
@@ -164,19 +166,19 @@ def overlap(one, other):
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
+def check_drawing(root):
+    """Assert that nothing on a drawing covers anything else."""
+    for shapes in (boxes(root), [extent(text) for text in root.iter(f"{SVG}text") if text.text]):
+        assert [pair for pair in combinations(shapes, 2) if overlap(*pair)] == []
+
+
 @pytest.fixture(params=HOSTS, ids=lambda make: make.__name__)
 def drawing(request):
     return ET.fromstring(request.param().to_svg())
 
 
-def test_boxes_do_not_overlap(drawing):
-    assert [pair for pair in combinations(boxes(drawing), 2) if overlap(*pair)] == []
-
-
-def test_texts_do_not_overlap(drawing):
-    texts = [text for text in drawing.iter(f"{SVG}text") if text.text]
-    pairs = combinations(((text.text, extent(text)) for text in texts), 2)
-    assert [(one[0], other[0]) for one, other in pairs if overlap(one[1], other[1])] == []
+def test_nothing_overlaps(drawing):
+    check_drawing(drawing)
 
 
 def test_texts_fit_their_boxes(drawing):
@@ -226,6 +228,26 @@ def test_every_function_and_address_is_drawn():
         "00:03.0 serial com",
         "00:04.0 clash regs",
     }
+
+
+WRITES = st.lists(
+    st.tuples(
+        st.sampled_from([0x008, 0x010, 0x100, 0x200, 0x201, 0x018, 0x020]),
+        st.sampled_from([*range(0x04, 0x40, 2)]),
+        st.one_of(st.integers(0, 0xFFFF), st.sampled_from([0, 0x07, 0xC020, 0xFFFF])),
+    ),
+    max_size=12,
+)
+
+
+@given(WRITES)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_a_guest_wrote_can_be_drawn(writes):
+    host = populated()
+    for bdf, offset, value in writes:
+        host.config.write(bdf, offset, 2, value)
+    host.tree()
+    check_drawing(ET.fromstring(host.to_svg()))
 
 
 def test_a_drawing_is_deterministic():

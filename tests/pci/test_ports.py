@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Ports and bridges as a guest finds them: headers, capabilities, links, and who may be behind."""
 
+import re
+import subprocess
+
 import pytest
 
 from pci.slots import (
@@ -15,6 +18,7 @@ from pci.slots import (
     Machine,
 )
 from vmmkit.errors import ConfigSpaceError, TopologyError
+from vmmkit.pci.assignment import HotplugReserve
 from vmmkit.pci.bars import MemBar
 from vmmkit.pci.capabilities import (
     Acs,
@@ -27,6 +31,7 @@ from vmmkit.pci.capabilities import (
     Slot,
     SubsystemId,
 )
+from vmmkit.pci.dump import dump
 from vmmkit.pci.ports import PciBridge, RootPort, SwitchDownstream, SwitchUpstream, switch
 from vmmkit.pci.spec import CapabilityId, ExtendedCapabilityId, PortType
 
@@ -216,3 +221,49 @@ def test_intx_through_a_switch_is_swizzled():
     device.interrupts.vector(0).set_level(True)
     # Pin A of device 0, from device 2 of the switch's bus: pin C of device 0, up to device 4.
     assert machine.lines == [(machine.host.wiring.routing.gsi(4, 2), True)]
+
+
+# -- what lspci makes of it ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def lspci(require_tool, tmp_path):
+    """Return a caller of lspci on all that a machine's guest can reach."""
+    tool = require_tool("lspci")
+
+    def call(machine, *options):
+        path = tmp_path / "dump.txt"
+        path.write_text(dump({one.bdf: one.config for one in machine.host.functions()}))
+        command = [tool, "-F", str(path), *options]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    return call
+
+
+def test_lspci_sees_the_tree_and_the_slots(lspci):
+    machine, port, tree = Machine(), RootPort(slot=FULL, name="port"), switch([PLAIN, None])
+    tree.downstream[1].secondary.attach(Endpoint("dev"), 0)
+    port.secondary.attach(tree, 0)
+    machine.host.bus.attach(port, 1)
+    machine.host.bus.attach(PciBridge(reserve=HotplugReserve()), 2)
+    machine.assign()
+    lines = lspci(machine, "-tn")
+    assert re.search(r"01\.0-\[01-04\]----00\.0-\[02-04\]--\+-00\.0-\[03\]", lines), lines
+    assert re.search(r"01\.0-\[04\]----00\.0", lines), lines
+    verbose = lspci(machine, "-vvvnn", "-s", "00:01.0")
+    for wanted in (
+        r"Express \(v2\) Root Port \(Slot\+\)",
+        r"AttnBtn\+ PwrCtrl\+ MRL- AttnInd\+ PwrInd\+ HotPlug\+ Surprise\+",
+        r"Slot #7",
+        r"Enable: AttnBtn- PwrFlt- MRL- PresDet- CmdCplt- HPIrq- LinkChg-",
+        r"Control: AttnInd Off, PwrInd On, Power- Interlock-",
+        r"MRL- CmdCplt- PresDet\+ Interlock-",
+        r"DLActive\+",
+        r"Bus: primary=00, secondary=01, subordinate=04",
+        r"Memory behind bridge: c\w+-c\w+ \[size=\w+\]",
+    ):
+        assert re.search(wanted, verbose), (wanted, verbose)
+    assert "Upstream Port" in lspci(machine, "-vvv", "-s", "01:00.0")
+    assert "Downstream Port (Slot-)" in lspci(machine, "-vvv", "-s", "02:01.0")
+    bridge = lspci(machine, "-vvv", "-s", "00:02.0")
+    assert "Vendor Specific Information: Len=20" in bridge

@@ -328,6 +328,20 @@ def test_write_hook_finds_the_new_value_stored():
     assert heard((0, 0)) == [("plain", 0, 0, 0)]
 
 
+def test_write_hook_of_a_read_only_register():
+    """It hears of the attempt, with nothing changed."""
+    calls = []
+    status = Reg(0, "ro", reset=5)
+
+    def attempt(self, old, new):
+        calls.append((old, new))
+
+    device = make_class(status=status, attempt=status.on_write(attempt))()
+    window(device)[1](0, 7)
+    window(device)[1](2, 7, 1)
+    assert (calls, device.status) == ([(5, 5), (5, 5)], 5)
+
+
 def test_read_hook_answers_and_is_cut():
     device = Hooked()
     get, _ = window(device)

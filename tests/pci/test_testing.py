@@ -138,6 +138,12 @@ def test_a_window_follows_its_bar(host):
     assert host.port.read(0x20_0000_0000, 4) == 5
 
 
+def test_a_rom_moves_and_stays_enabled(host):
+    rom = host.plug(Probe()).bar(6)
+    rom.write_address(0xD000_0000)
+    assert host.port.read(0xD000_0000, 2) == 0xAA55
+
+
 def test_slots(host):
     first, second = host.plug(Line()), host.plug(Line())
     third = host.plug(Line(), slot=3, function=1)
@@ -183,6 +189,21 @@ def test_behind_bridges(host):
     scanned = [(one.bdf, one.secondary, one.subordinate) for one in host.scan()]
     assert scanned == [(1 << 3, 1, 2), (1 << 8, 2, 2), (2 << 8, 0, 0)]
     assert [one.function.name for one in host.drivers()] == ["outer", "inner", "Probe"]
+
+
+def test_windows_that_find_no_room():
+    host = Host()
+    *bridges, last = [host.plug(bridge()) for _ in range(16)]
+    for above in bridges:
+        host.plug(Probe(), behind=above)
+    with pytest.raises(AllocationError, match=r"no io left for BAR 1 of 10:00\.0"):
+        host.plug(Probe(), behind=last)
+
+
+def test_behind_what_is_no_bridge(host):
+    probe = host.plug(Probe())
+    with pytest.raises(TopologyError, match="is no bridge"):
+        host.plug(Line(), behind=probe)
 
 
 def test_no_bus_number_left():
@@ -269,6 +290,20 @@ def test_msi_masks(host):
     assert not probe.take_interrupts()
     msi.unmask(2)
     assert probe.take_interrupts() == [2]
+
+
+def test_msi_of_32_bits(host):
+    class Narrow(Probe):
+        """No upper address, no mask bits."""
+
+        device_id = 0x0005
+        msi = Msi(vectors=2, address64=False, maskable=False)
+
+    probe = host.plug(Narrow())
+    msi = probe.enable_msi()
+    assert not msi.maskable
+    probe.bar(0).write32(0x10, 1)
+    assert probe.take_interrupts() == [1]
 
 
 def test_bus_master_gates_messages(host):

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The teaching device of QEMU, `edu`: an inverter, factorials, interrupts and DMA.
 
-Theory of operation
--------------------
+Theory of operation: the teaching device
+----------------------------------------
 The device computes and transfers at once, within the write that asks for it, and never is busy. An
 owner who wants a busy device hands over `defer`: it gets what remains to be done as a callable, and
 until it calls that the guest sees the computing bit or the start bit set. The device has no thread

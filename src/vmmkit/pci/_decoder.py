@@ -33,6 +33,9 @@ class Decoder:
         policy: which addresses count.
         lock: the host's.
         freed: see `Mapper`.
+
+    Attributes:
+        stale: whether others may have left addresses since the last `refresh`.
     """
 
     def __init__(
@@ -45,13 +48,13 @@ class Decoder:
     ) -> None:
         """Start with nothing decoded."""
         self.policy = policy
-        self._mappers = Mapper(mmio, lock, freed), Mapper(pio, lock, freed)
+        self.stale = False
+        self._freed = freed
+        self._mappers = Mapper(mmio, lock, self._note), Mapper(pio, lock, self._note)
 
-    @property
-    def stale(self) -> bool:
-        """Whether others have left addresses in one of the maps."""
-        memory, ports = self._mappers
-        return memory.stale or ports.stale
+    def _note(self) -> None:
+        self.stale = True
+        self._freed()
 
     @property
     def committing(self) -> bool:
@@ -90,6 +93,7 @@ class Decoder:
 
     def refresh(self, functions: Iterable[Function] = ()) -> None:
         """Look again at what some functions decode, and at what others have left."""
+        self.stale = False  # before the look: what is noted from here on is looked at again
         wishes: Wishes = ([], [])
         for function in functions:
             for bar in function.bars:

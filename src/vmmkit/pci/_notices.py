@@ -12,21 +12,20 @@ __all__ = ["Notices"]
 
 
 class Notices:
-    """A queue of calls, made by one thread at a time."""
+    """A queue of calls, made by one thread at a time.
+
+    Attributes:
+        waiting: what is to be called.
+    """
 
     def __init__(self) -> None:
         """Start with nothing to tell."""
-        self._waiting: deque[Callable[[], object]] = deque()
+        self.waiting: deque[Callable[[], object]] = deque()
         self._telling = Lock()
-
-    @property
-    def waiting(self) -> bool:
-        """Whether there is something to tell."""
-        return bool(self._waiting)
 
     def post(self, call: Callable[[], object]) -> None:
         """Have a call made by the next `tell`."""
-        self._waiting.append(call)
+        self.waiting.append(call)
 
     def tell(self) -> None:
         """Make the calls; where a thread is at it already, it makes these as well.
@@ -38,7 +37,7 @@ class Notices:
         errors: list[Exception] = []
         # Asked again after the lock is free: somebody may have posted between the last look and
         # that, and have left it to this thread.
-        while self._waiting and self._telling.acquire(blocking=False):
+        while self.waiting and self._telling.acquire(blocking=False):
             try:
                 self._make_calls(errors)
             finally:
@@ -49,8 +48,8 @@ class Notices:
             raise ExceptionGroup("notifications of PCI functions raised", errors)
 
     def _make_calls(self, errors: list[Exception]) -> None:
-        while self._waiting:
+        while self.waiting:
             try:
-                self._waiting.popleft()()
+                self.waiting.popleft()()
             except Exception as error:  # noqa: BLE001 - raised when everybody was told
                 errors.append(error)

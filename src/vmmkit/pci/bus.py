@@ -133,7 +133,7 @@ class Bus:
             show_multifunction(function, shown=False)
             self._tell_multifunction(function.devfn)
             if self.host is not None:
-                self.host.disown(function)
+                self.host.disown(function, self)
             self._tell_bridge()
 
     def _changing(self) -> AbstractContextManager[object]:

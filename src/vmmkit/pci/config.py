@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A function's configuration space: registers, what a guest may do to them, and what that means.
 
-Theory of operation
--------------------
+Theory of operation: config spaces
+----------------------------------
 The space is a list of dwords with parallel lists of masks: which bits a guest may write, which it
 clears by writing ones, which survive a reset. An access of any width and alignment is cut into
 byte lanes of dwords, and a register sees the lanes that were written and no others: a byte write

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Devices as classes: IDs, BARs, capabilities and registers are class attributes.
 
-Theory of operation
--------------------
+Theory of operation: device
+---------------------------
 When a subclass of `PciDevice` is created, its declarations and those of its bases are collected,
 checked against each other, and compiled; mistakes are errors then. An instance is a `Function`
 whose BARs lead to the compiled registers, and from there to the instance's hooks. What a device

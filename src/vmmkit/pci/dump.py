@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from vmmkit.errors import ConfigSpaceError
 
-__all__ = ["dump", "format_bdf"]
+__all__ = ["Readable", "dump", "format_bdf"]
 
 _ROW: Final = 16
 _LAST_BDF: Final = 0xFFFF

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The host bridge: where config accesses come in, and what they lead to.
 
-Theory of operation
--------------------
+Theory of operation: the host bridge
+------------------------------------
 A `HostBridge` is one segment: a root bus and all that is attached below. Config accesses come
 from its two front ends, `config_ports` (CF8H) and `ecam`, or from callers of `config_read` and
 `config_write`. Reads take no lock. A write is made under the host's lock, together with all that
@@ -16,23 +16,18 @@ lock held: no config write inside of a map's transaction, or in a listener of a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from threading import RLock
-from typing import Final
 
 import attrs
 
 from vmmkit.errors import PciSnapshotError, TopologyError
 from vmmkit.pci import picture
-from vmmkit.pci._decoder import Decoder
-from vmmkit.pci._notices import Notices
+from vmmkit.pci._segment import Segment
 from vmmkit.pci._wiring import Wiring
-from vmmkit.pci.bridge import Bridge
 from vmmkit.pci.bus import Bus, route
 from vmmkit.pci.cf8 import ConfigPorts
-from vmmkit.pci.config import Effect, ResetKind
+from vmmkit.pci.config import ResetKind
 from vmmkit.pci.decode import DecodePolicy, root_forwarding
 from vmmkit.pci.ecam import Ecam
 from vmmkit.pci.function import Function, FunctionSnapshot
@@ -41,15 +36,6 @@ from vmmkit.protocols import AddressSpace, MemorySpace
 
 __all__ = ["HostBridge", "HostSnapshot"]
 
-# Plain integers: an operation on an IntFlag costs ten times as much.
-_DECODE: Final = int(Effect.DECODE)
-_NUMBERS: Final = int(Effect.NUMBERS)
-_POWER: Final = int(Effect.POWER)
-_FUNCTION_RESET: Final = int(Effect.FUNCTION_RESET)
-_SECONDARY_RESET: Final = int(Effect.SECONDARY_RESET)
-_ROUTING: Final = _NUMBERS | _POWER | _SECONDARY_RESET
-
-Reset = tuple[Function, ResetKind]
 Place = tuple[int, ...]
 """Where a function is, whatever the guest's numbers: devfns from the root bus on."""
 
@@ -67,7 +53,7 @@ class HostSnapshot:
     functions: dict[Place, FunctionSnapshot]
 
 
-class HostBridge:
+class HostBridge(Segment):
     """One segment of PCI.
 
     Args:
@@ -118,28 +104,20 @@ class HostBridge:
         if not 0 <= first_bus <= last_bus <= 255:
             raise TopologyError(f"{name}: no range of buses: {first_bus!r} to {last_bus!r}")
         self.name, self.segment = name, segment
-        self.first_bus, self.last_bus = first_bus, last_bus
         self.mmio, self.pio = mmio, pio
-        self.wiring = Wiring(
+        wiring = Wiring(
             IntxRouting({}) if routing is None else routing,
             IntxWires(_drop if set_gsi is None else set_gsi),
             _drop if send_msi is None else send_msi,
             mmio if memory is None else memory,
         )
-        self.lock = RLock()
-        self.notices = Notices()
-        self._depth = 0
         bits = min(physical_bits, getattr(mmio, "address_bits", physical_bits))
         policy = DecodePolicy(decode_zero=decode_zero, physical_bits=bits)
-        self._decoder = Decoder(mmio, pio, policy, self.lock, self._freed)
-        self._functions: dict[int, Function] = {}
-        self._reachable: dict[int, Bus] = {}
-        self.bus = Bus()
+        super().__init__(mmio, pio, policy, wiring, first_bus, last_bus)
         self.bus.root_host = self
         self.bus.gates = (root_forwarding(windows),)
         self.config_ports = ConfigPorts(self._functions, self.config_write)
         self.ecam = Ecam(self._functions, self.config_write, first_bus, last_bus)
-        self._reroute()
 
     # -- the guest's side ------------------------------------------------------------------------
 
@@ -195,167 +173,7 @@ class HostBridge:
         """Return the buses the guest can reach now, by number."""
         return tuple(bus for _, bus in sorted(self._reachable.items()))
 
-    def adopt(self, function: Function) -> None:
-        """Take up a function that has been put into a slot, and all behind it; for `Bus`."""
-        family = [*_family(function)]
-        for member in family:
-            assert member.bus is not None, member
-            path = member.bus.path
-            member.cut_bars()
-            for bar in member.bars:
-                bar.key = (path, member.devfn, bar.index)
-            self.wiring.connect(member)
-        if isinstance(function, Bridge):
-            self._decoder.regate(function, anyway=True)
-        self._reroute()
-        self._refresh(family)
-
-    def disown(self, function: Function) -> None:
-        """Give up a function that has left its slot, and all behind it; for `Bus`."""
-        family = [*_family(function)]
-        try:
-            self._decoder.withdraw(family)
-        finally:
-            self._post()
-        self._reroute()
-        for member in family:
-            self.wiring.disconnect(member)
-
-    def _reroute(self) -> None:
-        """Find out anew who answers to which bus, device and function."""
-        self._reachable = route(self.bus, self.last_bus)
-        routes = {
-            number << 8 | function.devfn: function
-            for number, bus in self._reachable.items()
-            for function in bus.functions()
-        }
-        for bdf in self._functions.keys() - routes.keys():
-            del self._functions[bdf]
-        self._functions.update(routes)
-
-    # -- what writes lead to ---------------------------------------------------------------------
-
-    def apply(self, function: Function, change: Callable[[], int]) -> None:
-        """Make a change to a function's registers that is not the guest's, and follow it up.
-
-        Args:
-            function: whose.
-            change: makes it, with the lock held; returns `Effect` bits.
-        """
-        with self.changing():
-            effects = change()
-            resets = self._follow(function, effects) if effects else ()
-        if effects:
-            self._finish_resets(resets)
-            function.on_effects(effects)
-            self._settle()
-
-    def _follow(self, function: Function, effects: int) -> tuple[Reset, ...]:
-        """Bring routing and maps in step with a write; return whom it reset."""
-        resets = [*self._resets_of(function, effects)]
-        for member, kind in resets:
-            member.config.reset(kind)
-            member.note_power()
-        is_bridge = isinstance(function, Bridge)
-        if is_bridge and (effects & _ROUTING or resets):
-            self._reroute()
-        if effects & (_DECODE | _SECONDARY_RESET) or resets:
-            self._redecode(function, [member for member, _ in resets])
-        return tuple(resets)
-
-    def _resets_of(self, function: Function, effects: int) -> Iterator[Reset]:
-        if effects & _FUNCTION_RESET:
-            yield function, ResetKind.FUNCTION
-        elif effects & _POWER and function.note_power():
-            yield function, ResetKind.D3
-        if effects & _SECONDARY_RESET and isinstance(function, Bridge) and function.holds_reset:
-            for member in function.secondary.below():
-                yield member, function.reset_below
-
-    def _redecode(self, function: Function, others: Collection[Function] = ()) -> None:
-        """Look again at what a function decodes, and where it forwards less or more, at more."""
-        affected: dict[Function, None] = {function: None, **dict.fromkeys(others)}
-        if isinstance(function, Bridge) and self._decoder.regate(function, anyway=bool(others)):
-            affected.update(dict.fromkeys(function.secondary.below()))
-        self._refresh(affected)
-
-    def _refresh(self, functions: Iterable[Function] = ()) -> None:
-        try:
-            self._decoder.refresh(functions)
-        finally:
-            self._post()
-
-    def _post(self) -> None:
-        """Have functions told what became of their BARs."""
-        for bar, old, new in self._decoder.take_changes():
-            function = bar.function
-            if old is None:
-                self.notices.post(partial(function.on_mapped, bar))
-            elif new is None:
-                self.notices.post(partial(function.on_unmapped, bar))
-            else:
-                self.notices.post(partial(function.on_moved, bar, old))
-
-    def _finish_resets(self, resets: Iterable[Reset]) -> None:
-        for function, kind in resets:
-            function.finish_reset(kind)
-            self.notices.post(partial(function.on_reset, kind))
-
-    # -- what others do to the maps --------------------------------------------------------------
-
-    def _freed(self) -> None:
-        """Hear that somebody left addresses; the map's lock may be held, so never wait.
-
-        Whoever has the host's lock instead, looks when it has let go of it.
-        """
-        while self._decoder.stale and self.lock.acquire(blocking=False):
-            try:
-                if self._depth or self._decoder.committing:
-                    return  # this thread is in the middle of something, and looks at the end of it
-                self._refresh()
-                self.notices.tell()
-            finally:
-                self.lock.release()
-
-    def _settle(self) -> None:
-        """Do what could not be done or told while a thread had the lock.
-
-        Within `changing` it is left to the end of that.
-        """
-        if self._depth:
-            return
-        while self._decoder.stale:
-            with self.lock:
-                self._refresh()
-        if self.notices.waiting:
-            self.notices.tell()
-
-    @contextmanager
-    def changing(self) -> Iterator[None]:
-        """Keep config writes and changes of topology of other threads out of a `with` statement.
-
-        Notifications wait until its end.
-        """
-        try:
-            with self.lock:
-                self._depth += 1
-                try:
-                    yield
-                finally:
-                    self._depth -= 1
-        finally:
-            self._settle()
-
     # -- what the owner does ---------------------------------------------------------------------
-
-    def reset_function(self, function: Function, kind: ResetKind) -> None:
-        """Reset a function; a reset by power or bus reaches what is behind a bridge as well."""
-        reaches = kind in (ResetKind.POWER, ResetKind.BUS)
-        with self.lock:
-            family = [*_family(function)] if reaches else [function]
-            self._reset_all(family, kind)
-        self._finish_resets((member, kind) for member in family)
-        self._settle()
 
     def reset(self, kind: ResetKind = ResetKind.POWER) -> None:
         """Reset the whole segment, the latch at CF8H included."""
@@ -365,18 +183,6 @@ class HostBridge:
             self.config_ports.reset()
         self._finish_resets((member, kind) for member in family)
         self._settle()
-
-    def _reset_all(self, family: Iterable[Function], kind: ResetKind) -> None:
-        for member in family:
-            member.config.reset(kind)
-            member.note_power()
-        self._look_at_all()
-
-    def _look_at_all(self) -> None:
-        """Work out routing and decoding of everything."""
-        self._decoder.open_gates(self.bus, self.bus.gates)
-        self._reroute()
-        self._refresh(self.bus.below())
 
     def reserve(self, base: int, size: int, *, io: bool = False) -> None:
         """Keep BARs out of a range: those that are live there stop to be, until `unreserve`.
@@ -454,20 +260,18 @@ class HostBridge:
         """Assert that routing, claims and maps are what the config spaces say."""
         with self.changing():
             assert self._reachable == route(self.bus, self.last_bus), self._reachable
-            for bdf, function in self._functions.items():
-                assert function.bdf == bdf, function
+            everybody = {
+                number << 8 | function.devfn: function
+                for number, bus in self._reachable.items()
+                for function in bus.functions()
+            }
+            assert self._functions == everybody, self._functions
             self._decoder.check(self.bus)
 
 
 def _place_of(function: Function) -> Place:
     assert function.bus is not None, function
     return (*function.bus.path, function.devfn)
-
-
-def _family(function: Function) -> Iterator[Function]:
-    yield function
-    if isinstance(function, Bridge):
-        yield from function.secondary.below()
 
 
 def _drop(*_arguments: object) -> None:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Native PCI Express hotplug: a slot's registers, and the devices that come and go through it.
 
-Theory of operation
--------------------
+Theory of operation: slots
+--------------------------
 A `HotplugSlot` belongs to a root port or switch downstream port. Two sides act on it:
 
 * The owner, who is the user with a device in his hand: `plug`, `press_attention_button`,
@@ -301,7 +301,8 @@ class HotplugSlot(Link):
     def request_eject(self) -> None:
         """Ask the guest to let the device go: press the button, and remove it once it may leave.
 
-        To take it back, clear `eject_requested` and press the button again.
+        Where the guest has switched the slot off already, the device leaves at once. To take it
+        back, clear `eject_requested` and press the button again.
 
         Raises:
             TopologyError: the slot has no button, or is empty.
@@ -310,7 +311,10 @@ class HotplugSlot(Link):
             raise TopologyError(f"{self.port.name}: the slot is empty")
         self._need("attention_button", "attention button")
         self.eject_requested = True
-        self.press_attention_button()
+        if self.control & _POWER_OFF:
+            self._act(partial(self._post, self._eject))
+        else:
+            self.press_attention_button()
 
     def fail_power(self) -> None:
         """Have the slot's power fail, until the guest switches it off.

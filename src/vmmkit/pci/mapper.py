@@ -52,7 +52,7 @@ class Mapper:
     Attributes:
         claims: all claims on the space.
         changes: what answers elsewhere than before, in the order of events; for the owner to take.
-        committing: whether an update is on its way.
+        committing: whether the map is being changed at this moment.
     """
 
     def __init__(
@@ -97,12 +97,12 @@ class Mapper:
             self._left.append((base, region.size))
             self._freed()
 
+    # -- changing --------------------------------------------------------------------------------
+
     @property
     def stale(self) -> bool:
         """Whether others have left addresses since the last update."""
         return bool(self._left)
-
-    # -- changing --------------------------------------------------------------------------------
 
     def reserve(self, base: int, size: int) -> None:
         """Let no BAR be live in a range, by the next `update`."""
@@ -267,18 +267,32 @@ class Mapper:
             self._promote(bar)
         finally:
             self._lock.release()
-        self._freed()
+        if self._left:  # while this had the lock
+            self._freed()
 
     def _promote(self, bar: Bar) -> None:
         space, base = self._space, bar.mapped_at
         if space is None or base is None or bar.promoted or self.committing:
             return
         placed = list(bar.placed)
-        with space.transaction():
-            for index, piece in enumerate(bar.pieces):
-                if piece.memory is not None:
-                    space.remove(placed[index])
-                    placed[index] = self._place(space, bar, base, piece, eager=True)
+        self.committing = True
+        try:
+            with space.transaction():
+                for index, piece in enumerate(bar.pieces):
+                    if piece.memory is not None:
+                        space.remove(placed[index])
+                        placed[index] = self._place(space, bar, base, piece, eager=True)
+        except Exception:  # as in `_commit`
+            self._promoted(bar, placed)
+            raise
+        except BaseException:
+            self._forget({bar: placed})
+            raise
+        finally:
+            self.committing = False
+        self._promoted(bar, placed)
+
+    def _promoted(self, bar: Bar, placed: list[Region]) -> None:
         self._disown(region for region in bar.placed if region not in placed)
         bar.placed, bar.promoted = tuple(placed), True
 

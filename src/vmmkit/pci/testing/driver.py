@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from vmmkit.errors import PciError
+from vmmkit.pci.function import Function
 from vmmkit.pci.spec import CapabilityId, Command, Header, Status
 from vmmkit.pci.testing.access import ConfigRegisters
 from vmmkit.pci.testing.interrupts import Interrupt, MsiVectors, MsixVectors
@@ -20,7 +21,6 @@ from vmmkit.pci.testing.scan import (
 from vmmkit.protocols import AccessPort
 
 if TYPE_CHECKING:
-    from vmmkit.pci.function import Function
     from vmmkit.pci.testing.host import Host
 
 __all__ = ["BarWindow", "Driver"]
@@ -107,23 +107,28 @@ class BarWindow:
         self.write(offset, 8, value)
 
 
-class Driver:
+Driven_co = TypeVar("Driven_co", bound=Function, covariant=True)
+
+
+class Driver(Generic[Driven_co]):
     """What a driver can do with one function; made by `Host.plug` and `Host.drivers`.
 
     All goes through config accesses and ports, so what works here works for a guest.
-
-    Attributes:
-        function: the object that was plugged, for a test that wants to look behind the curtain.
     """
 
-    def __init__(self, host: Host, function: Function) -> None:
+    def __init__(self, host: Host, function: Driven_co) -> None:
         """Drive a function that is attached to a host."""
         self._host = host
-        self.function = function
+        self._function = function
 
     def __repr__(self) -> str:
         """Show name and place."""
         return f"<Driver of {self.function!r}>"
+
+    @property
+    def function(self) -> Driven_co:
+        """The object that was plugged in, for a test that wants to look behind the curtain."""
+        return self._function
 
     @property
     def bdf(self) -> int:

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,6 @@ def pci_host() -> Iterator[Host]:
 
 
 @pytest.fixture
-def pci_plug(pci_host: Host) -> Callable[..., Driver]:
+def pci_plug(pci_host: Host) -> Callable[..., Driver[Any]]:
     """Return `pci_host.plug`."""
     return pci_host.plug

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
+from weakref import WeakKeyDictionary
 
 from vmmkit.errors import TopologyError
 from vmmkit.memregion import IMMUTABLE, RegionMap
@@ -33,6 +34,8 @@ _MEMORY_HOLE: Final = (0xC000_0000, 0xE000_0000)
 _ECAM_BASE: Final = 0xE000_0000
 _CONFIG_PORTS: Final = 0xCF8
 _DEVICES: Final = range(32)
+
+Plugged = TypeVar("Plugged", bound=Function)
 
 
 class Host:
@@ -93,7 +96,7 @@ class Host:
         }
         self.config = ways[config]
         self._firmware = Firmware(self.config, last_bus=last_bus, memory=_MEMORY_HOLE)
-        self._bars: dict[int, dict[int, BarRegister]] = {}
+        self._bars: WeakKeyDictionary[Function, dict[int, BarRegister]] = WeakKeyDictionary()
 
     def _place(self) -> None:
         bridge = self.bridge
@@ -107,13 +110,13 @@ class Host:
 
     def plug(
         self,
-        device: Function,
+        device: Plugged,
         slot: int | None = None,
         *,
         function: int = 0,
-        behind: Bridge | Driver | None = None,
+        behind: Bridge | Driver[Bridge] | None = None,
         enable: bool = True,
-    ) -> Driver:
+    ) -> Driver[Plugged]:
         """Put a function in, and do what firmware and the head of a driver's `probe` do.
 
         Args:
@@ -129,13 +132,12 @@ class Host:
             Its driver.
 
         Raises:
-            TopologyError: the slot is taken, or there is none.
+            TopologyError: the slot is taken, or there is none; or `behind` is no bridge.
             AllocationError: a BAR finds no room.
         """
-        above = behind.function if isinstance(behind, Driver) else behind
-        bus = above.secondary if isinstance(above, Bridge) else self.bridge.bus
+        bus = self._bus_behind(behind)
         bus.attach(device, _free_slot(bus) if slot is None else slot, function)
-        if above is not None or isinstance(device, Bridge):
+        if bus.bridge is not None or isinstance(device, Bridge):
             self.enumerate()
         else:
             self._firmware.place(device.bdf)
@@ -144,7 +146,15 @@ class Host:
             driver.enable()
         return driver
 
-    def unplug(self, driver: Driver) -> None:
+    def _bus_behind(self, behind: Bridge | Driver[Bridge] | None) -> Bus:
+        if behind is None:
+            return self.bridge.bus
+        bridge = behind.function if isinstance(behind, Driver) else behind
+        if not isinstance(bridge, Bridge):
+            raise TopologyError(f"{bridge!r} is no bridge")
+        return bridge.secondary
+
+    def unplug(self, driver: Driver[Function]) -> None:
         """Take a function out at once, whatever its driver thinks of that."""
         bus = driver.function.bus
         if bus is not None:
@@ -166,7 +176,7 @@ class Host:
         """Yield the functions that configuration accesses find, bus by bus, depth first."""
         return scan(self.config, self.bridge.first_bus)
 
-    def drivers(self) -> tuple[Driver, ...]:
+    def drivers(self) -> tuple[Driver[Function], ...]:
         """Return a driver for each function that can be reached."""
         return tuple(Driver(self, function) for function in self.bridge.functions())
 
@@ -174,10 +184,10 @@ class Host:
 
     def bar_registers_of(self, function: Function) -> dict[int, BarRegister]:
         """Return the BARs of a function by index; they are sized once, when first asked for."""
-        known = self._bars.get(id(function))
+        known = self._bars.get(function)
         if known is None:
             found = bar_registers(Driver(self, function).config)
-            known = self._bars[id(function)] = {bar.index: bar for bar in found}
+            known = self._bars[function] = {bar.index: bar for bar in found}
         return known
 
     def gsi_of(self, bdf: int, pin: int) -> int | None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from mmap import mmap
 from typing import Final
 
 from vmmkit.errors import AllocationError
@@ -26,7 +27,7 @@ class HostMemory:
 
     def __init__(self, size: int) -> None:
         """Start with zeros."""
-        self.buffer = memoryview(bytearray(size))
+        self.buffer = memoryview(mmap(-1, size))  # pages that nobody touches cost nothing
         self._next = _PAGE
 
     @property
