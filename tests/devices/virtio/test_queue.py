@@ -182,6 +182,7 @@ def test_the_indices_of_a_split_ring_wrap_at_16_bits(event):
         bench.queue.process(upper)
         assert bench.driver.collect() == [(turn, 1)]
         assert bench.owner.used == turn + 1
+        assert not bench.queue.deliver(lambda take: [(chain, 0) for chain in iter(take, None)])
 
 
 @pytest.mark.parametrize(("kind", "indirect", "event"), KINDS)
