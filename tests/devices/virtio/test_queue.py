@@ -4,6 +4,7 @@
 
 import random
 import struct
+from types import SimpleNamespace
 
 import attrs
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.virtio.rings import RINGS, Ram
+from vmmkit.devices.virtio import packed_ring
 from vmmkit.devices.virtio.queue import VirtQueue
 
 PACKED, INDIRECT, EVENT = 1 << 34, 1 << 28, 1 << 29
@@ -152,6 +154,21 @@ def test_deliver_shows_all_chains_at_once_or_none(kind, indirect, event):
     assert bench.queue.deliver(fill(1))
     assert bench.driver.collect() == [(2, 4)]
     assert bench.owner.broken == []
+
+
+def test_the_first_of_several_packed_chains_becomes_used_last(monkeypatch):
+    bench, order, flags = Bench("packed"), [], struct.Struct("<H")
+
+    def pack_into(view, offset, value):
+        order.append(offset // 16)
+        flags.pack_into(view, offset, value)
+
+    for token in range(3):
+        bench.driver.add([], [bench.buffer(4)], token)
+    recorder = SimpleNamespace(unpack_from=flags.unpack_from, pack_into=pack_into)
+    monkeypatch.setattr(packed_ring, "_U16", recorder)
+    assert bench.queue.deliver(lambda take: [(chain, 4) for chain in iter(take, None)])
+    assert order == [2, 1, 0]
 
 
 @pytest.mark.parametrize(("kind", "indirect", "event"), KINDS)
