@@ -357,6 +357,18 @@ def test_one_access_at_a_time_if_asked_for(serialize):
     assert device.held[-1] is False
 
 
+def test_no_reset_in_the_middle_of_an_access():
+    class Watched(Guarded):
+        def _reset_registers(self):
+            super()._reset_registers()
+            if hasattr(self, "held"):
+                self.look()
+
+    device = make_class("Made", (Watched,), serialize=True)()
+    device.reset()
+    assert device.held == [True]
+
+
 # -- the guide -----------------------------------------------------------------------------------
 
 
