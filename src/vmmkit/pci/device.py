@@ -217,10 +217,12 @@ class PciDevice(DeclaredRegisters, Function):
             raise PciSnapshotError(f"{self.name}: a {type(self).__name__}, not {made_by}")
         if snapshot.version == self.version:
             return snapshot.values
-        if snapshot.version > self.version:
+        if not isinstance(snapshot.version, int) or snapshot.version > self.version:
             raise PciSnapshotError(
-                f"{self.name}: snapshot of version {snapshot.version}, this is {self.version}"
+                f"{self.name}: snapshot of version {snapshot.version!r}, this is {self.version}"
             )
+        if not isinstance(snapshot.values, Mapping):
+            raise PciSnapshotError(f"{self.name}: a snapshot without values: {snapshot.values!r}")
         return self.migrate(snapshot.version, deepcopy(dict(snapshot.values)))
 
     # -- for the owner ---------------------------------------------------------------------------

@@ -211,6 +211,10 @@ class Function:
             raise PciSnapshotError(f"{self.name}: {snapshot!r} is no FunctionSnapshot")
         self.config.check_snapshot(snapshot.config)
         self.interrupts.check_snapshot(snapshot.interrupts)
+        if not isinstance(snapshot.memory, dict) or not all(
+            isinstance(contents, bytes) for contents in snapshot.memory.values()
+        ):
+            raise PciSnapshotError(f"{self.name}: the memory of BARs in the snapshot is not bytes")
         sizes = {index: len(contents) for index, contents in snapshot.memory.items()}
         own = {bar.index: bar.size for bar in self.bars if getattr(bar.declaration, "keep", False)}
         if not sizes.items() <= own.items():
