@@ -277,13 +277,6 @@ def _check_widths(cls: type, name: str, register: AnyReg) -> None:
         return
     if not widths or not widths <= set(SIZES):
         refuse(cls, f"register {name!r}: widths={sorted(widths)} are not some of 1, 2, 4, 8")
-    step = min(register.size, *widths)
-    if register.offset % step or register.stride % step:
-        refuse(
-            cls,
-            f"register {name!r} at {register.offset:#x}: an access of widths={sorted(widths)} is "
-            f"at a multiple of its size, and none is this register's",
-        )
     if partial == "lanes":
         refuse(cls, f"register {name!r}: widths={sorted(widths)} contradicts partial='lanes'")
 

@@ -276,6 +276,9 @@ def _check_names(cls: type) -> None:
     for name, value in declared(cls, Named, Capability, MemBar, IoBar, Rom).items():
         if name in _TAKEN:
             refuse(cls, f"{type(value).__name__} {name!r} would hide PciDevice.{name}")
+    for name in vars(cls):
+        if name in _TAKEN and name.startswith("_") and not name.endswith("__"):
+            refuse(cls, f"{name!r} would stand in for PciDevice.{name}, which is no hook")
 
 
 def _check_memory(cls: type[PciDevice], bars: Mapping[str, Declaration]) -> None:
