@@ -34,6 +34,7 @@ from vmmkit.pci._registers import (
     RegisterFile,
     ResetKind,
     WriteHook,
+    whole,
 )
 from vmmkit.pci.capabilities.base import Capability, ExtendedCapability
 from vmmkit.pci.capabilities.msi import Msi, MsiView
@@ -266,7 +267,7 @@ class ConfigSpace(RegisterFile):
         name = f"capability {type(capability).__name__}"
         self._check_addable(capability, name)
         size = capability.size + 3 & ~3
-        offset = self._find_room(capability, size) if at is None else at
+        offset = self._find_room(capability, size) if at is None else whole("at", at)
         place = Place(offset, size, name)
         self._check_span(capability, place)
         self._check_free(place)
@@ -414,7 +415,7 @@ class ConfigSpace(RegisterFile):
             raise PciSnapshotError(f"config snapshot of version {snapshot.version!r}")
         if snapshot.layout != self.layout:
             raise PciSnapshotError("the config snapshot is of another layout or function")
-        values = snapshot.values
+        values = snapshot.values if isinstance(snapshot.values, (tuple, list)) else ()
         if len(values) != len(self._values) or not all(map(_is_dword, values)):
             raise PciSnapshotError(f"the config snapshot does not hold {len(self._values)} dwords")
 

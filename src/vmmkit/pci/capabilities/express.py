@@ -14,7 +14,7 @@ import attrs
 
 from vmmkit.errors import ConfigSpaceError
 from vmmkit.pci._registers import ConfigWrite, Effect
-from vmmkit.pci.capabilities.base import Capability, one_of, within
+from vmmkit.pci.capabilities.base import Capability, one_of, with_flags, within
 from vmmkit.pci.spec import CapabilityId, PortType, SlotControl, SlotStatus
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ _SLOT_FEATURES: Final = (
 _NO_COMMAND_COMPLETED: Final = 1 << 18
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=with_flags)
 class Slot:
     """A slot at a root port or switch downstream port, and what its hot-plug hardware has.
 
@@ -177,11 +177,13 @@ def _port_type(value: int) -> PortType:
 
 
 def _check_port(capability: PciExpress, _attribute: object, slot: Slot | None) -> None:
+    if slot is not None and not isinstance(slot, Slot):
+        raise ConfigSpaceError(f"PciExpress: {slot!r} is no Slot")
     if slot is not None and capability.port_type not in _DOWNSTREAM:
         raise ConfigSpaceError(f"PciExpress: a {capability.port_type.name} has no slot")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=with_flags)
 class PciExpress(Capability):
     """The PCI Express capability.
 

@@ -10,7 +10,7 @@ import attrs
 
 from vmmkit.errors import ConfigSpaceError
 from vmmkit.pci._registers import ConfigWrite, Effect, WriteHook
-from vmmkit.pci.capabilities.base import ExtendedCapability, within
+from vmmkit.pci.capabilities.base import ExtendedCapability, items, within
 from vmmkit.pci.header import define_bar_register
 from vmmkit.pci.spec import BarKind, ExtendedCapabilityId
 
@@ -48,6 +48,8 @@ _DWORD: Final = 0xFFFF_FFFF
 
 
 def _check_kind(_bar: VfBar, _attribute: object, kind: BarKind) -> None:
+    if not isinstance(kind, BarKind):
+        raise ConfigSpaceError(f"VfBar: {kind!r} is no BarKind")
     if kind in (BarKind.IO, BarKind.ROM):
         raise ConfigSpaceError(f"VfBar: a virtual function has no {kind.value} BAR")
 
@@ -68,6 +70,12 @@ class VfBar:
     index: int = attrs.field(validator=within(0, 5))
     size: int = attrs.field(validator=within(_PAGE, 1 << 63))
     kind: BarKind = attrs.field(default=BarKind.MEM64_PREFETCHABLE, validator=_check_kind)
+
+
+def _check_bars(_sriov: SrIov, _attribute: object, bars: tuple[object, ...]) -> None:
+    wrong = [bar for bar in bars if not isinstance(bar, VfBar)]
+    if wrong:
+        raise ConfigSpaceError(f"SrIov: {wrong[0]!r} is no VfBar")
 
 
 @attrs.frozen(kw_only=True)
@@ -96,7 +104,7 @@ class SrIov(ExtendedCapability):
     device_id: int = attrs.field(validator=within(0, 0xFFFF))
     first_vf: int = attrs.field(default=1, validator=within(1, 0xFFFF))
     stride: int = attrs.field(default=1, validator=within(0, 0xFFFF))
-    bars: tuple[VfBar, ...] = attrs.field(default=(), converter=tuple)
+    bars: tuple[VfBar, ...] = attrs.field(default=(), converter=items, validator=_check_bars)
     page_sizes: int = attrs.field(default=0x553, validator=within(1, _DWORD))
     function_link: int = attrs.field(default=0, validator=within(0, 0xFF))
 
