@@ -50,7 +50,12 @@ _TEXAS_INSTRUMENTS: Final = 0x104C
 _MAX_SWITCH_PORTS: Final = 32
 
 #: What a port has beside its PCI Express capability unless it is told otherwise.
-PORT_CAPABILITIES: Final[tuple[Capability, ...]] = (PowerManagement(), Msi(maskable=True))
+#: "Power Management Capabilities" of the PCI Express Base Specification has every port say that
+#: it forwards PME messages, by these three states.
+PORT_CAPABILITIES: Final[tuple[Capability, ...]] = (
+    PowerManagement(pme=("D0", "D3hot", "D3cold")),
+    Msi(maskable=True),
+)
 
 
 class _PresetBridge(Bridge):

@@ -85,6 +85,7 @@ class PowerManagement(Capability):
         signals = sum(1 << _PME_STATES.index(state) for state in set(self.pme))
         can = _VERSION | self.aux_current << 6 | self.d1 << 9 | self.d2 << 10 | signals << 11
         config.define(offset + _CAPABILITIES, 2, value=can, name="PM.Capabilities")
+        # "Power Management Control/Status": PME context lasts where it can wake from D3cold.
         wakes = _PME_ENABLE | _PME_STATUS if signals else 0
         config.define(
             offset + _CONTROL,
@@ -92,7 +93,8 @@ class PowerManagement(Capability):
             value=_NO_SOFT_RESET if self.no_soft_reset else 0,
             rw=_STATE | wakes & _PME_ENABLE,
             w1c=wakes & _PME_STATUS,
-            sticky=wakes,
+            sticky=wakes if "D3cold" in self.pme else 0,
+            held=wakes,
             name="PM.Control/Status",
         )
         config.define(offset + _BRIDGE_AND_DATA, 2, name="PM.Bridge Extensions and Data")
