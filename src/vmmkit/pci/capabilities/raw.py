@@ -41,7 +41,7 @@ def _check_masks(name: str, data: bytes, masks: tuple[bytes, ...], room: int) ->
 
 @attrs.frozen
 class VendorSpecific(Capability):
-    """A vendor specific capability. PCI Local Bus Specification 3.0, "Vendor Specific".
+    """A vendor specific capability. PCI Local Bus Specification 3.0, "Capability IDs".
 
     Args:
         data: what follows the length byte, up to 189 bytes.
