@@ -396,8 +396,7 @@ def test_a_port_type_has_the_header_it_belongs_to(kind):
 def test_function_level_reset_is_asked_for_and_reads_zero(flr, port_type):
     make = endpoint if port_type in ENDPOINTS else bridge
     config = make(PciExpress(port_type=port_type, flr=flr))
-    endpoints = {PortType.ENDPOINT, PortType.LEGACY_ENDPOINT, PortType.INTEGRATED_ENDPOINT}
-    has = flr and port_type in endpoints
+    has = flr and port_type in ENDPOINTS
     assert config.read(0x44, 4) >> 28 & 1 == has
     assert config.write(0x49, 1, 0xA0) == (Effect.FUNCTION_RESET if has else 0)
     retry = 0x80 if port_type is PortType.PCIE_TO_PCI_BRIDGE else 0

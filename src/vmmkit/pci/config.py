@@ -237,15 +237,18 @@ class ConfigSpace(RegisterFile):
     def _check_msix(self) -> None:
         """Refuse MSI-X structures outside of the memory BARs that are there so far."""
         msix = self.capability(Msix)
-        if msix is None:
-            return
-        for name, (bar, offset, size) in (("table", msix.table_place), ("PBA", msix.pba_place)):
-            kind, room = self._bars.get(-1 if bar is None else bar, (BarKind.MEM64, 1 << 64))
-            if kind is BarKind.IO or offset + size > room:
-                place = f"{name} [{offset:#x}-{offset + size - 1:#x}]"
-                raise ConfigSpaceError(
-                    f"Msix: {place} does not fit into BAR {bar} ({kind.value}, {room:#x} bytes)"
-                )
+        if msix is not None:
+            msix.check_bars(self._bars)
+
+    def check_complete(self) -> None:
+        """Refuse MSI-X structures in a BAR that is not there, once all BARs are.
+
+        Raises:
+            ConfigSpaceError: they are in one that is not there.
+        """
+        msix = self.capability(Msix)
+        if msix is not None:
+            msix.check_bars(self._bars, complete=True)
 
     # -- capabilities ----------------------------------------------------------------------------
 
