@@ -51,8 +51,8 @@ _TEXAS_INSTRUMENTS: Final = 0x104C
 _MAX_SWITCH_PORTS: Final = 32
 
 #: What a port has beside its PCI Express capability unless it is told otherwise.
-#: "Power Management Capabilities" of the PCI Express Base Specification has every port say that
-#: it forwards PME messages, by these three states.
+#: By these three states a port says that it forwards PME messages (PCI Express Base
+#: Specification, "PCI Power Management Capability Structure").
 PORT_CAPABILITIES: Final[tuple[Capability, ...]] = (
     PowerManagement(pme=("D0", "D3hot", "D3cold")),
     Msi(maskable=True),

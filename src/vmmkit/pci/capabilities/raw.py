@@ -74,10 +74,9 @@ class VendorSpecific(Capability):
 
 @attrs.frozen
 class SubsystemId(Capability):
-    """Subsystem ids of a bridge.
+    """Subsystem ids of a bridge, whose header has no room for them.
 
-    PCI-to-PCI Bridge Architecture Specification 1.2, "Subsystem ID and Subsystem Vendor ID
-    Capability".
+    PCI Code and ID Assignment Specification, "Capability IDs": PCI Bridge Subsystem Vendor ID.
 
     Args:
         vendor_id: 16 bits.
