@@ -114,7 +114,7 @@ LAYOUT: dict[str, tuple[Callable[[object], object], tuple[object, ...]]] = {
     "at": (lambda wrong: space().add(Msi(), at=wrong), (*NO_INTEGERS, True)),
     "offset": (lambda wrong: space().define(wrong, 1), (*NO_INTEGERS, True)),
     "register size": (lambda wrong: space().define(0x40, wrong), (*NO_INTEGERS, True)),
-    "value": (lambda wrong: space().define(0x40, 4, value=wrong), (*NO_INTEGERS, True)),
+    "value": (lambda wrong: space().define(0x40, 4, value=wrong), NO_INTEGERS),
     "rw": (lambda wrong: space().define(0x40, 4, rw=wrong), NO_INTEGERS),
     "w1c": (lambda wrong: space().define(0x40, 4, w1c=wrong), NO_INTEGERS),
     "sticky": (lambda wrong: space().define(0x40, 4, sticky=wrong), NO_INTEGERS),
@@ -158,3 +158,9 @@ def test_a_snapshot_holds_a_sequence_of_dwords(values):
 def test_an_effect_belongs_to_bits_of_its_register():
     with pytest.raises(ConfigSpaceError, match="masks overlap or exceed 2 bytes"):
         space().define(0x40, 2, rw=0xFFFF, effects=((0x1_0000, 1),))
+
+
+@pytest.mark.parametrize("wrong", [None, 5, ["x"], [(1, "decode")], [("x", 1)], [(-1, 1)], [(1,)]])
+def test_effects_are_pairs(wrong):
+    with pytest.raises(ConfigSpaceError):
+        space().define(0x40, 4, effects=wrong)

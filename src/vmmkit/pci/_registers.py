@@ -358,10 +358,16 @@ class RegisterFile:
                 the register, or bytes that are laid out already.
         """
         self._check_place(offset, size)
-        acting = [mask for mask, _effect in _pairs(effects)]
-        masks = {"value": value, "rw": rw, "w1c": w1c, "sticky": sticky, "held": held}
-        acting += [whole(word, mask) for word, mask in masks.items()]
-        if rw & w1c or any(mask >> 8 * size for mask in acting):
+        try:
+            acting = tuple((mask, int(effect)) for mask, effect in effects)
+            used = value | rw | w1c | sticky | held
+            for mask, _effect in acting:
+                used |= mask
+            beyond = used >> 8 * size
+        except (TypeError, ValueError) as error:
+            wrong = f"register at {offset:#x}: masks are integers, effects pairs with one"
+            raise ConfigSpaceError(wrong) from error
+        if rw & w1c or beyond:
             raise ConfigSpaceError(f"register at {offset:#x}: masks overlap or exceed {size} bytes")
         self._take(Place(offset, size, name))
         self._registers.append(Place(offset, size, name))
@@ -375,9 +381,9 @@ class RegisterFile:
             (self._held, held),
         ):
             column[index] |= bits << shift
-        if effects:
+        if acting:
             reaction = self._reactions[index] or _Reaction()
-            added = tuple((mask << shift, int(effect)) for mask, effect in effects)
+            added = tuple((mask << shift, effect) for mask, effect in acting)
             self._reactions[index] = reaction._replace(effects=reaction.effects + added)
 
     def _check_place(self, offset: int, size: int) -> None:
@@ -436,11 +442,3 @@ class RegisterFile:
         """Return what the named registers hold, by name, in the order of their offsets."""
         named = sorted(place for place in self._registers if place.name)
         return {name: self.get(offset, size) for offset, size, name in named}
-
-
-def _pairs(effects: Sequence[tuple[int, Effect]]) -> list[tuple[int, Effect]]:
-    """Return an author's effects, if they are pairs of a mask and an effect."""
-    try:
-        return [(whole("the mask of an effect", mask), Effect(effect)) for mask, effect in effects]
-    except (TypeError, ValueError) as error:
-        raise ConfigSpaceError(f"no pairs of a mask and an effect: {effects!r}") from error
