@@ -61,7 +61,8 @@ class Function:
         write: `write(vcpu, bar, offset, size, value)`, likewise.
 
     Raises:
-        ConfigSpaceError: a BAR that this header does not have, or whose register is taken.
+        ConfigSpaceError: a BAR that this header does not have, or whose register is taken; an
+            MSI-X table in a BAR that it has not.
         TopologyError: no such pin.
 
     Attributes:
@@ -98,6 +99,7 @@ class Function:
         self.bar_read: BarRead | None = read or getattr(self, "read", None)
         self.bar_write: BarWrite | None = write or getattr(self, "write", None)
         self.bars = tuple(self._bars(sorted(bars, key=lambda declaration: declaration.index)))
+        config.check_complete()
         self.interrupts = Interrupts(config, pin=intx)
 
     def _bars(self, declarations: Iterable[Declaration]) -> Iterable[Bar]:
