@@ -51,6 +51,11 @@ nitpick_ignore_regex = [
     (r"py:.*", "Buffer"),
     # Signatures that name it cannot be evaluated, so these stay as they are written.
     (r"py:class", r"datetime|AbstractContextManager"),
+    # Type variables are part of signatures only.
+    (
+        r"py:class",
+        r"(vmmkit\.pci\..*\.)?((Read|Write)(Method|Element)|Owner|Value|AnyCapability|Plugged|Driven_co)",
+    ),
     # A union with a Literal reaches the Python domain as one word that is no name.
     (r"py:class", r".*typing\.Literal.*"),
 ]

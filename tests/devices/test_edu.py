@@ -4,6 +4,7 @@
 
 import math
 import pickle
+import threading
 
 import pytest
 from hypothesis import given
@@ -308,3 +309,46 @@ def test_no_guest_makes_it_raise(accesses):
         else:
             assert 0 <= driver.read(offset, size) < 1 << 8 * size
     driver.host._check()
+
+
+# -- steps in other threads ----------------------------------------------------------------------
+
+
+class Meanwhile(int):
+    """A value that lets something happen while a register is written with it."""
+
+    def __new__(cls, value, happens):
+        made = super().__new__(cls, value)
+        made.happens = happens
+        return made
+
+    def __and__(self, other):
+        self.happens()
+        return int(self) & other
+
+
+def test_a_computation_ends_while_the_guest_writes_the_status(slow):
+    slow.write(FACTORIAL, 5)
+    write = slow.device.bar(0).declaration.write
+    write("cpu", STATUS, 4, Meanwhile(0x80, slow.steps.pop()))
+    assert (slow.read(STATUS), slow.read(FACTORIAL)) == (0x80, 120)
+
+
+def test_status_and_level_change_together(slow):
+    device, free = slow.device, []
+
+    def look():
+        taken = device.lock.acquire(blocking=False)
+        free.append(taken)
+        if taken:
+            device.lock.release()
+
+    def changed(_level):
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+
+    device.interrupts.set_pin = changed
+    slow.write(RAISE, 1)
+    slow.write(ACK, 1)
+    assert free == [False, False]

@@ -5,6 +5,7 @@
 import re
 from pathlib import Path
 from threading import Thread
+from typing import ClassVar
 
 import pytest
 
@@ -355,6 +356,24 @@ def test_one_access_at_a_time_if_asked_for(serialize):
     assert device.held == [serialize] * 4
     device.look()
     assert device.held[-1] is False
+
+
+class Probe:
+    """The first value of a state; it says when a copy is made for a device."""
+
+    made: ClassVar[list] = []
+
+    def __deepcopy__(self, _memo):
+        for call in self.made:
+            call()
+        return self
+
+
+def test_no_reset_in_the_middle_of_an_access(monkeypatch):
+    device = make_class("Made", (Guarded,), serialize=True, probe=State(Probe()))()
+    monkeypatch.setattr(Probe, "made", [device.look])
+    device.reset()
+    assert device.held == [True]
 
 
 # -- the guide -----------------------------------------------------------------------------------

@@ -11,9 +11,11 @@ import pytest
 from pci.machine import Machine, Told, label
 from vmmkit.errors import HandlerError, OverlapError, TopologyError
 from vmmkit.memregion import RegionMap
-from vmmkit.pci.bars import MemBar
+from vmmkit.pci.bars import IoBar, MemBar
+from vmmkit.pci.capabilities.express import PciExpress
 from vmmkit.pci.config import ConfigSpace
 from vmmkit.pci.host_bridge import HostBridge
+from vmmkit.pci.spec import PortType
 
 BASE = 0xC000_0000
 
@@ -177,6 +179,25 @@ def test_a_listener_that_raises_while_memory_becomes_ram():
     machine.check()
     assert machine.memory.read(BASE, 4) == 0
     assert machine.mmio.find(BASE).buffer is not None
+
+
+def test_a_listener_of_one_map_that_raises_does_not_keep_the_other_back():
+    machine = Machine()
+    express = PciExpress(port_type=PortType.ENDPOINT, flr=True)
+    dev = machine.plug(1, MemBar(0, 0x1000), IoBar(1, 16), capabilities=[express])
+    machine.write(dev, 0x10, 4, BASE)
+    machine.write(dev, 0x14, 4, 0x2000)
+    listener = Raises()
+    machine.mmio.subscribe(listener)
+    with pytest.raises(OSError, match="no slot"):
+        machine.host.config_write(dev.bdf, 4, 2, 3)
+    assert [bar.live for bar in dev.bars] == [True, True]
+    machine.check()
+    with pytest.raises(OSError, match="no slot"):
+        machine.host.config_write(dev.bdf, dev.config.offset_of(PciExpress) + 8, 2, 0x8000)
+    assert [bar.live for bar in dev.bars] == [False, False]
+    assert machine.told[-1] == ("reset", "Told", "function")
+    machine.check()
 
 
 class Interrupted(RegionMap):

@@ -15,7 +15,6 @@ may call back into the port; neither may wait for another thread that does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import RLock
 
 from vmmkit.devices.uart16550 import LineError, OutputLine, Uart16550, UartSnapshot
 from vmmkit.pci.bars import IoBar
@@ -58,7 +57,6 @@ class PciUart(PciDevice):
     ) -> None:
         """Put a 16550A after a reset behind the BAR."""
         super().__init__(name=name)
-        self.lock = RLock()
         self.uart = Uart16550(
             transmit=transmit, interrupt=self.irq().set_level, drive_outputs=drive_outputs
         )

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The PIRQ router of a PC's LPC bridge: PCI interrupt pins to ISA IRQs.
 
-Theory of operation
--------------------
+Theory of operation: the router
+-------------------------------
 Eight lines, PIRQA to PIRQH, carry the interrupt pins of the root bus. Each is wired to an input of
 the I/O APIC; there the line arrives whatever the registers say. A register for each line tells
 which ISA IRQ, and so which input of the 8259As, it drives beside that:

@@ -100,10 +100,13 @@ class DeclaredRegisters:
         Raises:
             PciSnapshotError: names of something else, or values that do not fit.
         """
+        if not isinstance(saved, Mapping):
+            raise PciSnapshotError(f"snapshot of {type(self).__name__}: no values but {saved!r}")
         expected = set(self._saved_values())
         if set(saved) != expected:
+            unknown = sorted(map(str, set(saved) - expected))
             raise PciSnapshotError(
-                f"snapshot of {type(self).__name__}: unknown {sorted(set(saved) - expected)}, "
+                f"snapshot of {type(self).__name__}: unknown {unknown}, "
                 f"missing {sorted(expected - set(saved))}"
             )
         states = {name: deepcopy(saved[name]) for name in self._declared_states}

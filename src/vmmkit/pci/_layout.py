@@ -13,13 +13,12 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from inspect import signature
 from itertools import pairwise
-from types import FunctionType
 from typing import Any, Final, NamedTuple, NoReturn
 
 import attrs
 
 from vmmkit.errors import DeclarationError
-from vmmkit.pci.registers import Declaration, Field, FieldArray, Hook, Reg, RegArray, hooks_of
+from vmmkit.pci.registers import Declaration, Field, FieldArray, Reg, RegArray, hooks_of
 
 __all__ = [
     "BarLayout",
@@ -193,10 +192,10 @@ def compile_registers(cls: type, bars: Mapping[int, BarRange]) -> dict[int, BarL
     fields: dict[str, list[tuple[str, AnyField]]] = {}
     registers: dict[str, AnyReg] = declared(cls, Reg, RegArray)
     for name, field in declared(cls, Field, FieldArray).items():
-        if field.register.name not in registers:
-            refuse(cls, f"field {name!r} is of a register that the class does not declare")
+        _check_field_of(cls, name, field, registers)
         fields.setdefault(field.register.name, []).append((name, field))
     hooks = _hooks(cls)
+    _check_hooks(cls, hooks)
     compiled: dict[int, list[Register]] = {}
     for name, register in registers.items():
         bar = _bar_of(cls, name, register, bars)
@@ -210,6 +209,19 @@ def compile_registers(cls: type, bars: Mapping[int, BarRange]) -> dict[int, BarL
     return layouts
 
 
+def _check_field_of(cls: type, name: str, field: AnyField, registers: Mapping[str, AnyReg]) -> None:
+    register = registers.get(field.register.name)
+    if register is None:
+        refuse(cls, f"field {name!r} is of a register that the class does not declare")
+    if isinstance(register, RegArray) is not isinstance(field, FieldArray):
+        kinds = ("an array", "one register")
+        was, now = kinds if isinstance(field, FieldArray) else reversed(kinds)
+        refuse(
+            cls,
+            f"field {name!r} was declared of {was}, and {register.name!r} is {now} in this class",
+        )
+
+
 def _bar_of(cls: type, name: str, register: AnyReg, bars: Mapping[int, BarRange]) -> BarRange:
     if register.bar is None:
         if not bars:
@@ -217,14 +229,15 @@ def _bar_of(cls: type, name: str, register: AnyReg, bars: Mapping[int, BarRange]
         return next(iter(bars.values()))
     index = register.bar if isinstance(register.bar, int) else getattr(register.bar, "index", None)
     if not isinstance(index, int):
-        refuse(cls, f"register {name!r}: bar={register.bar!r} is neither a BAR nor a BAR's index")
+        refuse(cls, f"register {name!r}: bar={register.bar!r} is neither a BAR nor an index")
     if index not in bars:
         refuse(cls, f"register {name!r} lies in BAR {index}, which the class has no registers in")
     return bars[index]
 
 
 def _check_register(cls: type, name: str, register: AnyReg, bar: BarRange) -> None:
-    if register.access not in WORDS:
+    _check_numbers(cls, name, register)
+    if register.access not in tuple(WORDS):
         refuse(cls, f"register {name!r} has the unknown access word {register.access!r}")
     if register.size not in SIZES:
         refuse(cls, f"register {name!r} has {register.size!r} bytes, not 1, 2, 4 or 8")
@@ -247,6 +260,13 @@ def _check_register(cls: type, name: str, register: AnyReg, bar: BarRange) -> No
             f"register {name!r} [{register.offset:#x}, {last:#x}] lies beyond BAR {bar.name!r} "
             f"[0x0, {bar.size - 1:#x}]",
         )
+
+
+def _check_numbers(cls: type, name: str, register: AnyReg) -> None:
+    for what in ("offset", "reset", "size", "stride", "count"):
+        number = getattr(register, what)
+        if not isinstance(number, int) and (what, number) != ("count", None):
+            refuse(cls, f"register {name!r}: {what}={number!r} is no integer")
 
 
 def _check_widths(cls: type, name: str, register: AnyReg) -> None:
@@ -314,23 +334,33 @@ def _hooks(cls: type) -> dict[tuple[str, str], str]:
                 if key in here:
                     refuse(cls, f"{here[key]!r} and {name!r} both hook {key[0]}s of {key[1]!r}")
                 here[key] = name
-                _check_signature(cls, name, hook)
         found |= here
     return found
 
 
-def _check_signature(cls: type, name: str, hook: Hook) -> None:
-    """Refuse a hook that cannot be called with what it will be called with."""
-    method = getattr(cls, name)  # a subclass may have put another one under this name
-    wanted = ["self"] + ["index"] * isinstance(hook.declaration, RegArray | FieldArray)
-    wanted += ["old", "new"] * (hook.event == "write")
-    if not isinstance(method, FunctionType):
-        return
+def _check_hooks(cls: type, hooks: Mapping[tuple[str, str], str]) -> None:
+    """Refuse hooks that cannot be called as they will be."""
+    for name, declaration in declared(cls, Reg, RegArray, Field, FieldArray).items():
+        index = ("index",) if isinstance(declaration, RegArray | FieldArray) else ()
+        for event, values in (("read", ()), ("write", ("old", "new"))):
+            method = hooks.get((event, name))
+            arguments = ("self", *index, *values)
+            if method is not None and not _takes(getattr(cls, method), arguments):
+                refuse(
+                    cls,
+                    f"{method!r} hooks {event}s of {name!r}, and cannot be called with "
+                    f"({', '.join(arguments)})",
+                )
+
+
+def _takes(method: object, arguments: tuple[str, ...]) -> bool:
+    if not callable(method):
+        return False
     try:
-        signature(method).bind(*wanted)
+        signature(method).bind(*arguments)
     except TypeError:
-        what = f"{hook.event}s of {hook.declaration.name!r}"
-        refuse(cls, f"{name!r} hooks {what}, so its arguments are ({', '.join(wanted)})")
+        return False
+    return True
 
 
 class _Masks:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Free ranges of addresses: what PCI windows, buses and everything placed in them come from.
 
-Theory of operation
--------------------
+Theory of operation: free ranges
+--------------------------------
 `RangeAllocator` keeps the free ranges twice: by base, which finds the neighbours a freed range
 grows together with, and by size, which finds the smallest range that is large enough. An
 allocation takes the smallest free range that holds it at its alignment, and there the lowest

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Bus numbers, BARs and bridge windows as firmware gives them out, for guests that bring none.
 
-Theory of operation
--------------------
+Theory of operation: assignment
+-------------------------------
 `assign` plans first and writes last, so a tree that does not fit is left as it was:
 
 1. Bus numbers go depth-first. A hot-plug slot keeps some for bridges that may come.

@@ -4,17 +4,17 @@
 
 Source: PCI Local Bus Specification 3.0, "Software Generation of Configuration Transactions".
 
-| access | what becomes of it |
-|---|---|
-| dword at CF8 | the latch; bits 30-24 and 1-0 read as zero, whatever was written |
-| any other access that starts at CF8-CFB | `other`: the reset control register of a PC is at CF9 |
-| any access that starts at CFC-CFF, bit 31 of the latch set | config space, at the latched dword plus the low two bits of the port, as far as the port range goes |
-| the same with bit 31 clear | ones, dropped |
+* A dword at CF8H goes to the latch, whose bits 30-24 and 1-0 read as zero, whatever was written.
+* Any other access that starts at CF8H-CFBH goes to `other`: a PC's reset control register is at
+  CF9H.
+* An access that starts at CFCH-CFFH goes to config space, if bit 31 of the latch is set: to the
+  latched dword plus the low two bits of the port, as far as the range of ports goes.
+* With bit 31 clear there are ones, and writes are dropped.
 
 The latch is one per instance. It is one integer, stored and loaded in one step, so a vCPU that
 races with another one sees one latch or the other. Guests take a lock over the pair of accesses,
 as they must on hardware.
-"""  # noqa: E501 - a row of a table
+"""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What functions decode: pure functions of config spaces, and who wins where ranges overlap.
 
-Theory of operation
--------------------
+Theory of operation: decoding
+-----------------------------
 A BAR *claims* a range when everything lets it decode: the enable bit of its kind in the Command
 register, for a ROM its own enable bit as well, D-state D0, an address the policy allows, and
 every bridge upstream, whose window must hold the range as a whole. A claim is *live* when nothing
@@ -252,7 +252,8 @@ class Claim(Generic[Owner]):
 
     Attributes:
         key: priority; the least goes first.
-        base, size: the range; the base is a multiple of the size.
+        base: first address, a multiple of `size`.
+        size: bytes, a power of two.
         owner: whose claim it is.
         live: whether it gets the range.
         blocker: what is in the way, where it does not: a name, else `""`.

@@ -8,6 +8,11 @@ map. Bytes that no region answers for read as ones and are recorded in the Statu
 Received Master Abort; those that a device refuses with `BusError`, as Received Target Abort.
 Ranges behind the regions (fallbacks) are for processors, not for devices.
 
+A guest may give a device the address of the very register that starts its transfers. So that this
+comes to an end, what a handler does while a function's DMA is in it is limited: the same function
+reaches RAM and no device in that thread, and so does every function when `MAX_NESTING` of them are
+in each other's handlers. What is refused so is a Received Master Abort.
+
 Nothing is atomic beyond a natural access of at most eight bytes, and nothing is locked: a transfer
 and the guest see each other's bytes as processors and devices do.
 
@@ -17,6 +22,7 @@ Bus Power Management Interface Specification 1.2, "Function Power Management Sta
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -31,10 +37,13 @@ from vmmkit.pci._ram_windows import RamWindow, RamWindows, ram_window, windows_o
 from vmmkit.pci.config import ConfigSpace
 from vmmkit.protocols import AccessPort, MemorySpace
 
-__all__ = ["MAX_TRANSFER", "Dma"]
+__all__ = ["MAX_NESTING", "MAX_TRANSFER", "Dma"]
 
 #: Bytes one transfer may have; a device bounds the lengths that a guest gives it.
 MAX_TRANSFER: Final = 1 << 30
+
+#: Functions whose DMA may be in handlers of devices at once in one thread, one due to the other.
+MAX_NESTING: Final = 4
 
 _BUS_MASTER: Final = 1 << 2
 _STATUS_HIGH: Final = 0x07
@@ -58,6 +67,16 @@ class _Nowhere:
 
 
 _NOWHERE: Final[Any] = _Nowhere()
+
+
+class _Thread(threading.local):
+    """What a thread is doing."""
+
+    def __init__(self) -> None:
+        self.in_devices: list[Dma] = []  # whose transfers led into the handlers that it runs
+
+
+_thread: Final = _Thread()
 
 
 class Dma:
@@ -238,9 +257,14 @@ class Dma:
         if memory is not None:
             target[:] = memory
             return
-        for place, width in _natural(address, size):
-            value = self._read_port(place, width)
-            target[place - address : place - address + width] = value.to_bytes(width, "little")
+        if not self._enter_device():
+            return  # the target is all ones
+        try:
+            for place, width in _natural(address, size):
+                value = self._read_port(place, width)
+                target[place - address : place - address + width] = value.to_bytes(width, "little")
+        finally:
+            _thread.in_devices.pop()
 
     def _write_region(self, region: Any, address: int, source: memoryview) -> bool:
         size = len(source)
@@ -248,11 +272,25 @@ class Dma:
         if memory is not None:
             memory[:] = source
             return True
+        if not self._enter_device():
+            return False
         arrived = True
-        for place, width in _natural(address, size):
-            value = int.from_bytes(source[place - address : place - address + width], "little")
-            arrived &= self._write_port(place, width, value)
+        try:
+            for place, width in _natural(address, size):
+                value = int.from_bytes(source[place - address : place - address + width], "little")
+                arrived &= self._write_port(place, width, value)
+        finally:
+            _thread.in_devices.pop()
         return arrived
+
+    def _enter_device(self) -> bool:
+        """Note that this thread goes into a handler; refuse where there would be no end to it."""
+        entered = _thread.in_devices
+        if self in entered or len(entered) >= MAX_NESTING:
+            self._record(_MASTER_ABORT)
+            return False
+        entered.append(self)
+        return True
 
     def _access(self) -> AccessPort:
         port = self._port

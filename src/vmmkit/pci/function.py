@@ -61,7 +61,8 @@ class Function:
         write: `write(vcpu, bar, offset, size, value)`, likewise.
 
     Raises:
-        ConfigSpaceError: a BAR that this header does not have, or whose register is taken.
+        ConfigSpaceError: a BAR that this header does not have, or whose register is taken; an
+            MSI-X table in a BAR that it has not.
         TopologyError: no such pin.
 
     Attributes:
@@ -98,6 +99,7 @@ class Function:
         self.bar_read: BarRead | None = read or getattr(self, "read", None)
         self.bar_write: BarWrite | None = write or getattr(self, "write", None)
         self.bars = tuple(self._bars(sorted(bars, key=lambda declaration: declaration.index)))
+        config.check_complete()
         self.interrupts = Interrupts(config, pin=intx)
 
     def _bars(self, declarations: Iterable[Declaration]) -> Iterable[Bar]:
@@ -211,6 +213,10 @@ class Function:
             raise PciSnapshotError(f"{self.name}: {snapshot!r} is no FunctionSnapshot")
         self.config.check_snapshot(snapshot.config)
         self.interrupts.check_snapshot(snapshot.interrupts)
+        if not isinstance(snapshot.memory, dict) or not all(
+            isinstance(contents, bytes) for contents in snapshot.memory.values()
+        ):
+            raise PciSnapshotError(f"{self.name}: the memory of BARs in the snapshot is not bytes")
         sizes = {index: len(contents) for index, contents in snapshot.memory.items()}
         own = {bar.index: bar.size for bar in self.bars if getattr(bar.declaration, "keep", False)}
         if not sizes.items() <= own.items():

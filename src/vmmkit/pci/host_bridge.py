@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The host bridge: where config accesses come in, and what they lead to.
 
-Theory of operation
--------------------
+Theory of operation: the host bridge
+------------------------------------
 A `HostBridge` is one segment: a root bus and all that is attached below. Config accesses come
 from its two front ends, `config_ports` (CF8H) and `ecam`, or from callers of `config_read` and
 `config_write`. Reads take no lock. A write is made under the host's lock, together with all that
@@ -208,11 +208,10 @@ class HostBridge(Segment):
             self._reserve(base, size, io=io, held=False)
 
     def _reserve(self, base: int, size: int, *, io: bool, held: bool) -> None:
-        try:
-            if not self._decoder.reserve(base, size, io=io, held=held):
-                raise TopologyError(f"{self.name}: {size:#x} bytes at {base:#x} are not reserved")
-        finally:
-            self._post()
+        known = self._decoder.reserve(base, size, io=io, held=held)
+        self._post()
+        if not known:
+            raise TopologyError(f"{self.name}: {size:#x} bytes at {base:#x} are not reserved")
 
     def tree(self) -> str:
         """Return a text with a line for each function, window and BAR."""

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A function's interrupts: MSI-X, MSI or INTx, whichever the guest enabled.
 
-Theory of operation
--------------------
+Theory of operation: interrupts
+-------------------------------
 A device asks for one thing, `interrupts.vector(n)`, and either pulses it or drives its level. What
 comes of that is decided by the configuration space as it is at that moment:
 

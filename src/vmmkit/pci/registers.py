@@ -35,6 +35,7 @@ from typing import Any, Final, Literal, Self, TypeVar, overload
 
 __all__ = [
     "Access",
+    "Declaration",
     "Row",
     "Field",
     "FieldArray",

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.virtio.driver import NEEDS_RESET, Board, Driver
+from devices.virtio.rings import SplitDriver
 from vmmkit.devices.virtio.blk import VirtioBlk
 from vmmkit.devices.virtio.console import VirtioConsole
 from vmmkit.devices.virtio.disk import BufferDisk
@@ -30,7 +31,14 @@ places = st.one_of(
     st.integers(0x3000, 0x3010),
     st.integers(0, 0x3FF8),
 )
+descriptors = st.tuples(
+    st.sampled_from([0x10_0000, 0x10_0080, 0x30_0000, 0xC000_4000, 0xFFFF_FFFF_FFFF_FFF0]),
+    st.sampled_from([0, 1, 16, 17, 64, 0x1000, 0x10_0000, 0xFFFF_FFFF]),
+    st.sampled_from([0, 0, 1, 2, 2, 3, 4, 5, 6]),
+    st.integers(0, 8),
+)
 steps = st.one_of(
+    st.tuples(st.just("chain"), st.integers(0, 1), st.just(0), st.lists(descriptors, max_size=4)),
     st.tuples(st.just("write"), places, widths, values),
     st.tuples(st.just("read"), places, widths, values),
     st.tuples(st.just("config"), st.integers(0, 0xB0), st.sampled_from([1, 2, 4]), values),
@@ -55,6 +63,9 @@ def outside(device):
 def take(driver, step):
     board = driver.board
     kind, place, width, value = step
+    if kind == "chain":
+        poke(driver, place, value)
+        return
     value &= (1 << 8 * width) - 1
     if kind == "write":
         driver.port.write(driver.common + min(place, 0x4000 - width), width, value)
@@ -71,6 +82,23 @@ def take(driver, step):
         restart(driver)
     else:
         outside(board.device)
+
+
+def poke(driver, index, chain):
+    """Write descriptors from slot 0 on, whatever they are, offer them, and notify."""
+    ring = driver.rings.get(index)
+    if ring is None:
+        return
+    for slot, (address, size, flags, following) in enumerate(chain):
+        if isinstance(ring, SplitDriver):
+            ring.put_descriptor(slot, address, size, flags, following)
+        else:
+            at = ring.descriptors + 16 * ((ring.next + slot) % ring.size)
+            offered = 0x80 if ring.wrap else 0x8000
+            driver.ram.put("QIHH", at, address, size, following, flags | offered)
+    if isinstance(ring, SplitDriver):
+        ring.offer(chain[0][3] if chain else 0)
+    driver.notify(index)
 
 
 def restart(driver):

@@ -4,6 +4,7 @@
 
 import random
 import struct
+from types import SimpleNamespace
 
 import attrs
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.virtio.rings import RINGS, Ram
+from vmmkit.devices.virtio import packed_ring
 from vmmkit.devices.virtio.queue import VirtQueue
 
 PACKED, INDIRECT, EVENT = 1 << 34, 1 << 28, 1 << 29
@@ -154,6 +156,21 @@ def test_deliver_shows_all_chains_at_once_or_none(kind, indirect, event):
     assert bench.owner.broken == []
 
 
+def test_the_first_of_several_packed_chains_becomes_used_last(monkeypatch):
+    bench, order, flags = Bench("packed"), [], struct.Struct("<H")
+
+    def pack_into(view, offset, value):
+        order.append(offset // 16)
+        flags.pack_into(view, offset, value)
+
+    for token in range(3):
+        bench.driver.add([], [bench.buffer(4)], token)
+    recorder = SimpleNamespace(unpack_from=flags.unpack_from, pack_into=pack_into)
+    monkeypatch.setattr(packed_ring, "_U16", recorder)
+    assert bench.queue.deliver(lambda take: [(chain, 4) for chain in iter(take, None)])
+    assert order == [2, 1, 0]
+
+
 @pytest.mark.parametrize(("kind", "indirect", "event"), KINDS)
 def test_snapshot_and_restore_in_the_midst(kind, indirect, event):
     bench = Bench(kind, indirect, event, size=4)
@@ -182,6 +199,7 @@ def test_the_indices_of_a_split_ring_wrap_at_16_bits(event):
         bench.queue.process(upper)
         assert bench.driver.collect() == [(turn, 1)]
         assert bench.owner.used == turn + 1
+        assert not bench.queue.deliver(lambda take: [(chain, 0) for chain in iter(take, None)])
 
 
 @pytest.mark.parametrize(("kind", "indirect", "event"), KINDS)

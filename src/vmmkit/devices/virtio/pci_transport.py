@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Virtio over PCI, the modern way: what all virtio devices have in common.
 
-Theory of operation
--------------------
+Theory of operation: pci transport
+----------------------------------
 A virtio device is a `PciDevice` whose registers are the common configuration structure, the ISR
 status, the notification addresses and the device's own configuration, each in a page of one
 64-bit BAR, found by vendor capabilities. A subclass declares its type, its queues, its features,

@@ -15,7 +15,7 @@ It is the one part of `vmmkit.pci` that uses `vmmkit.memregion`; nothing in `vmm
 """
 
 from vmmkit.pci.testing._dump import dump
-from vmmkit.pci.testing.access import ConfigRegisters
+from vmmkit.pci.testing.access import ConfigAccess, ConfigRegisters
 from vmmkit.pci.testing.driver import BarWindow, Driver
 from vmmkit.pci.testing.firmware import Firmware
 from vmmkit.pci.testing.host import Host
@@ -27,6 +27,7 @@ __all__ = [
     "BarRegister",
     "BarWindow",
     "CollectedInterrupts",
+    "ConfigAccess",
     "ConfigRegisters",
     "Driver",
     "Firmware",
