@@ -4,7 +4,6 @@
 
 import math
 import pickle
-import threading
 
 import pytest
 from hypothesis import given
@@ -334,21 +333,14 @@ def test_a_computation_ends_while_the_guest_writes_the_status(slow):
     assert (slow.read(STATUS), slow.read(FACTORIAL)) == (0x80, 120)
 
 
-def test_status_and_level_change_together(slow):
-    device, free = slow.device, []
+def test_status_and_level_change_together(slow, monkeypatch):
+    under_lock, set_level = [], Interrupts.set_level
 
-    def look():
-        taken = device.lock.acquire(blocking=False)
-        free.append(taken)
-        if taken:
-            device.lock.release()
+    def watched(interrupts, vector, level):
+        under_lock.append((slow.device.lock.is_mine(), level))
+        set_level(interrupts, vector, level)
 
-    def changed(_level):
-        thread = threading.Thread(target=look)
-        thread.start()
-        thread.join()
-
-    device.interrupts.set_pin = changed
+    monkeypatch.setattr(Interrupts, "set_level", watched)
     slow.write(RAISE, 1)
     slow.write(ACK, 1)
-    assert free == [False, False]
+    assert under_lock == [(True, True), (True, False)]

@@ -8,8 +8,8 @@ class code says "16550-compatible serial controller" (PCI Code and ID Assignment
 QEMU's `pci-serial`.
 
 Several vCPUs may reach the port at once, and characters arrive from yet another thread, so one
-lock is held around all of them, and so while `transmit` is called and while the pin changes. Both
-may call back into the port; neither may wait for another thread that does.
+lock is held around all of them, and so while `transmit` is called: that may call back into the
+port, but not wait for another thread that does. The pin changes when the lock is free again.
 """
 
 from __future__ import annotations

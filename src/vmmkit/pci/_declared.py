@@ -5,12 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from copy import deepcopy
-from threading import RLock
 from typing import Any, ClassVar, Self
 
 from vmmkit.errors import PciSnapshotError
+from vmmkit.pci._device_lock import DeviceLock
 from vmmkit.pci._dispatch import RegisterDispatch, Unclaimed
 from vmmkit.pci._layout import BarLayout, BarRange, Register, compile_registers, declared, refuse
 from vmmkit.pci.registers import RegArray
@@ -36,7 +35,7 @@ class DeclaredRegisters:
     register_values: dict[str, int]
     state_values: dict[str, Any]
     register_rows: dict[str, Any]
-    lock: AbstractContextManager[Any]
+    lock: DeviceLock
     _dispatches: dict[int, RegisterDispatch]
 
     @classmethod
@@ -61,7 +60,7 @@ class DeclaredRegisters:
         device.register_values = {}
         device.state_values = {}
         device.register_rows = {}
-        device.lock = RLock()
+        device.lock = DeviceLock()
         device._dispatches = {}
         device._reset_registers()
         return device

@@ -77,7 +77,8 @@ class PciDevice(DeclaredRegisters, Function):
 
     Attributes:
         lock: held while registers are reset, and during each access where the class has
-            `serialize`; for threads of the author's that change registers.
+            `serialize`; for threads of the author's that change registers. Re-entrant.
+            Interrupts raised under it leave when it is free again.
     """
 
     vendor_id: ClassVar[int | None] = None
@@ -133,6 +134,7 @@ class PciDevice(DeclaredRegisters, Function):
             name=name,
             intx=self.intx,
         )
+        self.lock.hold_back(self.interrupts)
         for attribute, declaration in self.declared_bars.items():
             setattr(self, attribute, self.bar(declaration.index))
 

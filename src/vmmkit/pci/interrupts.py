@@ -140,6 +140,14 @@ class Interrupts:
         self._clear()
         self._refresh()
 
+    def hold_back_while(self, waits: Callable[[], bool]) -> None:
+        """Let interrupts wait while a thread that raises them may not send them.
+
+        Args:
+            waits: whether the calling thread may not. Who lets it go on calls `deliver`.
+        """
+        self._outbox.waits = waits
+
     def _make_table(self) -> MsixTable:
         view = self._msix
         assert view is not None
