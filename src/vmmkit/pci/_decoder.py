@@ -20,10 +20,8 @@ from vmmkit.protocols import AddressSpace
 
 __all__ = ["Decoder"]
 
-Wish = tuple[Bar, int | None]
-"""A BAR and the base that it is to claim; `None` for none."""
-Wishes = tuple[list[Wish], list[Wish]]
-"""What is to be claimed of memory and of ports."""
+Wishes = tuple[list[tuple[Bar, int | None]], list[tuple[Bar, int | None]]]
+"""What BARs are to claim, of memory and of ports."""
 
 
 class Decoder:
@@ -37,7 +35,6 @@ class Decoder:
         freed: see `Mapper`.
 
     Attributes:
-        errors: what listeners of the maps raised; for the owner to take.
         stale: whether others may have left addresses since the last `refresh`.
     """
 
@@ -51,7 +48,6 @@ class Decoder:
     ) -> None:
         """Start with nothing decoded."""
         self.policy = policy
-        self.errors: list[Exception] = []
         self.stale = False
         self._freed = freed
         self._mappers = Mapper(mmio, lock, self._note), Mapper(pio, lock, self._note)
@@ -123,7 +119,7 @@ class Decoder:
             mapper.reserve(base, size)
         else:
             known = mapper.unreserve(base, size)
-        self._update_one(mapper, [])
+        mapper.update()
         return known
 
     def take_changes(self) -> list[BarChange]:
@@ -138,13 +134,7 @@ class Decoder:
     def _update(self, wishes: Wishes) -> None:
         for mapper, wished in zip(self._mappers, wishes, strict=True):
             if wished or mapper.stale:
-                self._update_one(mapper, wished)
-
-    def _update_one(self, mapper: Mapper, wished: list[Wish]) -> None:
-        try:
-            mapper.update(wished)
-        except Exception as error:  # noqa: BLE001 - a listener's; all else must be done first
-            self.errors.append(error)
+                mapper.update(wished)
 
     def check(self, root: Bus) -> None:
         """Assert that claims are what the config spaces say, and the maps what the claims say."""

@@ -94,8 +94,10 @@ class Segment:
     def disown(self, function: Function, bus: Bus) -> None:
         """Give up a function that has left its slot on `bus`, and all behind it; for `Bus`."""
         family = [*_family(function)]
-        self._decoder.withdraw(family)
-        self._post()
+        try:
+            self._decoder.withdraw(family)
+        finally:
+            self._post()
         number = self._number_of(bus)
         if number is not None:
             del self._functions[number << 8 | function.devfn]
@@ -166,11 +168,13 @@ class Segment:
         self._refresh(affected)
 
     def _refresh(self, functions: Iterable[Function] = ()) -> None:
-        self._decoder.refresh(functions)
-        self._post()
+        try:
+            self._decoder.refresh(functions)
+        finally:
+            self._post()
 
     def _post(self) -> None:
-        """Have functions told what became of their BARs, and callers what listeners raised."""
+        """Have functions told what became of their BARs."""
         for bar, old, new in self._decoder.take_changes():
             function = bar.function
             if old is None:
@@ -179,8 +183,6 @@ class Segment:
                 self.notices.post(partial(function.on_unmapped, bar))
             else:
                 self.notices.post(partial(function.on_moved, bar, old))
-        while self._decoder.errors:
-            self.notices.post(partial(_raise, self._decoder.errors.pop()))
 
     def _finish_resets(self, resets: Iterable[Reset]) -> None:
         for function, kind in resets:
@@ -259,7 +261,3 @@ def _family(function: Function) -> Iterator[Function]:
     yield function
     if isinstance(function, Bridge):
         yield from function.secondary.below()
-
-
-def _raise(error: Exception) -> None:
-    raise error

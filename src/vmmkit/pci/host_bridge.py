@@ -208,10 +208,11 @@ class HostBridge(Segment):
             self._reserve(base, size, io=io, held=False)
 
     def _reserve(self, base: int, size: int, *, io: bool, held: bool) -> None:
-        known = self._decoder.reserve(base, size, io=io, held=held)
-        self._post()
-        if not known:
-            raise TopologyError(f"{self.name}: {size:#x} bytes at {base:#x} are not reserved")
+        try:
+            if not self._decoder.reserve(base, size, io=io, held=held):
+                raise TopologyError(f"{self.name}: {size:#x} bytes at {base:#x} are not reserved")
+        finally:
+            self._post()
 
     def tree(self) -> str:
         """Return a text with a line for each function, window and BAR."""
