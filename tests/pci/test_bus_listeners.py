@@ -134,6 +134,24 @@ def test_a_listeners_overlap_is_no_refusal_of_the_map():
     assert setting.machine.mmio.find(BASE + 0x1000) is not None
 
 
+def test_functions_are_told_where_a_listener_raises_at_the_end_of_changing():
+    setting = Setting()
+    machine = setting.machine
+    setting.write(COMMAND, 2, 0)
+    ram = machine.mmio.add_ram(BASE, bytearray(0x1000), name="ram")
+    setting.write(COMMAND, 2, 2)
+    machine.told.clear()
+
+    def change():
+        with machine.host.changing():
+            setting.listener.do = lambda: None
+            machine.mmio.remove(ram)
+            setting.listener.fail_with(RuntimeError("no memory slot left"))
+
+    setting.fails(change)
+    assert machine.told == [("mapped", "Told", 0, BASE)]
+
+
 # -- from a listener back to the buses -----------------------------------------------------------
 
 

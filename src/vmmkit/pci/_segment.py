@@ -222,8 +222,10 @@ class Segment:
             try:
                 if self._depth or self._decoder.committing:
                     return  # this thread is in the middle of something, and looks at the end of it
-                self._refresh()
-                self.notices.tell()
+                try:
+                    self._refresh()
+                finally:
+                    self.notices.tell()
             finally:
                 self.lock.release()
 
@@ -234,13 +236,15 @@ class Segment:
         """
         if self._depth:
             return
-        while self._decoder.stale:
-            with self.lock:
-                if self._decoder.committing:
-                    break  # this thread comes from a listener, and looks when that is done
-                self._refresh()
-        if self.notices.waiting:
-            self.notices.tell()
+        try:
+            while self._decoder.stale:
+                with self.lock:
+                    if self._decoder.committing:
+                        break  # this thread comes from a listener, and looks when that is done
+                    self._refresh()
+        finally:
+            if self.notices.waiting:
+                self.notices.tell()
 
     @contextmanager
     def changing(self) -> Iterator[None]:

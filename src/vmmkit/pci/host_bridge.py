@@ -161,8 +161,10 @@ class HostBridge(Segment):
                         told = partial(function.on_config_write, offset, size, value)
                         self.notices.post(partial(_tell_of_write, function, effects, told))
         finally:
-            if function is not None:
+            if function is not None and effects:
                 self._conclude(function, effects, resets)
+            else:
+                self._settle()
 
     # -- topology --------------------------------------------------------------------------------
 
