@@ -240,6 +240,31 @@ def test_it_may_not_change_the_topology_there(pair):
 # -- who is told what, and when ------------------------------------------------------------------
 
 
+def test_a_picture_does_not_keep_a_bar_from_healing():
+    """What others leave while the lock is held for a look is looked at after that."""
+    setting = Setting()
+    machine = setting.machine
+    setting.write(COMMAND, 2, 0)
+    ram = machine.mmio.add_ram(BASE, bytearray(0x1000), name="ram")
+    setting.write(COMMAND, 2, 2)
+    assert not setting.device.bars[0].live
+
+    class Slow(Told):
+        @property
+        def bdf(self):
+            if ram in machine.mmio:
+                owner = threading.Thread(target=machine.mmio.remove, args=(ram,))
+                owner.start()
+                owner.join()
+            return super().bdf
+
+    config = ConfigSpace.type0(vendor_id=1, device_id=2, class_code=0)
+    machine.host.bus.attach(Slow(machine.told, config), 3)
+    machine.host.tree()
+    assert setting.device.bars[0].live
+    machine.check()
+
+
 def is_free(lock):
     free = lock.acquire(blocking=False)
     if free:
