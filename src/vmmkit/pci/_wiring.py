@@ -32,19 +32,18 @@ class Wiring:
     memory: Any
 
     def connect(self, function: Function) -> None:
-        """Give an attached function its way out."""
+        """Give an attached function its way out; its wires hear of it by `interrupts.deliver`."""
 
         def send(address: int, data: int) -> None:
             self.send_msi(address, data, function.bdf)
 
-        function.interrupts.send = send
-        function.interrupts.set_pin = self.wires.wire(self.gsi_of(function))
+        function.interrupts.rewire(send, self.wires.wire(self.gsi_of(function)))
         if hasattr(self.memory, "port"):
             function.dma.connect(self.memory, function)
 
     def disconnect(self, function: Function) -> None:
-        """Take it away again."""
-        function.interrupts.disconnect()
+        """Take it away again; likewise."""
+        function.interrupts.rewire()
         function.dma.disconnect()
 
     def gsi_of(self, function: Function) -> int | None:

@@ -347,17 +347,28 @@ class Interrupts:
 
     @set_pin.setter
     def set_pin(self, set_pin: Callable[[bool], object]) -> None:
+        self.rewire(self.send, set_pin)
+        self.deliver()
+
+    def rewire(
+        self,
+        send: Callable[[int, int], object] = _drop,
+        set_pin: Callable[[bool], object] = _drop,
+    ) -> None:
+        """Set `send` and `set_pin` without telling of levels yet.
+
+        For those who hold a lock of their own: they call `deliver` when it is free.
+        """
         with self.lock:
             if self._level:
                 self._outbox.put((self._set_pin, (False,)))
                 self._outbox.put((set_pin, (True,)))
-            self._set_pin = set_pin
-        self.deliver()
+            self.send, self._set_pin = send, set_pin
 
     def disconnect(self) -> None:
         """Send nothing any more; the pin leaves its line."""
-        self.send = _drop
-        self.set_pin = _drop
+        self.rewire()
+        self.deliver()
 
     @property
     def on_route_change(self) -> Callable[[int], object] | None:
