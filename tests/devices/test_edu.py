@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pci.devices import COMMAND, MASTER, MEMORY, Machine
 from vmmkit.devices.edu import Edu
+from vmmkit.pci.interrupts import Interrupts
 
 IDENT, LIVENESS, FACTORIAL, STATUS, IRQ_STATUS = 0x00, 0x04, 0x08, 0x20, 0x24
 RAISE, ACK, SOURCE, DESTINATION, COUNT, COMMAND_DMA = 0x60, 0x64, 0x80, 0x88, 0x90, 0x98
