@@ -226,11 +226,14 @@ class VirtioPci(ConfigWindow, QueueOwner):
 
     def needs_reset(self, reason: str) -> None:
         """Stop, and tell the driver that only a reset helps."""
-        status = self.device_status
-        if not status & _NEEDS_RESET:
-            self.fault = reason
-            self.device_status = status | _NEEDS_RESET
+        if not self.device_status & _NEEDS_RESET:
+            self._stop(reason)
             self._tell(self.config_msix_vector, Isr.CONFIGURATION)
+
+    def _stop(self, reason: str) -> None:
+        if not self.device_status & _NEEDS_RESET:
+            self.fault = reason
+            self.device_status |= _NEEDS_RESET
 
     def _driver_reset(self) -> None:
         """Forget everything that a driver did; virtio 1.2 "Device Reset"."""
@@ -341,7 +344,13 @@ class VirtioPci(ConfigWindow, QueueOwner):
 
     def queue_broken(self, queue: VirtQueue, reason: str) -> None:
         """Stop the device."""
-        self.needs_reset(f"queue {queue.index}: {reason}")
+        self._stop(f"queue {queue.index}: {reason}")
+
+    def queue_failed(self, queue: VirtQueue) -> None:
+        """Interrupt, unless the driver has reset the device since."""
+        del queue
+        if self.device_status & _NEEDS_RESET:
+            self._tell(self.config_msix_vector, Isr.CONFIGURATION)
 
     # -- interrupts ------------------------------------------------------------------------------
 
