@@ -4,8 +4,8 @@
 
 import mmap
 import random
-import subprocess
 import struct
+import subprocess
 import sys
 
 import attrs

@@ -79,9 +79,7 @@ class VirtioConsole(VirtioPci):
         if self._size is None:
             raise DeviceError("VirtioConsole: it was made without a size")
         self._size = _checked((columns, rows))
-        self.configure()
-        if self.negotiated & ConsoleFeature.SIZE:
-            self.config_changed()
+        self.reconfigure(tell=bool(self.negotiated & ConsoleFeature.SIZE))
 
     @emerg_wr.on_write
     def _emergency(self, _old: int, new: int) -> None:

@@ -149,6 +149,7 @@ class VirtioPci(ConfigWindow, QueueOwner):
         self.fault: str | None = None
         self._waiting: set[int] = set()
         self._isr_lock = Lock()
+        self._generation_lock = Lock()
         super().__init__(name=name)
         self._load()
 
@@ -356,8 +357,30 @@ class VirtioPci(ConfigWindow, QueueOwner):
 
     def config_changed(self) -> None:
         """Tell the driver that the device's configuration has changed."""
-        self.config_generation += 1
+        with self._generation_lock:
+            self.config_generation += 1
         self._tell(self.config_msix_vector, Isr.CONFIGURATION)
+
+    def reconfigure(self, *, tell: bool = True) -> None:
+        """Have `configure` set the registers anew, and count a generation.
+
+        Args:
+            tell: whether the driver hears of it at once.
+
+        A driver that reads a value in halves reads the generation before and after. Those reads
+        wait while registers change, so that it never takes halves of two values for one (virtio
+        1.2 "Common configuration structure layout", config_generation).
+        """
+        with self._generation_lock:
+            self.configure()
+            self.config_generation += 1
+        if tell:
+            self._tell(self.config_msix_vector, Isr.CONFIGURATION)
+
+    @config_generation.on_read
+    def _read_generation(self) -> int:
+        with self._generation_lock:
+            return self.config_generation
 
     def _tell(self, vector: int, cause: Isr) -> None:
         """Send an interrupt, unless the driver is not ready for one.
