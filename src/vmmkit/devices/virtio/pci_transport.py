@@ -227,9 +227,8 @@ class VirtioPci(ConfigWindow, QueueOwner):
 
     def needs_reset(self, reason: str) -> None:
         """Stop, and tell the driver that only a reset helps."""
-        if not self.device_status & _NEEDS_RESET:
-            self._stop(reason)
-            self._tell(self.config_msix_vector, Isr.CONFIGURATION)
+        self._stop(reason)
+        self._tell(self.config_msix_vector, Isr.CONFIGURATION)
 
     def _stop(self, reason: str) -> None:
         if not self.device_status & _NEEDS_RESET:
@@ -349,7 +348,6 @@ class VirtioPci(ConfigWindow, QueueOwner):
 
     def queue_failed(self, queue: VirtQueue) -> None:
         """Interrupt, unless the driver has reset the device since."""
-        del queue
         if self.device_status & _NEEDS_RESET:
             self._tell(self.config_msix_vector, Isr.CONFIGURATION)
 
@@ -357,19 +355,13 @@ class VirtioPci(ConfigWindow, QueueOwner):
 
     def config_changed(self) -> None:
         """Tell the driver that the device's configuration has changed."""
-        with self._generation_lock:
-            self.config_generation += 1
+        self.config_generation += 1
         self._tell(self.config_msix_vector, Isr.CONFIGURATION)
 
     def reconfigure(self, *, tell: bool = True) -> None:
-        """Have `configure` set the registers anew, and count a generation.
+        """Have `configure` set the registers anew; `tell` the driver, or leave it to find out.
 
-        Args:
-            tell: whether the driver hears of it at once.
-
-        A driver that reads a value in halves reads the generation before and after. Those reads
-        wait while registers change, so that it never takes halves of two values for one (virtio
-        1.2 "Common configuration structure layout", config_generation).
+        Reads of the generation wait meanwhile, so no driver takes halves of two values for one.
         """
         with self._generation_lock:
             self.configure()
