@@ -148,8 +148,7 @@ class VirtioPci(ConfigWindow, QueueOwner):
         self.deferred: Callable[[], object] | None = None
         self.fault: str | None = None
         self._waiting: set[int] = set()
-        self._isr_lock = Lock()
-        self._generation_lock = Lock()
+        self._isr_lock, self._generation_lock = Lock(), Lock()
         super().__init__(name=name)
         self._load()
 
@@ -346,7 +345,7 @@ class VirtioPci(ConfigWindow, QueueOwner):
         """Stop the device."""
         self._stop(f"queue {queue.index}: {reason}")
 
-    def queue_failed(self, queue: VirtQueue) -> None:
+    def queue_failed(self, _queue: VirtQueue) -> None:
         """Interrupt, unless the driver has reset the device since."""
         if self.device_status & _NEEDS_RESET:
             self._tell(self.config_msix_vector, Isr.CONFIGURATION)
@@ -361,7 +360,7 @@ class VirtioPci(ConfigWindow, QueueOwner):
     def reconfigure(self, *, tell: bool = True) -> None:
         """Have `configure` set the registers anew; `tell` the driver, or leave it to find out.
 
-        Reads of the generation wait meanwhile, so no driver takes halves of two values for one.
+        Reads of the generation wait meanwhile: no driver takes halves of two values for one.
         """
         with self._generation_lock:
             self.configure()

@@ -52,7 +52,7 @@ class QueueOwner:
         """Stop, since the driver broke the rules of a ring; the queue's lock is held."""
         raise NotImplementedError
 
-    def queue_failed(self, queue: VirtQueue) -> None:
+    def queue_failed(self, _queue: VirtQueue) -> None:
         """Notify the driver that the device has stopped."""
         raise NotImplementedError
 
