@@ -33,7 +33,7 @@ from typing import ClassVar, Final, Literal
 from vmmkit.devices.virtio._config_window import BAR, ConfigWindow
 from vmmkit.devices.virtio.capability import VirtioCapability, VirtioNotify
 from vmmkit.devices.virtio.chain import GuestMemory
-from vmmkit.devices.virtio.queue import QueueOwner, QueueSnapshot, VirtQueue
+from vmmkit.devices.virtio.queue import QueueOwner, QueueSnapshot, VirtQueue, make_queues
 from vmmkit.devices.virtio.spec import (
     NO_VECTOR,
     VENDOR_ID,
@@ -82,6 +82,9 @@ class VirtioPci(ConfigWindow, QueueOwner):
         name: for maps, errors and pictures.
         without: transport features not to offer, `Feature` bits other than VERSION_1.
         access_platform: whether VIRTIO_F_ACCESS_PLATFORM is not offered, offered, or demanded.
+
+    Raises:
+        DeviceError: more than four queues in `queue_sizes`, or a size that no queue has.
 
     Attributes:
         queue_sizes: largest size of each queue, powers of two.
@@ -140,11 +143,8 @@ class VirtioPci(ConfigWindow, QueueOwner):
         offered = _OFFERED & ~(without & ~int(Feature.VERSION_1))
         platform = int(Feature.ACCESS_PLATFORM)
         self._transport_features = offered | (platform if access_platform != "none" else 0)
-        self._demanded = int(Feature.VERSION_1)
-        self._demanded |= platform if access_platform == "demanded" else 0
-        self.queues = tuple(
-            VirtQueue(self, index, size) for index, size in enumerate(self.queue_sizes)
-        )
+        self._demanded = Feature.VERSION_1 | (platform if access_platform == "demanded" else 0)
+        self.queues = make_queues(self, self.queue_sizes, most=_MOST_QUEUES)
         self.deferred: Callable[[], object] | None = None
         self.fault: str | None = None
         self._waiting: set[int] = set()
@@ -243,9 +243,9 @@ class VirtioPci(ConfigWindow, QueueOwner):
         self.driver_features = 0
         self.device_feature_select = self.driver_feature_select = self.driver_feature = 0
         self.config_msix_vector = NO_VECTOR
-        self.queue_select = self.config_generation = 0
+        self.queue_select = self.config_generation = self.isr = 0
         self.fault = None
-        self._read_isr()
+        self.interrupts.withdraw()
         self._load()
         self.device_status = 0
         self.on_driver_reset()

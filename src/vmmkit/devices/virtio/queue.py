@@ -18,11 +18,11 @@ import attrs
 
 from vmmkit.devices.virtio.chain import Chain, GuestMemory, MalformedRingError
 from vmmkit.devices.virtio.packed_ring import PackedRing
-from vmmkit.devices.virtio.spec import NO_VECTOR, Feature
+from vmmkit.devices.virtio.spec import MAX_QUEUE_SIZE, NO_VECTOR, Feature
 from vmmkit.devices.virtio.split_ring import SplitRing
-from vmmkit.errors import PciSnapshotError
+from vmmkit.errors import DeviceError, PciSnapshotError
 
-__all__ = ["QueueOwner", "QueueSnapshot", "Take", "VirtQueue"]
+__all__ = ["QueueOwner", "QueueSnapshot", "Take", "VirtQueue", "make_queues"]
 
 Ring = SplitRing | PackedRing
 Handler = Callable[[Chain], int]
@@ -283,3 +283,23 @@ class VirtQueue:
         if self._used:
             self._used = False
             self.owner.queue_used(self)
+
+
+def make_queues(owner: QueueOwner, sizes: Sequence[int], *, most: int) -> tuple[VirtQueue, ...]:
+    """Return the queues of a device.
+
+    Args:
+        owner: the device.
+        sizes: largest size of each queue.
+        most: how many queues can be notified.
+
+    Raises:
+        DeviceError: more queues than that, or a size that is no power of two up to 32768.
+    """
+    kind = type(owner).__name__
+    if len(sizes) > most:
+        raise DeviceError(f"{kind}: {len(sizes)} queues, and only {most} can be notified")
+    for size in sizes:
+        if not 0 < size <= MAX_QUEUE_SIZE or size & size - 1:
+            raise DeviceError(f"{kind}: a queue of {size} is no power of two up to 32768")
+    return tuple(VirtQueue(owner, index, size) for index, size in enumerate(sizes))
