@@ -60,7 +60,7 @@ def test_ids():
         0x1AF4,
         0x1044,
         1,
-        0x40,
+        0x1100,
     ]
     assert board.config_read(0x09, 2) == 0xFF00
     assert board.config_read(0x3D, 1) == 1

@@ -64,7 +64,6 @@ class VirtioBlk(VirtioPci):
     """
 
     device_id = FIRST_DEVICE_ID + DeviceType.BLK
-    subsystem_id = 0x40
     class_code = 0x010000
     queue_sizes: ClassVar[tuple[int, ...]] = (_QUEUE_SIZE,)
 

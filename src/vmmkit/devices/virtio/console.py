@@ -36,7 +36,6 @@ class VirtioConsole(VirtioPci):
     """
 
     device_id = FIRST_DEVICE_ID + DeviceType.CONSOLE
-    subsystem_id = 0x40
     class_code = 0x078000
     queue_sizes: ClassVar[tuple[int, ...]] = (256, 256)
 

@@ -43,7 +43,6 @@ class VirtioNet(VirtioPci):
     """
 
     device_id = FIRST_DEVICE_ID + DeviceType.NET
-    subsystem_id = 0x40
     class_code = 0x020000
     queue_sizes: ClassVar[tuple[int, ...]] = (256, 256)
 

@@ -93,8 +93,8 @@ class VirtioPci(ConfigWindow, QueueOwner):
         fault: why the device needs a reset, or `None`.
     """
 
-    vendor_id = VENDOR_ID
-    subsystem_vendor_id = VENDOR_ID
+    vendor_id = subsystem_vendor_id = VENDOR_ID
+    subsystem_id = 0x1100  # any from 40h on; drivers for older Windows match this one
     revision = 1
     intx = "A"
     queue_sizes: ClassVar[tuple[int, ...]] = ()
