@@ -204,6 +204,17 @@ class Interrupts:
         if self._msi is not None:
             self._show_pending()
 
+    def withdraw(self) -> None:
+        """Lower all levels and forget what pends: for devices whose drivers can reset them."""
+        with self.lock:
+            self._high.clear()
+            self._pulsed.clear()
+            self._raised.clear()
+            if self._msi is not None:
+                self._show_pending()
+            self._update_pin()
+        self.deliver()
+
     def level(self, vector: int) -> bool:
         """See `Irq.level`."""
         return vector in self._high
