@@ -33,6 +33,7 @@ from vmmkit.errors import (
     DmaError,
     HandlerError,
 )
+from vmmkit.pci._mastering import may_master
 from vmmkit.pci._ram_windows import RamWindow, RamWindows, ram_window, windows_of
 from vmmkit.pci.config import ConfigSpace
 from vmmkit.protocols import AccessPort, MemorySpace
@@ -45,7 +46,6 @@ MAX_TRANSFER: Final = 1 << 30
 #: Functions whose DMA may be in handlers of devices at once in one thread, one due to the other.
 MAX_NESTING: Final = 4
 
-_BUS_MASTER: Final = 1 << 2
 _STATUS_HIGH: Final = 0x07
 _TARGET_ABORT: Final = 1 << 4  # Received Target Abort, bit 12 of Status
 _MASTER_ABORT: Final = 1 << 5  # Received Master Abort, bit 13 of Status
@@ -95,7 +95,16 @@ class Dma:
     longer ones, and for what no guest can choose: negative numbers, data that is no buffer.
     """
 
-    __slots__ = ("_config", "_limit", "_memory", "_port", "_ram", "_requester", "refused")
+    __slots__ = (
+        "_config",
+        "_limit",
+        "_memory",
+        "_port",
+        "_ram",
+        "_requester",
+        "_upstream",
+        "refused",
+    )
 
     def __init__(
         self, config: ConfigSpace, memory: MemorySpace | None = None, requester: object = None
@@ -105,9 +114,14 @@ class Dma:
         self.refused = 0
         self.connect(_NOWHERE if memory is None else memory, requester)
 
-    def connect(self, memory: MemorySpace, requester: object = None) -> None:
-        """Reach another memory from now on."""
-        self._memory = memory
+    def connect(
+        self,
+        memory: MemorySpace,
+        requester: object = None,
+        upstream: tuple[ConfigSpace, ...] = (),
+    ) -> None:
+        """Reach another memory from now on, through the bridges that have these config spaces."""
+        self._memory, self._upstream = memory, upstream
         self._limit = 1 << getattr(memory, "address_bits", 64)
         # Made when it is needed: each port of a map makes its changes a little slower.
         self._port: AccessPort | None = None
@@ -121,7 +135,7 @@ class Dma:
     @property
     def enabled(self) -> bool:
         """Whether the guest lets the function master the bus."""
-        return bool(self._config.command & _BUS_MASTER) and self._config.power_state == 0
+        return may_master(self._config, self._upstream)
 
     # -- transfers -------------------------------------------------------------------------------
 
@@ -131,8 +145,7 @@ class Dma:
         Raises:
             DmaError: see the class.
         """
-        config = self._config
-        if not config.command & _BUS_MASTER or config.power_state:
+        if not may_master(self._config, self._upstream):
             self._refuse(address, size)
             return b"\xff" * size
         for base, last, buffer in self._ram.windows:
@@ -149,8 +162,7 @@ class Dma:
         """
         source = _bytes_of(data)
         size = len(source)
-        config = self._config
-        if not config.command & _BUS_MASTER or config.power_state:
+        if not may_master(self._config, self._upstream):
             self._refuse(address, size)
             return False
         for base, last, buffer in self._ram.windows:
