@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from vmmkit.errors import TopologyError
 from vmmkit.pci._picture_svg import MAX_DRAWN
 from vmmkit.pci.bars import IoBar, MemBar, Rom
 from vmmkit.pci.bridge import Bridge
@@ -268,3 +269,18 @@ def test_the_bridge_draws_itself():
     host = populated()
     assert host.bridge.tree() == host.tree()
     assert host.bridge.to_svg() == host.to_svg()
+
+
+def test_a_bus_draws_itself_and_what_is_behind_it():
+    host, above = HostBridge(), bridge("above")
+    host.bus.attach(above, 1)
+    above.secondary.attach(function("behind"), 2)
+    host.bus.attach(function("beside"), 3)
+    host.config_write(above.bdf, 0x18, 4, 0x050500)
+    text = above.secondary.tree()
+    assert text.startswith("-[05]\n")
+    assert "behind" in text
+    assert "beside" not in text
+    assert host.bus.tree() == "\n".join(host.tree().splitlines()[1:])
+    with pytest.raises(TopologyError, match="no host bridge"):
+        bridge("alone").secondary.tree()

@@ -142,11 +142,11 @@ class ShownHost:
         )
 
 
-def look_at(host: HostBridge) -> ShownHost:
-    """Note what is there now."""
+def look_at(host: HostBridge, top: Bus | None = None) -> ShownHost:
+    """Note what is there now, on the root bus or another one and behind it."""
     with host.changing():
         reachable = {id(bus) for bus in host.buses()}
-        bus = _bus(host, host.bus, reachable)
+        bus = _bus(host, host.bus if top is None else top, reachable)
     return ShownHost(visible(host.name), host.segment, host.first_bus, host.last_bus, bus)
 
 

@@ -81,6 +81,17 @@ class Bus:
         for child in self.children:
             yield from child.below()
 
+    def tree(self) -> str:
+        """Return a text with a line for each function, window and BAR here and behind bridges.
+
+        Raises:
+            TopologyError: no host bridge is above, so nothing has an address.
+        """
+        host = self.host
+        if host is None:
+            raise TopologyError(f"{self!r} is below no host bridge")
+        return host.tree(self)
+
     def __getitem__(self, devfn: int) -> Function:
         """Return the function at a devfn.
 

@@ -227,9 +227,13 @@ class HostBridge(Segment):
         finally:
             self._post()
 
-    def tree(self) -> str:
-        """Return a text with a line for each function, window and BAR."""
-        return picture.tree(self)
+    def tree(self, bus: Bus | None = None) -> str:
+        """Return a text with a line for each function, window and BAR.
+
+        Args:
+            bus: begin here instead of at the root.
+        """
+        return picture.tree(self, bus)
 
     def to_svg(self) -> str:
         """Return a drawing of the topology, its windows and BARs."""

@@ -22,6 +22,7 @@ from vmmkit.pci._topology import (
 )
 
 if TYPE_CHECKING:
+    from vmmkit.pci.bus import Bus
     from vmmkit.pci.host_bridge import HostBridge
 
 __all__ = ["to_svg", "tree"]
@@ -36,10 +37,16 @@ def to_svg(host: HostBridge) -> str:
     return draw(look_at(host))
 
 
-def tree(host: HostBridge) -> str:
-    """Return a text with a line for each function, BAR and bridge window, as `lspci -t` indents."""
-    shown = look_at(host)
-    return "\n".join([f"{shown.name}: {shown.summary}", *_bus_lines(shown.bus)])
+def tree(host: HostBridge, bus: Bus | None = None) -> str:
+    """Return a text with a line for each function, BAR and bridge window, as `lspci -t` indents.
+
+    Args:
+        host: what to show.
+        bus: one of its buses, to show that and what is behind it only.
+    """
+    shown = look_at(host, bus)
+    head = [f"{shown.name}: {shown.summary}"] if bus is None else []
+    return "\n".join([*head, *_bus_lines(shown.bus)])
 
 
 def _bus_lines(bus: ShownBus) -> Iterator[str]:
