@@ -60,9 +60,9 @@ DEVICE = {
     (0x04, 4): Bits(0x0000_8020),
     (0x08, 2): Bits(0x2810, rw=0x79FF & ~0x0600),
     (0x0A, 2): Bits(w1c=0x000F),
-    (0x24, 4): Bits(0x10),
-    (0x28, 2): Bits(rw=0x10),
 }
+# "Device Capabilities 2 Register": switch ports have no completion timeout to disable.
+TIMEOUT = {(0x24, 4): Bits(0x10), (0x28, 2): Bits(rw=0x10)}
 LINK = {
     (0x0C, 4): Bits(0x0040_0011),
     (0x10, 2): Bits(rw=0x02C3),
@@ -71,8 +71,8 @@ LINK = {
     (0x30, 2): Bits(0x0001, rw=0xFFBF, sticky=0xFFBF),
 }
 FLR = {(0x04, 4): Bits(0x1000_8020)}
-ENDPOINT = {**DEVICE, **LINK, **FLR, (0x02, 2): Bits(0x0002), (0x10, 2): Bits(rw=0x02CB)}
-INTEGRATED = {**DEVICE, **FLR, (0x02, 2): Bits(0x0092)}
+ENDPOINT = {**DEVICE, **TIMEOUT, **LINK, **FLR, (0x02, 2): Bits(0x0002), (0x10, 2): Bits(rw=0x02CB)}
+INTEGRATED = {**DEVICE, **TIMEOUT, **FLR, (0x02, 2): Bits(0x0092)}
 UPSTREAM = {**DEVICE, **LINK, (0x02, 2): Bits(0x0052)}
 DOWNSTREAM = {
     **DEVICE,
@@ -84,6 +84,7 @@ DOWNSTREAM = {
 }
 BRIDGE = {
     **DEVICE,
+    **TIMEOUT,
     **LINK,
     (0x02, 2): Bits(0x0072),
     (0x08, 2): Bits(0x2810, rw=0xF9FF & ~0x0600),

@@ -78,8 +78,9 @@ class Qtest:
         self.irqs[number] = level
 
     def _complaint(self) -> str:
+        self._process.wait()
         self._errors.seek(0)
-        return self._errors.read()
+        return f"{self._process.returncode} {self._errors.read()}"
 
     def intercept(self, chip: str) -> None:
         """Hear of the inputs of an interrupt controller from now on."""

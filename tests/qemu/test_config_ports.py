@@ -51,7 +51,9 @@ def machines(start_qemu, machine):
 
 def a_latch(pick):
     """Mostly the edu device; else somebody who is not there, or nobody."""
-    latch = pick.choice((ENABLE, ENABLE, ENABLE, 0)) | 0x2000 | pick.choice(SAME) | pick.randrange(4)
+    latch = (
+        pick.choice((ENABLE, ENABLE, ENABLE, 0)) | 0x2000 | pick.choice(SAME) | pick.randrange(4)
+    )
     return latch | pick.choice((0, 0, 0, 0x7F00_0000, 0x100, 0x8000, 0x10_0000))
 
 

@@ -98,6 +98,8 @@ _ENDPOINTS: Final = frozenset(
     {PortType.ENDPOINT, PortType.LEGACY_ENDPOINT, PortType.INTEGRATED_ENDPOINT}
 )
 _DOWNSTREAM: Final = frozenset({PortType.ROOT_PORT, PortType.SWITCH_DOWNSTREAM})
+# They wait for no completions: "Device Capabilities 2 Register", Completion Timeout Disable.
+_SWITCH_PORTS: Final = frozenset({PortType.SWITCH_UPSTREAM, PortType.SWITCH_DOWNSTREAM})
 
 # What a slot has: bit of "Slot Capabilities Register", and the Slot Control and Slot Status
 # bits that come with it.
@@ -284,7 +286,7 @@ class PciExpress(Capability):
 
     def _define_device2(self, config: ConfigSpace, offset: int) -> None:
         at = ExpressRegister
-        can = rw = _TIMEOUT_DISABLE
+        can = rw = 0 if self.port_type in _SWITCH_PORTS else _TIMEOUT_DISABLE
         if self.is_downstream_port and self.ari_forwarding:
             can, rw = can | _ARI_FORWARDING, rw | _ARI_FORWARDING
         if self.ltr:
