@@ -213,3 +213,22 @@ def test_power_states(start_qemu):
                 found.append(config.read16(control) & 3)
             config.write16(control, 0)
     assert found[: len(found) // 2] == found[len(found) // 2 :]
+
+
+def test_function_level_reset(start_qemu):
+    """What every register of an endpoint holds after it, and that BARs stop decoding."""
+    found = []
+    for config in both(start_qemu, "endpoint"):
+        registers = registers_of(config)
+        for name in ("Command", "BAR 1", "BAR 4", "Interrupt Line", "MSI-X Control"):
+            config.write(*registers[name][1:], kept(registers[name]))
+        control = registers["Device Control"].offset
+        config.write16(control, config.read16(control) | 0x8000)
+        found.append({name: config.read(*one[1:]) for name, one in registers.items()})
+    theirs, ours = found
+    left = {
+        name: (hex(theirs[name]), hex(ours[name]))
+        for name in ours
+        if (theirs[name] ^ ours[name]) & ~accepted_bits("endpoint", name)
+    }
+    assert left == {}
