@@ -12,6 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qemu.qtest import IoPort, MemoryPort, Qtest
+from vmmkit.pci.intx import IntxRouting
 from vmmkit.pci.testing import ConfigRegisters, Host
 from vmmkit.pci.testing.access import EcamAccess, PortAccess
 from vmmkit.pci.testing.interrupts import CollectedInterrupts
@@ -70,9 +71,9 @@ class OwnMachine:
 
     name = "vmmkit"
 
-    def __init__(self) -> None:
+    def __init__(self, routing: IntxRouting | None = None) -> None:
         interrupts = _MessagesToRam()
-        self.host = Host(memory=RAM_SIZE, interrupts=interrupts)
+        self.host = Host(memory=RAM_SIZE, interrupts=interrupts, routing=routing)
         interrupts.ram = self.host.memory.buffer
         self.memory, self.io = _OwnMemory(self.host), self.host.io_port
         self.config = self.host.config

@@ -64,7 +64,9 @@ class Qtest:
         while True:
             answer = process.stdout.readline().split()
             if not answer:
-                raise RuntimeError(f"QEMU ended: {self._complaint()}")
+                complaint = self._complaint()
+                self.stop()
+                raise RuntimeError(f"QEMU ended: {complaint}")
             if answer[0] != "IRQ":
                 break
             self._irq(answer[1] == "raise", int(answer[2]))
@@ -87,7 +89,7 @@ class Qtest:
         self.ask("irq_intercept_in", chip)
 
     def stop(self) -> None:
-        """End QEMU and wait for it."""
+        """End QEMU and wait for it; again does nothing."""
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
