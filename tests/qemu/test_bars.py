@@ -93,7 +93,7 @@ def bar_of(config, offset, *, wide=False):
     return low | config.read32(offset + 4) << 32 if wide else low
 
 
-# -- what answers: one function for each kind of BAR ------------------------------------------------
+# -- what answers: one function for each kind of BAR -----------------------------------------------
 
 
 def edu_answers(machine, address):
