@@ -17,7 +17,7 @@ from vmmkit.devices.edu import Edu
 from vmmkit.devices.pci_uart import PciUart
 from vmmkit.pci.bars import MemBar, Rom
 from vmmkit.pci.device import PciDevice
-from vmmkit.pci.ports import RootPort
+from vmmkit.pci.ports import PciBridge, RootPort
 
 pytestmark = pytest.mark.qemu
 
@@ -247,6 +247,42 @@ def test_random_windows(machines):
             expected = ram_answers(other, address)
             assert ram_answers(own, address) == expected, (step, hex(address), expected)
             answered += expected
+    assert answered > STEPS / 10
+    own.host.bridge._check()
+
+
+def test_random_io_windows(start_qemu):
+    """A port behind a conventional bridge, whose window is of 16 or of 32 bits."""
+    pick = random.Random(16)
+    other, own = start_qemu(
+        *("-device", "pci-bridge,id=bridge,addr=4,chassis_nr=1"),
+        *("-device", "pci-serial,bus=bridge,addr=1"),
+    ), OwnMachine()
+    bridge = PciBridge(bars=[MemBar(0, 256, width=64)])
+    own.host.bridge.bus.attach(bridge, SLOT)
+    bridge.secondary.attach(PciUart(), 1)
+    behind, answered = 0x108, 0
+    for machine in (other, own):
+        machine.registers().write32(0x18, 0x0001_0100)
+    for step in range(STEPS):
+        kind = pick.random()
+        if kind < 0.3:
+            write = BDF, pick.choice((0x1C, 0x1D)), 1, pick.choice((0x10, 0x20, 0x30, 0xF0, 0))
+        elif kind < 0.5:
+            write = BDF, 0x1C, 2, pick.choice((0x2010, 0x3020, 0x3030, 0x00F0))
+        elif kind < 0.6:
+            write = BDF, 0x04, 2, pick.choice((0, 1, 1, 1, 7))
+        elif kind < 0.7:
+            write = behind, 0x04, 2, pick.choice((0, 1, 1, 1, 3))
+        else:
+            write = behind, 0x10, 4, pick.choice((0x1000, 0x2008, 0x2FF8, 0x3000, 0xF000))
+        for machine in (other, own):
+            machine.registers(write[0]).write(*write[1:])
+        for port in {own.registers(behind).read32(0x10) & 0xFFF8, 0x2008}:
+            if port:
+                expected = uart_answers(other, port)
+                assert uart_answers(own, port) == expected, (step, hex(port), expected)
+                answered += expected
     assert answered > STEPS / 10
     own.host.bridge._check()
 
