@@ -254,10 +254,13 @@ def test_random_windows(machines):
 def test_random_io_windows(start_qemu):
     """A port behind a conventional bridge, whose window is of 16 or of 32 bits."""
     pick = random.Random(16)
-    other, own = start_qemu(
-        *("-device", "pci-bridge,id=bridge,addr=4,chassis_nr=1"),
-        *("-device", "pci-serial,bus=bridge,addr=1"),
-    ), OwnMachine()
+    other, own = (
+        start_qemu(
+            *("-device", "pci-bridge,id=bridge,addr=4,chassis_nr=1"),
+            *("-device", "pci-serial,bus=bridge,addr=1"),
+        ),
+        OwnMachine(),
+    )
     bridge = PciBridge(bars=[MemBar(0, 256, width=64)])
     own.host.bridge.bus.attach(bridge, SLOT)
     bridge.secondary.attach(PciUart(), 1)

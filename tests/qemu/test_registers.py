@@ -28,6 +28,7 @@ WHILE_RUNNING = {
     "MSI Control": 0x70,  # QEMU limits Multiple Message Enable only when it uses it
     "Root Error Status": 0xF800_0000,  # the vector that QEMU chooses by the number granted
     "Status": 0x08,  # an interrupt for a slot event, whose bits QEMU handles otherwise
+    "MSI Pending": 0x01,  # the same, where the vector is masked
 }
 
 
@@ -232,3 +233,30 @@ def test_function_level_reset(start_qemu):
         if (theirs[name] ^ ours[name]) & ~accepted_bits("endpoint", name)
     }
     assert left == {}
+
+
+def test_a_masked_message(start_qemu):
+    """MSI with a mask: what a slot event sends, keeps pending, and sends when unmasked."""
+    options, build, bdf = PAIRS["root port with MSI"]
+    mailbox, data, nothing = 0x8000, 0x4321, 0xDEAD_BEEF
+    other, own = start_qemu(*options), OwnMachine()
+    build(own)
+    found = []
+    for machine in (other, own):
+        config, seen = machine.registers(bdf), []
+        at = {name: one.offset for name, one in registers_of(config).items()}
+        config.write16(at["Command"], 6)
+        config.write32(at["MSI Address"], mailbox)
+        config.write16(at["MSI Data"], data)
+        config.write16(at["MSI Control"], 1)
+        for masks in (0, 1, 1, 2, 3):
+            machine.memory.write(mailbox, 4, nothing)
+            config.write32(at["MSI Mask"], masks)
+            config.write16(at["Slot Control"], 0x0730)  # a command, whose completion interrupts
+            seen += [machine.memory.read(mailbox, 4), config.read32(at["MSI Pending"])]
+            config.write32(at["MSI Mask"], 0)
+            seen += [machine.memory.read(mailbox, 4), config.read32(at["MSI Pending"])]
+            config.write16(at["Slot Status"], 0x10)
+        found.append(seen)
+    assert found[0] == found[1]
+    assert found[0][:8] == [data, 0, data, 0, nothing, 1, data, 0]
