@@ -267,7 +267,7 @@ class AllocationError(PciError, RuntimeError):
 
 
 class DmaError(PciError, ValueError):
-    """A transfer with a negative address or size, or with data that is no buffer."""
+    """A transfer of a negative size or address, of data that is no buffer, or beyond 1 GiB."""
 
 
 class PciSnapshotError(PciError, ValueError):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pci.devices import COMMAND, MASTER, MEMORY, Machine
 from vmmkit.devices.edu import Edu
+from vmmkit.pci.interrupts import Interrupts
 
 IDENT, LIVENESS, FACTORIAL, STATUS, IRQ_STATUS = 0x00, 0x04, 0x08, 0x20, 0x24
 RAISE, ACK, SOURCE, DESTINATION, COUNT, COMMAND_DMA = 0x60, 0x64, 0x80, 0x88, 0x90, 0x98
@@ -308,3 +309,39 @@ def test_no_guest_makes_it_raise(accesses):
         else:
             assert 0 <= driver.read(offset, size) < 1 << 8 * size
     driver.host._check()
+
+
+# -- steps in other threads ----------------------------------------------------------------------
+
+
+class Meanwhile(int):
+    """A value that lets something happen while a register is written with it."""
+
+    def __new__(cls, value, happens):
+        made = super().__new__(cls, value)
+        made.happens = happens
+        return made
+
+    def __and__(self, other):
+        self.happens()
+        return int(self) & other
+
+
+def test_a_computation_ends_while_the_guest_writes_the_status(slow):
+    slow.write(FACTORIAL, 5)
+    write = slow.device.bar(0).declaration.write
+    write("cpu", STATUS, 4, Meanwhile(0x80, slow.steps.pop()))
+    assert (slow.read(STATUS), slow.read(FACTORIAL)) == (0x80, 120)
+
+
+def test_status_and_level_change_together(slow, monkeypatch):
+    under_lock, set_level = [], Interrupts.set_level
+
+    def watched(interrupts, vector, level):
+        under_lock.append((slow.device.lock.is_mine(), level))
+        set_level(interrupts, vector, level)
+
+    monkeypatch.setattr(Interrupts, "set_level", watched)
+    slow.write(RAISE, 1)
+    slow.write(ACK, 1)
+    assert under_lock == [(True, True), (True, False)]

@@ -234,12 +234,17 @@ def test_a_ports_own_reserve_goes_before_the_rule_and_is_told_to_firmware():
     assert told[2:4] == bytes([32, 1])
     fields = [told[4:8], told[8:16], told[16:20], told[20:24], told[24:32]]
     assert [int.from_bytes(field, "little") for field in fields] == [
-        4,
+        3,
         (1 << 64) - 1,
         64 * MIB,
         (1 << 32) - 1,
         GIB,
     ]
+
+
+def test_no_spare_buses_are_left_to_firmware():
+    config = RootPort(reserve=HotplugReserve()).config
+    assert config.read(config.find(9) + 4, 4) == 0xFFFF_FFFF
 
 
 def test_a_bridge_may_have_a_reserve_without_a_slot():

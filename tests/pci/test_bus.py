@@ -199,3 +199,14 @@ def test_what_a_tree_tells_of_itself():
     assert repr(leaf) == "<Told 'leaf' 00:00.0>"
     assert repr(outer.secondary) == "<Bus 0x00>"
     assert list(machine.host.functions()) == [outer, other]
+
+
+def test_what_is_no_function_yet():
+    class Half(Function):
+        def __init__(self):
+            """Forget to call that of `Function`."""
+
+    with pytest.raises(TopologyError, match=r"Half is a class; .* Half\(\)"):
+        Bus().attach(Half, 0)
+    with pytest.raises(TopologyError, match=r"a Half is no function, .* super\(\).__init__\(\)"):
+        Bus().attach(Half(), 0)

@@ -163,7 +163,10 @@ def test_capabilities_are_found_again():
         (lambda: Ari(next_function=256), "Ari: next_function"),
         (lambda: SrIov(total_vfs=0, device_id=1), "SrIov: total_vfs"),
         (lambda: SrIov(total_vfs=1, device_id=1, page_sizes=2), "page_sizes"),
+        (lambda: SrIov(total_vfs=2, device_id=1, stride=0), "share a routing ID"),
+        (lambda: SrIov(total_vfs=0x8001, device_id=1, stride=2), "beyond the last bus"),
         (lambda: VfBar(0, 2048), "VfBar: size"),
+        (lambda: VfBar(0, 0x3000), "VfBar: size"),
         (lambda: VfBar(0, 4096, BarKind.IO), "no io BAR"),
         (
             lambda: endpoint(
@@ -215,6 +218,14 @@ def test_pme_bits_survive_a_bus_reset_and_the_d_state_does_not():
     assert (config.read(0x44, 2), config.power_state) == (0x0108, 0)
     config.reset(ResetKind.POWER)
     assert config.read(0x44, 2) == 0x0008
+
+
+@pytest.mark.parametrize("kind", [ResetKind.FUNCTION, ResetKind.D3])
+def test_pme_bits_survive_a_reset_of_the_function_alone(kind):
+    config = endpoint(PowerManagement(pme=("D0", "D3hot"), no_soft_reset=False))
+    config.amend(0x44, 2, on=0x8100)
+    config.reset(kind)
+    assert config.read(0x44, 2) == 0x8100
 
 
 # -- MSI ---------------------------------------------------------------------------------------
@@ -344,15 +355,48 @@ def test_bars_of_virtual_functions_are_sized_by_masking():
     assert config.read(0x12C, 8) == 0x0000_0000_FFFF_F000
 
 
+def test_virtual_functions_take_whole_system_pages():
+    config = virtual()
+    config.write(0x12C, 4, 0x8000_3000)
+    config.write(0x120, 4, 1 << 4)
+    assert config.read(0x12C, 4) == 0x8000_0000
+    config.write(0x124, 8, (1 << 64) - 1)
+    config.write(0x12C, 4, (1 << 32) - 1)
+    assert config.read(0x124, 8) == 0xFFFF_FFFF_FFFF_000C
+    assert config.read(0x12C, 4) == 0xFFFF_0000
+    config.write(0x120, 4, 1)
+    config.write(0x12C, 4, (1 << 32) - 1)
+    assert config.read(0x12C, 4) == 0xFFFF_F000
+
+
+def test_a_page_of_many_gigabytes_reaches_into_the_upper_half():
+    bars = (VfBar(0, 0x1000),)
+    config = endpoint(SrIov(total_vfs=1, device_id=1, bars=bars, page_sizes=1 | 1 << 22))
+    config.write(0x120, 4, 1 << 22)
+    config.write(0x124, 8, (1 << 64) - 1)
+    assert config.read(0x124, 8) == 0xFFFF_FFFC_0000_000C
+
+
 # -- PCI Express -------------------------------------------------------------------------------
+
+
+ENDPOINTS = {PortType.ENDPOINT, PortType.LEGACY_ENDPOINT, PortType.INTEGRATED_ENDPOINT}
+
+
+@pytest.mark.parametrize("kind", PortType)
+def test_a_port_type_has_the_header_it_belongs_to(kind):
+    right, wrong = (endpoint, bridge) if kind in ENDPOINTS else (bridge, endpoint)
+    right(PciExpress(port_type=kind))
+    with pytest.raises(ConfigSpaceError, match=f"{kind.name} does not go with a TYPE[01] header"):
+        wrong(PciExpress(port_type=kind))
 
 
 @pytest.mark.parametrize("flr", [False, True])
 @pytest.mark.parametrize("port_type", PortType)
 def test_function_level_reset_is_asked_for_and_reads_zero(flr, port_type):
-    config = endpoint(PciExpress(port_type=port_type, flr=flr))
-    endpoints = {PortType.ENDPOINT, PortType.LEGACY_ENDPOINT, PortType.INTEGRATED_ENDPOINT}
-    has = flr and port_type in endpoints
+    make = endpoint if port_type in ENDPOINTS else bridge
+    config = make(PciExpress(port_type=port_type, flr=flr))
+    has = flr and port_type in ENDPOINTS
     assert config.read(0x44, 4) >> 28 & 1 == has
     assert config.write(0x49, 1, 0xA0) == (Effect.FUNCTION_RESET if has else 0)
     retry = 0x80 if port_type is PortType.PCIE_TO_PCI_BRIDGE else 0

@@ -32,6 +32,7 @@ DWORD = 0xFFFF_FFFF
 # Definition". The D-state can be written, but of the states between only those that exist.
 PM_WITH_PME = PowerManagement(d1=True, d2=True, pme=("D0", "D1", "D2", "D3hot", "D3cold"))
 PM = {(2, 2): Bits(0x0003), (4, 2): Bits(0x0008, rw=0x0003)}
+PM_WARM = {(2, 2): Bits(0x0803), (4, 2): Bits(0x0008, rw=0x0103, w1c=0x8000)}
 PM_PME = {
     (2, 2): Bits(0xFE03),
     (4, 2): Bits(0x0008, rw=0x0103, w1c=0x8000, sticky=0x8100),
@@ -60,9 +61,9 @@ DEVICE = {
     (0x04, 4): Bits(0x0000_8020),
     (0x08, 2): Bits(0x2810, rw=0x79FF & ~0x0600),
     (0x0A, 2): Bits(w1c=0x000F),
+    (0x24, 4): Bits(0x10),
+    (0x28, 2): Bits(rw=0x10),
 }
-# "Device Capabilities 2 Register": switch ports have no completion timeout to disable.
-TIMEOUT = {(0x24, 4): Bits(0x10), (0x28, 2): Bits(rw=0x10)}
 LINK = {
     (0x0C, 4): Bits(0x0040_0011),
     (0x10, 2): Bits(rw=0x02C3),
@@ -71,12 +72,13 @@ LINK = {
     (0x30, 2): Bits(0x0001, rw=0xFFBF, sticky=0xFFBF),
 }
 FLR = {(0x04, 4): Bits(0x1000_8020)}
-ENDPOINT = {**DEVICE, **TIMEOUT, **LINK, **FLR, (0x02, 2): Bits(0x0002), (0x10, 2): Bits(rw=0x02CB)}
-INTEGRATED = {**DEVICE, **TIMEOUT, **FLR, (0x02, 2): Bits(0x0092)}
-UPSTREAM = {**DEVICE, **LINK, (0x02, 2): Bits(0x0052)}
+ENDPOINT = {**DEVICE, **LINK, **FLR, (0x02, 2): Bits(0x0002), (0x10, 2): Bits(rw=0x02CB)}
+INTEGRATED = {**DEVICE, **FLR, (0x02, 2): Bits(0x0092)}
+# "Device Capabilities 2 Register": of completion timeouts only who issues requests has a word.
+SWITCH = {**DEVICE, **LINK, (0x24, 4): Bits(), (0x28, 2): Bits()}
+UPSTREAM = {**SWITCH, (0x02, 2): Bits(0x0052)}
 DOWNSTREAM = {
-    **DEVICE,
-    **LINK,
+    **SWITCH,
     (0x02, 2): Bits(0x0062),
     (0x0C, 4): Bits(0x0050_0011),
     (0x10, 2): Bits(rw=0x02D3),
@@ -84,7 +86,6 @@ DOWNSTREAM = {
 }
 BRIDGE = {
     **DEVICE,
-    **TIMEOUT,
     **LINK,
     (0x02, 2): Bits(0x0072),
     (0x08, 2): Bits(0x2810, rw=0xF9FF & ~0x0600),
@@ -120,8 +121,8 @@ ROOT_PORT = {
     (0x04, 4): Bits(0x0000_8022),
     (0x08, 2): Bits(0x2810, rw=0x79FF & ~0x0600),
     (0x0A, 2): Bits(w1c=0x000F),
-    (0x0C, 4): Bits(0x0774_0D04),
-    (0x10, 2): Bits(rw=0x0FD3),
+    (0x0C, 4): Bits(0x0770_0D04),
+    (0x10, 2): Bits(rw=0x0ED3),
     (0x12, 2): Bits(0x1104, w1c=0xC000),
     (0x14, 4): Bits(5 << 19 | 75 << 7 | 0x7F),
     (0x18, 2): Bits(0x03C0, rw=0x17FF),
@@ -210,6 +211,7 @@ def port(port_type, **options):
 
 CASES = [
     ("PM", TYPE0, PowerManagement(), PM),
+    ("PM without wake-up from D3cold", TYPE0, PowerManagement(pme=("D0",)), PM_WARM),
     ("PM with all states", TYPE1, PM_WITH_PME, PM_PME),
     ("MSI 32", TYPE0, Msi(address64=False, maskable=False), MSI_32),
     ("MSI 64 with masks", TYPE0, Msi(32), MSI_64_MASK),

@@ -163,6 +163,18 @@ MISTAKES = [
     ("hides a method", {"reset": Reg(0)}, ["'reset'", "PciDevice.reset"]),
     ("hides an attribute", {"bus": State(0)}, ["'bus'", "PciDevice.bus"]),
     ("hides an ID", {"revision": Reg(0)}, ["'revision'", "PciDevice.revision"]),
+    ("hides a BAR method", {"read": Reg(0)}, ["'read'", "PciDevice.read"]),
+    ("field as a method", {"go": (_g := Reg(0)), "write": _g.field(0)}, ["'write'", "PciDevice"]),
+    ("BAR hides an attribute", {"dma": MemBar(1, 64)}, ["MemBar 'dma'", "PciDevice.dma"]),
+    ("capability hides a method", {"snapshot": Msi()}, ["Msi 'snapshot'", "PciDevice.snapshot"]),
+    ("private name", {"_bind": lambda self: None}, ["'_bind'", "PciDevice._bind"]),
+    ("private value", {"_power": 5}, ["'_power'", "PciDevice._power"]),
+    ("offset", {"odd": Reg("4")}, ["'odd'", "offset='4'"]),
+    ("offset between bytes", {"odd": Reg(0.5)}, ["'odd'", "offset=0.5"]),
+    ("reset of text", {"odd": Reg(0, reset="on")}, ["'odd'", "reset='on'"]),
+    ("length", {"ring": RegArray(0, 1.5)}, ["'ring'", "count=1.5"]),
+    ("list of words", {"odd": Reg(0, ["rw"])}, ["'odd'", "['rw']"]),
+    ("BAR by name", {"lost": Reg(0, bar="regs")}, ["'lost'", "bar='regs'"]),
     ("ID", {"device_id": 0x10000}, ["device_id", "65536", "16 bits"]),
     ("negative ID", {"class_code": -1}, ["class_code", "-1", "24 bits"]),
     ("pin", {"intx": "E"}, ["intx", "'E'"]),
@@ -213,6 +225,50 @@ def test_mistakes_against_what_is_inherited():
         make_class("Made", (base,), wide=Reg(0x0C, size=8))
     with pytest.raises(DeclarationError, match=r"'status' .* beyond BAR 'regs'"):
         make_class("Made", (base,), regs=MemBar(0, 16))
+
+
+SIGNATURES = [
+    (Reg(0), "on_write", lambda self, new: None, "(self, old, new)"),
+    (Reg(0), "on_read", lambda self, size: 0, "(self)"),
+    (RegArray(0, 4), "on_write", lambda self, old, new: None, "(self, index, old, new)"),
+    (RegArray(0, 4), "on_read", lambda self: 0, "(self, index)"),
+]
+
+
+@pytest.mark.parametrize(("register", "event", "method", "arguments"), SIGNATURES)
+def test_hooks_that_cannot_be_called(register, event, method, arguments):
+    getattr(register, event)(method)
+    with pytest.raises(DeclarationError) as caught:
+        make_class(ring=register, _hook=method)
+    assert [
+        text for text in ("'_hook'", "'ring'", arguments) if text not in str(caught.value)
+    ] == []
+
+
+def test_hooks_of_fields_that_cannot_be_called():
+    control = RegArray(0, 4)
+    go = control.field(0)
+    with pytest.raises(DeclarationError, match=r"'_go' hooks writes of 'go'"):
+        make_class(control=control, go=go, _go=go.on_write(lambda self, old, new: None))
+
+
+def test_hook_that_a_subclass_replaces():
+    status = Reg(0)
+    base = make_class("Base", status=status, _w=status.on_write(lambda self, old, new: None))
+    with pytest.raises(DeclarationError, match=r"'_w' hooks writes of 'status'"):
+        make_class("Made", (base,), _w=lambda self: None)
+    with pytest.raises(DeclarationError, match=r"'_w' hooks writes of 'status'"):
+        make_class("Made", (base,), _w=None)
+
+
+def test_one_register_in_place_of_an_array():
+    ring, flag = RegArray(0, 4), Reg(0x40)
+    base = make_class("Base", ring=ring, busy=ring.field(0), flag=flag, up=flag.field(0))
+    with pytest.raises(DeclarationError, match=r"'busy' was declared of an array, and 'ring' is"):
+        make_class("Made", (base,), ring=Reg(0))
+    with pytest.raises(DeclarationError, match=r"'up' was declared of one register, and 'flag'"):
+        make_class("Made", (base,), flag=RegArray(0x40, 2))
+    assert make_class("Made", (base,), ring=Reg(0), busy=None)().ring == 0
 
 
 def test_mistakes_are_pci_errors_and_type_errors():

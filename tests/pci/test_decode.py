@@ -184,6 +184,40 @@ def test_a_loser_that_is_blocked_blocks_nobody():
     assert [claim.live for claim in (second, third)] == [True, False]
 
 
+@pytest.mark.parametrize("count", [10, 300])
+def test_any_number_of_claims_in_one_place_are_judged_by_one_look(count):
+    """What a guest heaps up in one place must not cost it, and us, the square of that."""
+    looks = []
+
+    def look(base, size):
+        looks.append((base, size))
+
+    claims = Claims()
+    held = [Claim(key(at), GIB, 0x1000, f"claim {at}") for at in range(count)]
+    for claim in held:
+        claims.add(claim)
+    assert claims.settle(look) == [held[0]]
+    assert looks == [(GIB, 0x1000)]
+    claims.remove(held.pop(0))
+    assert claims.settle(look) == [held[0]]
+    assert looks == [(GIB, 0x1000)] * 2
+    claims.check(nobody)
+    assert {claim.blocker for claim in held[1:]} == {"claim 1"}
+
+
+@pytest.mark.parametrize("least", [0x1000, 0x4000])
+def test_a_range_that_others_leave_need_not_be_aligned(least):
+    claims, taken = Claims(), ["ram"]
+    held = [Claim(key(0), GIB, 0x4000, "first"), Claim(key(1), GIB + 0x8000, least, "other")]
+    for claim in held:
+        claims.add(claim)
+    claims.settle(lambda base, _size: taken[0] if base == GIB and taken else None)
+    assert [claim.live for claim in held] == [False, True]
+    taken.clear()
+    claims.touch(GIB - 0x1000, 0x2000)
+    assert claims.settle(nobody) == [held[0]]
+
+
 def test_others_go_before_all_claims():
     claims = Claims()
     claim = Claim(key(1), 0x1000, 0x1000, "claim")

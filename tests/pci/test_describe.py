@@ -9,6 +9,7 @@ import pytest
 
 from pci.devices import make_class
 from vmmkit.devices.edu import Edu
+from vmmkit.errors import DeclarationError
 from vmmkit.pci.bars import IoBar, MemBar, Rom
 from vmmkit.pci.capabilities.express import PciExpress
 from vmmkit.pci.capabilities.msi import Msi
@@ -198,6 +199,37 @@ def test_header_agrees_with_the_device(require_tool, tmp_path):
     offsets = [Edu.compiled_registers[name.lower()].offset for name in registers]
     assert printed == offsets
     assert len(registers) == len(Edu.compiled_registers)
+
+
+FAR = make_class(
+    regs=MemBar(0, 1 << 34, width=64),
+    far=Reg(0x1_0000_0000, doc="Far\naway. */"),
+    farther=RegArray(0x2_0000_0000, 4),
+)
+
+
+def test_header_of_far_registers(require_tool, tmp_path):
+    names = ["MADE_FAR", "MADE_FARTHER(3)", "MADE_REGS_SIZE"]
+    printed = evaluate(require_tool("gcc"), tmp_path, c_header(FAR), names)
+    assert printed == [0x1_0000_0000, 0x2_0000_000C, 1 << 34]
+
+
+def test_texts_of_several_lines_stay_in_their_row():
+    assert "| 100000000h | 4 | `far` | rw | 0h | Far away. */ |" in reference(FAR).splitlines()
+
+
+CLASHES = [
+    ({"ring": RegArray(0, 4), "ring_count": Reg(0x40)}, "MADE_RING_COUNT"),
+    ({"regs_size": Reg(0)}, "MADE_REGS_SIZE"),
+    ({"status": Reg(0), "STATUS": Reg(4)}, "MADE_STATUS"),
+    ({"go": (_go := Reg(0)), "on": _go.field(0), "go_on_mask": Reg(4)}, "MADE_GO_ON_MASK"),
+]
+
+
+@pytest.mark.parametrize(("body", "macro"), CLASHES)
+def test_two_macros_of_one_name(body, macro):
+    with pytest.raises(DeclarationError, match=rf"Made: .*{macro}.*{macro}"):
+        c_header(make_class(**body))
 
 
 def test_names_become_upper_case():

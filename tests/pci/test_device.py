@@ -5,6 +5,7 @@
 import re
 from pathlib import Path
 from threading import Thread
+from typing import ClassVar
 
 import pytest
 
@@ -17,7 +18,7 @@ from vmmkit.pci.capabilities.msix import Msix
 from vmmkit.pci.capabilities.power import PowerManagement
 from vmmkit.pci.config import ResetKind
 from vmmkit.pci.device import PciDevice
-from vmmkit.pci.registers import Reg
+from vmmkit.pci.registers import Reg, RegArray
 from vmmkit.pci.state import State
 
 GUIDE = Path(__file__).parents[2] / "docs/pci.md"
@@ -357,6 +358,24 @@ def test_one_access_at_a_time_if_asked_for(serialize):
     assert device.held[-1] is False
 
 
+class Probe:
+    """The first value of a state; it says when a copy is made for a device."""
+
+    made: ClassVar[list] = []
+
+    def __deepcopy__(self, _memo):
+        for call in self.made:
+            call()
+        return self
+
+
+def test_no_reset_in_the_middle_of_an_access(monkeypatch):
+    device = make_class("Made", (Guarded,), serialize=True, probe=State(Probe()))()
+    monkeypatch.setattr(Probe, "made", [device.look])
+    device.reset()
+    assert device.held == [True]
+
+
 # -- the guide -----------------------------------------------------------------------------------
 
 
@@ -366,3 +385,30 @@ def test_the_guides_edu_is_short():
     lines = [line.removeprefix("...").strip() for line in text.splitlines()]
     code = [line for line in lines if line and not re.match(r"#|\"\"\"", line)]
     assert len(code) + 1 <= 35
+
+
+def test_a_read_hook_without_a_return():
+    class Forgetful(PciDevice):
+        """Its hooks give nothing."""
+
+        vendor_id, device_id = 0x1234, 1
+        regs = MemBar(0, 4096)
+        one = Reg(0)
+        row = RegArray(0x10, 2)
+
+        @one.on_read
+        def _one(self):
+            """Forget the value."""
+
+        @row.on_read
+        def _row(self, index):
+            """Forget it here, too."""
+
+    device = Forgetful()
+    read, _ = window(device)
+    for offset, size, name in ((0, 4, "_one"), (1, 1, "_one"), (0x14, 4, "_row"), (0, 8, "_one")):
+        with pytest.raises(TypeError, match=rf"Forgetful\.{name} returned None"):
+            read(offset, size)
+    device.trace(lambda _access: None)
+    with pytest.raises(TypeError, match="_row returned None"):
+        read(0x10, 4)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pci.wired import BUS_MASTER, config_space
 from vmmkit.errors import BusError, DmaError, HandlerError
 from vmmkit.memregion import READ, AccessPolicy, RegionMap
-from vmmkit.pci.dma import MAX_TRANSFER, Dma
+from vmmkit.pci.dma import MAX_NESTING, MAX_TRANSFER, Dma
 
 MASTER_ABORT, TARGET_ABORT = 1 << 13, 1 << 12
 ABORTS = MASTER_ABORT | TARGET_ABORT
@@ -309,6 +309,49 @@ def test_a_handler_may_reach_itself():
     assert bench.map.port("cpu").read(0x8000, 4) == 4
 
 
+class Doorbell:
+    """A register that, when written, has its owner's DMA do the same to another one."""
+
+    def __init__(self, bench, target):
+        self.dma = Dma(bench.config, bench.map)
+        self.target = target
+        self.results = []
+
+    def read(self, vcpu, offset, size):
+        return int.from_bytes(self.dma.read(self.target, size), "little")
+
+    def write(self, vcpu, offset, size, value):
+        self.results.append(self.dma.write(self.target, value.to_bytes(size, "little")))
+        self.dma.write(RAM, b"here")
+
+
+def test_a_transfer_that_starts_itself_again_comes_to_an_end():
+    bench = Bench()
+    bell = Doorbell(bench, 0x8000)
+    bench.map.add(0x8000, 4, bell)
+    port = bench.map.port("cpu")
+    port.write(0x8000, 4, 1)
+    assert bell.results == [False, True]  # the inner one, then the one that led to it
+    assert bench.low[:4] == b"here"  # memory is reached all the same
+    assert bench.aborts() == MASTER_ABORT
+    assert port.read(0x8000, 4) == 0xFFFF_FFFF
+    port.write(0x8000, 4, 1)
+    assert bell.results == [False, True] * 2
+
+
+def test_functions_that_start_each_other_come_to_an_end():
+    bench = Bench()
+    bells = [Doorbell(bench, 0x8000 + (number + 1) % 64 * 4) for number in range(64)]
+    for number, bell in enumerate(bells):
+        bench.map.add(0x8000 + 4 * number, 4, bell)
+    bench.map.port("cpu").write(0x8000, 4, 1)
+    assert [bell.results for bell in bells[: MAX_NESTING + 2]] == [
+        *[[True]] * MAX_NESTING,
+        [False],
+        [],
+    ]
+
+
 # -- scatter lists -----------------------------------------------------------------------------
 
 
@@ -495,8 +538,18 @@ def test_arguments_without_sense(address, size, bus_master):
             transfer(address, size)
     with pytest.raises(DmaError, match="transfer"):
         bench.dma.read_scatter([(address, size)])
-    with pytest.raises(DmaError, match="transfer"):
-        bench.dma.write_scatter([(address, size)], b"abcd")
+    if size <= MAX_TRANSFER:
+        with pytest.raises(DmaError, match="transfer"):
+            bench.dma.write_scatter([(address, size)], b"abcd")
+
+
+@pytest.mark.parametrize("bus_master", [False, True])
+def test_room_that_a_guest_says_is_there_may_be_any(bus_master):
+    """A descriptor that is read while bus mastering is off consists of ones."""
+    bench = Bench()
+    bench.config.write(4, 2, BUS_MASTER * bus_master)
+    assert bench.dma.write_scatter([(RAM, 0xFFFF_FFFF)], b"abcd") is bus_master
+    assert not bench.dma.write_scatter([((1 << 64) - 1, 0xFFFF_FFFF)], b"abcd")
 
 
 @pytest.mark.parametrize("data", ["text", None, 5, [1, 2]])

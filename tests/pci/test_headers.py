@@ -6,8 +6,10 @@ import pytest
 
 from pci.config_probe import CLASS, DEVICE, VENDOR, Bits, bridge, endpoint, probe
 from vmmkit.errors import ConfigSpaceError
+from vmmkit.pci.bars import MemBar
 from vmmkit.pci.capabilities import Msix
 from vmmkit.pci.config import ConfigSpace, Effect
+from vmmkit.pci.function import Function
 from vmmkit.pci.header import rom_bar_offset
 from vmmkit.pci.spec import BarKind, HeaderType
 
@@ -258,3 +260,16 @@ def test_msix_structures_beyond_their_bar_are_refused(bar_first, kind, size, mes
     steps[0]()
     with pytest.raises(ConfigSpaceError, match=message):
         steps[1]()
+
+
+@pytest.mark.parametrize(
+    ("msix", "message"),
+    [
+        (Msix(4, table_bar=1), r"no BAR 1 for table \[0x0-0x3f\]"),
+        (Msix(4, table_bar=3), "no BAR 3 for table"),
+        (Msix(4, table_bar=0, pba_bar=2, pba_offset=0), r"no BAR 2 for PBA \[0x0-0x7\]"),
+    ],
+)
+def test_a_function_has_the_bar_that_msix_names(msix, message):
+    with pytest.raises(ConfigSpaceError, match=message):
+        Function(endpoint(msix), [MemBar(0, 0x1000, width=64)])

@@ -249,6 +249,7 @@ def test_messages_carry_the_senders_number_of_the_moment():
     machine = Machine(send_msi=lambda *message: sent.append(message))
     bridge = machine.plug_bridge(1)
     dev = machine.plug(2, bus=bridge.secondary, capabilities=[Msi()])
+    machine.write(bridge, 4, 2, 4)
     for number in (1, 0x42):
         machine.number(bridge, number)
         machine.write(dev, 4, 2, 4)

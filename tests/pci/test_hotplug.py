@@ -37,7 +37,7 @@ from pci.slots import (
 )
 from vmmkit.errors import PciSnapshotError, TopologyError
 from vmmkit.pci.assignment import assign_below
-from vmmkit.pci.capabilities import Slot
+from vmmkit.pci.capabilities import PciExpress, Slot
 from vmmkit.pci.config import ResetKind
 from vmmkit.pci.function import FunctionSnapshot
 from vmmkit.pci.ports import PciBridge, RootPort, switch
@@ -562,3 +562,23 @@ def test_a_port_without_a_host_has_a_slot_all_the_same():
     port.slot.unplug()
     port.reset(ResetKind.POWER)
     assert port.slot.status == 0
+
+
+def test_a_command_that_clears_the_last_completion_in_one_write_interrupts_again():
+    """A dword write ends the event in the upper word before the command in the lower completes."""
+    ready = machine_with_slot()
+    machine, port = ready.machine, ready.port
+    control = POWER_OFF | COMPLETED_ENABLE | INTERRUPT_ENABLE
+    machine.express(port, SLOT_CONTROL, control)
+    assert (machine.taken(), ready.slot.status & COMPLETED) == (1, COMPLETED)
+    at = port.config.find(PciExpress.cap_id) + SLOT_CONTROL
+    machine.write(port, at, 4, COMPLETED << 16 | control)
+    assert (machine.taken(), ready.slot.status & COMPLETED) == (1, COMPLETED)
+
+
+@pytest.mark.parametrize("wrong", [None, 5, "device", Endpoint])
+def test_what_is_plugged_in_is_a_function(wrong):
+    ready = machine_with_slot()
+    with pytest.raises(TopologyError, match="is no Function"):
+        ready.slot.plug(wrong)
+    assert not ready.slot.occupied

@@ -609,3 +609,18 @@ def test_a_snapshot_taken_before_the_write_was_looked_at():
     assert (other.take(), other.pin, other.interrupts.mode) == ([message(0)], [], "msix")
     assert isinstance(wired.interrupts.snapshot(), InterruptsSnapshot)
     assert isinstance(other.interrupts, Interrupts)
+
+
+@pytest.mark.parametrize("mode", CAPABILITIES)
+@pytest.mark.parametrize("how", ["pulse", "level"])
+def test_what_pends_can_be_withdrawn(mode, how):
+    wired = ready(mode)
+    wired.command(0)
+    ask(wired.interrupts.vector(1), how)
+    assert wired.interrupts.vector(1).pending
+    wired.interrupts.withdraw()
+    assert not wired.interrupts.vector(1).pending
+    wired.command(BUS_MASTER)
+    assert wired.sent == []
+    ask(wired.interrupts.vector(1), how)
+    assert wired.sent == [expected(mode, 1)]

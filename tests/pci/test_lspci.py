@@ -276,7 +276,7 @@ EXPRESS = [PciExpress(port_type=kind) for kind in PortType] + [
     PciExpress(speed=2, width=4, max_payload=256, aspm=1, flr=False, extended_tags=False),
     PciExpress(speed=5, width=16, max_payload=4096, aspm=3, ltr=True, interrupt_message=3),
     PciExpress(port_type=4, speed=3, width=8, port_number=9, aspm=2, ari_forwarding=True),
-    PciExpress(port_type=6, speed=4, width=2, clock_power_management=True),
+    PciExpress(port_type=5, speed=4, width=2, clock_power_management=True),
 ]
 
 

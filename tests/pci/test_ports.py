@@ -267,3 +267,26 @@ def test_lspci_sees_the_tree_and_the_slots(lspci):
     assert "Downstream Port (Slot-)" in lspci(machine, "-vvv", "-s", "02:01.0")
     bridge = lspci(machine, "-vvv", "-s", "00:02.0")
     assert "Vendor Specific Information: Len=20" in bridge
+
+
+@pytest.mark.parametrize("kind", [RootPort, SwitchUpstream, SwitchDownstream])
+def test_ports_forward_pme_messages(kind):
+    config = kind().config
+    can = config.read(config.find(CapabilityId.POWER_MANAGEMENT) + 2, 2)
+    assert can >> 11 & 0b11001 == 0b11001
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: RootPort(capabilities=5),
+        lambda: RootPort(capabilities=None),
+        lambda: RootPort(reserve=5),
+        lambda: PciBridge(capabilities=5),
+        lambda: switch(5),
+        lambda: switch(None),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_refused(call):
+    with pytest.raises(TopologyError):
+        call()

@@ -349,6 +349,14 @@ def test_read_hook_answers_and_is_cut():
     assert (device.heard, device.answer) == (["answer"] * 2, 0)
 
 
+def test_reserved_bits_beside_a_read_hook():
+    status = Reg(0, reset=0x8000_0000)
+    body = {"status": status, "top": status.field(31, "reserved")}
+    device = make_class(**body, answer=status.on_read(lambda self: 5))()
+    get, _ = window(device)
+    assert (get(0), get(3, 1), get(0, 8)) == (0x8000_0005, 0x80, ONES << 32 | 0x8000_0005)
+
+
 @pytest.mark.parametrize(
     ("offset", "size", "value", "names"),
     [

@@ -147,6 +147,21 @@ WRONG = [
         lambda one: attrs.evolve(one, interrupts=attrs.evolve(one.interrupts, high=(7,))),
         "vectors",
     ),
+    (lambda one: attrs.evolve(one, values=None), "values"),
+    (lambda one: attrs.evolve(one, values=[1, "x"]), "values"),
+    (lambda one: attrs.evolve(one, version="2"), "version '2'"),
+    (lambda one: attrs.evolve(one, version=1, values=None), "values"),
+    (lambda one: attrs.evolve(one, memory=None), "memory"),
+    (lambda one: attrs.evolve(one, memory={2: "x" * 4096}), "memory"),
+    *(
+        (
+            lambda one, wrong=wrong: attrs.evolve(
+                one, interrupts=attrs.evolve(one.interrupts, pulsed=wrong)
+            ),
+            "vectors",
+        )
+        for wrong in (None, 1, ([1],), ("0",))
+    ),
     (lambda _one: None, "FunctionSnapshot"),
     (
         lambda _one: Function(ConfigSpace.type0(vendor_id=1, device_id=1, class_code=0)).snapshot(),

@@ -231,11 +231,25 @@ def test_extended_capabilities_need_ecam():
     assert ecam.extended_capability(ExtendedCapabilityId.AER) is None
 
 
+class Pinless(Line):
+    """The same without a pin."""
+
+    intx = None
+
+
 def test_what_a_function_does_not_have(host):
     line = host.plug(Line())
     for use in (line.enable_msi, line.enable_msix, line.function_reset, lambda: line.power_state):
         with pytest.raises(PciError, match="has no"):
             use()
+    with pytest.raises(PciError, match="Pinless has no interrupt pin"):
+        host.plug(Pinless()).enable_intx()
+    window = line.bar(min(bar.index for bar in line.bars()))
+    for offset, size in ((window.size, 1), (window.size - 3, 4), (-1, 1)):
+        with pytest.raises(PciError, match="of BAR"):
+            window.read(offset, size)
+        with pytest.raises(PciError, match="of BAR"):
+            window.write(offset, size, 0)
     with pytest.raises(PciError, match="Line has no BAR 3, only"):
         line.bar(3)
 

@@ -99,3 +99,32 @@ def test_every_bar_with_registers_is_traced(machine):
     machine.device.trace(records.append)
     machine.device.bar(1).declaration.write("cpu", 0, 1, 5)
     assert str(records[0]) == "traced: write 1 @ ports+0x0 bell = 0x5"
+
+
+class _Meanwhile:
+    """A layout that lets something happen while an access is looked up."""
+
+    def __init__(self, layout, happens):
+        self.bar, self._layout, self._happens = layout.bar, layout, happens
+
+    def parts(self, offset, size):
+        self._happens()
+        return self._layout.parts(offset, size)
+
+
+@pytest.mark.parametrize("is_write", [False, True])
+@pytest.mark.parametrize("ends", [False, True])
+def test_begins_and_ends_while_another_vcpu_accesses(machine, is_write, ends):
+    before, after = [], []
+    dispatch = machine.device._dispatches[0]
+    layout = dispatch._layout
+
+    def change():
+        dispatch._layout = layout
+        machine.device.trace(None if ends else after.append)
+
+    machine.device.trace(before.append if ends else None)
+    dispatch._layout = _Meanwhile(layout, change)
+    for _ in range(2):
+        machine.write(0, 1) if is_write else machine.read(0)
+    assert (len(before), len(after)) == ((1, 0) if ends else (0, 1))

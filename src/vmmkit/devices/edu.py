@@ -9,6 +9,10 @@ owner who wants a busy device hands over `defer`: it gets what remains to be don
 until it calls that the guest sees the computing bit or the start bit set. The device has no thread
 and no clock of its own.
 
+What is deferred may be done in any thread, while vCPUs access registers. So what it changes beside
+the interrupt status lies in no register that guests write meanwhile, and the interrupt status
+changes together with the level, under the device's lock.
+
 Interrupts are MSI where the guest enabled it, else INTA. The pin is up as long as the interrupt
 status is not zero; of messages there is one each time that an interrupt is raised.
 
@@ -79,6 +83,7 @@ class Edu(PciDevice):
     raise_after_dma = dma_command.field(2, doc="Raise interrupt 100h when it is done.")
 
     buffer = State(bytearray(_BUFFER_SIZE))
+    is_computing = State(False)
 
     def __init__(
         self,
@@ -98,19 +103,23 @@ class Edu(PciDevice):
 
     # -- factorials ------------------------------------------------------------------------------
 
+    @status.on_read
+    def _status(self) -> int:
+        return self.status | self.is_computing
+
     @factorial.on_write
     def _begin_factorial(self, old: int, _new: int) -> None:
-        if self.computing:
+        if self.is_computing:
             self.factorial = old
             return
-        self.computing = 1
+        self.is_computing = True
         self.defer(self._finish_factorial)
 
     def _finish_factorial(self) -> None:
-        if not self.computing:
+        if not self.is_computing:
             return  # a reset came first
         self.factorial = factorial(min(self.factorial, _ZERO_FACTORIAL))
-        self.computing = 0
+        self.is_computing = False
         if self.raise_after_factorial:
             self._interrupt(_FACTORIAL_DONE)
 
@@ -121,17 +130,19 @@ class Edu(PciDevice):
         self._interrupt(new)
 
     def _interrupt(self, causes: int) -> None:
-        self.interrupt_status |= causes
         irq = self.irq()
-        if irq.level:
-            irq.pulse()  # the pin is up already, but of messages each raise sends one
-        else:
-            irq.set_level(self.interrupt_status != 0)
+        with self.lock:
+            self.interrupt_status |= causes
+            if irq.level:
+                irq.pulse()  # the pin is up already, but of messages each raise sends one
+            else:
+                irq.set_level(self.interrupt_status != 0)
 
     @interrupt_acknowledge.on_write
     def _acknowledge(self, _old: int, new: int) -> None:
-        self.interrupt_status &= ~new
-        self.irq().set_level(self.interrupt_status != 0)
+        with self.lock:
+            self.interrupt_status &= ~new
+            self.irq().set_level(self.interrupt_status != 0)
 
     # -- DMA -------------------------------------------------------------------------------------
 
@@ -178,7 +189,7 @@ class Edu(PciDevice):
 
     def on_restore(self) -> None:
         """Begin again what was under way."""
-        if self.computing:
+        if self.is_computing:
             self.defer(self._finish_factorial)
         if self.start:
             self.defer(self._finish_transfer)

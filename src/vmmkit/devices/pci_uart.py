@@ -8,14 +8,13 @@ class code says "16550-compatible serial controller" (PCI Code and ID Assignment
 QEMU's `pci-serial`.
 
 Several vCPUs may reach the port at once, and characters arrive from yet another thread, so one
-lock is held around all of them, and so while `transmit` is called and while the pin changes. Both
-may call back into the port; neither may wait for another thread that does.
+lock is held around all of them, and so while `transmit` is called: that may call back into the
+port, but not wait for another thread that does. The pin changes when the lock is free again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import RLock
 
 from vmmkit.devices.uart16550 import LineError, OutputLine, Uart16550, UartSnapshot
 from vmmkit.pci.bars import IoBar
@@ -58,7 +57,6 @@ class PciUart(PciDevice):
     ) -> None:
         """Put a 16550A after a reset behind the BAR."""
         super().__init__(name=name)
-        self.lock = RLock()
         self.uart = Uart16550(
             transmit=transmit, interrupt=self.irq().set_level, drive_outputs=drive_outputs
         )

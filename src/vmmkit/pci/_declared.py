@@ -5,12 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from copy import deepcopy
-from threading import RLock
 from typing import Any, ClassVar, Self
 
 from vmmkit.errors import PciSnapshotError
+from vmmkit.pci._device_lock import DeviceLock
 from vmmkit.pci._dispatch import RegisterDispatch, Unclaimed
 from vmmkit.pci._layout import BarLayout, BarRange, Register, compile_registers, declared, refuse
 from vmmkit.pci.registers import RegArray
@@ -36,7 +35,7 @@ class DeclaredRegisters:
     register_values: dict[str, int]
     state_values: dict[str, Any]
     register_rows: dict[str, Any]
-    lock: AbstractContextManager[Any]
+    lock: DeviceLock
     _dispatches: dict[int, RegisterDispatch]
 
     @classmethod
@@ -61,7 +60,7 @@ class DeclaredRegisters:
         device.register_values = {}
         device.state_values = {}
         device.register_rows = {}
-        device.lock = RLock()
+        device.lock = DeviceLock()
         device._dispatches = {}
         device._reset_registers()
         return device
@@ -100,10 +99,13 @@ class DeclaredRegisters:
         Raises:
             PciSnapshotError: names of something else, or values that do not fit.
         """
+        if not isinstance(saved, Mapping):
+            raise PciSnapshotError(f"snapshot of {type(self).__name__}: no values but {saved!r}")
         expected = set(self._saved_values())
         if set(saved) != expected:
+            unknown = sorted(map(str, set(saved) - expected))
             raise PciSnapshotError(
-                f"snapshot of {type(self).__name__}: unknown {sorted(set(saved) - expected)}, "
+                f"snapshot of {type(self).__name__}: unknown {unknown}, "
                 f"missing {sorted(expected - set(saved))}"
             )
         states = {name: deepcopy(saved[name]) for name in self._declared_states}

@@ -20,10 +20,8 @@ from vmmkit.protocols import AddressSpace
 
 __all__ = ["Decoder"]
 
-Wish = tuple[Bar, int | None]
-"""A BAR and the base that it is to claim; `None` for none."""
-Wishes = tuple[list[Wish], list[Wish]]
-"""What is to be claimed of memory and of ports."""
+Wishes = tuple[list[tuple[Bar, int | None]], list[tuple[Bar, int | None]]]
+"""What BARs are to claim, of memory and of ports."""
 
 
 class Decoder:
@@ -34,11 +32,12 @@ class Decoder:
         pio: ports, or `None`.
         policy: which addresses count.
         lock: the host's.
-        freed: see `Mapper`.
+        freed: called, with any lock of a map's held, when there may be something to `refresh`,
+            and after a mapper has let go of the host's lock.
 
     Attributes:
-        errors: what listeners of the maps raised; for the owner to take.
-        stale: whether others may have left addresses since the last `refresh`.
+        stale: whether others may have left addresses since the last `refresh`, or functions
+            have changed in the middle of a commit.
     """
 
     def __init__(
@@ -51,10 +50,13 @@ class Decoder:
     ) -> None:
         """Start with nothing decoded."""
         self.policy = policy
-        self.errors: list[Exception] = []
         self.stale = False
         self._freed = freed
-        self._mappers = Mapper(mmio, lock, self._note), Mapper(pio, lock, self._note)
+        self._mappers = (
+            Mapper(mmio, lock, self._note, freed),
+            Mapper(pio, lock, self._note, freed),
+        )
+        self._later: dict[Function, None] = {}
 
     def _note(self) -> None:
         self.stale = True
@@ -69,10 +71,11 @@ class Decoder:
         """Take up what a bridge forwards; return whether that is news for what is behind it.
 
         Args:
-            bridge: attached.
+            bridge: one that forwards something else than before, maybe.
             anyway: take it for news, since bridges behind it have changed as well.
         """
-        assert bridge.bus is not None, bridge
+        if bridge.bus is None:
+            return False
         gates = (*bridge.bus.gates, bridge.forwarding)
         if bridge.secondary.gates == gates and not anyway:
             return False
@@ -96,8 +99,19 @@ class Decoder:
         return base if passes(function.bus.gates, bar.space == "io", base, bar.size) else None
 
     def refresh(self, functions: Iterable[Function] = ()) -> None:
-        """Look again at what some functions decode, and at what others have left."""
+        """Look again at what some functions decode, and at what others have left.
+
+        Who comes here from a listener, in the middle of a commit, leaves it to the commit's owner,
+        who looks when it is done, as long as this is `stale`.
+        """
+        if self.committing:
+            self._later.update(dict.fromkeys(functions))
+            self.stale = True
+            return
         self.stale = False  # before the look: what is noted from here on is looked at again
+        if self._later:
+            functions = {**self._later, **dict.fromkeys(functions)}
+            self._later = {}
         wishes: Wishes = ([], [])
         for function in functions:
             for bar in function.bars:
@@ -123,7 +137,7 @@ class Decoder:
             mapper.reserve(base, size)
         else:
             known = mapper.unreserve(base, size)
-        self._update_one(mapper, [])
+        self.refresh()
         return known
 
     def take_changes(self) -> list[BarChange]:
@@ -136,18 +150,17 @@ class Decoder:
         return taken
 
     def _update(self, wishes: Wishes) -> None:
-        for mapper, wished in zip(self._mappers, wishes, strict=True):
-            if wished or mapper.stale:
-                self._update_one(mapper, wished)
-
-    def _update_one(self, mapper: Mapper, wished: list[Wish]) -> None:
+        (memory, ports), (memory_wishes, port_wishes) = self._mappers, wishes
         try:
-            mapper.update(wished)
-        except Exception as error:  # noqa: BLE001 - a listener's; all else must be done first
-            self.errors.append(error)
+            if memory_wishes or memory.stale:
+                memory.update(memory_wishes)
+        finally:  # a listener of the one map that raises does not keep the other one behind
+            if port_wishes or ports.stale:
+                ports.update(port_wishes)
 
     def check(self, root: Bus) -> None:
         """Assert that claims are what the config spaces say, and the maps what the claims say."""
+        assert not self._later, self._later
         for bus in _buses(root):
             for bridge in bus.bridges():
                 assert bridge.secondary.gates == (*bus.gates, bridge.forwarding), bridge

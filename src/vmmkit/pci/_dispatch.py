@@ -99,10 +99,12 @@ class RegisterDispatch:
 
     def trace(self, sink: TraceSink | None) -> None:
         """Tell `sink` of each access from now on, or nobody."""
+        # First the sink, then the tables: who makes an entry meanwhile looks at the sink again. The
+        # lists are made in one step, while vCPUs may add tables.
         self._sink = sink
-        for reads in self._reads.values():
+        for reads in list(self._reads.values()):
             reads.clear()
-        for writes in self._writes.values():
+        for writes in list(self._writes.values()):
             writes.clear()
 
     # -- hits ------------------------------------------------------------------------------------
@@ -118,7 +120,11 @@ class RegisterDispatch:
             if key is not None:
                 return values[key]
             if hook is not None:
-                return hook() & mask
+                value = hook()
+                try:
+                    return value & mask
+                except TypeError as error:
+                    raise _no_integer(hook, value) from error
             return plan(vcpu)  # type: ignore[misc]
 
         return read
@@ -149,27 +155,33 @@ class RegisterDispatch:
     # -- misses ----------------------------------------------------------------------------------
 
     def _fill_read(self, offset: int, size: int) -> ReadEntry:
+        sink = self._sink
         parts = tuple(self._layout.parts(offset, size))
         entry = self._read_entry(parts, offset, size)
-        if self._sink is not None:
-            plan = self._traced_read(self._sink, entry, self._record(parts, offset, size))
+        if sink is not None:
+            plan = self._traced_read(sink, entry, self._record(parts, offset, size))
             entry = None, None, 0, plan
         cell = self._reads.setdefault(size, {})
         if len(cell) >= TABLE_LIMIT:
             cell.clear()
         cell[offset] = entry
+        if self._sink is not sink:
+            cell.clear()
         return entry
 
     def _fill_write(self, offset: int, size: int) -> WriteEntry:
+        sink = self._sink
         parts = tuple(self._layout.parts(offset, size))
         entry = self._write_entry(parts, offset, size)
-        if self._sink is not None:
-            plan = self._traced_write(self._sink, entry, self._record(parts, offset, size))
+        if sink is not None:
+            plan = self._traced_write(sink, entry, self._record(parts, offset, size))
             entry = None, None, plan
         cell = self._writes.setdefault(size, {})
         if len(cell) >= TABLE_LIMIT:
             cell.clear()
         cell[offset] = entry
+        if self._sink is not sink:
+            cell.clear()
         return entry
 
     # -- reads -----------------------------------------------------------------------------------
@@ -179,7 +191,7 @@ class RegisterDispatch:
         if register is not None and _whole(register, offset, size):
             if register.plain:
                 return register.name, None, 0, None
-            if register.on_read is not None and not register.rc:
+            if register.on_read is not None and not register.rc and not register.fixed:
                 return None, self._read_hook(register), register.visible, None
         steps = [self._read_step(part, offset, size) for part in parts]
         if len(steps) == 1:
@@ -207,7 +219,7 @@ class RegisterDispatch:
         hook = None if register.on_read is None else self._read_hook(register)
 
         def source() -> int:
-            value = (values[name] if hook is None else hook()) & visible | fixed
+            value = (values[name] & visible if hook is None else _answer(hook, visible)) | fixed
             if cleared:
                 values[name] &= ~cleared
             return value
@@ -309,7 +321,7 @@ class RegisterDispatch:
             if key is not None:
                 value = values[key]
             elif hook is not None:
-                value = hook() & mask
+                value = _answer(hook, mask)
             else:
                 value = plan(vcpu)  # type: ignore[misc]
             sink(record(False, value))
@@ -358,3 +370,18 @@ def _narrowed(hook: WriteHook, field: FieldHook) -> WriteHook:
     """Call a field's hook with the values of the field."""
     first, mask = field.first, field.mask
     return lambda old, new: hook(old >> first & mask, new >> first & mask)
+
+
+def _answer(hook: Callable[[], int], mask: int) -> int:
+    """Call a read hook, and refuse what is no integer."""
+    value = hook()
+    try:
+        return value & mask
+    except TypeError as error:
+        raise _no_integer(hook, value) from error
+
+
+def _no_integer(hook: Callable[[], int], value: object) -> TypeError:
+    """Make the error of a read hook that forgot its `return`."""
+    method = hook.func if isinstance(hook, partial) else hook
+    return TypeError(f"{method.__qualname__} returned {value!r}, which is no integer")

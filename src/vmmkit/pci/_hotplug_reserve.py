@@ -57,13 +57,15 @@ class HotplugReserve:
 def reserve_bytes(reserve: HotplugReserve) -> bytes:
     """Return the capability from its fourth byte on: the type, then what is reserved.
 
-    Sizes of zero stay unset, which leaves them to firmware.
+    What is zero stays unset, which leaves it to firmware. SeaBIOS takes a number of buses that
+    does not exceed those it found for the subordinate bus number itself, so it must not see one
+    where none is asked for.
     """
     return b"".join(
         value.to_bytes(size, "little")
         for value, size in (
             (_RESOURCE_RESERVE, 1),
-            (reserve.buses + 1, 4),  # the secondary bus counts
+            (reserve.buses or _UNSET_32, 4),  # beside the secondary bus
             (reserve.io or _UNSET_64, 8),
             (min(reserve.mem, _UNSET_32) or _UNSET_32, 4),
             (_UNSET_32, 4),  # prefetchable below 4 GiB: at most one of the two is set

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from inspect import signature
 from itertools import pairwise
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -191,10 +192,10 @@ def compile_registers(cls: type, bars: Mapping[int, BarRange]) -> dict[int, BarL
     fields: dict[str, list[tuple[str, AnyField]]] = {}
     registers: dict[str, AnyReg] = declared(cls, Reg, RegArray)
     for name, field in declared(cls, Field, FieldArray).items():
-        if field.register.name not in registers:
-            refuse(cls, f"field {name!r} is of a register that the class does not declare")
+        _check_field_of(cls, name, field, registers)
         fields.setdefault(field.register.name, []).append((name, field))
     hooks = _hooks(cls)
+    _check_hooks(cls, hooks)
     compiled: dict[int, list[Register]] = {}
     for name, register in registers.items():
         bar = _bar_of(cls, name, register, bars)
@@ -208,19 +209,35 @@ def compile_registers(cls: type, bars: Mapping[int, BarRange]) -> dict[int, BarL
     return layouts
 
 
+def _check_field_of(cls: type, name: str, field: AnyField, registers: Mapping[str, AnyReg]) -> None:
+    register = registers.get(field.register.name)
+    if register is None:
+        refuse(cls, f"field {name!r} is of a register that the class does not declare")
+    if isinstance(register, RegArray) is not isinstance(field, FieldArray):
+        kinds = ("an array", "one register")
+        was, now = kinds if isinstance(field, FieldArray) else reversed(kinds)
+        refuse(
+            cls,
+            f"field {name!r} was declared of {was}, and {register.name!r} is {now} in this class",
+        )
+
+
 def _bar_of(cls: type, name: str, register: AnyReg, bars: Mapping[int, BarRange]) -> BarRange:
     if register.bar is None:
         if not bars:
             refuse(cls, f"register {name!r} has no BAR to lie in")
         return next(iter(bars.values()))
-    index = register.bar if isinstance(register.bar, int) else register.bar.index
+    index = register.bar if isinstance(register.bar, int) else getattr(register.bar, "index", None)
+    if not isinstance(index, int):
+        refuse(cls, f"register {name!r}: bar={register.bar!r} is neither a BAR nor an index")
     if index not in bars:
         refuse(cls, f"register {name!r} lies in BAR {index}, which the class has no registers in")
     return bars[index]
 
 
 def _check_register(cls: type, name: str, register: AnyReg, bar: BarRange) -> None:
-    if register.access not in WORDS:
+    _check_numbers(cls, name, register)
+    if register.access not in tuple(WORDS):
         refuse(cls, f"register {name!r} has the unknown access word {register.access!r}")
     if register.size not in SIZES:
         refuse(cls, f"register {name!r} has {register.size!r} bytes, not 1, 2, 4 or 8")
@@ -243,6 +260,13 @@ def _check_register(cls: type, name: str, register: AnyReg, bar: BarRange) -> No
             f"register {name!r} [{register.offset:#x}, {last:#x}] lies beyond BAR {bar.name!r} "
             f"[0x0, {bar.size - 1:#x}]",
         )
+
+
+def _check_numbers(cls: type, name: str, register: AnyReg) -> None:
+    for what in ("offset", "reset", "size", "stride", "count"):
+        number = getattr(register, what)
+        if not isinstance(number, int) and (what, number) != ("count", None):
+            refuse(cls, f"register {name!r}: {what}={number!r} is no integer")
 
 
 def _check_widths(cls: type, name: str, register: AnyReg) -> None:
@@ -312,6 +336,31 @@ def _hooks(cls: type) -> dict[tuple[str, str], str]:
                 here[key] = name
         found |= here
     return found
+
+
+def _check_hooks(cls: type, hooks: Mapping[tuple[str, str], str]) -> None:
+    """Refuse hooks that cannot be called as they will be."""
+    for name, declaration in declared(cls, Reg, RegArray, Field, FieldArray).items():
+        index = ("index",) if isinstance(declaration, RegArray | FieldArray) else ()
+        for event, values in (("read", ()), ("write", ("old", "new"))):
+            method = hooks.get((event, name))
+            arguments = ("self", *index, *values)
+            if method is not None and not _takes(getattr(cls, method), arguments):
+                refuse(
+                    cls,
+                    f"{method!r} hooks {event}s of {name!r}, and cannot be called with "
+                    f"({', '.join(arguments)})",
+                )
+
+
+def _takes(method: object, arguments: tuple[str, ...]) -> bool:
+    if not callable(method):
+        return False
+    try:
+        signature(method).bind(*arguments)
+    except TypeError:
+        return False
+    return True
 
 
 class _Masks:

@@ -127,7 +127,8 @@ def check_snapshot(snapshot: object, vectors: int, table: MsixTable | None) -> N
     if not isinstance(snapshot, InterruptsSnapshot):
         raise PciSnapshotError(f"{snapshot!r} is no InterruptsSnapshot")
     for chosen in (snapshot.high, snapshot.pulsed, snapshot.raised):
-        if not set(chosen) <= set(range(vectors)):
+        numbers = isinstance(chosen, tuple) and all(isinstance(vector, int) for vector in chosen)
+        if not numbers or not set(chosen) <= set(range(vectors)):
             raise PciSnapshotError(f"no vectors {chosen}: there are {vectors}")
     if snapshot.mode not in ("msix", "msi", "intx", "none"):
         raise PciSnapshotError(f"no interrupt mode {snapshot.mode!r}")

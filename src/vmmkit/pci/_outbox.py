@@ -19,10 +19,14 @@ from typing import Any
 __all__ = ["Outbox"]
 
 
+def _never() -> bool:
+    return False
+
+
 class Outbox:
     """A queue of calls to make. `put` wants its owner's lock held, `deliver` does not."""
 
-    __slots__ = ("_calls", "_token", "put")
+    __slots__ = ("_calls", "_token", "put", "waits")
 
     def __init__(self) -> None:
         """Start with nothing to do."""
@@ -30,6 +34,8 @@ class Outbox:
         # Nobody waits for this lock: who does not get it knows that its holder will look again.
         self._token = threading.Lock()
         self.put = self._calls.append
+        #: Whether the calling thread may make no calls now, since it holds a lock.
+        self.waits: Callable[[], bool] = _never
 
     def deliver(self) -> None:
         """Make the calls that wait, unless another activation is at it.
@@ -39,7 +45,7 @@ class Outbox:
         """
         failure: Exception | None = None
         # The outer loop sees what was put in between the last look and the token's release.
-        while self._calls and self._token.acquire(False):
+        while self._calls and not self.waits() and self._token.acquire(False):
             try:
                 failure = self._make_calls() or failure
             finally:

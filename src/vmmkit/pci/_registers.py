@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Enum, IntFlag
 from threading import Lock
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from vmmkit.errors import ConfigSpaceError
 from vmmkit.pci.spec import CONVENTIONAL_SIZE, EXTENDED_SIZE
@@ -26,6 +26,8 @@ __all__ = [
     "RegisterFile",
     "ResetKind",
     "WriteHook",
+    "hooked",
+    "whole",
 ]
 
 _DWORD: Final = 0xFFFF_FFFF
@@ -75,6 +77,30 @@ WriteHook = Callable[[Any, ConfigWrite], int]
 """Called with (space, write) after a write that touched its bytes; returns further effects."""
 ReadHook = Callable[[Any, int, int], int]
 """Called with (space, offset of the dword, stored dword); returns the dword that is read."""
+
+Hook = TypeVar("Hook", WriteHook, ReadHook)
+
+
+def whole(name: str, value: object) -> int:
+    """Return an author's integer; `name` is what an error calls it.
+
+    Raises:
+        ConfigSpaceError: anything else, truth values among them.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ConfigSpaceError(f"{name} is an integer, not {value!r}")
+    return value
+
+
+def hooked(name: str, hook: Hook) -> Hook:
+    """Return an author's hook, so that a wrong one fails before a guest meets it.
+
+    Raises:
+        ConfigSpaceError: it cannot be called.
+    """
+    if not callable(hook):
+        raise ConfigSpaceError(f"{name} is a callable, not {hook!r}")
+    return hook
 
 
 class _Reaction(NamedTuple):
@@ -130,7 +156,7 @@ class RegisterFile:
 
     def __init__(self, size: int = EXTENDED_SIZE) -> None:
         """Start with a space whose every bit is zero and read-only."""
-        if size not in (CONVENTIONAL_SIZE, EXTENDED_SIZE):
+        if type(size) is not int or size not in (CONVENTIONAL_SIZE, EXTENDED_SIZE):
             raise ConfigSpaceError(f"a config space has 256 or 4096 bytes, not {size!r}")
         self.size = size
         count = size // 4
@@ -285,7 +311,12 @@ class RegisterFile:
 
         Sticky bits are left alone by all but `ResetKind.POWER`; what `define` calls held, by
         FUNCTION and D3 too. No hook runs; every effect may have come about.
+
+        Raises:
+            ConfigSpaceError: no `ResetKind`.
         """
+        if not isinstance(kind, ResetKind):
+            raise ConfigSpaceError(f"{kind!r} is no kind of reset")
         gentle = kind is ResetKind.FUNCTION or kind is ResetKind.D3
         for index, value in enumerate(self._reset):
             kept = 0 if kind is ResetKind.POWER else self._sticky[index]
@@ -323,11 +354,20 @@ class RegisterFile:
             name: what errors and `registers()` call it; unnamed ones are not in the latter.
 
         Raises:
-            ConfigSpaceError: outside of the space or misaligned, bits both rw and w1c, or bytes
-                that are laid out already.
+            ConfigSpaceError: outside of the space or misaligned, bits both rw and w1c or beyond
+                the register, or bytes that are laid out already.
         """
         self._check_place(offset, size)
-        if rw & w1c or (value | rw | w1c | sticky | held) >> 8 * size:
+        try:
+            acting = tuple((mask, int(effect)) for mask, effect in effects)
+            used = value | rw | w1c | sticky | held
+            for mask, _effect in acting:
+                used |= mask
+            beyond = used >> 8 * size
+        except (TypeError, ValueError) as error:
+            wrong = f"register at {offset:#x}: masks are integers, effects pairs with one"
+            raise ConfigSpaceError(wrong) from error
+        if rw & w1c or beyond:
             raise ConfigSpaceError(f"register at {offset:#x}: masks overlap or exceed {size} bytes")
         self._take(Place(offset, size, name))
         self._registers.append(Place(offset, size, name))
@@ -341,13 +381,18 @@ class RegisterFile:
             (self._held, held),
         ):
             column[index] |= bits << shift
-        if effects:
+        if acting:
             reaction = self._reactions[index] or _Reaction()
-            added = tuple((mask << shift, int(effect)) for mask, effect in effects)
+            added = tuple((mask << shift, effect) for mask, effect in acting)
             self._reactions[index] = reaction._replace(effects=reaction.effects + added)
 
     def _check_place(self, offset: int, size: int) -> None:
-        if size not in (1, 2, 4) or offset % size or not 0 <= offset <= self.size - size:
+        whole("offset", offset)
+        if (
+            whole("size", size) not in (1, 2, 4)
+            or offset % size
+            or not 0 <= offset <= self.size - size
+        ):
             raise ConfigSpaceError(f"no register of {size} bytes at {offset:#x} of {self.size}")
 
     def _take(self, place: Place) -> None:
@@ -371,27 +416,27 @@ class RegisterFile:
         one, is held: hooks may use `get` and `set`, and return effects for all else.
 
         Raises:
-            ConfigSpaceError: the range is empty or leaves the space.
+            ConfigSpaceError: the range is empty or leaves the space, or the hook is no callable.
         """
-        if not 0 <= offset < offset + size <= self.size:
+        if not 0 <= whole("offset", offset) < offset + whole("size", size) <= self.size:
             raise ConfigSpaceError(f"no {size} bytes to watch at {offset:#x} of {self.size}")
         for index in range(offset >> 2, offset + size + 3 >> 2):
             first, past = max(offset - index * 4, 0), min(offset + size - index * 4, 4)
             lanes = (1 << 8 * past) - (1 << 8 * first)
             reaction = self._reactions[index] or _Reaction()
-            watches = (*reaction.watches, (lanes, hook))
+            watches = (*reaction.watches, (lanes, hooked("a write hook", hook)))
             self._reactions[index] = reaction._replace(watches=watches)
 
     def on_read(self, offset: int, hook: ReadHook) -> None:
         """Let `hook` answer reads of the dword at `offset`. It must change nothing.
 
         Raises:
-            ConfigSpaceError: no such dword, or it has a hook already.
+            ConfigSpaceError: no such dword, it has a hook already, or this is no callable.
         """
         self._check_place(offset, 4)
         if self._read_hooks[offset >> 2] is not None:
             raise ConfigSpaceError(f"the dword at {offset:#x} has a read hook already")
-        self._read_hooks[offset >> 2] = hook
+        self._read_hooks[offset >> 2] = hooked("a read hook", hook)
 
     def registers(self) -> dict[str, int]:
         """Return what the named registers hold, by name, in the order of their offsets."""

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from threading import RLock
@@ -31,6 +31,7 @@ _SECONDARY_RESET: Final = int(Effect.SECONDARY_RESET)
 _ROUTING: Final = _NUMBERS | _POWER | _SECONDARY_RESET
 
 Reset = tuple[Function, ResetKind]
+NO_RESETS: Final[Sequence[Reset]] = ()
 
 
 class Segment:
@@ -82,6 +83,7 @@ class Segment:
             for bar in member.bars:
                 bar.key = (path, member.devfn, bar.index)
             self.wiring.connect(member)
+            self.notices.post(member.interrupts.deliver)
         assert function.bus is not None, function
         number = self._number_of(function.bus)
         if number is not None:
@@ -94,8 +96,6 @@ class Segment:
     def disown(self, function: Function, bus: Bus) -> None:
         """Give up a function that has left its slot on `bus`, and all behind it; for `Bus`."""
         family = [*_family(function)]
-        self._decoder.withdraw(family)
-        self._post()
         number = self._number_of(bus)
         if number is not None:
             del self._functions[number << 8 | function.devfn]
@@ -103,6 +103,16 @@ class Segment:
             self._reroute()
         for member in family:
             self.wiring.disconnect(member)
+            self.notices.post(member.interrupts.deliver)
+        try:
+            self._decoder.withdraw(family)
+        finally:
+            self._post()
+
+    @property
+    def committing(self) -> bool:
+        """Whether an address map is being changed at this moment; asked with the lock held."""
+        return self._decoder.committing
 
     def _number_of(self, bus: Bus) -> int | None:
         """Return the number at which a bus is reached, or `None`."""
@@ -129,25 +139,39 @@ class Segment:
             function: whose.
             change: makes it, with the lock held; returns `Effect` bits.
         """
-        with self.changing():
-            effects = change()
-            resets = self._follow(function, effects) if effects else ()
-        if effects:
-            self._finish_resets(resets)
-            function.on_effects(effects)
-            self._settle()
+        effects, resets = 0, NO_RESETS
+        try:
+            with self.lock:
+                effects = change()
+                if effects:
+                    resets = self._reset_registers(function, effects)
+                    self._follow(function, effects, resets)
+        finally:
+            self._conclude(function, effects, resets)
 
-    def _follow(self, function: Function, effects: int) -> tuple[Reset, ...]:
-        """Bring routing and maps in step with a write; return whom it reset."""
+    def _reset_registers(self, function: Function, effects: int) -> Sequence[Reset]:
+        """Reset the config spaces that a write resets; return whose."""
         resets = [*self._resets_of(function, effects)]
         for member, kind in resets:
             member.config.reset(kind)
+        return resets
+
+    def _follow(self, function: Function, effects: int, resets: Sequence[Reset]) -> None:
+        """Bring routing and maps in step with a write, and with whom it reset."""
         is_bridge = isinstance(function, Bridge)
         if is_bridge and (effects & _ROUTING or resets):
             self._reroute()
         if effects & (_DECODE | _SECONDARY_RESET) or resets:
             self._redecode(function, [member for member, _ in resets])
-        return tuple(resets)
+
+    def _conclude(self, function: Function, effects: int, resets: Iterable[Reset]) -> None:
+        """Do what waits until the lock is free; also after a map's listener has raised."""
+        try:
+            self._finish_resets(resets)
+            if effects:
+                function.on_effects(effects)
+        finally:
+            self._settle()
 
     def _resets_of(self, function: Function, effects: int) -> Iterator[Reset]:
         if effects & _FUNCTION_RESET:
@@ -166,11 +190,13 @@ class Segment:
         self._refresh(affected)
 
     def _refresh(self, functions: Iterable[Function] = ()) -> None:
-        self._decoder.refresh(functions)
-        self._post()
+        try:
+            self._decoder.refresh(functions)
+        finally:
+            self._post()
 
     def _post(self) -> None:
-        """Have functions told what became of their BARs, and callers what listeners raised."""
+        """Have functions told what became of their BARs."""
         for bar, old, new in self._decoder.take_changes():
             function = bar.function
             if old is None:
@@ -179,8 +205,6 @@ class Segment:
                 self.notices.post(partial(function.on_unmapped, bar))
             else:
                 self.notices.post(partial(function.on_moved, bar, old))
-        while self._decoder.errors:
-            self.notices.post(partial(_raise, self._decoder.errors.pop()))
 
     def _finish_resets(self, resets: Iterable[Reset]) -> None:
         for function, kind in resets:
@@ -198,8 +222,10 @@ class Segment:
             try:
                 if self._depth or self._decoder.committing:
                     return  # this thread is in the middle of something, and looks at the end of it
-                self._refresh()
-                self.notices.tell()
+                try:
+                    self._refresh()
+                finally:
+                    self.notices.tell()
             finally:
                 self.lock.release()
 
@@ -210,11 +236,15 @@ class Segment:
         """
         if self._depth:
             return
-        while self._decoder.stale:
-            with self.lock:
-                self._refresh()
-        if self.notices.waiting:
-            self.notices.tell()
+        try:
+            while self._decoder.stale:
+                with self.lock:
+                    if self._decoder.committing:
+                        break  # this thread comes from a listener, and looks when that is done
+                    self._refresh()
+        finally:
+            if self.notices.waiting:
+                self.notices.tell()
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -237,11 +267,13 @@ class Segment:
     def reset_function(self, function: Function, kind: ResetKind) -> None:
         """Reset a function; a reset by power or bus reaches what is behind a bridge as well."""
         reaches = kind in (ResetKind.POWER, ResetKind.BUS)
-        with self.lock:
-            family = [*_family(function)] if reaches else [function]
-            self._reset_all(family, kind)
-        self._finish_resets((member, kind) for member in family)
-        self._settle()
+        family: list[Function] = []
+        try:
+            with self.lock:
+                family = [*_family(function)] if reaches else [function]
+                self._reset_all(family, kind)
+        finally:
+            self._conclude(function, 0, [(member, kind) for member in family])
 
     def _reset_all(self, family: Iterable[Function], kind: ResetKind) -> None:
         for member in family:
@@ -259,7 +291,3 @@ def _family(function: Function) -> Iterator[Function]:
     yield function
     if isinstance(function, Bridge):
         yield from function.secondary.below()
-
-
-def _raise(error: Exception) -> None:
-    raise error

@@ -144,7 +144,7 @@ class ShownHost:
 
 def look_at(host: HostBridge) -> ShownHost:
     """Note what is there now."""
-    with host.lock:
+    with host.changing():
         reachable = {id(bus) for bus in host.buses()}
         bus = _bus(host, host.bus, reachable)
     return ShownHost(visible(host.name), host.segment, host.first_bus, host.last_bus, bus)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
@@ -32,19 +32,19 @@ class Wiring:
     memory: Any
 
     def connect(self, function: Function) -> None:
-        """Give an attached function its way out."""
+        """Give an attached function its way out; its wires hear of it by `interrupts.deliver`."""
 
         def send(address: int, data: int) -> None:
             self.send_msi(address, data, function.bdf)
 
-        function.interrupts.send = send
-        function.interrupts.set_pin = self.wires.wire(self.gsi_of(function))
+        upstream = tuple(bridge.config for bridge in _bridges_above(function))
+        function.interrupts.rewire(send, self.wires.wire(self.gsi_of(function)), upstream)
         if hasattr(self.memory, "port"):
-            function.dma.connect(self.memory, function)
+            function.dma.connect(self.memory, function, upstream)
 
     def disconnect(self, function: Function) -> None:
-        """Take it away again."""
-        function.interrupts.disconnect()
+        """Take it away again; likewise."""
+        function.interrupts.rewire()
         function.dma.disconnect()
 
     def gsi_of(self, function: Function) -> int | None:
@@ -53,3 +53,11 @@ class Wiring:
             return None
         *behind, top = [devfn >> 3 for devfn in (function.devfn, *reversed(function.bus.path))]
         return self.routing.gsi(top, swizzle_up(pin_number(function.intx), behind))
+
+
+def _bridges_above(function: Function) -> Iterator[Function]:
+    """Yield the bridges between a function and the root bus, from the nearest on."""
+    bus = function.bus
+    while bus is not None and bus.bridge is not None:
+        yield bus.bridge
+        bus = bus.bridge.bus

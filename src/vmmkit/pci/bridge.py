@@ -14,7 +14,7 @@ from typing import Any, Final
 from vmmkit.errors import TopologyError
 from vmmkit.pci.bars import Declaration
 from vmmkit.pci.bus import Bus
-from vmmkit.pci.config import ConfigSpace, ResetKind
+from vmmkit.pci.config import ConfigSpace, Effect, ResetKind
 from vmmkit.pci.decode import (
     CLOSED,
     Forwarding,
@@ -29,6 +29,8 @@ from vmmkit.pci.spec import BridgeControl, Header, HeaderType
 
 __all__ = ["Bridge"]
 
+# A plain integer: an operation on an IntFlag costs ten times as much.
+_INTERRUPT: Final = int(Effect.INTERRUPT | Effect.POWER)
 _SECONDARY_RESET: Final = int(BridgeControl.SECONDARY_RESET)
 
 
@@ -91,6 +93,21 @@ class Bridge(Function):
             `Effect` bits of what that changed in its registers.
         """
         return 0
+
+    def on_effects(self, effects: int) -> None:
+        """Have messages from behind leave that its Bus Master bit or D-state held back."""
+        super().on_effects(effects)
+        if effects & _INTERRUPT:
+            self._look_behind()
+
+    def finish_reset(self, kind: ResetKind) -> None:
+        """Reset what is not config space; messages from behind do not pass any more."""
+        super().finish_reset(kind)
+        self._look_behind()
+
+    def _look_behind(self) -> None:
+        for function in self.secondary.below():
+            function.interrupts.config_changed()
 
     @property
     def forwards_config(self) -> bool:

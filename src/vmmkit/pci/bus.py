@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmmkit.errors import TopologyError
 from vmmkit.pci.decode import Forwarding
-from vmmkit.pci.function import Function, place
-from vmmkit.pci.spec import Header
+from vmmkit.pci.function import Function, place, show_multifunction
 
 if TYPE_CHECKING:
     from vmmkit.pci.bridge import Bridge
@@ -104,9 +103,11 @@ class Bus:
             function_number: 0-7.
 
         Raises:
-            TopologyError: no such slot, a slot taken, or a function that is attached already.
+            TopologyError: no such slot, a slot taken, or a function that is attached already; or
+                called by a listener of an address map while the host bridge changes that.
         """
         with self._changing():
+            self._check_idle()
             devfn = self._free_slot(function, device, function_number)
             function.bus, function.devfn = self, devfn
             self._slots = _sorted(self._slots, devfn, function)
@@ -114,31 +115,41 @@ class Bus:
             if secondary is not None:
                 self._bridges = _sorted(self._bridges, devfn, function)
             self._tell_multifunction(devfn)
-            if self.host is not None:
-                self.host.adopt(function)
-            self._tell_bridge()
+            try:
+                if self.host is not None:
+                    self.host.adopt(function)
+            finally:  # a listener of a map may have raised; the function is in its slot
+                self._tell_bridge()
 
     def detach(self, function: Function) -> None:
         """Take a function out, with all that is behind it where it is a bridge.
 
         Raises:
-            TopologyError: it is not on this bus.
+            TopologyError: it is not on this bus; or called by a listener, as for `attach`.
         """
         with self._changing():
+            self._check_idle()
             if function.bus is not self:
                 raise TopologyError(f"{function!r} is not on {self!r}")
             self._slots = {at: what for at, what in self._slots.items() if what is not function}
             self._bridges = {at: what for at, what in self._bridges.items() if what is not function}
             function.bus = None
-            show_multifunction(function, shown=False)
+            show_multifunction(function.config, shown=False)
             self._tell_multifunction(function.devfn)
-            if self.host is not None:
-                self.host.disown(function, self)
-            self._tell_bridge()
+            try:
+                if self.host is not None:
+                    self.host.disown(function, self)
+            finally:
+                self._tell_bridge()
 
     def _changing(self) -> AbstractContextManager[object]:
         host = self.host
         return nullcontext() if host is None else host.changing()
+
+    def _check_idle(self) -> None:
+        host = self.host
+        if host is not None and host.committing:
+            raise TopologyError(f"{self!r} cannot change in the middle of a change of the map")
 
     def _tell_bridge(self) -> None:
         if self.bridge is None:
@@ -151,6 +162,7 @@ class Bus:
     def _free_slot(self, function: Function, device: int, number: int) -> int:
         if device not in range(32) or number not in range(8):
             raise TopologyError(f"no slot {device!r}.{number!r}: devices 0-31, functions 0-7")
+        _check_function(function)
         devfn = device << 3 | number
         if self.link and device and not self.ari:
             raise TopologyError(f"{self!r} is a link: it has device 0 only, not {device}")
@@ -177,22 +189,28 @@ class Bus:
         members = [self._slots[at] for at in self._slots if at in group]
         shown = len(members) > 1 or any(member.devfn & 7 for member in members)
         for member in members:
-            show_multifunction(member, shown=shown)
+            show_multifunction(member.config, shown=shown)
 
     def __repr__(self) -> str:
         """Show the number."""
         return f"<Bus {self.number:#04x}>"
 
 
+def _check_function(function: object) -> None:
+    """Refuse what authors attach by mistake: a class, or an object that was not initialised."""
+    if isinstance(function, type):
+        name = function.__name__
+        raise TopologyError(f"{name} is a class; what is attached is an object of it, {name}()")
+    if not hasattr(function, "bus"):
+        raise TopologyError(
+            f"a {type(function).__name__} is no function, or its __init__ does not call "
+            f"super().__init__()"
+        )
+
+
 def _sorted(slots: dict[int, Any], devfn: int, function: Any) -> dict[int, Any]:
     """Make a new dict, since others may be looking at the old one."""
     return dict(sorted({**slots, devfn: function}.items()))
-
-
-def show_multifunction(function: Function, *, shown: bool) -> None:
-    """Set or clear bit 7 of the Header Type register, whatever a reset does."""
-    header_type = function.config.get(Header.HEADER_TYPE, 1) & 0x7F
-    function.config.preset(Header.HEADER_TYPE, 1, header_type | shown << 7)
 
 
 def route(root: Bus, last: int) -> dict[int, Bus]:

@@ -34,6 +34,7 @@ from vmmkit.pci._registers import (
     RegisterFile,
     ResetKind,
     WriteHook,
+    whole,
 )
 from vmmkit.pci.capabilities.base import Capability, ExtendedCapability
 from vmmkit.pci.capabilities.msi import Msi, MsiView
@@ -236,15 +237,18 @@ class ConfigSpace(RegisterFile):
     def _check_msix(self) -> None:
         """Refuse MSI-X structures outside of the memory BARs that are there so far."""
         msix = self.capability(Msix)
-        if msix is None:
-            return
-        for name, (bar, offset, size) in (("table", msix.table_place), ("PBA", msix.pba_place)):
-            kind, room = self._bars.get(-1 if bar is None else bar, (BarKind.MEM64, 1 << 64))
-            if kind is BarKind.IO or offset + size > room:
-                place = f"{name} [{offset:#x}-{offset + size - 1:#x}]"
-                raise ConfigSpaceError(
-                    f"Msix: {place} does not fit into BAR {bar} ({kind.value}, {room:#x} bytes)"
-                )
+        if msix is not None:
+            msix.check_bars(self._bars)
+
+    def check_complete(self) -> None:
+        """Refuse MSI-X structures in a BAR that is not there, once all BARs are.
+
+        Raises:
+            ConfigSpaceError: they are in one that is not there.
+        """
+        msix = self.capability(Msix)
+        if msix is not None:
+            msix.check_bars(self._bars, complete=True)
 
     # -- capabilities ----------------------------------------------------------------------------
 
@@ -266,7 +270,7 @@ class ConfigSpace(RegisterFile):
         name = f"capability {type(capability).__name__}"
         self._check_addable(capability, name)
         size = capability.size + 3 & ~3
-        offset = self._find_room(capability, size) if at is None else at
+        offset = self._find_room(capability, size) if at is None else whole("at", at)
         place = Place(offset, size, name)
         self._check_span(capability, place)
         self._check_free(place)
@@ -414,7 +418,7 @@ class ConfigSpace(RegisterFile):
             raise PciSnapshotError(f"config snapshot of version {snapshot.version!r}")
         if snapshot.layout != self.layout:
             raise PciSnapshotError("the config snapshot is of another layout or function")
-        values = snapshot.values
+        values = snapshot.values if isinstance(snapshot.values, (tuple, list)) else ()
         if len(values) != len(self._values) or not all(map(_is_dword, values)):
             raise PciSnapshotError(f"the config snapshot does not hold {len(self._values)} dwords")
 

@@ -7,23 +7,18 @@ Theory of operation: decoding
 A BAR *claims* a range when everything lets it decode: the enable bit of its kind in the Command
 register, for a ROM its own enable bit as well, D-state D0, an address the policy allows, and
 every bridge upstream, whose window must hold the range as a whole. A claim is *live* when nothing
-that goes before it is in the way; else it is not live as a whole, until that ends.
-
-`Claims` answers who is live. All claims are powers of two at multiples of their size, so two of
-them nest or are disjoint: the claims around one are found by one probe for each size in use, those
-within it are neighbours in address order. Claims are judged in order of priority, so each is
-judged once, after all that could be in its way, and only neighbours of what changed are judged.
+that goes before it is in the way; else it is not live as a whole, until that ends. `Claims`
+answers who is live.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from heapq import heapify, heappop, heappush
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
 
 import attrs
-from sortedcontainers import SortedDict
 
+from vmmkit.pci._claims import Claim, Claims, Key
 from vmmkit.pci.config import ConfigSpace
 from vmmkit.pci.header import rom_bar_offset
 from vmmkit.pci.spec import BridgeControl, Command, Header
@@ -47,9 +42,6 @@ __all__ = [
 Range = tuple[int, int]
 """First and last address, both inclusive."""
 
-Key = tuple[tuple[int, ...], int, int]
-"""Priority of a BAR, the least first: devfns of the bridges above, own devfn, BAR index."""
-
 _ROM_INDEX: Final = 6
 # Plain integers: an operation on an IntFlag costs ten times as much.
 _IO_ENABLE, _MEMORY_ENABLE = int(Command.IO), int(Command.MEMORY)
@@ -59,9 +51,7 @@ _TOP_OF_32_BITS: Final = 0xFFFF_FFFF
 _IO_LAST: Final = 0xFFFF
 _VGA_MEMORY: Final = (0xA_0000, 0xB_FFFF)
 _VGA_IO: Final = ((0x3B0, 0x3BB), (0x3C0, 0x3DF))
-_VGA_IO_ALIASES: Final = tuple(
-    (first + alias, last + alias) for alias in range(0, 0x1_0000, 0x400) for first, last in _VGA_IO
-)
+_VGA_10_BITS: Final = 0x3FF
 
 
 class Forwarding(NamedTuple):
@@ -70,14 +60,16 @@ class Forwarding(NamedTuple):
     Attributes:
         io: ranges of ports; with `isa`, only what is in the first quarter of each KiB.
         memory: ranges of addresses.
-        vga_io: ranges of ports to which `isa` does not apply.
+        vga_io: ranges of ports to which `isa` does not apply, as far as `vga_bits` tell.
         isa: the ISA Enable bit.
+        vga_bits: mask of the address bits that count for `vga_io`; the others make aliases.
     """
 
     io: tuple[Range, ...]
     memory: tuple[Range, ...]
     vga_io: tuple[Range, ...] = ()
     isa: bool = False
+    vga_bits: int = _IO_LAST
 
 
 #: Everything passes.
@@ -157,15 +149,15 @@ def forwarding(
     """
     command = config.command
     control = config.get(Header.BRIDGE_CONTROL, 2)
-    vga_memory, vga_io = (_VGA_MEMORY, _VGA_IO_ALIASES) if control & _VGA else (None, ())
-    if vga_io and control & _VGA_16BIT:
-        vga_io = _VGA_IO
+    vga_memory, vga_io = (_VGA_MEMORY, _VGA_IO) if control & _VGA else (None, ())
+    vga_bits = _IO_LAST if control & _VGA_16BIT else _VGA_10_BITS
     if not command & _MEMORY_ENABLE:
         memory = prefetchable = vga_memory = None
     if not command & _IO_ENABLE:
         io, vga_io = None, ()
     windows = (one for one in (memory, prefetchable, vga_memory) if one is not None)
-    return Forwarding(() if io is None else (io,), tuple(windows), vga_io, bool(control & _ISA))
+    ports = () if io is None else (io,)
+    return Forwarding(ports, tuple(windows), vga_io, bool(control & _ISA), vga_bits)
 
 
 def root_forwarding(windows: Mapping[str, Iterable[tuple[int, int]]] | None) -> Forwarding:
@@ -231,9 +223,9 @@ def passes(gates: Iterable[Forwarding], is_io: bool, base: int, size: int) -> bo
 
 
 def _passes_io(gate: Forwarding, base: int, last: int) -> bool:
-    if _within(gate.vga_io, base, last):
-        return True
     # A BAR has at most 256 ports and is aligned, so it is in one quarter of a KiB.
+    if gate.vga_io and _within(gate.vga_io, base & gate.vga_bits, last & gate.vga_bits):
+        return True
     return not (gate.isa and base & 0x300) and _within(gate.io, base, last)
 
 
@@ -242,141 +234,3 @@ def _within(windows: Iterable[Range], base: int, last: int) -> bool:
         if first <= base and last <= end:
             return True
     return False
-
-
-Owner = TypeVar("Owner")
-
-
-class Claim(Generic[Owner]):
-    """A BAR's wish for a range.
-
-    Attributes:
-        key: priority; the least goes first.
-        base: first address, a multiple of `size`.
-        size: bytes, a power of two.
-        owner: whose claim it is.
-        live: whether it gets the range.
-        blocker: what is in the way, where it does not: a name, else `""`.
-        refused: the address map would not take it; holds until something changes.
-    """
-
-    __slots__ = ("base", "blocker", "key", "live", "owner", "refused", "size")
-
-    def __init__(self, key: Key, base: int, size: int, owner: Owner) -> None:
-        """Wish for a range; nothing is live before it was judged."""
-        self.key, self.base, self.size, self.owner = key, base, size, owner
-        self.live = False
-        self.blocker = ""
-        self.refused = False
-
-
-Foreign = Callable[[int, int], str | None]
-"""From base and size to the name of what else is there, or `None`."""
-
-
-class Claims(Generic[Owner]):
-    """All claims on one address space, and which of them are live."""
-
-    def __init__(self) -> None:
-        """Start without claims."""
-        self._at: SortedDict[int, list[Claim[Owner]]] = SortedDict()
-        self._sizes: dict[int, int] = {}
-        self._dirty: dict[Key, Claim[Owner]] = {}
-
-    def __iter__(self) -> Any:
-        """Yield the claims by address."""
-        return (claim for row in list(self._at.values()) for claim in row)
-
-    def add(self, claim: Claim[Owner]) -> None:
-        """Take a claim up; it is judged by the next `settle`."""
-        self._at.setdefault(claim.base, []).append(claim)
-        self._sizes[claim.size] = self._sizes.get(claim.size, 0) + 1
-        self._dirty[claim.key] = claim
-
-    def remove(self, claim: Claim[Owner]) -> None:
-        """Drop a claim; those that it was in the way of are judged by the next `settle`."""
-        row = self._at[claim.base]
-        row.remove(claim)
-        if not row:
-            del self._at[claim.base]
-        self._sizes[claim.size] -= 1
-        if not self._sizes[claim.size]:
-            del self._sizes[claim.size]
-        self._dirty.pop(claim.key, None)
-        if claim.live:
-            self.touch(claim.base, claim.size)
-
-    def touch(self, base: int, size: int) -> None:
-        """Have the claims that share an address with any range judged by the next `settle`."""
-        for claim in self._touching(base, size):
-            self._dirty[claim.key] = claim
-
-    def recheck(self, claim: Claim[Owner]) -> None:
-        """Have one claim judged by the next `settle`."""
-        self._dirty[claim.key] = claim
-
-    def _touching(self, base: int, size: int) -> Sequence[Claim[Owner]]:
-        found = []
-        for wider in self._sizes:
-            at = base & -wider
-            if at != base:
-                found += [claim for claim in self._at.get(at, ()) if claim.size == wider]
-        for at in self._at.irange(base, base + size - 1):
-            found += self._at[at]
-        return found
-
-    def settle(self, foreign: Foreign) -> list[Claim[Owner]]:
-        """Judge what has to be judged again.
-
-        Args:
-            foreign: tells what other than claims is in a range.
-
-        Returns:
-            The claims that became live, or stopped to be.
-        """
-        changed = []
-        pending, self._dirty = self._dirty, {}
-        heap = list(pending)
-        heapify(heap)
-        while heap:
-            claim = pending.pop(heappop(heap))
-            around = self._touching(claim.base, claim.size)
-            claim.blocker = blocker_of(claim, around, foreign)
-            live = not claim.blocker
-            if live is claim.live:
-                continue
-            claim.live = live
-            changed.append(claim)
-            for other in around:
-                if other.key > claim.key and other.key not in pending:
-                    pending[other.key] = other
-                    heappush(heap, other.key)
-        return changed
-
-    def check(self, foreign: Foreign) -> None:
-        """Assert that who is live is what judging everything anew would give."""
-        assert not self._dirty, self._dirty
-        claims: list[Claim[Owner]] = sorted(self, key=lambda claim: claim.key)
-        assert len({claim.key for claim in claims}) == len(claims), "a key twice"
-        live: list[Claim[Owner]] = []
-        for claim in claims:
-            around = [other for other in live if _overlap(claim, other)]
-            assert claim.live is not bool(blocker_of(claim, around, foreign)), claim.owner
-            live += [claim] if claim.live else []
-
-
-def _overlap(one: Claim[Any], other: Claim[Any]) -> bool:
-    return one.base < other.base + other.size and other.base < one.base + one.size
-
-
-def blocker_of(claim: Claim[Any], around: Iterable[Claim[Any]], foreign: Foreign) -> str:
-    """Name what is in a claim's way: what is not a BAR first, then BARs that go before it."""
-    if claim.refused:
-        return claim.blocker
-    name = foreign(claim.base, claim.size)
-    if name is not None:
-        return name or "unnamed"
-    for other in around:
-        if other.live and other.key < claim.key:
-            return str(other.owner)
-    return ""

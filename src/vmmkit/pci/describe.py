@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from inspect import cleandoc
 from typing import Final
 
-from vmmkit.pci._layout import Register, declared
+from vmmkit.pci._layout import Register, declared, refuse
 from vmmkit.pci.bars import Declaration, MemBar, Rom
 from vmmkit.pci.capabilities.base import Capability
 from vmmkit.pci.capabilities.msi import Msi
@@ -189,7 +189,7 @@ def _register_row(described: _Described, name: str, register: AnyReg) -> str:
 
 def _row(*cells: object) -> str:
     """Write a row of a table; an empty last cell is one space."""
-    texts = (str(cell).replace("|", r"\|").strip() for cell in cells)
+    texts = (" ".join(str(cell).replace("|", r"\|").split()) for cell in cells)
     return "".join(f"| {text} " if text else "| " for text in texts) + "|"
 
 
@@ -222,8 +222,13 @@ def c_header(cls: type[PciDevice], *, prefix: str = "") -> str:
         prefix: of all macros, upper case; by default the class's name.
 
     Returns:
-        The header, for any C compiler. Arrays are macros with an index, `X_COUNT` is their length.
-        `X_MASK` of a field is in place; the value is `(register & X_MASK) >> X_SHIFT`.
+        The header, for C99 or later, and where nothing has 64 bits for any C. Arrays are macros
+        with an index, `X_COUNT` is their length. `X_MASK` of a field is in place; the value is
+        `(register & X_MASK) >> X_SHIFT`.
+
+    Raises:
+        DeclarationError: two names of the class make the same macro, such as a register
+            `ring_count` beside an array `ring`.
     """
     prefix = prefix or _upper(cls.__name__)
     described = _Described(cls)
@@ -232,8 +237,18 @@ def c_header(cls: type[PciDevice], *, prefix: str = "") -> str:
     lines += _c_ids(cls, prefix)
     for name, bar in described.bars:
         lines += _c_bar(described, prefix, name, bar)
+    _check_macros(cls, lines)
     lines += [f"#endif /* {prefix}_REGISTERS_H */", ""]
     return "\n".join(lines)
+
+
+def _check_macros(cls: type[PciDevice], lines: Iterable[str]) -> None:
+    known: dict[str, str] = {}
+    for line in lines:
+        if line.startswith("#define "):
+            other = known.setdefault(re.split(r"[ (]", line)[1], line)
+            if other is not line:
+                refuse(cls, f"two macros have one name in its C header: {other!r} and {line!r}")
 
 
 def _upper(name: str) -> str:
@@ -262,12 +277,13 @@ def _c_bar(described: _Described, prefix: str, name: str, bar: Declaration) -> I
 
 def _c_register(described: _Described, macro: str, name: str, register: AnyReg) -> Iterator[str]:
     if register.doc:
-        yield f"/* {register.doc.replace('*/', '* /')} */"
+        yield f"/* {' '.join(register.doc.split()).replace('*/', '* /')} */"
+    offset = f"0x{register.offset:x}{_suffix(register.offset)}"
     if isinstance(register, RegArray):
-        yield f"#define {macro}(n) (0x{register.offset:x} + (n) * 0x{register.stride:x})"
+        yield f"#define {macro}(n) ({offset} + (n) * 0x{register.stride:x})"
         yield f"#define {macro}_COUNT {register.count}"
     else:
-        yield f"#define {macro} 0x{register.offset:x}"
+        yield f"#define {macro} {offset}"
     for field_name, field in described.fields(name):
         own = f"{macro}_{_upper(field_name)}"
         mask = field.mask << field.first

@@ -37,7 +37,7 @@ from vmmkit.pci._device_class import (
 )
 from vmmkit.pci._dispatch import Unclaimed, constant
 from vmmkit.pci._layout import declared, refuse
-from vmmkit.pci.bars import Declaration, Rom
+from vmmkit.pci.bars import Declaration, IoBar, MemBar, Rom
 from vmmkit.pci.capabilities.base import Capability
 from vmmkit.pci.config import ConfigSpace, ResetKind
 from vmmkit.pci.function import Function, FunctionSnapshot
@@ -76,8 +76,9 @@ class PciDevice(DeclaredRegisters, Function):
         capability_offsets: where capabilities lie that do not choose their place, by attribute.
 
     Attributes:
-        lock: held during each access where the class has `serialize`; for threads of the author's
-            that change registers.
+        lock: held while registers are reset, and during each access where the class has
+            `serialize`; for threads of the author's that change registers. Re-entrant.
+            Interrupts raised under it leave when it is free again.
     """
 
     vendor_id: ClassVar[int | None] = None
@@ -133,6 +134,7 @@ class PciDevice(DeclaredRegisters, Function):
             name=name,
             intx=self.intx,
         )
+        self.lock.hold_back(self.interrupts)
         for attribute, declaration in self.declared_bars.items():
             setattr(self, attribute, self.bar(declaration.index))
 
@@ -179,7 +181,8 @@ class PciDevice(DeclaredRegisters, Function):
     def reset_state(self, kind: ResetKind) -> None:
         """Bring registers and states to their first values."""
         super().reset_state(kind)
-        self._reset_registers()
+        with self.lock:
+            self._reset_registers()
 
     def snapshot(self) -> DeviceSnapshot:
         """Return registers and states by name, config space, interrupts, and memory of BARs."""
@@ -216,10 +219,12 @@ class PciDevice(DeclaredRegisters, Function):
             raise PciSnapshotError(f"{self.name}: a {type(self).__name__}, not {made_by}")
         if snapshot.version == self.version:
             return snapshot.values
-        if snapshot.version > self.version:
+        if not isinstance(snapshot.version, int) or snapshot.version > self.version:
             raise PciSnapshotError(
-                f"{self.name}: snapshot of version {snapshot.version}, this is {self.version}"
+                f"{self.name}: snapshot of version {snapshot.version!r}, this is {self.version}"
             )
+        if not isinstance(snapshot.values, Mapping):
+            raise PciSnapshotError(f"{self.name}: a snapshot without values: {snapshot.values!r}")
         return self.migrate(snapshot.version, deepcopy(dict(snapshot.values)))
 
     # -- for the owner ---------------------------------------------------------------------------
@@ -270,9 +275,12 @@ def _serialized(lock: Lock, read: ReadHandler, write: WriteHandler) -> Unclaimed
 
 def _check_names(cls: type) -> None:
     """Refuse declarations that would hide what a function has under that name."""
-    for name in declared(cls, Named):
+    for name, value in declared(cls, Named, Capability, MemBar, IoBar, Rom).items():
         if name in _TAKEN:
-            refuse(cls, f"register, field or state {name!r} would hide PciDevice.{name}")
+            refuse(cls, f"{type(value).__name__} {name!r} would hide PciDevice.{name}")
+    for name in vars(cls):
+        if name in _TAKEN and name.startswith("_") and not name.endswith("__"):
+            refuse(cls, f"{name!r} would stand in for PciDevice.{name}, which is no hook")
 
 
 def _check_memory(cls: type[PciDevice], bars: Mapping[str, Declaration]) -> None:
@@ -286,4 +294,5 @@ def _check_memory(cls: type[PciDevice], bars: Mapping[str, Declaration]) -> None
                 refuse(cls, f"register {register.name!r} lies in the memory of RAM BAR {name!r}")
 
 
-_TAKEN = frozenset(dir(PciDevice)) | frozenset(vars(Function(ConfigSpace())))
+#: `read` and `write` are the author's methods, wherever there are any.
+_TAKEN = frozenset(dir(PciDevice)) | frozenset(vars(Function(ConfigSpace()))) | {"read", "write"}

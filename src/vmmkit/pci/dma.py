@@ -8,6 +8,11 @@ map. Bytes that no region answers for read as ones and are recorded in the Statu
 Received Master Abort; those that a device refuses with `BusError`, as Received Target Abort.
 Ranges behind the regions (fallbacks) are for processors, not for devices.
 
+A guest may give a device the address of the very register that starts its transfers. So that this
+comes to an end, what a handler does while a function's DMA is in it is limited: the same function
+reaches RAM and no device in that thread, and so does every function when `MAX_NESTING` of them are
+in each other's handlers. What is refused so is a Received Master Abort.
+
 Nothing is atomic beyond a natural access of at most eight bytes, and nothing is locked: a transfer
 and the guest see each other's bytes as processors and devices do.
 
@@ -17,6 +22,7 @@ Bus Power Management Interface Specification 1.2, "Function Power Management Sta
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -27,16 +33,19 @@ from vmmkit.errors import (
     DmaError,
     HandlerError,
 )
+from vmmkit.pci._mastering import may_master
 from vmmkit.pci._ram_windows import RamWindow, RamWindows, ram_window, windows_of
 from vmmkit.pci.config import ConfigSpace
 from vmmkit.protocols import AccessPort, MemorySpace
 
-__all__ = ["MAX_TRANSFER", "Dma"]
+__all__ = ["MAX_NESTING", "MAX_TRANSFER", "Dma"]
 
 #: Bytes one transfer may have; a device bounds the lengths that a guest gives it.
 MAX_TRANSFER: Final = 1 << 30
 
-_BUS_MASTER: Final = 1 << 2
+#: Functions whose DMA may be in handlers of devices at once in one thread, one due to the other.
+MAX_NESTING: Final = 4
+
 _STATUS_HIGH: Final = 0x07
 _TARGET_ABORT: Final = 1 << 4  # Received Target Abort, bit 12 of Status
 _MASTER_ABORT: Final = 1 << 5  # Received Master Abort, bit 13 of Status
@@ -60,6 +69,16 @@ class _Nowhere:
 _NOWHERE: Final[Any] = _Nowhere()
 
 
+class _Thread(threading.local):
+    """What a thread is doing."""
+
+    def __init__(self) -> None:
+        self.in_devices: list[Dma] = []  # whose transfers led into the handlers that it runs
+
+
+_thread: Final = _Thread()
+
+
 class Dma:
     """Bus mastering of one function.
 
@@ -71,11 +90,21 @@ class Dma:
     Attributes:
         refused: transfers refused because the way was closed.
 
-    Addresses and sizes that a guest chose never raise. `DmaError` is for what no guest can
-    choose: negative numbers, data that is no buffer, more than `MAX_TRANSFER` bytes.
+    Addresses that a guest chose never raise, and neither do sizes up to `MAX_TRANSFER` bytes. The
+    device bounds what exceeds that: a read makes an object of as many bytes. `DmaError` is for
+    longer ones, and for what no guest can choose: negative numbers, data that is no buffer.
     """
 
-    __slots__ = ("_config", "_limit", "_memory", "_port", "_ram", "_requester", "refused")
+    __slots__ = (
+        "_config",
+        "_limit",
+        "_memory",
+        "_port",
+        "_ram",
+        "_requester",
+        "_upstream",
+        "refused",
+    )
 
     def __init__(
         self, config: ConfigSpace, memory: MemorySpace | None = None, requester: object = None
@@ -85,9 +114,14 @@ class Dma:
         self.refused = 0
         self.connect(_NOWHERE if memory is None else memory, requester)
 
-    def connect(self, memory: MemorySpace, requester: object = None) -> None:
-        """Reach another memory from now on."""
-        self._memory = memory
+    def connect(
+        self,
+        memory: MemorySpace,
+        requester: object = None,
+        upstream: tuple[ConfigSpace, ...] = (),
+    ) -> None:
+        """Reach another memory from now on, through the bridges that have these config spaces."""
+        self._memory, self._upstream = memory, upstream
         self._limit = 1 << getattr(memory, "address_bits", 64)
         # Made when it is needed: each port of a map makes its changes a little slower.
         self._port: AccessPort | None = None
@@ -101,7 +135,7 @@ class Dma:
     @property
     def enabled(self) -> bool:
         """Whether the guest lets the function master the bus."""
-        return bool(self._config.command & _BUS_MASTER) and self._config.power_state == 0
+        return may_master(self._config, self._upstream)
 
     # -- transfers -------------------------------------------------------------------------------
 
@@ -111,8 +145,7 @@ class Dma:
         Raises:
             DmaError: see the class.
         """
-        config = self._config
-        if not config.command & _BUS_MASTER or config.power_state:
+        if not may_master(self._config, self._upstream):
             self._refuse(address, size)
             return b"\xff" * size
         for base, last, buffer in self._ram.windows:
@@ -129,8 +162,7 @@ class Dma:
         """
         source = _bytes_of(data)
         size = len(source)
-        config = self._config
-        if not config.command & _BUS_MASTER or config.power_state:
+        if not may_master(self._config, self._upstream):
             self._refuse(address, size)
             return False
         for base, last, buffer in self._ram.windows:
@@ -178,7 +210,9 @@ class Dma:
         """
         rest = _bytes_of(data)
         arrived = True
-        for address, size in parts:
+        for address, room in parts:
+            # Room that is not filled makes the transfer no longer.
+            size = min(room, len(rest)) if isinstance(room, int) else room
             _check(address, size)
             chunk, rest = rest[:size], rest[size:]
             if chunk:
@@ -235,9 +269,14 @@ class Dma:
         if memory is not None:
             target[:] = memory
             return
-        for place, width in _natural(address, size):
-            value = self._read_port(place, width)
-            target[place - address : place - address + width] = value.to_bytes(width, "little")
+        if not self._enter_device():
+            return  # the target is all ones
+        try:
+            for place, width in _natural(address, size):
+                value = self._read_port(place, width)
+                target[place - address : place - address + width] = value.to_bytes(width, "little")
+        finally:
+            _thread.in_devices.pop()
 
     def _write_region(self, region: Any, address: int, source: memoryview) -> bool:
         size = len(source)
@@ -245,11 +284,25 @@ class Dma:
         if memory is not None:
             memory[:] = source
             return True
+        if not self._enter_device():
+            return False
         arrived = True
-        for place, width in _natural(address, size):
-            value = int.from_bytes(source[place - address : place - address + width], "little")
-            arrived &= self._write_port(place, width, value)
+        try:
+            for place, width in _natural(address, size):
+                value = int.from_bytes(source[place - address : place - address + width], "little")
+                arrived &= self._write_port(place, width, value)
+        finally:
+            _thread.in_devices.pop()
         return arrived
+
+    def _enter_device(self) -> bool:
+        """Note that this thread goes into a handler; refuse where there would be no end to it."""
+        entered = _thread.in_devices
+        if self in entered or len(entered) >= MAX_NESTING:
+            self._record(_MASTER_ABORT)
+            return False
+        entered.append(self)
+        return True
 
     def _access(self) -> AccessPort:
         port = self._port

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, Protocol
 
 from vmmkit.errors import ConfigSpaceError
+from vmmkit.pci._registers import whole
 
 __all__ = ["Readable", "dump", "format_bdf"]
 
@@ -43,7 +44,10 @@ def format_bdf(bdf: int, segment: int = 0) -> str:
     Raises:
         ConfigSpaceError: out of range.
     """
-    if not 0 <= bdf <= _LAST_BDF or not 0 <= segment <= _LAST_SEGMENT:
+    if (
+        not 0 <= whole("bdf", bdf) <= _LAST_BDF
+        or not 0 <= whole("segment", segment) <= _LAST_SEGMENT
+    ):
         raise ConfigSpaceError(f"no function {bdf:#x} of segment {segment:#x}")
     domain = f"{segment:04x}:" if segment else ""
     return f"{domain}{bdf >> 8:02x}:{bdf >> 3 & 31:02x}.{bdf & 7}"
@@ -62,8 +66,10 @@ def dump(configs: Mapping[int, Readable], *, segment: int = 0, title: str = "vmm
         function.
 
     Raises:
-        ConfigSpaceError: an address or segment out of range.
+        ConfigSpaceError: an address or segment out of range, or a title of several lines.
     """
+    if not isinstance(title, str) or len(title.splitlines()) > 1:
+        raise ConfigSpaceError(f"a title is one line of text, not {title!r}")
     lines: list[str] = []
     for bdf, config in sorted(configs.items(), key=lambda item: item[0]):
         lines += (f"{format_bdf(bdf, segment)} {title}", *_rows(config), "")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Function", "FunctionSnapshot"]
 
 _D3HOT: Final = 3
+_MULTIFUNCTION: Final = 0x80
 _INTERRUPT: Final = int(Effect.INTERRUPT | Effect.POWER)
 
 BarRead = Callable[[Any, int, int, int], int]
@@ -61,7 +62,8 @@ class Function:
         write: `write(vcpu, bar, offset, size, value)`, likewise.
 
     Raises:
-        ConfigSpaceError: a BAR that this header does not have, or whose register is taken.
+        ConfigSpaceError: a BAR that this header does not have, or whose register is taken; an
+            MSI-X table in a BAR that it has not.
         TopologyError: no such pin.
 
     Attributes:
@@ -98,6 +100,7 @@ class Function:
         self.bar_read: BarRead | None = read or getattr(self, "read", None)
         self.bar_write: BarWrite | None = write or getattr(self, "write", None)
         self.bars = tuple(self._bars(sorted(bars, key=lambda declaration: declaration.index)))
+        config.check_complete()
         self.interrupts = Interrupts(config, pin=intx)
 
     def _bars(self, declarations: Iterable[Declaration]) -> Iterable[Bar]:
@@ -163,6 +166,10 @@ class Function:
         Args:
             effects: bits of `Effect`, as a plain integer.
         """
+        self.interrupts_follow(effects)
+
+    def interrupts_follow(self, effects: int) -> None:
+        """Have the interrupts look at the registers again, if a write's effects ask for it."""
         if effects & _INTERRUPT:
             self.interrupts.config_changed()
 
@@ -211,6 +218,10 @@ class Function:
             raise PciSnapshotError(f"{self.name}: {snapshot!r} is no FunctionSnapshot")
         self.config.check_snapshot(snapshot.config)
         self.interrupts.check_snapshot(snapshot.interrupts)
+        if not isinstance(snapshot.memory, dict) or not all(
+            isinstance(contents, bytes) for contents in snapshot.memory.values()
+        ):
+            raise PciSnapshotError(f"{self.name}: the memory of BARs in the snapshot is not bytes")
         sizes = {index: len(contents) for index, contents in snapshot.memory.items()}
         own = {bar.index: bar.size for bar in self.bars if getattr(bar.declaration, "keep", False)}
         if not sizes.items() <= own.items():
@@ -218,7 +229,9 @@ class Function:
 
     def restore_registers(self, snapshot: FunctionSnapshot) -> None:
         """Take config space and memory of a snapshot, and no more; for the host bridge."""
+        several = self.config.get(Header.HEADER_TYPE, 1) & _MULTIFUNCTION
         self.config.restore(snapshot.config)
+        show_multifunction(self.config, shown=bool(several))  # says what is there, not what was
         self._power = self.config.power_state
         for bar in self.bars:
             if bar.buffer is not None and bar.index in snapshot.memory:
@@ -245,6 +258,12 @@ class Function:
         """Show name and place."""
         where = "unattached" if self.bus is None else f"{self.bdf >> 8:02x}:{place(self.devfn)}"
         return f"<{type(self).__name__} {self.name!r} {where}>"
+
+
+def show_multifunction(config: ConfigSpace, *, shown: bool) -> None:
+    """Set or clear bit 7 of the Header Type register, whatever a reset does."""
+    header_type = config.get(Header.HEADER_TYPE, 1) & ~_MULTIFUNCTION
+    config.preset(Header.HEADER_TYPE, 1, header_type | shown * _MULTIFUNCTION)
 
 
 def place(devfn: int) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from vmmkit.errors import ConfigSpaceError
-from vmmkit.pci._registers import Effect, RegisterFile
+from vmmkit.pci._registers import Effect, RegisterFile, whole
 from vmmkit.pci.spec import (
     EXTENDED_SIZE,
     STATUS_ERRORS,
@@ -109,7 +109,7 @@ def _define_rows(space: RegisterFile, rows: tuple[_Row, ...]) -> None:
 
 
 def _check(name: str, value: int, last: int) -> int:
-    if not isinstance(value, int) or not 0 <= value <= last:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= last:
         raise ConfigSpaceError(f"{name} is 0 to {last:#x}, not {value!r}")
     return value
 
@@ -185,7 +185,7 @@ def define_type1(space: RegisterFile, *, io_bits: int, prefetchable_bits: int, *
 
 def _define_io_window(space: RegisterFile, bits: int) -> None:
     """Lay out base and limit, whose low bits tell the width: 0 for 16 bits, 1 for 32."""
-    if bits not in (0, 16, 32):
+    if whole("io_bits", bits) not in (0, 16, 32):
         raise ConfigSpaceError(f"io_bits is 0, 16 or 32, not {bits!r}")
     low = {"value": int(bits == 32), "rw": 0xF0 if bits else 0}
     upper = 0xFFFF if bits == 32 else 0
@@ -199,7 +199,7 @@ def _define_io_window(space: RegisterFile, bits: int) -> None:
 
 def _define_prefetchable_window(space: RegisterFile, bits: int) -> None:
     """Lay out base and limit, whose low bits tell the width: 0 for 32 bits, 1 for 64."""
-    if bits not in (0, 32, 64):
+    if whole("prefetchable_bits", bits) not in (0, 32, 64):
         raise ConfigSpaceError(f"prefetchable_bits is 0, 32 or 64, not {bits!r}")
     low = {"value": int(bits == 64), "rw": 0xFFF0 if bits else 0}
     upper = _DWORD if bits == 64 else 0
@@ -239,7 +239,7 @@ def define_bar_register(
         ConfigSpaceError: a size it cannot have, or bytes that are taken.
     """
     bits, least, most = _BAR_LIMITS[kind]
-    if not least <= size <= most or size & size - 1:
+    if not least <= whole(f"{name}: the size", size) <= most or size & size - 1:
         limits = f"a power of two from {least:#x} to {most:#x}"
         raise ConfigSpaceError(f"{name}: the size of a {kind.value} BAR is {limits}, not {size!r}")
     mask = -size & (1 << 64) - 1
@@ -259,7 +259,10 @@ def define_bar(
     Raises:
         ConfigSpaceError: no such BAR, a size it cannot have, or its register is taken.
     """
+    if not isinstance(kind, BarKind):
+        raise ConfigSpaceError(f"BAR {whole('BAR index', index)}: {kind!r} is no BarKind")
     rom = kind is BarKind.ROM
+    whole("BAR index", index)
     fits = index == ROM_INDEX if rom else 0 <= index < BAR_COUNTS[layout] - (kind in _WIDE)
     if not fits:
         raise ConfigSpaceError(f"no {kind.value} BAR {index} in a {layout.name} header")

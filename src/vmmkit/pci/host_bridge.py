@@ -23,7 +23,7 @@ import attrs
 
 from vmmkit.errors import PciSnapshotError, TopologyError
 from vmmkit.pci import picture
-from vmmkit.pci._segment import Segment
+from vmmkit.pci._segment import NO_RESETS, Segment
 from vmmkit.pci._wiring import Wiring
 from vmmkit.pci.bus import Bus, route
 from vmmkit.pci.cf8 import ConfigPorts
@@ -145,18 +145,26 @@ class HostBridge(Segment):
         """
         if bdf not in self._functions:
             return
-        with self.lock:
-            function = self._functions.get(bdf)
-            if function is not None:
+        function, effects, resets = None, 0, NO_RESETS
+        try:
+            with self.lock:
+                function = self._functions.get(bdf)
+                if function is None:
+                    return
                 effects = function.config.write(offset, size, value)
-                resets = self._follow(function, effects) if effects else ()
-        if function is not None:
-            if function.hears_config_writes:
-                self.notices.post(partial(function.on_config_write, offset, size, value))
-            if effects:
-                self._finish_resets(resets)
-                function.on_effects(effects)
-        self._settle()
+                try:
+                    if effects:
+                        resets = self._reset_registers(function, effects)
+                        self._follow(function, effects, resets)
+                finally:
+                    if function.hears_config_writes:
+                        told = partial(function.on_config_write, offset, size, value)
+                        self.notices.post(partial(_tell_of_write, function, effects, told))
+        finally:
+            if function is not None and effects:
+                self._conclude(function, effects, resets)
+            else:
+                self._settle()
 
     # -- topology --------------------------------------------------------------------------------
 
@@ -177,12 +185,17 @@ class HostBridge(Segment):
 
     def reset(self, kind: ResetKind = ResetKind.POWER) -> None:
         """Reset the whole segment, the latch at CF8H included."""
-        with self.lock:
-            family = [*self.bus.below()]
-            self._reset_all(family, kind)
-            self.config_ports.reset()
-        self._finish_resets((member, kind) for member in family)
-        self._settle()
+        resets = []
+        try:
+            with self.lock:
+                self.config_ports.reset()
+                resets = [(member, kind) for member in self.bus.below()]
+                self._reset_all([member for member, _ in resets], kind)
+        finally:
+            try:
+                self._finish_resets(resets)
+            finally:
+                self._settle()
 
     def reserve(self, base: int, size: int, *, io: bool = False) -> None:
         """Keep BARs out of a range: those that are live there stop to be, until `unreserve`.
@@ -208,10 +221,11 @@ class HostBridge(Segment):
             self._reserve(base, size, io=io, held=False)
 
     def _reserve(self, base: int, size: int, *, io: bool, held: bool) -> None:
-        known = self._decoder.reserve(base, size, io=io, held=held)
-        self._post()
-        if not known:
-            raise TopologyError(f"{self.name}: {size:#x} bytes at {base:#x} are not reserved")
+        try:
+            if not self._decoder.reserve(base, size, io=io, held=held):
+                raise TopologyError(f"{self.name}: {size:#x} bytes at {base:#x} are not reserved")
+        finally:
+            self._post()
 
     def tree(self) -> str:
         """Return a text with a line for each function, window and BAR."""
@@ -271,6 +285,12 @@ class HostBridge(Segment):
 def _place_of(function: Function) -> Place:
     assert function.bus is not None, function
     return (*function.bus.path, function.devfn)
+
+
+def _tell_of_write(function: Function, effects: int, tell: Callable[[], object]) -> None:
+    """Let a function hear of a write; its interrupts first, where another thread tells it."""
+    function.interrupts_follow(effects)
+    tell()
 
 
 def _drop(*_arguments: object) -> None:

@@ -159,6 +159,7 @@ class HotplugSlot(Link):
 
     def _slot_written(self, _config: RegisterFile, written: ConfigWrite) -> int:
         effects = int(Effect.SLOT)
+        self._update_interrupt()  # what was cleared has ended before the command completes
         if written.lanes & 0xFFFF:
             effects |= self._command(written.old & 0xFFFF)
         self._update_interrupt()
@@ -229,19 +230,19 @@ class HotplugSlot(Link):
         port's bus without `plug` counts as there since power-on: no event, and power is on.
 
         Raises:
-            TopologyError: no function, an occupied slot or one without hotplug, or functions that
+            TopologyError: no `Function`, an occupied slot or one without hotplug, or functions that
                 are attached already.
         """
         self._need("hot_plug", "hotplug")
         if not 0 < len(functions) <= _MAX_FUNCTIONS:
             raise TopologyError(f"{self.port.name}: a device has 1 to {_MAX_FUNCTIONS} functions")
         for function in functions:
+            if not isinstance(function, Function):
+                raise TopologyError(f"{function!r} is no Function")
             if function.bus is not None or functions.count(function) > 1:
                 raise TopologyError(f"{function!r} cannot be plugged in: it is attached already")
-            if isinstance(function, Bridge) and self.port in (
-                function,
-                *function.secondary.below(),
-            ):
+            within = function.secondary.below() if isinstance(function, Bridge) else ()
+            if self.port in (function, *within):
                 raise TopologyError(f"{function!r} cannot be behind itself")
         for function in functions:
             function.reset(ResetKind.POWER)

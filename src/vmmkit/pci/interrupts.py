@@ -35,9 +35,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import Final
 
 from vmmkit.errors import ConfigSpaceError
+from vmmkit.pci._mastering import may_master
 from vmmkit.pci._messages import (
     InterruptsSnapshot,
     Irq,
@@ -48,16 +48,12 @@ from vmmkit.pci._messages import (
     check_snapshot,
 )
 from vmmkit.pci._outbox import Outbox
+from vmmkit.pci._pin import Pin, Sink
 from vmmkit.pci.config import ConfigSpace, ResetKind
 from vmmkit.pci.intx import pin_number
 from vmmkit.pci.msix_table import MsixTable
 
 __all__ = ["Interrupts", "InterruptsSnapshot", "Irq", "Message", "Mode"]
-
-_BUS_MASTER: Final = 1 << 2
-_INTERRUPT_DISABLE: Final = 1 << 10
-_STATUS_LOW: Final = 0x06  # the byte of Status that has the bit; no guest can write it
-_INTERRUPT_STATUS: Final = 1 << 3
 
 
 def _drop(*_arguments: object) -> None:
@@ -94,21 +90,20 @@ class Interrupts:
         "_held",
         "_high",
         "_irqs",
-        "_level",
         "_mode",
         "_msi",
         "_msi_enabled",
         "_msix",
         "_on_route_change",
         "_outbox",
-        "_pin_open",
+        "_pin",
         "_pulsed",
         "_raised",
         "_routes",
-        "_set_pin",
         "_shown",
         "_slots",
         "_source",
+        "_upstream",
         "deliver",
         "lock",
         "send",
@@ -125,8 +120,8 @@ class Interrupts:
         self._outbox = Outbox()
         self.deliver = self._outbox.deliver
         self.send: Callable[[int, int], object] = _drop
-        self._set_pin: Callable[[bool], object] = _drop
-        self._level = False  # of the pin, as told last
+        self._pin = Pin(config, self._outbox, _drop)
+        self._upstream: tuple[ConfigSpace, ...] = ()
         self._msi_enabled, self._shown = 1, 0
         self._on_route_change: Callable[[int], object] | None = None
         self._routes: list[Message | None] = []
@@ -139,6 +134,14 @@ class Interrupts:
         self._irqs = [Irq(self, vector) for vector in range(self.vectors)]
         self._clear()
         self._refresh()
+
+    def hold_back_while(self, waits: Callable[[], bool]) -> None:
+        """Let interrupts wait while a thread that raises them may not send them.
+
+        Args:
+            waits: whether the calling thread may not. Who lets it go on calls `deliver`.
+        """
+        self._outbox.waits = waits
 
     def _make_table(self) -> MsixTable:
         view = self._msix
@@ -170,9 +173,8 @@ class Interrupts:
             if self._mode != "intx":
                 self._pulsed.add(vector)
                 self._try(vector % self._slots)
-            elif self._pin_open and not self._high:
-                self._outbox.put((self._set_pin, (True,)))
-                self._outbox.put((self._set_pin, (False,)))
+            elif not self._high:
+                self._pin.pulse()
         self.deliver()
 
     def set_level(self, vector: int, level: bool) -> None:
@@ -195,6 +197,17 @@ class Interrupts:
         self._raised.discard(vector)
         if self._msi is not None:
             self._show_pending()
+
+    def withdraw(self) -> None:
+        """Lower all levels and forget what pends: for devices whose drivers can reset them."""
+        with self.lock:
+            self._high.clear()
+            self._pulsed.clear()
+            self._raised.clear()
+            if self._msi is not None:
+                self._show_pending()
+            self._update_pin()
+        self.deliver()
 
     def level(self, vector: int) -> bool:
         """See `Irq.level`."""
@@ -279,11 +292,9 @@ class Interrupts:
         self.deliver()
 
     def _refresh(self) -> None:
-        command = self._config.command
-        running = self._config.power_state == 0
-        self._pin_open = running and not command & _INTERRUPT_DISABLE
+        self._pin.refresh(running=self._config.power_state == 0)
         self._choose_mode()
-        self._held = not running or not command & _BUS_MASTER or self._function_masked()
+        self._held = not may_master(self._config, self._upstream) or self._function_masked()
         if self._on_route_change is not None:
             self._announce(range(self._slots))
         for slot in sorted({vector % self._slots for vector in self._waiting()}):
@@ -316,40 +327,46 @@ class Interrupts:
             self._show_pending()
 
     def _update_pin(self) -> None:
-        asserted = self._mode == "intx" and bool(self._high)
-        self._show_status(asserted)
-        level = asserted and self._pin_open
-        if level != self._level:
-            self._level = level
-            self._outbox.put((self._set_pin, (level,)))
-
-    def _show_status(self, asserted: bool) -> None:
-        shown = bool(self._config.get(_STATUS_LOW, 1) & _INTERRUPT_STATUS)
-        if asserted and not shown:
-            self._config.amend(_STATUS_LOW, 1, on=_INTERRUPT_STATUS)
-        elif shown and not asserted:
-            self._config.amend(_STATUS_LOW, 1, off=_INTERRUPT_STATUS)
+        self._pin.drive(self._mode == "intx" and bool(self._high))
 
     # -- where it leads --------------------------------------------------------------------------
 
     @property
-    def set_pin(self) -> Callable[[bool], object]:
+    def set_pin(self) -> Sink:
         """What takes the level of the pin. Another one is told the level, the old one a low one."""
-        return self._set_pin
+        return self._pin.sink
 
     @set_pin.setter
-    def set_pin(self, set_pin: Callable[[bool], object]) -> None:
-        with self.lock:
-            if self._level:
-                self._outbox.put((self._set_pin, (False,)))
-                self._outbox.put((set_pin, (True,)))
-            self._set_pin = set_pin
+    def set_pin(self, set_pin: Sink) -> None:
+        self.rewire(self.send, set_pin)
         self.deliver()
+
+    def rewire(
+        self,
+        send: Callable[[int, int], object] = _drop,
+        set_pin: Sink = _drop,
+        upstream: tuple[ConfigSpace, ...] | None = None,
+    ) -> None:
+        """Set `send` and `set_pin` without calling them yet.
+
+        For those who hold a lock of their own: they call `deliver` when it is free.
+
+        Args:
+            send: see the class.
+            set_pin: takes the level of the pin.
+            upstream: config spaces of the bridges that messages pass; by default as before.
+        """
+        with self.lock:
+            self._pin.lead_to(set_pin)
+            self.send = send
+            if upstream is not None:
+                self._upstream = upstream
+                self._refresh()
 
     def disconnect(self) -> None:
         """Send nothing any more; the pin leaves its line."""
-        self.send = _drop
-        self.set_pin = _drop
+        self.rewire()
+        self.deliver()
 
     @property
     def on_route_change(self) -> Callable[[int], object] | None:

@@ -46,8 +46,8 @@ class Mapper:
     Args:
         space: the address map, or `None` to keep the books without one.
         lock: the host's, tried by the first access to lazy RAM.
-        freed: called, with any lock of the map's held, when others have left addresses, and
-            after this has let go of the host's lock.
+        freed: called, with any lock of the map's held, when others have left addresses.
+        released: called when this has let go of the host's lock.
 
     Attributes:
         claims: all claims on the space.
@@ -56,7 +56,11 @@ class Mapper:
     """
 
     def __init__(
-        self, space: AddressSpace | None, lock: RLock, freed: Callable[[], object]
+        self,
+        space: AddressSpace | None,
+        lock: RLock,
+        freed: Callable[[], object],
+        released: Callable[[], object],
     ) -> None:
         """Start without claims, and listen to what others take out of the map."""
         self.claims: Claims[Bar] = Claims()
@@ -64,12 +68,14 @@ class Mapper:
         self._space = space
         self._lock = lock
         self._freed = freed
+        self._released = released
         self._own: dict[int, Region] = {}
         self._left: list[tuple[int, int]] = []
         self._reserved: list[tuple[int, int]] = []
         self._refused: list[Claim[Bar]] = []
         self._touched: dict[Bar, None] = {}
         self.committing = False
+        self._heard = False
         self._add_ram = getattr(space, "add_ram", None)
         self._add_rom = getattr(space, "add_rom", None)
         self._conflicts: Callable[[int, int], Sequence[Any]] = getattr(
@@ -82,7 +88,8 @@ class Mapper:
     # -- what the map tells ----------------------------------------------------------------------
 
     def region_added(self, region: Region, /) -> None:
-        """Ignore it: nobody can be added where a live BAR is."""
+        """Note that a commit came about; others can be added nowhere where a live BAR is."""
+        self._heard |= id(region) in self._own
 
     def region_removed(self, region: Region, /) -> None:
         """Note addresses that somebody else has left."""
@@ -93,7 +100,9 @@ class Mapper:
         self._note(region, old_base)
 
     def _note(self, region: Region, base: int) -> None:
-        if id(region) not in self._own:
+        if id(region) in self._own:
+            self._heard = True
+        else:
             self._left.append((base, region.size))
             self._freed()
 
@@ -101,20 +110,20 @@ class Mapper:
 
     @property
     def stale(self) -> bool:
-        """Whether others have left addresses since the last update."""
+        """Whether ranges were left, reserved or given back since the last update."""
         return bool(self._left)
 
     def reserve(self, base: int, size: int) -> None:
         """Let no BAR be live in a range, by the next `update`."""
         self._reserved.append((base, size))
-        self.claims.touch(base, size)
+        self._left.append((base, size))
 
     def unreserve(self, base: int, size: int) -> bool:
         """Give a reserved range back, by the next `update`; return whether it was reserved."""
         if (base, size) not in self._reserved:
             return False
         self._reserved.remove((base, size))
-        self.claims.touch(base, size)
+        self._left.append((base, size))
         return True
 
     def update(self, wishes: Iterable[tuple[Bar, int | None]] = ()) -> None:
@@ -152,6 +161,7 @@ class Mapper:
         """Judge and apply; where the map refuses, it is as it was, and a claim less is left."""
         staged: dict[Bar, list[Region]] = {}
         differences: list[BarChange] = []
+        self._heard = False
         try:
             with nullcontext() if self._space is None else self._space.transaction():
                 changed = self.claims.settle(self._foreign)
@@ -161,6 +171,9 @@ class Mapper:
                     for change in differences:
                         staged[change.bar] = self._stage(self._space, change)
         except (OverlapError, RegionRangeError) as error:
+            if self._heard:  # it is a listener's, of another map maybe: the change stands
+                self._committed(differences, staged)
+                raise
             self._forget(staged)
             self._refuse(_culprits(error, staged, differences))
             return False
@@ -267,14 +280,15 @@ class Mapper:
             self._promote(bar)
         finally:
             self._lock.release()
-        if self._left:  # while this had the lock
-            self._freed()
+            self._released()
 
     def _promote(self, bar: Bar) -> None:
         space, base = self._space, bar.mapped_at
         if space is None or base is None or bar.promoted or self.committing:
             return
         placed = list(bar.placed)
+        if any(id(region) not in self._own for region in placed):
+            return  # an access of old: meanwhile the function has moved to another host bridge
         self.committing = True
         try:
             with space.transaction():

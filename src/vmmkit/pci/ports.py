@@ -13,6 +13,7 @@ importance looks at more than the class code.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, ClassVar, Final
 
 import attrs
@@ -50,7 +51,12 @@ _TEXAS_INSTRUMENTS: Final = 0x104C
 _MAX_SWITCH_PORTS: Final = 32
 
 #: What a port has beside its PCI Express capability unless it is told otherwise.
-PORT_CAPABILITIES: Final[tuple[Capability, ...]] = (PowerManagement(), Msi(maskable=True))
+#: By these three states a port says that it forwards PME messages (PCI Express Base
+#: Specification, "PCI Power Management Capability Structure").
+PORT_CAPABILITIES: Final[tuple[Capability, ...]] = (
+    PowerManagement(pme=("D0", "D3hot", "D3cold")),
+    Msi(maskable=True),
+)
 
 
 class _PresetBridge(Bridge):
@@ -86,12 +92,20 @@ class _PresetBridge(Bridge):
             prefetchable_bits=prefetchable_bits,
             size=self.config_size,
         )
-        for capability in capabilities:
+        for capability in _iterable(capabilities):
             config.add(capability)
+        if not isinstance(reserve, HotplugReserve | None):
+            raise TopologyError(f"{reserve!r} is no HotplugReserve")
         if reserve is not None:
             config.add(VendorSpecific(reserve_bytes(reserve)))
         self.reserve = reserve
         super().__init__(config, bars, link=self.has_link, **options)
+
+
+def _iterable(capabilities: Iterable[Capability]) -> Iterable[Capability]:
+    if not isinstance(capabilities, Iterable):
+        raise TopologyError(f"{capabilities!r} are no capabilities")
+    return capabilities
 
 
 class PciBridge(_PresetBridge):
@@ -136,7 +150,7 @@ class _ExpressPort(_PresetBridge):
         **options: Any,
     ) -> None:
         """Put the PCI Express capability first."""
-        super().__init__((express, *capabilities), bars, **options)
+        super().__init__(chain((express,), _iterable(capabilities)), bars, **options)
 
 
 @attrs.frozen
@@ -312,6 +326,8 @@ def switch(slots: Sequence[Slot | None], *, name: str = "switch", **options: Any
     Raises:
         TopologyError: no port, or more than the bus inside has devices.
     """
+    if not isinstance(slots, Sequence):
+        raise TopologyError(f"{name}: {slots!r} is no sequence of slots")
     if not 0 < len(slots) <= _MAX_SWITCH_PORTS:
         raise TopologyError(f"{name}: a switch has 1 to {_MAX_SWITCH_PORTS} downstream ports")
     upstream = SwitchUpstream(name=name)

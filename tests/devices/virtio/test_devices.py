@@ -123,8 +123,10 @@ def test_console_size_and_resize():
 
 def test_console_tells_of_its_size_only_who_asked():
     driver = started(VirtioConsole(lambda data: None, size=(80, 25)))
+    generation = driver.get("config_generation")
     driver.board.device.resize(132, 43)
     assert driver.interrupts() == []
+    assert driver.get("config_generation") != generation
 
 
 def test_console_emergency_write_needs_no_driver():
@@ -216,6 +218,15 @@ def test_net_configuration_and_link():
     assert device.link_up
     assert driver.interrupts() == [0]
     assert device.receive(bytes(60))
+
+
+@pytest.mark.parametrize(("features", "longest"), [(8, 1518), (0, 0x1_0000)])
+def test_net_receives_no_frame_beyond_the_mtu_agreed_on(features, longest):
+    driver = started(VirtioNet(print, MAC, mtu=1500), features=features)
+    for _ in range(2):
+        driver.offer(0, [], [driver.buffer(0x1_1000)])
+    assert not driver.board.device.receive(bytes(longest + 1))
+    assert driver.board.device.receive(bytes(longest))
 
 
 def test_net_drops_what_is_no_frame():
@@ -573,6 +584,11 @@ def test_blk_more_segments_than_it_told_of():
         {"serial": "é"},
         {"max_segments": 0},
         {"max_segments": 255},
+        {"physical_block_exp": -1},
+        {"physical_block_exp": 256},
+        {"block_size": 4096, "physical_block_exp": 20},
+        {"optimal_blocks": -1},
+        {"optimal_blocks": 1 << 32},
     ],
 )
 def test_blk_refuses(options):

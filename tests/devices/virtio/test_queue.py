@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Virtqueues against the driver's side of both rings, with no transport between them."""
 
+import mmap
 import random
 import struct
-from types import SimpleNamespace
+import subprocess
+import sys
 
 import attrs
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from devices.virtio.rings import RINGS, Ram
 from vmmkit.devices.virtio import packed_ring
 from vmmkit.devices.virtio.queue import VirtQueue
+from vmmkit.devices.virtio.split_ring import SplitRing
 
 PACKED, INDIRECT, EVENT = 1 << 34, 1 << 28, 1 << 29
 KINDS = [
@@ -31,6 +34,7 @@ class Owner:
         self.ram = ram
         self.running = True
         self.used = 0
+        self.failed = 0
         self.broken = []
 
     def queue_memory(self):
@@ -41,6 +45,9 @@ class Owner:
 
     def queue_broken(self, queue, reason):
         self.broken.append(reason)
+
+    def queue_failed(self, queue):
+        self.failed += 1
 
 
 class Bench:
@@ -157,18 +164,22 @@ def test_deliver_shows_all_chains_at_once_or_none(kind, indirect, event):
 
 
 def test_the_first_of_several_packed_chains_becomes_used_last(monkeypatch):
-    bench, order, flags = Bench("packed"), [], struct.Struct("<H")
+    bench, order = Bench("packed"), []
 
-    def pack_into(view, offset, value):
-        order.append(offset // 16)
-        flags.pack_into(view, offset, value)
+    class Cells:
+        def __init__(self, ring):
+            self.cells = ring.cast("H")
+
+        def __setitem__(self, cell, value):
+            order.append(divmod(cell, 8))
+            self.cells[cell] = value
 
     for token in range(3):
         bench.driver.add([], [bench.buffer(4)], token)
-    recorder = SimpleNamespace(unpack_from=flags.unpack_from, pack_into=pack_into)
-    monkeypatch.setattr(packed_ring, "_U16", recorder)
+    monkeypatch.setattr(packed_ring, "index_cells", Cells)
     assert bench.queue.deliver(lambda take: [(chain, 4) for chain in iter(take, None)])
-    assert order == [2, 1, 0]
+    assert order == [(2, 7), (1, 7), (0, 7)]
+    assert bench.driver.collect() == [(0, 4), (1, 4), (2, 4)]
 
 
 @pytest.mark.parametrize(("kind", "indirect", "event"), KINDS)
@@ -401,6 +412,93 @@ def test_a_handler_that_raises_gives_its_chain_back(kind):
     bench.driver.add([bench.buffer(b"x")], [bench.buffer(1)], "b")
     bench.queue.process(upper)
     assert bench.driver.collect() == [("b", 1)]
+
+
+@pytest.mark.parametrize("kind", RINGS)
+def test_deliver_takes_no_more_chains_than_there_are_elements(kind):
+    """A driver on another processor can add empty chains for ever, and nothing is given back."""
+    bench, taken = Bench(kind, size=4), []
+
+    def fill(take):
+        while take() is not None:
+            taken.append(1)
+            assert len(taken) <= 4
+            offer_again(bench.driver)
+        return ()
+
+    offer_again(bench.driver)
+    assert not bench.queue.deliver(fill)
+    assert len(taken) == 4
+    assert ["4 elements" in reason for reason in bench.owner.broken] == [True]
+
+
+def offer_again(driver):
+    """Offer an empty buffer, whether there is room or not."""
+    driver.free = list(range(driver.size))
+    driver.room, driver.tokens = driver.size, {}
+    assert driver.add([], [(0x11_0000, 0)])
+
+
+class Hurried:
+    """A lock; what another thread does as soon as it is free is done then."""
+
+    def __init__(self, lock, at_once):
+        self.lock, self.at_once = lock, at_once
+
+    def __enter__(self):
+        self.lock.acquire()
+
+    def __exit__(self, *_):
+        self.lock.release()
+        at_once, self.at_once = self.at_once, lambda: None
+        at_once()
+
+
+@pytest.mark.parametrize("kind", RINGS)
+def test_a_ring_is_broken_before_another_thread_may_reset_it(kind):
+    """Otherwise the reset is forgotten, and the driver finds a device that needs another one."""
+    bench = Bench(kind)
+    bench.driver.add([(0xDEAD_0000_0000, 1)])
+    seen = []
+    bench.queue.lock = Hurried(bench.queue.lock, lambda: seen.extend(bench.owner.broken))
+    bench.queue.process(upper)
+    assert seen == bench.owner.broken
+    assert (len(seen), bench.owner.failed) == (1, 1)
+
+
+WATCHER = """
+import mmap, sys
+with open(sys.argv[1], "r+b") as file, mmap.mmap(file.fileno(), 0) as ram:
+    used = memoryview(ram).cast("H")
+    at, zeros = int(sys.argv[2]) // 2, 0
+    print("watching", flush=True)
+    while used[at] != 0xFFFF:
+        zeros += not used[at]
+    print(zeros)
+    used.release()
+"""
+
+
+def test_a_driver_on_another_processor_sees_no_index_that_was_not_stored(tmp_path):
+    """The watcher is a process, since threads of one do not see half of what another one does."""
+    path = tmp_path / "ram"
+    path.write_bytes(bytes(1 << 20))
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as shared:
+        ram = Ram()
+        ram.bytes = shared
+        driver = RINGS["split"](ram, 4)
+        ring = SplitRing(4, driver.areas, indirect=False, event_index=False)
+        driver.add([], [(0x11_0000, 4)])
+        ring.open(ram)
+        chain = ring.pop()
+        ring.push(chain, 4)
+        command = [sys.executable, "-c", WATCHER, path, str(driver.used + 2 - ram.base)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as watcher:
+            assert watcher.stdout.readline() == b"watching\n"
+            for _ in range(0xFFFE):
+                ring.push(chain, 4)
+            assert watcher.stdout.read() == b"0\n"
+        ring.close()
 
 
 @pytest.mark.parametrize("kind", RINGS)

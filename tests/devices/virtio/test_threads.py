@@ -91,6 +91,27 @@ def test_no_request_is_lost_between_a_driver_and_a_worker(ring, event_index):
     assert device.fault is None
 
 
+def test_the_generation_is_not_read_while_the_configuration_changes():
+    """A driver that reads half of the capacity before a change and half after it has to notice."""
+    read, readers = [], []
+
+    class Slow(VirtioBlk):
+        def configure(self):
+            super().configure()
+            for reader in readers:
+                reader.start()
+                reader.join(0.1)
+
+    driver = Driver(Board(Slow(BufferDisk(bytearray(512))))).start()
+    before = driver.get("config_generation")
+    readers.append(
+        threading.Thread(target=lambda: read.append(driver.get("config_generation")), daemon=True)
+    )
+    driver.board.device.resized()
+    readers[0].join(30)
+    assert read == [before + 1]
+
+
 def test_a_reset_waits_for_what_is_being_served():
     entered, leave, order = threading.Event(), threading.Event(), []
 

@@ -28,6 +28,7 @@ from devices.virtio.driver import (
 from vmmkit.devices.virtio.console import VirtioConsole
 from vmmkit.devices.virtio.rng import VirtioRng
 from vmmkit.devices.virtio.spec import Feature
+from vmmkit.errors import DeviceError
 from vmmkit.pci.config import ResetKind
 from vmmkit.pci.describe import reference
 from vmmkit.pci.dump import dump
@@ -59,7 +60,7 @@ def test_ids():
         0x1AF4,
         0x1044,
         1,
-        0x40,
+        0x1100,
     ]
     assert board.config_read(0x09, 2) == 0xFF00
     assert board.config_read(0x3D, 1) == 1
@@ -289,6 +290,15 @@ def test_a_split_queue_of_a_wrong_size_needs_a_reset(size):
     assert driver.get("device_status") & NEEDS_RESET
 
 
+@pytest.mark.parametrize("sizes", [(8,) * 5, (8, 7), (0,), (0x1_0000,), (-8,)])
+def test_queues_that_no_driver_could_use_are_refused(sizes):
+    class Odd(VirtioRng):
+        queue_sizes = sizes
+
+    with pytest.raises(DeviceError, match="Odd"):
+        Odd()
+
+
 # -- Virtqueue Reset -----------------------------------------------------------------------------
 
 
@@ -392,6 +402,16 @@ def test_a_masked_vector_pends():
     assert driver.interrupts() == []
     driver.mask(1, False)
     assert driver.interrupts() == [1]
+
+
+def test_a_vector_that_pends_is_forgotten_by_a_reset():
+    """Virtio 1.2 "Device Reset": no notifications once the status reads as 0."""
+    driver = started()
+    driver.mask(1, True)
+    driver.request(0, [], [4])
+    driver.set("device_status", 0)
+    driver.mask(1, False)
+    assert driver.interrupts() == []
 
 
 def test_reading_the_isr_status_clears_it_and_lowers_the_pin():

@@ -64,7 +64,6 @@ class VirtioBlk(VirtioPci):
     """
 
     device_id = FIRST_DEVICE_ID + DeviceType.BLK
-    subsystem_id = 0x40
     class_code = 0x010000
     queue_sizes: ClassVar[tuple[int, ...]] = (_QUEUE_SIZE,)
 
@@ -106,6 +105,10 @@ class VirtioBlk(VirtioPci):
             raise DeviceError(f"VirtioBlk: serial is up to {_ID_SIZE} ASCII letters: {serial!r}")
         if not 1 <= max_segments <= _QUEUE_SIZE - 2:
             raise DeviceError(f"VirtioBlk: max_segments is 1 to {_QUEUE_SIZE - 2}")
+        if not 0 <= physical_block_exp < 32 or block_size << physical_block_exp >> 32:
+            raise DeviceError(f"VirtioBlk: no exponent of blocks: {physical_block_exp!r}")
+        if not 0 <= optimal_blocks < 1 << 32:
+            raise DeviceError(f"VirtioBlk: optimal_blocks is a number of 32 bits: {optimal_blocks}")
         self.disk = disk
         self.read_only = read_only
         self._serial = serial.encode().ljust(_ID_SIZE, b"\0")
@@ -138,8 +141,7 @@ class VirtioBlk(VirtioPci):
 
     def resized(self) -> None:
         """Tell the guest that `disk.size` has changed."""
-        self.configure()
-        self.config_changed()
+        self.reconfigure()
 
     # -- requests --------------------------------------------------------------------------------
 

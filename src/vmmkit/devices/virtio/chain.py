@@ -152,6 +152,15 @@ class ChainBuilder:
             self.readable.append((address, size))
 
 
+def index_cells(ring: memoryview) -> memoryview:
+    """Return a part of a ring as 16-bit cells, for what the driver looks at while it changes.
+
+    A store to a cell is one store. `Struct.pack_into` fills with zeros first, which a driver on
+    another processor takes for an index or for flags. Hosts are little-endian, as the rings are.
+    """
+    return ring.cast("H")
+
+
 def ring_view(memory: GuestMemory, address: int, size: int, what: str) -> memoryview:
     """Return a part of a ring, which has to lie in RAM in one piece.
 

@@ -36,7 +36,6 @@ class VirtioConsole(VirtioPci):
     """
 
     device_id = FIRST_DEVICE_ID + DeviceType.CONSOLE
-    subsystem_id = 0x40
     class_code = 0x078000
     queue_sizes: ClassVar[tuple[int, ...]] = (256, 256)
 
@@ -79,9 +78,7 @@ class VirtioConsole(VirtioPci):
         if self._size is None:
             raise DeviceError("VirtioConsole: it was made without a size")
         self._size = _checked((columns, rows))
-        self.configure()
-        if self.negotiated & ConsoleFeature.SIZE:
-            self.config_changed()
+        self.reconfigure(tell=bool(self.negotiated & ConsoleFeature.SIZE))
 
     @emerg_wr.on_write
     def _emergency(self, _old: int, new: int) -> None:

@@ -20,6 +20,7 @@ __all__ = ["VirtioNet"]
 _RECEIVE, _TRANSMIT = 0, 1
 _MRG_RXBUF: Final = int(NetFeature.MRG_RXBUF)
 _MOST: Final = 0x1_0000
+_LINK_HEADER: Final = 18  # two addresses, a VLAN tag, a type
 
 # Virtio 1.2 "Network Device", "Device Operation": struct virtio_net_hdr. With no offload
 # negotiated all is zero but the number of buffers.
@@ -42,7 +43,6 @@ class VirtioNet(VirtioPci):
     """
 
     device_id = FIRST_DEVICE_ID + DeviceType.NET
-    subsystem_id = 0x40
     class_code = 0x020000
     queue_sizes: ClassVar[tuple[int, ...]] = (256, 256)
 
@@ -92,9 +92,7 @@ class VirtioNet(VirtioPci):
         """Plug the cable in or out. While it is out, frames of both directions are dropped."""
         if up != self._link_up:
             self._link_up = up
-            self.configure()
-            if self.negotiated & NetFeature.STATUS:
-                self.config_changed()
+            self.reconfigure(tell=bool(self.negotiated & NetFeature.STATUS))
 
     # -- queues ----------------------------------------------------------------------------------
 
@@ -116,12 +114,21 @@ class VirtioNet(VirtioPci):
 
         Returns:
             Whether it found room. If not, it is for the owner to drop it, or to offer it again
-            when `ready` is called.
+            when `ready` is called. A frame longer than 64 KiB, or than the MTU where the driver
+            accepted that, never finds room.
         """
-        if not self._link_up or not 0 < len(frame) <= _MOST:
+        if not self._link_up or not 0 < len(frame) <= self._longest():
             return False
         merge = bool(self.negotiated & _MRG_RXBUF)
         return self.queues[_RECEIVE].deliver(lambda take: _place(frame, take, merge=merge))
+
+    def _longest(self) -> int:
+        """Return the bytes of the longest frame to receive.
+
+        Virtio 1.2 "Network Device", "Device configuration layout": the MTU is one of payloads.
+        """
+        mtu = self._mtu if self.negotiated & NetFeature.MTU else None
+        return _MOST if mtu is None else min(mtu + _LINK_HEADER, _MOST)
 
 
 def _place(frame: bytes, take: Take, *, merge: bool) -> Sequence[tuple[Chain, int]]:

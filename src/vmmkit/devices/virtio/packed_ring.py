@@ -14,6 +14,7 @@ from vmmkit.devices.virtio.chain import (
     ChainBuilder,
     GuestMemory,
     MalformedRingError,
+    index_cells,
     ring_view,
 )
 from vmmkit.devices.virtio.spec import MAX_QUEUE_SIZE, Descriptor, EventFlags
@@ -54,7 +55,9 @@ class PackedRing:
     __slots__ = (
         "_areas",
         "_avail_wrap",
+        "_cells",
         "_descriptors",
+        "_device_events",
         "_driver_events",
         "_event_index",
         "_fence",
@@ -117,14 +120,20 @@ class PackedRing:
             MalformedRingError: one is not in one piece of RAM.
         """
         ring, driver, device = self._areas
+        areas = (
+            ring_view(memory, ring, self.size * 16, "descriptor ring"),
+            ring_view(memory, driver, 4, "driver event suppression"),
+            ring_view(memory, device, 4, "device event suppression"),
+        )
         self._memory = memory
-        self._descriptors = ring_view(memory, ring, self.size * 16, "descriptor ring")
-        self._driver_events = ring_view(memory, driver, 4, "driver event suppression")
-        ring_view(memory, device, 4, "device event suppression")
+        self._descriptors, self._driver_events, events = areas
+        self._cells = index_cells(self._descriptors)
+        self._device_events = index_cells(events)
 
     def close(self) -> None:
         """Let go of guest memory."""
-        del self._memory, self._descriptors, self._driver_events
+        del self._memory, self._cells, self._descriptors
+        del self._driver_events, self._device_events
 
     # -- taking --------------------------------------------------------------------------------
 
@@ -133,8 +142,7 @@ class PackedRing:
 
         Virtio 1.2 "Event Suppression Structure Format": the flags of the device's structure.
         """
-        events = ring_view(self._memory, self._areas[2], 4, "device event suppression")
-        _EVENT.pack_into(events, 0, 0, EventFlags.ENABLE)
+        self._device_events[1] = EventFlags.ENABLE
         with self._fence:  # the store before the loads of `pop`, which x86 does not promise
             return self.size
 
@@ -182,17 +190,17 @@ class PackedRing:
 
     def push(self, chain: Chain, written: int) -> None:
         """Give a chain back, with how many bytes the device wrote to it."""
-        at, flags = self._place(chain, written)
-        _U16.pack_into(self._descriptors, at, flags)
+        cell, flags = self._place(chain, written)
+        self._cells[cell] = flags
 
     def push_all(self, done: Sequence[tuple[Chain, int]]) -> None:
         """Give several chains back, which the driver sees all at once: the first one last."""
         places = [self._place(chain, written) for chain, written in done]
-        for at, flags in reversed(places):
-            _U16.pack_into(self._descriptors, at, flags)
+        for cell, flags in reversed(places):
+            self._cells[cell] = flags
 
     def _place(self, chain: Chain, written: int) -> tuple[int, int]:
-        """Fill in a used descriptor but for its flags; return where they go and what they are."""
+        """Fill in a used descriptor but for its flags; return their cell and what they are."""
         at = self.next_used * 16
         _USED.pack_into(self._descriptors, at + 8, written, chain.id)
         flags = (_BOTH if self._used_wrap else 0) | (_WRITE if written else 0)
@@ -201,7 +209,7 @@ class PackedRing:
         if self.next_used >= self.size:
             self.next_used -= self.size
             self._used_wrap ^= 1
-        return at + 14, flags
+        return at // 2 + 7, flags
 
     def interrupt_wanted(self) -> bool:
         """Whether the driver wants to hear of what was given back since the last call.

@@ -33,7 +33,7 @@ from typing import ClassVar, Final, Literal
 from vmmkit.devices.virtio._config_window import BAR, ConfigWindow
 from vmmkit.devices.virtio.capability import VirtioCapability, VirtioNotify
 from vmmkit.devices.virtio.chain import GuestMemory
-from vmmkit.devices.virtio.queue import QueueOwner, QueueSnapshot, VirtQueue
+from vmmkit.devices.virtio.queue import QueueOwner, QueueSnapshot, VirtQueue, make_queues
 from vmmkit.devices.virtio.spec import (
     NO_VECTOR,
     VENDOR_ID,
@@ -83,6 +83,9 @@ class VirtioPci(ConfigWindow, QueueOwner):
         without: transport features not to offer, `Feature` bits other than VERSION_1.
         access_platform: whether VIRTIO_F_ACCESS_PLATFORM is not offered, offered, or demanded.
 
+    Raises:
+        DeviceError: more than four queues in `queue_sizes`, or a size that no queue has.
+
     Attributes:
         queue_sizes: largest size of each queue, powers of two.
         queues: the virtqueues.
@@ -90,8 +93,8 @@ class VirtioPci(ConfigWindow, QueueOwner):
         fault: why the device needs a reset, or `None`.
     """
 
-    vendor_id = VENDOR_ID
-    subsystem_vendor_id = VENDOR_ID
+    vendor_id = subsystem_vendor_id = VENDOR_ID
+    subsystem_id = 0x1100  # any from 40h on; drivers for older Windows match this one
     revision = 1
     intx = "A"
     queue_sizes: ClassVar[tuple[int, ...]] = ()
@@ -140,15 +143,12 @@ class VirtioPci(ConfigWindow, QueueOwner):
         offered = _OFFERED & ~(without & ~int(Feature.VERSION_1))
         platform = int(Feature.ACCESS_PLATFORM)
         self._transport_features = offered | (platform if access_platform != "none" else 0)
-        self._demanded = int(Feature.VERSION_1)
-        self._demanded |= platform if access_platform == "demanded" else 0
-        self.queues = tuple(
-            VirtQueue(self, index, size) for index, size in enumerate(self.queue_sizes)
-        )
+        self._demanded = Feature.VERSION_1 | (platform if access_platform == "demanded" else 0)
+        self.queues = make_queues(self, self.queue_sizes, most=_MOST_QUEUES)
         self.deferred: Callable[[], object] | None = None
         self.fault: str | None = None
         self._waiting: set[int] = set()
-        self._isr_lock = Lock()
+        self._isr_lock, self._generation_lock = Lock(), Lock()
         super().__init__(name=name)
         self._load()
 
@@ -226,11 +226,13 @@ class VirtioPci(ConfigWindow, QueueOwner):
 
     def needs_reset(self, reason: str) -> None:
         """Stop, and tell the driver that only a reset helps."""
-        status = self.device_status
-        if not status & _NEEDS_RESET:
+        self._stop(reason)
+        self._tell(self.config_msix_vector, Isr.CONFIGURATION)
+
+    def _stop(self, reason: str) -> None:
+        if not self.device_status & _NEEDS_RESET:
             self.fault = reason
-            self.device_status = status | _NEEDS_RESET
-            self._tell(self.config_msix_vector, Isr.CONFIGURATION)
+            self.device_status |= _NEEDS_RESET
 
     def _driver_reset(self) -> None:
         """Forget everything that a driver did; virtio 1.2 "Device Reset"."""
@@ -241,9 +243,9 @@ class VirtioPci(ConfigWindow, QueueOwner):
         self.driver_features = 0
         self.device_feature_select = self.driver_feature_select = self.driver_feature = 0
         self.config_msix_vector = NO_VECTOR
-        self.queue_select = self.config_generation = 0
+        self.queue_select = self.config_generation = self.isr = 0
         self.fault = None
-        self._read_isr()
+        self.interrupts.withdraw()
         self._load()
         self.device_status = 0
         self.on_driver_reset()
@@ -341,7 +343,12 @@ class VirtioPci(ConfigWindow, QueueOwner):
 
     def queue_broken(self, queue: VirtQueue, reason: str) -> None:
         """Stop the device."""
-        self.needs_reset(f"queue {queue.index}: {reason}")
+        self._stop(f"queue {queue.index}: {reason}")
+
+    def queue_failed(self, _queue: VirtQueue) -> None:
+        """Interrupt, unless the driver has reset the device since."""
+        if self.device_status & _NEEDS_RESET:
+            self._tell(self.config_msix_vector, Isr.CONFIGURATION)
 
     # -- interrupts ------------------------------------------------------------------------------
 
@@ -349,6 +356,22 @@ class VirtioPci(ConfigWindow, QueueOwner):
         """Tell the driver that the device's configuration has changed."""
         self.config_generation += 1
         self._tell(self.config_msix_vector, Isr.CONFIGURATION)
+
+    def reconfigure(self, *, tell: bool = True) -> None:
+        """Have `configure` set the registers anew; `tell` the driver, or leave it to find out.
+
+        Reads of the generation wait meanwhile: no driver takes halves of two values for one.
+        """
+        with self._generation_lock:
+            self.configure()
+            self.config_generation += 1
+        if tell:
+            self._tell(self.config_msix_vector, Isr.CONFIGURATION)
+
+    @config_generation.on_read
+    def _read_generation(self) -> int:
+        with self._generation_lock:
+            return self.config_generation
 
     def _tell(self, vector: int, cause: Isr) -> None:
         """Send an interrupt, unless the driver is not ready for one.

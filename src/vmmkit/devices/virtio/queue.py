@@ -18,11 +18,11 @@ import attrs
 
 from vmmkit.devices.virtio.chain import Chain, GuestMemory, MalformedRingError
 from vmmkit.devices.virtio.packed_ring import PackedRing
-from vmmkit.devices.virtio.spec import NO_VECTOR, Feature
+from vmmkit.devices.virtio.spec import MAX_QUEUE_SIZE, NO_VECTOR, Feature
 from vmmkit.devices.virtio.split_ring import SplitRing
-from vmmkit.errors import PciSnapshotError
+from vmmkit.errors import DeviceError, PciSnapshotError
 
-__all__ = ["QueueOwner", "QueueSnapshot", "Take", "VirtQueue"]
+__all__ = ["QueueOwner", "QueueSnapshot", "Take", "VirtQueue", "make_queues"]
 
 Ring = SplitRing | PackedRing
 Handler = Callable[[Chain], int]
@@ -49,7 +49,11 @@ class QueueOwner:
         raise NotImplementedError
 
     def queue_broken(self, queue: VirtQueue, reason: str) -> None:
-        """Take notice that the driver broke the rules of a ring."""
+        """Stop, since the driver broke the rules of a ring; the queue's lock is held."""
+        raise NotImplementedError
+
+    def queue_failed(self, _queue: VirtQueue) -> None:
+        """Notify the driver that the device has stopped."""
         raise NotImplementedError
 
 
@@ -79,7 +83,7 @@ class VirtQueue:
     """
 
     __slots__ = (
-        "_fault",
+        "_failed",
         "_ring",
         "_used",
         "_working",
@@ -100,8 +104,6 @@ class VirtQueue:
         self.lock = RLock()
         self._ring: Ring | None = None
         self._working = False  # a handler of this thread is at work: the lock lets it in again
-        self._used = False
-        self._fault: str | None = None
         self.reset()
 
     # -- what a transport does -----------------------------------------------------------------
@@ -115,6 +117,7 @@ class VirtQueue:
         """Forget the ring; work of another thread on this queue ends first."""
         with self.lock:
             self._ring = None
+            self._used = self._failed = False  # what the driver was to be told
             self.size = self.max_size
             self.vector = NO_VECTOR
             self.areas = [0, 0, 0]
@@ -126,7 +129,7 @@ class VirtQueue:
                 try:
                     self._ring = self._build(self.size, self.areas, features)
                 except MalformedRingError as error:
-                    self._fault = str(error)
+                    self._break(error)
         self._report()
 
     def _build(self, size: int, areas: Sequence[int], features: int) -> Ring:
@@ -217,8 +220,19 @@ class VirtQueue:
         return self._with_ring(lambda ring: self._fill(ring, fill), False)
 
     def _fill(self, ring: Ring, fill: Callable[[Take], Filled]) -> bool:
-        before = ring.state
-        done = fill(ring.pop)
+        before, left = ring.state, ring.size
+
+        def take() -> Chain | None:
+            """Take a chain; the driver may add more meanwhile, but not more than fit the ring."""
+            nonlocal left
+            chain = ring.pop()
+            if chain is not None:
+                left -= chain.slots
+                if left < 0:
+                    raise MalformedRingError(f"more chains than {ring.size} elements hold")
+            return chain
+
+        done = fill(take)
         if not done:
             ring.state = before
             return False
@@ -248,19 +262,44 @@ class VirtQueue:
                 self._used |= ring.interrupt_wanted()
                 ring.close()
         except MalformedRingError as error:
-            self._fault = str(error)
+            self._break(error)
             return otherwise
         finally:
             self._working = False
+
+    def _break(self, error: MalformedRingError) -> None:
+        """Stop the device while the lock is held, so that no reset comes before it and is lost."""
+        self._failed = True
+        self.owner.queue_broken(self, str(error))
 
     def _report(self) -> None:
         """Tell the owner what happened, now that the lock is free.
 
         Another thread may take the news over; in either case it is told after it happened.
         """
-        if self._fault is not None:
-            reason, self._fault = self._fault, None
-            self.owner.queue_broken(self, reason)
+        if self._failed:
+            self._failed = False
+            self.owner.queue_failed(self)
         if self._used:
             self._used = False
             self.owner.queue_used(self)
+
+
+def make_queues(owner: QueueOwner, sizes: Sequence[int], *, most: int) -> tuple[VirtQueue, ...]:
+    """Return the queues of a device.
+
+    Args:
+        owner: the device.
+        sizes: largest size of each queue.
+        most: how many queues can be notified.
+
+    Raises:
+        DeviceError: more queues than that, or a size that is no power of two up to 32768.
+    """
+    kind = type(owner).__name__
+    if len(sizes) > most:
+        raise DeviceError(f"{kind}: {len(sizes)} queues, and only {most} can be notified")
+    for size in sizes:
+        if not 0 < size <= MAX_QUEUE_SIZE or size & size - 1:
+            raise DeviceError(f"{kind}: a queue of {size} is no power of two up to 32768")
+    return tuple(VirtQueue(owner, index, size) for index, size in enumerate(sizes))

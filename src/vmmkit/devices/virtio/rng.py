@@ -28,7 +28,6 @@ class VirtioRng(VirtioPci):
     """
 
     device_id = FIRST_DEVICE_ID + DeviceType.RNG
-    subsystem_id = 0x40
     class_code = 0x00FF00
     queue_sizes: ClassVar[tuple[int, ...]] = (64,)
 

@@ -14,6 +14,7 @@ from vmmkit.devices.virtio.chain import (
     ChainBuilder,
     GuestMemory,
     MalformedRingError,
+    index_cells,
     ring_view,
 )
 from vmmkit.devices.virtio.spec import AVAIL_NO_INTERRUPT, MAX_QUEUE_SIZE, Descriptor
@@ -52,6 +53,7 @@ class SplitRing:
     __slots__ = (
         "_areas",
         "_avail",
+        "_cells",
         "_descriptors",
         "_event_index",
         "_fence",
@@ -106,14 +108,18 @@ class SplitRing:
             MalformedRingError: one is not in one piece of RAM.
         """
         table, avail, used = self._areas
+        areas = (
+            ring_view(memory, table, self.size * 16, "descriptor table"),
+            ring_view(memory, avail, self.size * 2 + 6, "available ring"),
+            ring_view(memory, used, self.size * 8 + 6, "used ring"),
+        )
         self._memory = memory
-        self._descriptors = ring_view(memory, table, self.size * 16, "descriptor table")
-        self._avail = ring_view(memory, avail, self.size * 2 + 6, "available ring")
-        self._used = ring_view(memory, used, self.size * 8 + 6, "used ring")
+        self._descriptors, self._avail, self._used = areas
+        self._cells = index_cells(self._used)
 
     def close(self) -> None:
         """Let go of guest memory."""
-        del self._memory, self._descriptors, self._avail, self._used
+        del self._memory, self._descriptors, self._avail, self._cells, self._used
 
     # -- taking --------------------------------------------------------------------------------
 
@@ -141,7 +147,7 @@ class SplitRing:
         An honest index only grows, so it stands still after at most a ring full of steps.
         """
         for _ in range(self.size):
-            _U16.pack_into(self._used, 4 + self.size * 8, index)
+            self._cells[2 + self.size * 4] = index
             self._barrier()
             again: int = _U16.unpack_from(self._avail, 2)[0]
             if again == index:
@@ -193,7 +199,7 @@ class SplitRing:
         at = 4 + 8 * (self.next_used & self._mask)
         _USED.pack_into(self._used, at, chain.id, written)
         self.next_used = self.next_used + 1 & 0xFFFF
-        _U16.pack_into(self._used, 2, self.next_used)
+        self._cells[1] = self.next_used
 
     def push_all(self, done: Sequence[tuple[Chain, int]]) -> None:
         """Give several chains back, which the driver sees all at once."""
@@ -201,7 +207,7 @@ class SplitRing:
             at = 4 + 8 * (self.next_used & self._mask)
             _USED.pack_into(self._used, at, chain.id, written)
             self.next_used = self.next_used + 1 & 0xFFFF
-        _U16.pack_into(self._used, 2, self.next_used)
+        self._cells[1] = self.next_used
 
     def interrupt_wanted(self) -> bool:
         """Whether the driver wants to hear of what was given back since the last call.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import attrs
 
-from vmmkit.pci.capabilities.base import ExtendedCapability, within
+from vmmkit.pci.capabilities.base import ExtendedCapability, with_flags, within
 from vmmkit.pci.spec import ExtendedCapabilityId
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ _REGISTERS: Final = (
 )
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=with_flags)
 class Aer(ExtendedCapability):
     """The advanced error reporting capability, version 2.
 

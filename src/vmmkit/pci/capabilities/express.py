@@ -14,8 +14,8 @@ import attrs
 
 from vmmkit.errors import ConfigSpaceError
 from vmmkit.pci._registers import ConfigWrite, Effect
-from vmmkit.pci.capabilities.base import Capability, one_of, within
-from vmmkit.pci.spec import CapabilityId, PortType, SlotControl, SlotStatus
+from vmmkit.pci.capabilities.base import Capability, one_of, with_flags, within
+from vmmkit.pci.spec import CapabilityId, HeaderType, PortType, SlotControl, SlotStatus
 
 if TYPE_CHECKING:
     from vmmkit.pci.config import ConfigSpace
@@ -97,9 +97,8 @@ _LINK_CONTROL_2: Final = 0xFFBF
 _ENDPOINTS: Final = frozenset(
     {PortType.ENDPOINT, PortType.LEGACY_ENDPOINT, PortType.INTEGRATED_ENDPOINT}
 )
+_SWITCH: Final = frozenset({PortType.SWITCH_UPSTREAM, PortType.SWITCH_DOWNSTREAM})
 _DOWNSTREAM: Final = frozenset({PortType.ROOT_PORT, PortType.SWITCH_DOWNSTREAM})
-# They wait for no completions: "Device Capabilities 2 Register", Completion Timeout Disable.
-_SWITCH_PORTS: Final = frozenset({PortType.SWITCH_UPSTREAM, PortType.SWITCH_DOWNSTREAM})
 
 # What a slot has: bit of "Slot Capabilities Register", and the Slot Control and Slot Status
 # bits that come with it.
@@ -121,7 +120,7 @@ _SLOT_FEATURES: Final = (
 _NO_COMMAND_COMPLETED: Final = 1 << 18
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=with_flags)
 class Slot:
     """A slot at a root port or switch downstream port, and what its hot-plug hardware has.
 
@@ -179,16 +178,19 @@ def _port_type(value: int) -> PortType:
 
 
 def _check_port(capability: PciExpress, _attribute: object, slot: Slot | None) -> None:
+    if slot is not None and not isinstance(slot, Slot):
+        raise ConfigSpaceError(f"PciExpress: {slot!r} is no Slot")
     if slot is not None and capability.port_type not in _DOWNSTREAM:
         raise ConfigSpaceError(f"PciExpress: a {capability.port_type.name} has no slot")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=with_flags)
 class PciExpress(Capability):
     """The PCI Express capability.
 
     Args:
-        port_type: what kind of function this is.
+        port_type: what kind of function this is. On a root bus use `INTEGRATED_ENDPOINT`: Windows
+            starts no driver for an `ENDPOINT` that has no port above it.
         slot: the slot behind a root port or switch downstream port, if there is one.
         flr: whether an endpoint takes function-level resets; other port types have none.
         speed: the link's highest data rate: 1 for 2.5 GT/s, 2 for 5, then 8, 16, 32, 64 (6).
@@ -197,7 +199,7 @@ class PciExpress(Capability):
         max_payload: the largest payload supported, 128-4096 bytes.
         extended_tags: whether the function can use 8-bit tags.
         aspm: the ASPM Support field: bit 0 for L0s, bit 1 for L1.
-        clock_power_management: whether the reference clock may go away.
+        clock_power_management: whether an upstream port lets the reference clock go away.
         interrupt_message: the Interrupt Message Number field, 0-31.
         ari_forwarding: whether a root or downstream port forwards to functions above 7.
         ltr: whether latency tolerance reporting is supported.
@@ -246,6 +248,10 @@ class PciExpress(Capability):
 
     def define(self, config: ConfigSpace, offset: int) -> None:
         """Lay out the groups of registers that the port type has."""
+        layout = HeaderType.TYPE0 if self.port_type in _ENDPOINTS else HeaderType.TYPE1
+        if config.header_type is not layout:
+            wrong = f"{self.port_type.name} does not go with a {config.header_type.name} header"
+            raise ConfigSpaceError(f"PciExpress: {wrong}")
         value = _VERSION | self.port_type << 4 | self.interrupt_message << 9
         value |= _SLOT_IMPLEMENTED if self.slot is not None else 0
         at = ExpressRegister
@@ -286,7 +292,7 @@ class PciExpress(Capability):
 
     def _define_device2(self, config: ConfigSpace, offset: int) -> None:
         at = ExpressRegister
-        can = rw = 0 if self.port_type in _SWITCH_PORTS else _TIMEOUT_DISABLE
+        can = rw = 0 if self.port_type in _SWITCH else _TIMEOUT_DISABLE
         if self.is_downstream_port and self.ari_forwarding:
             can, rw = can | _ARI_FORWARDING, rw | _ARI_FORWARDING
         if self.ltr:
@@ -303,9 +309,11 @@ class PciExpress(Capability):
     def _define_link(self, config: ConfigSpace, offset: int) -> None:
         at = ExpressRegister
         can = self.speed | self.width << 4 | self.aspm << 10 | _ASPM_OPTIONALITY
-        can |= self.port_number << 24 | (_CLOCK_PM if self.clock_power_management else 0)
+        # "Link Capabilities Register": downstream ports have no such management.
+        clock = self.clock_power_management and not self.is_downstream_port
+        can |= self.port_number << 24 | (_CLOCK_PM if clock else 0)
         held = _ASPM_CONTROL | _COMMON_CLOCK_AND_SYNCH | _AUTONOMOUS_WIDTH_DISABLE
-        held |= _CLOCK_PM_ENABLE if self.clock_power_management else 0
+        held |= _CLOCK_PM_ENABLE if clock else 0
         rw, w1c = held, 0
         if self.is_downstream_port:
             can |= _LINK_ACTIVE_REPORTING

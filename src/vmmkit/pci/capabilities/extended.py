@@ -10,7 +10,7 @@ import attrs
 
 from vmmkit.errors import ConfigSpaceError
 from vmmkit.pci._registers import Effect
-from vmmkit.pci.capabilities.base import ExtendedCapability, within
+from vmmkit.pci.capabilities.base import ExtendedCapability, with_flags, within
 from vmmkit.pci.spec import ExtendedCapabilityId
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _LATENCY: Final = 0x1FFF  # "LTR Extended Capability": value in bits 0-9, scale 
 _ARI_GROUPS: Final = 0x0070
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=with_flags)
 class Acs(ExtendedCapability):
     """Access control services. PCI Express Base Specification, "ACS Extended Capability".
 
@@ -138,7 +138,7 @@ class Ltr(ExtendedCapability):
         config.define(offset + 6, 2, rw=_LATENCY, name="LTR.MaxNoSnoop")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=with_flags)
 class Ari(ExtendedCapability):
     """Alternative routing-ID interpretation: function numbers 0-255.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import attrs
 
 from vmmkit.pci._registers import ConfigWrite, Effect
-from vmmkit.pci.capabilities.base import Capability, one_of
+from vmmkit.pci.capabilities.base import Capability, one_of, with_flags
 from vmmkit.pci.spec import CapabilityId
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _MASKABLE: Final = 0x0100
 _DWORD: Final = 0xFFFF_FFFF
 
 
-@attrs.frozen
+@attrs.frozen(field_transformer=with_flags)
 class Msi(Capability):
     """The MSI capability.
 

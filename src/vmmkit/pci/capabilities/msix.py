@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import attrs
@@ -11,7 +12,7 @@ import attrs
 from vmmkit.errors import ConfigSpaceError
 from vmmkit.pci._registers import Effect
 from vmmkit.pci.capabilities.base import Capability, within
-from vmmkit.pci.spec import CapabilityId
+from vmmkit.pci.spec import BarKind, CapabilityId
 
 if TYPE_CHECKING:
     from vmmkit.pci.config import ConfigSpace
@@ -90,6 +91,27 @@ class Msix(Capability):
         if offset is None:
             offset = -(-(self.table_offset + self.vectors * _ENTRY_SIZE) // _PAGE) * _PAGE
         return bar, offset, -(-self.vectors // 64) * 8
+
+    def check_bars(
+        self, bars: Mapping[int, tuple[BarKind, int]], *, complete: bool = False
+    ) -> None:
+        """Refuse BARs that are too small for the structures or do not decode memory.
+
+        Args:
+            bars: kind and size of each by index.
+            complete: whether a BAR that is not among them is refused too.
+
+        Raises:
+            ConfigSpaceError: there is such a BAR.
+        """
+        for place in (self.table_place, self.pba_place):
+            index, offset, size = place
+            bar = None if index is None else bars.get(index)
+            if bar is None and complete:
+                raise ConfigSpaceError(f"Msix: there is no BAR {index} for {self._show(place)}")
+            if bar is not None and (bar[0] is BarKind.IO or offset + size > bar[1]):
+                room = f"BAR {index} ({bar[0].value}, {bar[1]:#x} bytes)"
+                raise ConfigSpaceError(f"Msix: {self._show(place)} does not fit into {room}")
 
     def define(self, config: ConfigSpace, offset: int) -> None:
         """Lay out control word, table and PBA pointers."""

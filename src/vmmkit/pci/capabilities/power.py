@@ -10,7 +10,7 @@ import attrs
 
 from vmmkit.errors import ConfigSpaceError
 from vmmkit.pci._registers import ConfigWrite, Effect
-from vmmkit.pci.capabilities.base import Capability, within
+from vmmkit.pci.capabilities.base import Capability, items, with_flags, within
 from vmmkit.pci.spec import CapabilityId
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ _CHANGED: Final = int(Effect.POWER | Effect.DECODE | Effect.INTERRUPT)
 
 def _check_pme(capability: PowerManagement, _attribute: object, states: tuple[str, ...]) -> None:
     supported = {"D0", "D3hot", "D3cold"} | capability.supported_names
-    wrong = [state for state in states if state not in supported]
+    wrong = [state for state in states if not isinstance(state, str) or state not in supported]
     if wrong:
-        raise ConfigSpaceError(f"PowerManagement: no PME from {', '.join(wrong)}")
+        raise ConfigSpaceError(f"PowerManagement: no PME from {', '.join(map(str, wrong))}")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=with_flags)
 class PowerManagement(Capability):
     """The power management capability.
 
@@ -62,7 +62,7 @@ class PowerManagement(Capability):
     d1: bool = False
     d2: bool = False
     no_soft_reset: bool = True
-    pme: tuple[str, ...] = attrs.field(default=(), converter=tuple, validator=_check_pme)
+    pme: tuple[str, ...] = attrs.field(default=(), converter=items, validator=_check_pme)
     aux_current: int = attrs.field(default=0, validator=within(0, 7))
 
     @property
@@ -85,6 +85,7 @@ class PowerManagement(Capability):
         signals = sum(1 << _PME_STATES.index(state) for state in set(self.pme))
         can = _VERSION | self.aux_current << 6 | self.d1 << 9 | self.d2 << 10 | signals << 11
         config.define(offset + _CAPABILITIES, 2, value=can, name="PM.Capabilities")
+        # "Power Management Control/Status": PME context lasts where it can wake from D3cold.
         wakes = _PME_ENABLE | _PME_STATUS if signals else 0
         config.define(
             offset + _CONTROL,
@@ -92,7 +93,8 @@ class PowerManagement(Capability):
             value=_NO_SOFT_RESET if self.no_soft_reset else 0,
             rw=_STATE | wakes & _PME_ENABLE,
             w1c=wakes & _PME_STATUS,
-            sticky=wakes,
+            sticky=wakes if "D3cold" in self.pme else 0,
+            held=wakes,
             name="PM.Control/Status",
         )
         config.define(offset + _BRIDGE_AND_DATA, 2, name="PM.Bridge Extensions and Data")

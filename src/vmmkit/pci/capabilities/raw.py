@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import attrs
 
 from vmmkit.errors import ConfigSpaceError
-from vmmkit.pci.capabilities.base import Capability, ExtendedCapability, within
+from vmmkit.pci.capabilities.base import Capability, ExtendedCapability, octets, within
 from vmmkit.pci.spec import CONVENTIONAL_SIZE, EXTENDED_SIZE, CapabilityId
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def _check_masks(name: str, data: bytes, masks: tuple[bytes, ...], room: int) ->
 
 @attrs.frozen
 class VendorSpecific(Capability):
-    """A vendor specific capability. PCI Local Bus Specification 3.0, "Vendor Specific".
+    """A vendor specific capability. PCI Local Bus Specification 3.0, "Capability IDs".
 
     Args:
         data: what follows the length byte, up to 189 bytes.
@@ -54,8 +54,8 @@ class VendorSpecific(Capability):
     cap_id: ClassVar[int] = CapabilityId.VENDOR_SPECIFIC
     repeats: ClassVar[bool] = True
 
-    data: bytes = attrs.field(converter=bytes)
-    rw: bytes = attrs.field(default=b"", converter=bytes, kw_only=True)
+    data: bytes = attrs.field(converter=octets)
+    rw: bytes = attrs.field(default=b"", converter=octets, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         """Compare lengths."""
@@ -74,10 +74,9 @@ class VendorSpecific(Capability):
 
 @attrs.frozen
 class SubsystemId(Capability):
-    """Subsystem ids of a bridge.
+    """Subsystem ids of a bridge, whose header has no room for them.
 
-    PCI-to-PCI Bridge Architecture Specification 1.2, "Subsystem ID and Subsystem Vendor ID
-    Capability".
+    PCI Code and ID Assignment Specification, "Capability IDs": PCI Bridge Subsystem Vendor ID.
 
     Args:
         vendor_id: 16 bits.
@@ -121,9 +120,9 @@ class RawCapability(Capability):
     repeats: ClassVar[bool] = True
 
     capability_id: int = attrs.field(validator=within(0, 0xFF))
-    data: bytes = attrs.field(converter=bytes)
-    rw: bytes = attrs.field(default=b"", converter=bytes, kw_only=True)
-    w1c: bytes = attrs.field(default=b"", converter=bytes, kw_only=True)
+    data: bytes = attrs.field(converter=octets)
+    rw: bytes = attrs.field(default=b"", converter=octets, kw_only=True)
+    w1c: bytes = attrs.field(default=b"", converter=octets, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         """Compare lengths."""
@@ -163,10 +162,10 @@ class RawExtended(ExtendedCapability):
     repeats: ClassVar[bool] = True
 
     capability_id: int = attrs.field(validator=within(0, 0xFFFF))
-    data: bytes = attrs.field(converter=bytes)
+    data: bytes = attrs.field(converter=octets)
     revision: int = attrs.field(default=1, validator=within(0, 15), kw_only=True)
-    rw: bytes = attrs.field(default=b"", converter=bytes, kw_only=True)
-    w1c: bytes = attrs.field(default=b"", converter=bytes, kw_only=True)
+    rw: bytes = attrs.field(default=b"", converter=octets, kw_only=True)
+    w1c: bytes = attrs.field(default=b"", converter=octets, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         """Compare lengths."""

@@ -10,7 +10,7 @@ import attrs
 
 from vmmkit.errors import ConfigSpaceError
 from vmmkit.pci._registers import ConfigWrite, Effect, WriteHook
-from vmmkit.pci.capabilities.base import ExtendedCapability, within
+from vmmkit.pci.capabilities.base import ExtendedCapability, items, within
 from vmmkit.pci.header import define_bar_register
 from vmmkit.pci.spec import BarKind, ExtendedCapabilityId
 
@@ -44,12 +44,20 @@ _ENABLE: Final = 0x01
 _MEMORY: Final = 0x08
 _ARI_HIERARCHY: Final = 0x10
 _PAGE: Final = 0x1000
+_LAST_ROUTING_ID: Final = 0xFFFF
 _DWORD: Final = 0xFFFF_FFFF
 
 
 def _check_kind(_bar: VfBar, _attribute: object, kind: BarKind) -> None:
+    if not isinstance(kind, BarKind):
+        raise ConfigSpaceError(f"VfBar: {kind!r} is no BarKind")
     if kind in (BarKind.IO, BarKind.ROM):
         raise ConfigSpaceError(f"VfBar: a virtual function has no {kind.value} BAR")
+
+
+def _check_size(_bar: VfBar, _attribute: object, size: int) -> None:
+    if size & size - 1:
+        raise ConfigSpaceError(f"VfBar: size is a power of two, not {size:#x}")
 
 
 @attrs.frozen
@@ -66,8 +74,19 @@ class VfBar:
     """
 
     index: int = attrs.field(validator=within(0, 5))
-    size: int = attrs.field(validator=within(_PAGE, 1 << 63))
+    size: int = attrs.field(validator=[within(_PAGE, 1 << 63), _check_size])
     kind: BarKind = attrs.field(default=BarKind.MEM64_PREFETCHABLE, validator=_check_kind)
+
+    @property
+    def register_size(self) -> int:
+        """Bytes of its register, 4 or 8."""
+        return 8 if self.kind in (BarKind.MEM64, BarKind.MEM64_PREFETCHABLE) else 4
+
+
+def _check_bars(_sriov: SrIov, _attribute: object, bars: tuple[object, ...]) -> None:
+    wrong = [bar for bar in bars if not isinstance(bar, VfBar)]
+    if wrong:
+        raise ConfigSpaceError(f"SrIov: {wrong[0]!r} is no VfBar")
 
 
 @attrs.frozen(kw_only=True)
@@ -75,7 +94,8 @@ class SrIov(ExtendedCapability):
     """The registers that virtual functions are switched on by.
 
     As long as VF Enable is set, NumVFs and System Page Size ignore writes; so they do with more
-    virtual functions than there are, and page sizes that are not supported.
+    virtual functions than there are, and page sizes that are not supported. A BAR smaller than
+    a system page is sized and aligned as a whole page.
 
     Args:
         total_vfs: how many there can be, 1-65535; InitialVFs is the same.
@@ -96,14 +116,19 @@ class SrIov(ExtendedCapability):
     device_id: int = attrs.field(validator=within(0, 0xFFFF))
     first_vf: int = attrs.field(default=1, validator=within(1, 0xFFFF))
     stride: int = attrs.field(default=1, validator=within(0, 0xFFFF))
-    bars: tuple[VfBar, ...] = attrs.field(default=(), converter=tuple)
+    bars: tuple[VfBar, ...] = attrs.field(default=(), converter=items, validator=_check_bars)
     page_sizes: int = attrs.field(default=0x553, validator=within(1, _DWORD))
     function_link: int = attrs.field(default=0, validator=within(0, 0xFF))
 
     def __attrs_post_init__(self) -> None:
-        """Demand the page size that is in force after a reset."""
+        """Demand the page size that is in force after a reset, and routing IDs for all."""
         if not self.page_sizes & 1:
             raise ConfigSpaceError(f"SrIov: page_sizes {self.page_sizes:#x} is without 4 KiB")
+        if self.total_vfs > 1 and not self.stride:
+            raise ConfigSpaceError(f"SrIov: {self.total_vfs} virtual functions share a routing ID")
+        last = self.first_vf + (self.total_vfs - 1) * self.stride
+        if last > _LAST_ROUTING_ID:
+            raise ConfigSpaceError(f"SrIov: the last routing ID, {last:#x}, is beyond the last bus")
 
     @property
     def size(self) -> int:
@@ -130,7 +155,9 @@ class SrIov(ExtendedCapability):
         config.on_write(offset + at.SYSTEM_PAGE_SIZE, 4, self._page_written(offset))
         for bar in self.bars:
             first, name = offset + at.VF_BAR0, f"SR-IOV.VF BAR {bar.index}"
-            define_bar_register(config, first + 4 * bar.index, bar.kind, bar.size, name)
+            at_bar = first + 4 * bar.index
+            define_bar_register(config, at_bar, bar.kind, bar.size, name)
+            config.on_write(at_bar, bar.register_size, self._bar_written(offset, at_bar))
 
     def _constants(self) -> tuple[tuple[int, int, int, str], ...]:
         """Return (offset, size, value, name) of what no guest changes."""
@@ -166,6 +193,25 @@ class SrIov(ExtendedCapability):
             enabled = config.get(offset + SrIovRegister.CONTROL, 2) & _ENABLE
             if enabled or write.new.bit_count() != 1:
                 config.set(write.offset, 4, write.old)
+            for bar in self.bars:
+                at_bar = offset + SrIovRegister.VF_BAR0 + 4 * bar.index
+                for at in range(at_bar, at_bar + bar.register_size, 4):
+                    _align(config, offset, at_bar, at)
             return 0
 
         return check
+
+    def _bar_written(self, offset: int, at_bar: int) -> WriteHook:
+        """Return a hook that keeps a BAR at a multiple of the system page size."""
+
+        def align(config: ConfigSpace, write: ConfigWrite) -> int:
+            _align(config, offset, at_bar, write.offset)
+            return 0
+
+        return align
+
+
+def _align(config: ConfigSpace, offset: int, at_bar: int, at: int) -> None:
+    """Clear the bits of one dword of a BAR that are within a system page, and no type bits."""
+    page = config.get(offset + SrIovRegister.SYSTEM_PAGE_SIZE, 4) * _PAGE
+    config.amend(at, 4, off=page - _PAGE >> 8 * (at - at_bar) & _DWORD)

@@ -35,7 +35,8 @@ class BarWindow:
     """One BAR as a driver uses it: accesses at offsets, through the address map.
 
     The address is read from the register each time, so the window follows a BAR that moves.
-    Where the BAR does not decode, reads give ones and writes are dropped, as on a bus.
+    Where the BAR does not decode, reads give ones and writes are dropped, as on a bus. An access
+    beyond its end would reach whatever lies behind it, and is a `PciError`.
 
     Args:
         config: of the function.
@@ -68,11 +69,19 @@ class BarWindow:
 
     def read(self, offset: int, size: int) -> int:
         """Read `size` bytes at `offset`."""
+        self._check(offset, size)
         return self._port.read(self.address + offset, size)
 
     def write(self, offset: int, size: int, value: int) -> None:
         """Write `size` bytes at `offset`."""
+        self._check(offset, size)
         self._port.write(self.address + offset, size, value)
+
+    def _check(self, offset: int, size: int) -> None:
+        if not 0 <= offset <= self.size - size:
+            raise PciError(
+                f"no {size} bytes at {offset:#x} of BAR {self.register.index}, {self.size:#x} bytes"
+            )
 
     def read8(self, offset: int) -> int:
         """Read a byte."""
@@ -229,7 +238,13 @@ class Driver(Generic[Driven_co]):
         return msi
 
     def enable_intx(self) -> None:
-        """Let the pin work: MSI-X and MSI off, Interrupt Disable clear."""
+        """Let the pin work: MSI-X and MSI off, Interrupt Disable clear.
+
+        Raises:
+            PciError: the function has no pin.
+        """
+        if not self.config.read8(Header.INTERRUPT_PIN):
+            raise PciError(f"{self.function.name} has no interrupt pin")
         for cap_id, enable_bit in ((CapabilityId.MSIX, 1 << 15), (CapabilityId.MSI, 1)):
             offset = self.capability(cap_id)
             if offset is not None:
