@@ -632,6 +632,14 @@ def test_loopback_returns_characters():
     assert wired.levels == [True, False]
 
 
+def test_loopback_receives_as_many_bits_as_the_word_has_when_it_arrives():
+    uart = Uart16550(transmit=print, paced=True)
+    for register, value in ((LCR, 0x03), (MCR, 0x10), (THR, 0x25), (LCR, 0x00)):
+        uart.write("cpu", register, 1, value)
+    uart.shift_out()
+    assert uart.registers()["RBR"] == 0x05
+
+
 @pytest.mark.parametrize("force", [False, True])
 def test_loopback_disconnects_the_receiver(force):
     wired = Wired()

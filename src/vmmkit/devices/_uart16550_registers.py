@@ -365,7 +365,8 @@ class RegisterFile:
         character = self._transmitter.finish()
         if character is None or not self._mcr & _LOOP:
             return None if self._lcr & _SET_BREAK else character
-        self._receiver.accept(character, 0)
+        # The receiver assembles as many bits as LCR says now, whatever it said to the transmitter.
+        self._receiver.accept(character & self._word_mask, 0)
         return None
 
     def _deliver(self, character: int | None, *, falls: bool = False) -> None:
