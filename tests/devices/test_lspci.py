@@ -32,7 +32,9 @@ MAKERS = {
 }
 NAMES = {0x01: "Power Management", 0x05: "MSI:", 0x09: "Vendor Specific", 0x11: "MSI-X:"}
 IDS = re.compile(r" (\w{4}): (\w{4}):(\w{4})(?: \(rev (\w+)\))?(?: \(prog-if (\w+))?")
-REGION = re.compile(r"Region (\d): (?:Memory at (\w+) \((32|64)-bit, (non-)?pref|I/O ports at (\w+))")
+REGION = re.compile(
+    r"Region (\d): (?:Memory at (\w+) \((32|64)-bit, (non-)?pref|I/O ports at (\w+))"
+)
 CAPABILITY = re.compile(r"Capabilities: \[(\w+)\] (.*)")
 
 
