@@ -117,3 +117,15 @@ def test_a_reset_clears_the_latch():
     made.ports.write(0xCF8, 4, 0x8000_0800)
     made.host.reset()
     assert made.ports.read(0xCF8, 4) == 0
+
+
+def test_an_access_across_both_ports_is_two():
+    made = machine()
+    other = made.host.config_ports.other = Other()
+    made.ports.write(0xCF8, 4, 0x8000_0804)
+    made.ports.write(0xCFA, 4, 0x0007_1234)
+    assert other.seen == [(2, 2, 0x1234)]
+    assert made.ports.read(0xCFC, 2) == 7
+    assert made.ports.read(0xCFB, 2) == 0x075A
+    assert other.seen[1:] == [(3, 1)]
+    assert made.host.config_ports.latch == 0x8000_0804

@@ -5,8 +5,8 @@
 Source: PCI Local Bus Specification 3.0, "Software Generation of Configuration Transactions".
 
 * A dword at CF8H goes to the latch, whose bits 30-24 and 1-0 read as zero, whatever was written.
-* Any other access that starts at CF8H-CFBH goes to `other`: a PC's reset control register is at
-  CF9H.
+* Any other access within CF8H-CFBH goes to `other`: a PC's reset control register is at CF9H. One
+  that goes on to CFCH is made as two accesses, as a processor makes it.
 * An access that starts at CFCH-CFFH goes to config space, if bit 31 of the latch is set: to the
   latched dword plus the low two bits of the port, as far as the range of ports goes.
 * With bit 31 clear there are ones, and writes are dropped.
@@ -28,6 +28,7 @@ from vmmkit.protocols import MmioDevice
 __all__ = ["ConfigPorts"]
 
 _SIZE: Final = 8
+_DATA: Final = 4  # where the data port begins
 _ENABLE: Final = 0x8000_0000
 _KEPT: Final = 0x80FF_FFFC
 
@@ -64,6 +65,10 @@ class ConfigPorts:
         if offset < 4:
             if offset == 0 and size == 4:
                 return self.latch
+            if offset + size > _DATA:
+                low = _DATA - offset
+                high = self.read(vcpu, _DATA, size - low)
+                return self.read(vcpu, offset, low) | high << 8 * low
             return self.other.read(vcpu, offset, size)
         latch = self.latch
         within = min(size, _SIZE - offset)
@@ -84,6 +89,10 @@ class ConfigPorts:
                 self._write_config(latch >> 8 & 0xFFFF, place, min(size, _SIZE - offset), value)
         elif offset == 0 and size == 4:
             self.latch = value & _KEPT
+        elif offset + size > _DATA:
+            low = _DATA - offset
+            self.write(vcpu, offset, low, value & (1 << 8 * low) - 1)
+            self.write(vcpu, _DATA, size - low, value >> 8 * low)
         else:
             self.other.write(vcpu, offset, size, value)
 
