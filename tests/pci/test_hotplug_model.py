@@ -58,6 +58,9 @@ class SlotMachine(RuleBasedStateMachine):
         """Let the link follow, and count a message where the interrupt begins."""
         self.events |= events | LINK_CHANGED * (self.up != self.was_up)
         self.was_up = self.up
+        self.judge()
+
+    def judge(self):
         on = self.enabled & 0x20
         wanted = bool(on and any(self.events & e and self.enabled & c for e, c in ENABLES.items()))
         self.expected += wanted and not self.wanted
@@ -107,9 +110,10 @@ class SlotMachine(RuleBasedStateMachine):
     )
     def command(self, enables, off):
         self.machine.express(self.port, SLOT_CONTROL, enables | 0x400 * off)
+        self.enabled = enables & self.features.masks()[0]
+        self.judge()  # an interrupt that the write disables has ended when the command completes
         self.off = off and self.features.power_controller
         self.fault = self.fault and not self.off
-        self.enabled = enables & self.features.masks()[0]
         self.happened(COMPLETED)
 
     @rule(bits=st.sampled_from([EVENTS, BUTTON, PRESENCE_CHANGED, LINK_CHANGED, COMPLETED, 0xFFFF]))

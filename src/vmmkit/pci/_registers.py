@@ -151,6 +151,7 @@ class RegisterFile:
         "_values",
         "_w1c",
         "_writable",
+        "integrated",
         "size",
     )
 
@@ -159,6 +160,8 @@ class RegisterFile:
         if type(size) is not int or size not in (CONVENTIONAL_SIZE, EXTENDED_SIZE):
             raise ConfigSpaceError(f"a config space has 256 or 4096 bytes, not {size!r}")
         self.size = size
+        #: Whether the function is on a root bus, a part of the root complex; kept by the bus.
+        self.integrated = False
         count = size // 4
         self._values = [0] * count
         self._reset = [0] * count

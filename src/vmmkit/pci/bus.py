@@ -121,6 +121,7 @@ class Bus:
             self._check_idle()
             devfn = self._free_slot(function, device, function_number)
             function.bus, function.devfn = self, devfn
+            function.config.integrated = self.bridge is None
             self._slots = _sorted(self._slots, devfn, function)
             secondary = getattr(function, "secondary", None)
             if secondary is not None:
@@ -145,6 +146,7 @@ class Bus:
             self._slots = {at: what for at, what in self._slots.items() if what is not function}
             self._bridges = {at: what for at, what in self._bridges.items() if what is not function}
             function.bus = None
+            function.config.integrated = False
             show_multifunction(function.config, shown=False)
             self._tell_multifunction(function.devfn)
             try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import attrs
 
 from vmmkit.errors import ConfigSpaceError
-from vmmkit.pci._registers import ConfigWrite, Effect
+from vmmkit.pci._registers import ConfigWrite, Effect, RegisterFile
 from vmmkit.pci.capabilities.base import Capability, one_of, with_flags, within
 from vmmkit.pci.spec import CapabilityId, HeaderType, PortType, SlotControl, SlotStatus
 
@@ -189,8 +189,9 @@ class PciExpress(Capability):
     """The PCI Express capability.
 
     Args:
-        port_type: what kind of function this is. On a root bus use `INTEGRATED_ENDPOINT`: Windows
-            starts no driver for an `ENDPOINT` that has no port above it.
+        port_type: what kind of function this is. An `ENDPOINT` that is attached to a root bus
+            reads as `INTEGRATED_ENDPOINT` there, without a link: systems refuse an endpoint that
+            has no port above it.
         slot: the slot behind a root port or switch downstream port, if there is one.
         flr: whether an endpoint takes function-level resets; other port types have none.
         speed: the link's highest data rate: 1 for 2.5 GT/s, 2 for 5, then 8, 16, 32, 64 (6).
@@ -259,6 +260,8 @@ class PciExpress(Capability):
         self._define_device(config, offset)
         if self.has_link:
             self._define_link(config, offset)
+        if self.port_type is PortType.ENDPOINT:
+            _integrate(config, offset)
         if self.slot is not None:
             self._define_slot(config, offset, self.slot)
         elif self.is_downstream_port:
@@ -378,3 +381,28 @@ class PciExpress(Capability):
 def _device_control_written(_config: ConfigSpace, write: ConfigWrite) -> int:
     """See Initiate Function Level Reset, which reads zero always."""
     return int(Effect.FUNCTION_RESET) if write.value & _FLR_OR_RETRY else 0
+
+
+def _integrate(config: ConfigSpace, offset: int) -> None:
+    """Let an endpoint read as one of the root complex while it is on a root bus.
+
+    "Device/Port Type" of "PCI Express Capabilities Register"; root complex integrated endpoints
+    have no link registers.
+    """
+    at = ExpressRegister
+    config.on_read(offset, _integrated_type)
+    for register in (
+        at.LINK_CAPABILITIES,
+        at.LINK_CONTROL,
+        at.LINK_CAPABILITIES_2,
+        at.LINK_CONTROL_2,
+    ):
+        config.on_read(offset + register, _no_link)
+
+
+def _integrated_type(config: RegisterFile, _offset: int, stored: int) -> int:
+    return stored | PortType.INTEGRATED_ENDPOINT << 20 if config.integrated else stored
+
+
+def _no_link(config: RegisterFile, _offset: int, stored: int) -> int:
+    return 0 if config.integrated else stored
