@@ -223,19 +223,27 @@ def test_decoding_keeps_no_references():
 
 
 def memory_growth(function, rounds):
-    """Return how many bytes are left allocated after `rounds` calls."""
+    """Return how many bytes are left allocated after `rounds` calls.
+
+    What leaks, leaks each time. So the least of three counts: the thread in which the test runner
+    hears of its work allocates whenever it likes.
+    """
     tracemalloc.start()
     try:
         for _ in range(10):
             function()
-        gc.collect()
-        before, _ = tracemalloc.get_traced_memory()
-        for _ in range(rounds):
-            function()
-        gc.collect()
-        return tracemalloc.get_traced_memory()[0] - before
+        return min(_growth(function, rounds) for _ in range(3))
     finally:
         tracemalloc.stop()
+
+
+def _growth(function, rounds):
+    gc.collect()
+    before, _ = tracemalloc.get_traced_memory()
+    for _ in range(rounds):
+        function()
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0] - before
 
 
 def test_decoding_leaks_nothing():
