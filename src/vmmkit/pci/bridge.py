@@ -31,6 +31,8 @@ __all__ = ["Bridge"]
 
 # A plain integer: an operation on an IntFlag costs ten times as much.
 _INTERRUPT: Final = int(Effect.INTERRUPT | Effect.POWER)
+# Resets that do not reach what is behind, which would look by itself.
+_ALONE: Final = (ResetKind.FUNCTION, ResetKind.D3)
 _SECONDARY_RESET: Final = int(BridgeControl.SECONDARY_RESET)
 
 
@@ -103,7 +105,8 @@ class Bridge(Function):
     def finish_reset(self, kind: ResetKind) -> None:
         """Reset what is not config space; messages from behind do not pass any more."""
         super().finish_reset(kind)
-        self._look_behind()
+        if kind in _ALONE:
+            self._look_behind()
 
     def _look_behind(self) -> None:
         for function in self.secondary.below():
