@@ -3,7 +3,6 @@
 """The PCI transport rule by rule; sections are named as in virtio 1.2."""
 
 import re
-import shutil
 import subprocess
 
 import pytest
@@ -515,12 +514,11 @@ def test_the_reference_tells_of_registers():
     assert "emerg_wr" not in reference(VirtioRng)
 
 
-@pytest.mark.skipif(shutil.which("lspci") is None, reason="pciutils is not installed")
-def test_lspci_finds_the_structures(tmp_path):
+def test_lspci_finds_the_structures(tmp_path, require_tool):
     board = Board(rng())
     path = tmp_path / "dump"
     path.write_text(dump({board.bdf: board.device.config}))
-    command = ["lspci", "-F", path, "-vvv", "-nn"]
+    command = [require_tool("lspci"), "-F", path, "-vvv", "-nn"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "[1af4:1044] (rev 01)" in text
     found = dict(

@@ -86,7 +86,45 @@ class PortAccess:
         self.port.write(CONFIG_ADDRESS, 4, _ENABLE | bdf << 8 | offset & 0xFC)
 
 
-class ConfigRegisters:
+class ByWidth:
+    """Accesses by the width in their name, for whatever has `read` and `write`."""
+
+    __slots__ = ()
+
+    def read(self, offset: int, size: int) -> int:
+        """Read `size` bytes."""
+        raise NotImplementedError
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        """Write `size` bytes."""
+        raise NotImplementedError
+
+    def read8(self, offset: int) -> int:
+        """Read a byte."""
+        return self.read(offset, 1)
+
+    def read16(self, offset: int) -> int:
+        """Read two bytes."""
+        return self.read(offset, 2)
+
+    def read32(self, offset: int) -> int:
+        """Read four bytes."""
+        return self.read(offset, 4)
+
+    def write8(self, offset: int, value: int) -> None:
+        """Write a byte."""
+        self.write(offset, 1, value)
+
+    def write16(self, offset: int, value: int) -> None:
+        """Write two bytes."""
+        self.write(offset, 2, value)
+
+    def write32(self, offset: int, value: int) -> None:
+        """Write four bytes."""
+        self.write(offset, 4, value)
+
+
+class ConfigRegisters(ByWidth):
     """The configuration registers of one function, as its driver sees them.
 
     Args:
@@ -112,30 +150,6 @@ class ConfigRegisters:
     def update(self, offset: int, size: int, *, clear: int = 0, ones: int = 0) -> None:
         """Read a register, clear some bits and set others, and write it."""
         self.write(offset, size, self.read(offset, size) & ~clear | ones)
-
-    def read8(self, offset: int) -> int:
-        """Read a byte."""
-        return self.read(offset, 1)
-
-    def read16(self, offset: int) -> int:
-        """Read two bytes."""
-        return self.read(offset, 2)
-
-    def read32(self, offset: int) -> int:
-        """Read four bytes."""
-        return self.read(offset, 4)
-
-    def write8(self, offset: int, value: int) -> None:
-        """Write a byte."""
-        self.write(offset, 1, value)
-
-    def write16(self, offset: int, value: int) -> None:
-        """Write two bytes."""
-        self.write(offset, 2, value)
-
-    def write32(self, offset: int, value: int) -> None:
-        """Write four bytes."""
-        self.write(offset, 4, value)
 
     def bytes(self, size: int) -> bytes:
         """Read the first `size` bytes, dword by dword."""

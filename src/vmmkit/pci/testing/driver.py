@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from vmmkit.errors import PciError
 from vmmkit.pci.function import Function
 from vmmkit.pci.spec import CapabilityId, Command, Header, Status
-from vmmkit.pci.testing.access import ConfigRegisters
+from vmmkit.pci.testing.access import ByWidth, ConfigRegisters
 from vmmkit.pci.testing.interrupts import Interrupt, MsiVectors, MsixVectors
 from vmmkit.pci.testing.scan import (
     BarRegister,
@@ -31,7 +31,7 @@ _INITIATE_RESET: Final = 1 << 15
 _ROM_ENABLE: Final = 1
 
 
-class BarWindow:
+class BarWindow(ByWidth):
     """One BAR as a driver uses it: accesses at offsets, through the address map.
 
     The address is read from the register each time, so the window follows a BAR that moves.
@@ -83,33 +83,9 @@ class BarWindow:
                 f"no {size} bytes at {offset:#x} of BAR {self.register.index}, {self.size:#x} bytes"
             )
 
-    def read8(self, offset: int) -> int:
-        """Read a byte."""
-        return self.read(offset, 1)
-
-    def read16(self, offset: int) -> int:
-        """Read two bytes."""
-        return self.read(offset, 2)
-
-    def read32(self, offset: int) -> int:
-        """Read four bytes."""
-        return self.read(offset, 4)
-
     def read64(self, offset: int) -> int:
         """Read eight bytes."""
         return self.read(offset, 8)
-
-    def write8(self, offset: int, value: int) -> None:
-        """Write a byte."""
-        self.write(offset, 1, value)
-
-    def write16(self, offset: int, value: int) -> None:
-        """Write two bytes."""
-        self.write(offset, 2, value)
-
-    def write32(self, offset: int, value: int) -> None:
-        """Write four bytes."""
-        self.write(offset, 4, value)
 
     def write64(self, offset: int, value: int) -> None:
         """Write eight bytes."""
