@@ -148,7 +148,7 @@ def text(size: int, *, default: Any = attrs.NOTHING, kw_only: bool = False, pad:
 
     def check(value: str) -> str:
         padded = value.ljust(size, pad)
-        if len(padded) != size or not padded.isascii() and max(map(ord, padded)) > 0xFF:
+        if len(padded) != size or (not padded.isascii() and max(map(ord, padded)) > 0xFF):
             raise TableValueError(f"no text of {size} Latin-1 characters: {value!r}")
         return padded
 
