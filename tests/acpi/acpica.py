@@ -45,8 +45,7 @@ COMPLAINT = re.compile(
     | Firmware\ (Error|Warning|Bug)
     | Parsing\ error | Parse\ error
     | Segmentation\ Fault | Aborting | aborted
-    | failed\ with\ status\ AE_
-    | -\ AE_(?!OK)
+    | \bAE_(?!OK)
     """,
     re.VERBOSE,
 )
@@ -338,6 +337,8 @@ def templates() -> dict[str, bytes]:
 LINE_LIMIT = 511
 # acpiexec prints no more of a string than this.
 STRING_LIMIT = 255
+# `resources` tries to set what it read back, which needs a _SRS that motherboard devices lack.
+NO_SRS = r"AcpiSetCurrentResources failed: AE_NOT_FOUND"
 # Integers take 24 bytes of the 16 KiB that acpiexec has for a result.
 RESULTS_PER_RUN = 500
 
@@ -405,7 +406,7 @@ def evaluate(
 
 def _argument(value: int | str | bytes) -> str:
     if isinstance(value, int):
-        return f"{value:X}"
+        return f"{value:#x}"
     if isinstance(value, bytes):
         return f"({value.hex(' ')})"
     assert '"' not in value
