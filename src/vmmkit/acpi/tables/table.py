@@ -8,6 +8,7 @@ ACPI Specification, System Description Table Header.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import attrs
@@ -195,7 +196,7 @@ class EntryTable(Table):
         entries: sub-structures, `RawEntry` for those that no class is for.
     """
 
-    entries: tuple[Entry | RawEntry, ...] = attrs.field(default=(), converter=tuple)
+    entries: Sequence[Entry | RawEntry] = attrs.field(default=(), converter=tuple)
 
     FAMILY: ClassVar[Family]
 
