@@ -34,6 +34,14 @@
     |   |-- AllocationError      (RuntimeError) BARs or bridge windows that find no room
     |   |-- DmaError             (ValueError) a transfer whose arguments make no sense
     |   `-- PciSnapshotError     (ValueError) a snapshot of something else, or of another version
+    |-- AcpiError                ACPI tables and AML
+    |   |-- TableValueError      (ValueError) a field of a table that cannot have this value
+    |   |-- TableParseError      (ValueError) bytes that are no such table
+    |   |-- AmlValueError        (ValueError) a name, number or package that AML cannot hold
+    |   |-- AmlParseError        (ValueError) bytes that are no AML
+    |   |-- PlacementError       (ValueError) a table that does not fit where it was to go
+    |   |-- LinkerError          (ValueError) a loader script that cannot be carried out
+    |   `-- PlatformError        (ValueError) a platform whose parts contradict each other
     |-- DeviceError              (ValueError) a device configured or driven wrongly by its owner
     `-- MachineError             (ValueError) a machine configured or driven wrongly by its owner
 
@@ -53,7 +61,10 @@ __all__ = [
     "AccessError",
     "AccessSizeError",
     "AccessValueError",
+    "AcpiError",
     "AllocationError",
+    "AmlParseError",
+    "AmlValueError",
     "BusError",
     "ConfigSpaceError",
     "DeclarationError",
@@ -67,16 +78,21 @@ __all__ = [
     "HandlerError",
     "ImmutableRegionError",
     "InsnError",
+    "LinkerError",
     "MachineError",
     "OverlapError",
     "PciError",
     "PciSnapshotError",
+    "PlacementError",
+    "PlatformError",
     "RegionConfigError",
     "RegionError",
     "RegionRangeError",
     "StateError",
     "StepError",
     "StraddleError",
+    "TableParseError",
+    "TableValueError",
     "TopologyError",
     "TransactionError",
     "UnknownRegionError",
@@ -272,6 +288,53 @@ class DmaError(PciError, ValueError):
 
 class PciSnapshotError(PciError, ValueError):
     """A snapshot that another kind of function made, or another version of this one."""
+
+
+class AcpiError(VmmkitError):
+    """Base of the ACPI block's errors.
+
+    Attributes:
+        table: signature or class name of the table or structure concerned, or `None`.
+        offset: bytes from its start, where there is one, or `None`.
+    """
+
+    def __init__(self, message: str, table: str | None = None, offset: int | None = None) -> None:
+        """Keep the place beside the text."""
+        super().__init__(message)
+        self.table = table
+        self.offset = offset
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        """Pickle and copy with all that the constructor wants."""
+        return type(self), (self.args[0], self.table, self.offset)
+
+
+class TableValueError(AcpiError, ValueError):
+    """A field of a table was given a value that it cannot hold, or that contradicts another."""
+
+
+class TableParseError(AcpiError, ValueError):
+    """Bytes that are truncated, or whose lengths contradict each other."""
+
+
+class AmlValueError(AcpiError, ValueError):
+    """A name that is not legal, a number, string or package that AML cannot hold."""
+
+
+class AmlParseError(AcpiError, ValueError):
+    """Bytes that are no AML; `offset` counts from the first byte handed in."""
+
+
+class PlacementError(AcpiError, ValueError):
+    """A table was to be placed beyond the range given, over something else, or out of reach."""
+
+
+class LinkerError(AcpiError, ValueError):
+    """A loader script with an unknown command, a missing file, or a place outside of a file."""
+
+
+class PlatformError(AcpiError, ValueError):
+    """CPU counts, windows, interrupts or addresses of a platform that contradict each other."""
 
 
 class DeviceError(VmmkitError, ValueError):

@@ -1,0 +1,244 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Tables with the standard header: the base of nearly all, and `Raw` for any other.
+
+ACPI Specification, System Description Table Header.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, ClassVar, Self
+
+import attrs
+
+from vmmkit.acpi.relocation import Checksum, Relocation
+from vmmkit.acpi.structure import KEY, Codec, Structure, structure, text, u32
+from vmmkit.acpi.tables.entry import Entry, Family, RawEntry, joined_relocations, parse_entries
+from vmmkit.errors import TableParseError, TableValueError
+
+__all__ = ["CHECKSUM_OFFSET", "HEADER_SIZE", "EntryTable", "Raw", "Table", "checksum"]
+
+HEADER_SIZE = 36
+CHECKSUM_OFFSET = 9
+_START = struct.Struct("<4sI")  # signature, length; the declared fields begin after them
+
+
+def checksum(data: bytes | bytearray) -> int:
+    """Return the byte that makes the sum zero, of `data` that holds zero in its place."""
+    return -sum(data) & 0xFF
+
+
+@structure
+class Table(Structure):
+    """A table with the standard header. Signature, length and checksum are made, not given.
+
+    Args:
+        revision: of the table's layout; that of the class where none is given.
+        oem_id: up to 6 characters.
+        oem_table_id: up to 8 characters.
+        oem_revision: 32 bits.
+        creator_id: up to 4 characters: which program made the table.
+        creator_revision: 32 bits.
+        trailing: bytes after the last known field, kept as they are.
+    """
+
+    # The checksum follows the revision; it is written last.
+    revision: int = attrs.field(
+        default=attrs.Factory(lambda table: table.REVISION, takes_self=True),
+        kw_only=True,
+        metadata={KEY: Codec("Bx")},
+    )
+    oem_id: str = text(6, default="VMMKIT", kw_only=True)
+    oem_table_id: str = text(8, default="VMMKIT", kw_only=True)
+    oem_revision: int = u32(default=1, kw_only=True)
+    creator_id: str = text(4, default="VMMK", kw_only=True)
+    creator_revision: int = u32(default=1, kw_only=True)
+    trailing: bytes = attrs.field(default=b"", kw_only=True, converter=bytes)
+
+    SIGNATURE: ClassVar[str] = ""
+    REVISION: ClassVar[int] = 1  # where the caller gives none
+
+    @classmethod
+    def fields_base(cls) -> int:
+        """Return the bytes of signature and length."""
+        return _START.size
+
+    @property
+    def signature(self) -> str:
+        """Four characters that say what table this is."""
+        return self.SIGNATURE
+
+    @property
+    def name(self) -> str:
+        """What errors and maps call it: its signature."""
+        return self.signature
+
+    @property
+    def alignment(self) -> int:
+        """Bytes; the specification asks for none, and programs like 16."""
+        return 16
+
+    def _encode(self) -> bytes:
+        fixed = self._layout.pack(self)[: self._fixed_size() - _START.size]
+        body = fixed + self._tail() + self.trailing
+        length = _START.size + len(body)
+        if length >> 32:
+            raise TableValueError(f"{self.signature} has {length} bytes, beyond 4 GiB", self.name)
+        content = bytearray(_START.pack(self.signature.encode("latin-1"), length) + body)
+        content[CHECKSUM_OFFSET] = checksum(content)
+        return bytes(content)
+
+    def _fixed_size(self) -> int:
+        """Return the bytes from the start of the table to its last fixed field.
+
+        Tables whose revisions differ in length cut their fields here.
+        """
+        return _START.size + self._layout.size
+
+    def _tail(self) -> bytes:
+        """Return what follows the fixed fields, in tables that have such."""
+        return b""
+
+    def checksums(self) -> tuple[Checksum, ...]:
+        """Return the one of the header, over the whole table."""
+        return (Checksum(CHECKSUM_OFFSET, 0, len(self._encoded)),)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read a table that `data` holds and nothing else.
+
+        The checksum is checked. `to_bytes()` of what comes back are the same bytes; where that
+        cannot be, for bytes that contradict the specification, this raises.
+
+        Raises:
+            TableParseError: another signature, a length that is not that of `data`, a wrong
+                checksum, or content that the table cannot have.
+        """
+        data = bytes(data)
+        check_header(data, cls.SIGNATURE)
+        try:
+            table = cls._from_fields(data)
+        except TableValueError as error:
+            raise TableParseError(
+                f"{cls.SIGNATURE}: {error}", cls.SIGNATURE, error.offset
+            ) from None
+        _check_same(table.to_bytes(), data, cls.SIGNATURE)
+        return table
+
+    @classmethod
+    def _from_fields(cls, data: bytes) -> Self:
+        """Read fixed fields and tail of checked bytes; subclasses with a tail extend this."""
+        fields, rest = cls._fixed(data)
+        return cls(**fields, trailing=data[rest:])
+
+    @classmethod
+    def _fixed(cls, data: bytes) -> tuple[dict[str, Any], int]:
+        """Return the fixed fields and the offset of what follows them."""
+        size = _START.size + cls._layout.size
+        if len(data) < size:
+            raise TableParseError(
+                f"{cls.SIGNATURE} has {len(data)} bytes, fewer than the {size} of its fixed fields",
+                cls.SIGNATURE,
+                len(data),
+            )
+        return cls._layout.unpack(data[_START.size : size]), size
+
+
+def check_header(data: bytes, signature: str) -> None:
+    """Check signature, length and checksum of a whole table.
+
+    Raises:
+        TableParseError: one of them is wrong.
+    """
+    if len(data) < HEADER_SIZE:
+        raise TableParseError(
+            f"{signature or 'a table'}: {len(data)} bytes are no header of {HEADER_SIZE}",
+            signature,
+            len(data),
+        )
+    found, length = _START.unpack_from(data)
+    name = found.decode("latin-1")
+    if signature and name != signature:
+        raise TableParseError(f"{signature} wanted, {name!r} found", signature, 0)
+    if length != len(data):
+        raise TableParseError(f"{name} says it has {length} bytes, not {len(data)}", name, 4)
+    if sum(data) & 0xFF:
+        right = (data[CHECKSUM_OFFSET] - sum(data)) & 0xFF
+        raise TableParseError(
+            f"{name} has checksum {data[CHECKSUM_OFFSET]:#04x}, not {right:#04x}",
+            name,
+            CHECKSUM_OFFSET,
+        )
+
+
+def _check_same(again: bytes, data: bytes, signature: str) -> None:
+    """Check that a table's bytes are those it was read from.
+
+    Raises:
+        TableParseError: at the first byte that differs.
+    """
+    if again == data:
+        return
+    pairs = enumerate(zip(again, data, strict=False))
+    offset = next((at for at, (one, other) in pairs if one != other), min(len(again), len(data)))
+    raise TableParseError(
+        f"{signature or 'table'} does not read back at offset {offset}", signature, offset
+    )
+
+
+@structure
+class EntryTable(Table):
+    """A table that ends with a list of sub-structures of one `FAMILY`.
+
+    Args:
+        entries: sub-structures, `RawEntry` for those that no class is for.
+    """
+
+    entries: tuple[Entry | RawEntry, ...] = attrs.field(default=(), converter=tuple)
+
+    FAMILY: ClassVar[Family]
+
+    def _tail(self) -> bytes:
+        return b"".join([entry.to_bytes() for entry in self.entries])
+
+    def relocations(self) -> tuple[Relocation, ...]:
+        """Return where addresses of others belong."""
+        return self._layout.relocations(self) + joined_relocations(self.entries, self._fixed_size())
+
+    @classmethod
+    def _from_fields(cls, data: bytes) -> Self:
+        fields, rest = cls._fixed(data)
+        entries, trailing = parse_entries(cls.FAMILY, data, rest)
+        return cls(entries, **fields, trailing=trailing)
+
+
+@structure
+class Raw(Table):
+    """Any table, as its header and bytes.
+
+    Args:
+        signature: 4 characters.
+        body: what follows the header.
+    """
+
+    _signature: str = attrs.field(alias="signature")
+    body: bytes = attrs.field(default=b"", converter=bytes)
+
+    @property
+    def signature(self) -> str:
+        """Four characters that say what table this is."""
+        return self._signature
+
+    def _encode(self) -> bytes:
+        if len(self.signature) != 4 or not self.signature.isascii():
+            raise TableValueError(f"{self.signature!r} is no signature of 4 characters")
+        return super()._encode()
+
+    def _tail(self) -> bytes:
+        return self.body
+
+    @classmethod
+    def _from_fields(cls, data: bytes) -> Self:
+        fields, rest = cls._fixed(data)
+        return cls(data[:4].decode("latin-1"), data[rest:], **fields)
