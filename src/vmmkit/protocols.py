@@ -9,13 +9,14 @@ asks `isinstance` of them, since that costs microseconds and sees names, not sig
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 __all__ = [
     "AccessPort",
     "AccessSink",
+    "AcpiContributor",
     "AddressSpace",
     "InterruptLine",
     "MapListener",
@@ -146,4 +147,12 @@ class InterruptLine(Protocol):
 
     def __call__(self, level: bool, /) -> object:
         """Drive the wire to `level`; called on changes only."""
+        ...
+
+
+class AcpiContributor(Protocol):
+    """A device that describes itself to the guest. Caller: the ACPI platform presets."""
+
+    def acpi_nodes(self, context: Any, /) -> Iterable[Any]:
+        """Return AML nodes, usually one `Device`, for where `context` says they will stand."""
         ...

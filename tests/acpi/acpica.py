@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import attrs
 import pytest
@@ -331,6 +332,17 @@ def templates() -> dict[str, bytes]:
         return {path.stem: path.read_bytes() for path in sorted(Path(folder).glob("*.aml"))}
 
 
+def acpixtract(dump: str) -> dict[str, bytes]:
+    """Split a text in the format of acpidump, and return the tables by acpixtract's file names."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "acpidump.txt").write_text(dump, encoding="ascii")
+        output = call(folder, "acpixtract", "-a", "acpidump.txt")
+        found = {path.stem: path.read_bytes() for path in sorted(Path(folder).glob("*.dat"))}
+    if not found:
+        raise AcpicaError("acpixtract found no table", [], output)
+    return found
+
+
 # --- acpiexec -------------------------------------------------------------------------------
 
 # The line buffer of acpiexec's debugger; it cuts longer ones without a word.
@@ -350,7 +362,7 @@ class Reference:
     text: str
 
 
-type_of_value = int | str | bytes | list | Reference | None
+Value: TypeAlias = int | str | bytes | list["Value"] | Reference | None
 
 
 def acpiexec(
@@ -384,9 +396,7 @@ def acpiexec(
     return output
 
 
-def evaluate(
-    tables: bytes | Sequence[bytes], path: str, *arguments: int | str | bytes
-) -> type_of_value:
+def evaluate(tables: bytes | Sequence[bytes], path: str, *arguments: int | str | bytes) -> Value:
     """Evaluate an object, or call a method, and return its value.
 
     acpiexec's repair of the values of predefined names is off: what the AML returns is returned.
@@ -413,7 +423,7 @@ def _argument(value: int | str | bytes) -> str:
     return f'"{value}"'
 
 
-def _result(output: str, path: str) -> type_of_value:
+def _result(output: str, path: str) -> Value:
     lines = iter(output.splitlines())
     for line in lines:
         if line.startswith("No object was returned"):
@@ -423,8 +433,15 @@ def _result(output: str, path: str) -> type_of_value:
     raise AcpicaError(f"acpiexec printed no result of {path}", [], output)
 
 
-def _value(line: str, lines: Iterator[str]) -> type_of_value:
-    kind, rest = re.match(r"\s*\[([\w ]+)\]\s*(.*)$", line).groups()
+def _groups(pattern: str, line: str) -> tuple[str, ...]:
+    found = re.match(pattern, line)
+    if found is None:
+        raise AcpicaError("acpiexec printed a result of another form", [line], "")
+    return found.groups()
+
+
+def _value(line: str, lines: Iterator[str]) -> Value:
+    kind, rest = _groups(r"\s*\[([\w ]+)\]\s*(.*)$", line)
     if kind == "Integer":
         return int(rest.removeprefix("= "), 16)
     if kind == "String":
@@ -432,8 +449,8 @@ def _value(line: str, lines: Iterator[str]) -> type_of_value:
     if kind == "Buffer":
         return _buffer(rest, lines)
     if kind == "Package":
-        count = int(re.match(r"Contains (\d+) Elements", rest)[1])
-        return [_value(next(lines), lines) for _ in range(count)]
+        (count,) = _groups(r"Contains (\d+) Elements", rest)
+        return [_value(next(lines), lines) for _ in range(int(count))]
     return None if kind == "Null Object" else Reference(" ".join(rest.split()))
 
 
@@ -441,7 +458,7 @@ ESCAPES = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11}
 
 
 def _string(rest: str) -> str:
-    length, text = re.match(r"Length ([0-9A-F]+) = \"(.*)\"(?:\.\.\.)?$", rest).groups()
+    length, text = _groups(r"Length ([0-9A-F]+) = \"(.*)\"(?:\.\.\.)?$", rest)
     assert int(length, 16) <= STRING_LIMIT, "acpiexec does not print so long a string in full"
     return re.sub(
         r"\\(?:x([0-9A-F]{2})|(.))",
@@ -451,7 +468,7 @@ def _string(rest: str) -> str:
 
 
 def _buffer(rest: str, lines: Iterator[str]) -> bytes:
-    length, row = re.match(r"Length ([0-9A-F]+) =(.*)$", rest).groups()
+    length, row = _groups(r"Length ([0-9A-F]+) =(.*)$", rest)
     found = b""
     while len(found) < int(length, 16):
         if not row.strip():
@@ -461,7 +478,7 @@ def _buffer(rest: str, lines: Iterator[str]) -> bytes:
     return found
 
 
-def evaluate_all(tables: bytes | Sequence[bytes], paths: Sequence[str]) -> list[type_of_value]:
+def evaluate_all(tables: bytes | Sequence[bytes], paths: Sequence[str]) -> list[Value]:
     """Call many methods without arguments in one run, and return their results.
 
     acpiexec takes 10 ms for each `execute`, however short, so one method that calls all others
@@ -471,7 +488,7 @@ def evaluate_all(tables: bytes | Sequence[bytes], paths: Sequence[str]) -> list[
         AcpicaError: of the first method that fails.
     """
     loaded = [tables] if isinstance(tables, bytes) else list(tables)
-    results: list[type_of_value] = []
+    results: list[Value] = []
     for start in range(0, len(paths), RESULTS_PER_RUN):
         chunk = paths[start : start + RESULTS_PER_RUN]
         try:

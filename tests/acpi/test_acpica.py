@@ -11,6 +11,7 @@ from acpi.acpica import (
     AcpicaError,
     Reference,
     acpiexec,
+    acpixtract,
     assert_roundtrip,
     compile_asl,
     definition_block,
@@ -105,6 +106,21 @@ def test_templates_of_resources_are_counted():
 def test_asl_with_an_error_is_refused():
     with pytest.raises(AcpicaError, match="compiled nothing"):
         compile_asl("DefinitionBlock (")
+
+
+def test_text_of_acpidump_is_split():
+    table = templates()["waet"]
+    rows = [table[start : start + 16] for start in range(0, len(table), 16)]
+    dump = "WAET @ 0x0000000070001000\n" + "".join(
+        f"    {16 * number:04X}: {row.hex(' ').upper():<48} {'.' * len(row)}\n"
+        for number, row in enumerate(rows)
+    )
+    assert acpixtract(dump) == {"waet": table}
+
+
+def test_text_without_a_table_is_refused():
+    with pytest.raises(AcpicaError, match="no table"):
+        acpixtract("nothing\n")
 
 
 # --- faults that iasl sees ------------------------------------------------------------------
