@@ -198,6 +198,7 @@ class GenericErrorStatusBlock(Structure):
         return sum(len(entry.to_bytes()) for entry in self.entries)
 
     def _encode(self) -> bytes:
+        content = bytearray(super()._encode())
         count = len(self.entries)
         if count > _COUNT_MASK or self.block_status & _COUNT_MASK << _COUNT_SHIFT:
             raise TableValueError(
@@ -206,7 +207,6 @@ class GenericErrorStatusBlock(Structure):
                 "BERT",
                 0,
             )
-        content = bytearray(super()._encode())
         status = int.from_bytes(content[:4], "little") | count << _COUNT_SHIFT
         content[:4] = status.to_bytes(4, "little")
         return b"".join([content, *(entry.to_bytes() for entry in self.entries), self.raw_data])
