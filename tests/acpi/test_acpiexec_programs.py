@@ -3,6 +3,10 @@
 """Random programs built of AML nodes compute in acpiexec what a model in Python says."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from vmmkit.acpi.tables.definition_block import Dsdt
+
 from acpi.acpica import definition_block, evaluate_all
 from acpi.programs import (
     BCD_MODULUS,
@@ -19,16 +23,12 @@ from acpi.programs import (
     names,
     programs,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from vmmkit.acpi.aml import operators, statements
 from vmmkit.acpi.aml.blocks import Else, If, While
 from vmmkit.acpi.aml.calls import Call
 from vmmkit.acpi.aml.named import Method
 from vmmkit.acpi.aml.places import Arg, Local
 from vmmkit.acpi.aml.statements import Return
-from vmmkit.acpi.tables.definition_block import Dsdt
 
 HEADER_SIZE = 36
 SPECIAL = {"Xor": "XOr"}

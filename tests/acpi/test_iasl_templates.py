@@ -3,8 +3,8 @@
 """Every example table of `iasl -T ALL` reads back, and as the class that is for it."""
 
 import pytest
-from acpi.acpica import NO_HEADER, templates
 
+from acpi.acpica import NO_HEADER, templates
 from vmmkit.acpi.tables import reading
 from vmmkit.errors import TableParseError
 
