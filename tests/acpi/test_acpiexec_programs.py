@@ -5,7 +5,6 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vmmkit.acpi.tables.definition_block import Dsdt
 
 from acpi.acpica import definition_block, evaluate_all
 from acpi.programs import (
@@ -29,6 +28,7 @@ from vmmkit.acpi.aml.calls import Call
 from vmmkit.acpi.aml.named import Method
 from vmmkit.acpi.aml.places import Arg, Local
 from vmmkit.acpi.aml.statements import Return
+from vmmkit.acpi.tables.definition_block import Dsdt
 
 HEADER_SIZE = 36
 SPECIAL = {"Xor": "XOr"}

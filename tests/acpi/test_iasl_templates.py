@@ -37,7 +37,7 @@ CLASSES = {
 OTHERS = [
     *("asf!", "boot", "cpep", "csrt", "dbgp", "drtm", "ecdt", "einj", "erst", "fpdt"),
     *("gtdt", "iort", "lpit", "mchi", "mpst", "msct", "msdm", "mtmr", "nfit"),
-    *("osdt", "pcct", "pdtt", "pmtt", "rasf", "s3pt", "sbst", "sdei", "sdev", "slic"),
+    *("osdt", "pcct", "pdtt", "pmtt", "rasf", "sbst", "sdei", "sdev", "slic"),
     *("spmi", "stao", "tcpa", "uefi", "vrtc", "wdat", "wddt", "wdrt", "wpbt"),
     *("wsmt", "xenv"),
 ]
@@ -52,7 +52,8 @@ def test_template_reads_back_as_its_class(name):
 
 
 def test_no_template_is_left_out():
-    assert templates().keys() >= {*CLASSES, *OTHERS}
+    # An S3PT is no table but a part that the FPDT points at, without checksum.
+    assert templates().keys() - {*CLASSES, *OTHERS} <= {"s3pt"}
 
 
 @pytest.mark.parametrize("name", sorted(CLASSES))
