@@ -299,7 +299,7 @@ class _Unique:
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
-        self._given: set[str] = set()
+        self._given = {"RSDP", "XSDT", "RSDT"}
 
     def __call__(self, name: str) -> str:
         while True:

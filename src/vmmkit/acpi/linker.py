@@ -163,8 +163,8 @@ class WritePointer:
 
 Command: TypeAlias = Allocate | AddPointer | AddChecksum | WritePointer
 _ZONES = frozenset(map(int, Zone))
-_KINDS: dict[int, Callable[..., Command]] = {
-    kind.NUMBER: kind for kind in (Allocate, AddPointer, AddChecksum, WritePointer)
+_KINDS: dict[int, tuple[struct.Struct, Callable[..., Command]]] = {
+    kind.NUMBER: (kind.BODY, kind) for kind in (Allocate, AddPointer, AddChecksum, WritePointer)
 }
 
 
@@ -204,12 +204,11 @@ def parse(loader: bytes) -> tuple[Command, ...]:
 
 
 def _command(number: int, loader: bytes, offset: int) -> Command:
-    kind = _KINDS.get(number)
-    if kind is None:
+    if number not in _KINDS:
         raise LinkerError(f"unknown command {number:#x} at offset {offset}", None, offset)
-    values = kind.BODY.unpack_from(loader, offset + _NUMBER.size)
-    fields = [_name(value, offset) if isinstance(value, bytes) else value for value in values]
-    return kind(*fields)
+    body, kind = _KINDS[number]
+    values = body.unpack_from(loader, offset + _NUMBER.size)
+    return kind(*(_name(one, offset) if isinstance(one, bytes) else one for one in values))
 
 
 def _name(field: bytes, offset: int) -> str:
