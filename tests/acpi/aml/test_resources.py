@@ -119,6 +119,7 @@ DESCRIPTORS = [
     GpioIo(3, r"\_SB.GPO1", restriction=IoRestriction.OUTPUT_ONLY, drive=100, debounce=3),
     GpioIo([4, 5], r"\_SB.GPO1", pull=PinPull.NONE, sharing=Sharing.SHARED, consumer=False),
     UartSerialBus(115_200, r"\_SB.URT0"),
+    UartSerialBus(115_200, r"\_SB.URT0", revision=1),
     UartSerialBus(
         9_600,
         r"\_SB.URT0",
@@ -131,6 +132,7 @@ DESCRIPTORS = [
         receive_fifo=1,
         transmit_fifo=0xFFFF,
         source_index=2,
+        shared=True,
         vendor=b"\1\2\3",
     ),
 ]

@@ -85,6 +85,8 @@ class UartSerialBus(Descriptor, tag=0x8E, format=_FORMAT):
         transmit_fifo: bytes.
         source_index: of the resource source.
         consumer: the device uses the connection.
+        shared: others use it too (revision 2).
+        revision: 2, or 1 for what ACPI 5.0 had.
         vendor: bytes of a vendor's own.
     """
 
@@ -100,17 +102,20 @@ class UartSerialBus(Descriptor, tag=0x8E, format=_FORMAT):
     transmit_fifo: int = attrs.field(default=16, kw_only=True)
     source_index: int = attrs.field(default=0, kw_only=True)
     consumer: bool = attrs.field(default=True, kw_only=True)
+    shared: bool = attrs.field(default=False, kw_only=True)
+    revision: int = attrs.field(default=2, kw_only=True)
     vendor: bytes = attrs.field(default=b"", converter=bytes, kw_only=True)
 
     def _values(self) -> tuple[Any, ...]:
         if not 5 <= self.data_bits <= 9:
             raise AmlValueError(f"a character has 5 to 9 data bits, not {self.data_bits}")
         # "UART Serial Bus Connection Descriptor", type flags: flow control, stop bits, data bits
-        # less 5, endianness from bit 0; general flags: slave mode, consumer.
+        # less 5, endianness from bit 0; general flags: slave mode, consumer, sharing.
         flags = self.flow_control | self.stop_bits << 2 | (self.data_bits - 5) << 4
         flags |= self.big_endian << 7
         data = self.FORMAT.size - _COMMON + len(self.vendor)
-        common = (1, self.source_index, _UART, self.consumer << 1, flags, 1, data)
+        general = self.consumer << 1 | self.shared << 2
+        common = (self.revision, self.source_index, _UART, general, flags, 1, data)
         fifos = (self.receive_fifo, self.transmit_fifo)
         return (*common, self.baud_rate, *fifos, self.parity, self.lines)
 
@@ -119,7 +124,9 @@ class UartSerialBus(Descriptor, tag=0x8E, format=_FORMAT):
 
     @classmethod
     def _from_values(cls, *values: Any, tail: bytes) -> Self:
-        _, index, kind, general, flags, _, data, baud, receive, transmit, parity, lines = values
+        revision, index, kind, general, flags, _, data, baud, receive, transmit, parity, lines = (
+            values
+        )
         if kind != _UART:
             raise AmlValueError(f"serial bus {kind} is no UART")
         vendor = data - (cls.FORMAT.size - _COMMON)
@@ -136,6 +143,8 @@ class UartSerialBus(Descriptor, tag=0x8E, format=_FORMAT):
             transmit_fifo=transmit,
             source_index=index,
             consumer=bool(general & 2),
+            shared=bool(general & 4),
+            revision=revision,
             vendor=tail[:vendor],
         )
 
@@ -157,9 +166,10 @@ class UartSerialBus(Descriptor, tag=0x8E, format=_FORMAT):
             f"{self.source_index:#04x}",
             "ResourceConsumer" if self.consumer else "ResourceProducer",
             "",
-            "Exclusive",
+            *(["Shared" if self.shared else "Exclusive"] if self.revision > 1 else []),
         )
+        macro = "UartSerialBusV2" if self.revision > 1 else "UartSerialBus"
         vendor = (
             f" RawDataBuffer ({len(self.vendor):#x}) {listed(self.vendor)}" if self.vendor else ""
         )
-        return f"UartSerialBusV2 ({', '.join(words)},{vendor})"
+        return f"{macro} ({', '.join(words)},{vendor})"
