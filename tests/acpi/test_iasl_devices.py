@@ -133,6 +133,10 @@ TABLES = {
 }
 
 
+# This iasl expects a log area in every table from revision 4 on, where it may be left out.
+TOLERATED = {"Tpm2": [r"ACPI table terminates in the middle of a data structure"]}
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_table_survives(name):
-    assert_roundtrip(TABLES[name].to_bytes())
+    assert_roundtrip(TABLES[name].to_bytes(), tolerate=TOLERATED.get(name, ()))
