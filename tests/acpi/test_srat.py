@@ -148,7 +148,7 @@ def test_iasl_reads_and_recompiles_it():
 
 
 def test_iasl_of_2020_knows_no_generic_port():
-    found = acpica.disassemble(Srat([ENTRIES[6][0]]).to_bytes()).complaints
+    found = acpica.disassemble(Srat([ENTRIES[6][0]]).to_bytes()).complaints()
     assert any("Unknown SRAT subtable type" in line for line in found)
 
 

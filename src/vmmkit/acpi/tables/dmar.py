@@ -341,7 +341,7 @@ class Sidp(_ScopedEntry):
 
 @structure
 class Dmar(EntryTable):
-    """The DMA Remapping Reporting table, VT-d Architecture Specification, section of that title.
+    """The table itself: VT-d Architecture Specification, DMA Remapping Reporting Structure.
 
     Args:
         entries: see `DmarEntry`.

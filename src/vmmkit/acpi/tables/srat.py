@@ -50,7 +50,7 @@ class MemoryAffinityFlags(IntFlag):
     ENABLED = 1  #: without it the structure is ignored
     HOT_PLUGGABLE = 2
     NON_VOLATILE = 4
-    SPECIFIC_PURPOSE = 8  #: from ACPI 6.6 on
+    SPECIFIC_PURPOSE = 8  #: reserved in ACPI 6.5
 
 
 class GenericFlags(IntFlag):

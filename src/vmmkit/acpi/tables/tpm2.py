@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """TPM2: how a Trusted Platform Module is reached, and where firmware logged its measurements.
 
-TCG ACPI Specification, ACPI Table for TPM 2.0.
+TCG ACPI Specification, Family "1.2" and "2.0", on the table with the signature TPM2.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _FIRST_WITH_LOG = 4
 
 @structure
 class Tpm2(Table):
-    """The table for TPM 2.0, TCG ACPI Specification, ACPI Table for TPM 2.0.
+    """The table for TPM 2.0, TCG ACPI Specification.
 
     Args:
         start_method: see `StartMethod`.

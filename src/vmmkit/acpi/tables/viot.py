@@ -40,7 +40,7 @@ class ViotEntry(ReferringEntry):
 class PciRange(ViotEntry):
     """A range of PCI functions behind an IOMMU (type 1).
 
-    ACPI Specification 6.5, PCI Range Node.
+    ACPI Specification 6.5, Virtual I/O Translation Table (VIOT).
 
     Args:
         output_node: the IOMMU, a `VirtioIommuPci` or a `VirtioIommuMmio`.
@@ -68,7 +68,7 @@ class PciRange(ViotEntry):
 class MmioEndpoint(ViotEntry):
     """A device that is no PCI function, behind an IOMMU (type 2).
 
-    ACPI Specification 6.5, Single MMIO Endpoint Node.
+    ACPI Specification 6.5, Virtual I/O Translation Table (VIOT).
 
     Args:
         endpoint: endpoint id.
@@ -89,7 +89,7 @@ class MmioEndpoint(ViotEntry):
 class VirtioIommuPci(ViotEntry):
     """A virtio-iommu that is a PCI function (type 3).
 
-    ACPI Specification 6.5, virtio-iommu based on virtio-pci Node.
+    ACPI Specification 6.5, Virtual I/O Translation Table (VIOT).
 
     Args:
         bdf: its bus, device and function number, as 16 bits.
@@ -107,7 +107,7 @@ class VirtioIommuPci(ViotEntry):
 class VirtioIommuMmio(ViotEntry):
     """A virtio-iommu whose registers are in memory (type 4).
 
-    ACPI Specification 6.5, virtio-iommu based on virtio-mmio Node.
+    ACPI Specification 6.5, Virtual I/O Translation Table (VIOT).
 
     Args:
         base_address: of its registers.
