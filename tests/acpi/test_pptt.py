@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """PPTT: processors and caches that refer to each other."""
 
+import copy
+import pickle
+
 import attrs
 import pytest
 from hypothesis import given, settings
@@ -130,6 +133,14 @@ def test_two_equal_caches_are_two():
     assert one != other
     core = ProcessorHierarchyNode(private_resources=[other])
     assert body(Pptt([one, other, core]))[-4:] == (36 + 24).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda table: pickle.loads(pickle.dumps(table))])
+def test_copies_refer_to_each_other(again):
+    table = again(SAMPLE)
+    assert table == SAMPLE
+    assert table.entries[4].parent is table.entries[0]
+    assert table.entries[0] is not SAMPLE.entries[0]
 
 
 def test_repr_does_not_follow_references():

@@ -16,6 +16,7 @@ import attrs
 
 from vmmkit.acpi.relocation import Blob, Pointer
 from vmmkit.acpi.structure import KEY, Codec, Structure, guid, pointer, raw, structure, u8, u16, u32
+from vmmkit.acpi.tables.sequences import tuple_of
 from vmmkit.acpi.tables.table import Table
 from vmmkit.errors import TableParseError, TableValueError
 
@@ -168,7 +169,10 @@ class GenericErrorStatusBlock(Structure):
         TableValueError: too many entries.
     """
 
-    entries: Sequence[GenericErrorDataEntry] = attrs.field(default=(), converter=tuple)
+    entries: Sequence[GenericErrorDataEntry] = attrs.field(
+        default=(),
+        converter=tuple_of("BERT", "GenericErrorStatusBlock.entries", GenericErrorDataEntry),
+    )
     raw_data: bytes = attrs.field(default=b"", converter=bytes)
     block_status: BlockStatus = u32(default=BlockStatus(0), kw_only=True, enum=BlockStatus)
     raw_data_offset: int = attrs.field(

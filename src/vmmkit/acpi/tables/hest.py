@@ -22,6 +22,7 @@ from vmmkit.acpi.tables.error_source import (
     piece,
 )
 from vmmkit.acpi.tables.gas import Gas
+from vmmkit.acpi.tables.sequences import tuple_of
 from vmmkit.acpi.tables.table import Table
 
 __all__ = [
@@ -68,7 +69,9 @@ class MachineCheckBank(Structure):
 class _BankedSource(ErrorSource):
     """An error source that ends with machine check banks."""
 
-    banks: Sequence[MachineCheckBank] = attrs.field(default=(), converter=tuple)
+    banks: Sequence[MachineCheckBank] = attrs.field(
+        default=(), converter=tuple_of("HEST", "banks", MachineCheckBank)
+    )
 
     def _encode(self) -> bytes:
         return b"".join([super()._encode(), *(bank.to_bytes() for bank in self.banks)])
@@ -295,7 +298,9 @@ class Hest(Table):
 
     SIGNATURE = "HEST"
 
-    sources: Sequence[ErrorSource | UnreadSources] = attrs.field(default=(), converter=tuple)
+    sources: Sequence[ErrorSource | UnreadSources] = attrs.field(
+        default=(), converter=tuple_of("HEST", "Hest.sources", ErrorSource, UnreadSources)
+    )
     error_source_count: int = attrs.field(
         init=False,
         default=attrs.Factory(

@@ -101,7 +101,7 @@ class Tpm2(Table):
 
     def __attrs_post_init__(self) -> None:
         """Fill the parameters up before a log area, and encode."""
-        if self.log_area is not None:
+        if self.log_area is not None and isinstance(self.revision, int):
             filled = self.start_method_specific_parameters.ljust(_parameters(self.revision), b"\0")
             object.__setattr__(self, "start_method_specific_parameters", filled)
         super().__attrs_post_init__()
@@ -121,6 +121,8 @@ class Tpm2(Table):
     def _log(self) -> bytes:
         if self.log_area is None:
             return b""
+        if not isinstance(self.log_area, LogArea):
+            raise TableValueError(f"Tpm2.log_area is no LogArea: {self.log_area!r}", "TPM2")
         if self.revision < _FIRST_WITH_LOG:
             raise TableValueError(
                 f"Tpm2.log_area: tables of revision {self.revision} have none", "TPM2"
