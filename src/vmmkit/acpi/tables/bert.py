@@ -109,8 +109,8 @@ class GenericErrorDataEntry(Structure):
         metadata={KEY: Codec("I")},
     )
     fru_id: uuid.UUID = guid(default=uuid.UUID(int=0), kw_only=True)
-    fru_text: bytes = raw(20, kw_only=True)
-    timestamp: bytes = raw(8, kw_only=True)
+    fru_text: bytes = raw(20, default=bytes(20), kw_only=True)
+    timestamp: bytes = raw(8, default=bytes(8), kw_only=True)
 
     def _encode(self) -> bytes:
         if self.revision < _WITH_TIMESTAMP:

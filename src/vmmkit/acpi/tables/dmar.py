@@ -294,7 +294,7 @@ class Andd(DmarEntry):
 
     TYPE = 4
 
-    reserved_4: bytes = raw(3, kw_only=True)
+    reserved_4: bytes = raw(3, default=bytes(3), kw_only=True)
     acpi_device_number: int = u8()
     acpi_object_name: str
 
@@ -371,4 +371,4 @@ class Dmar(EntryTable):
         metadata={KEY: Codec("B", lambda bits: bits - 1, lambda value: value + 1)},
     )
     flags: DmarFlags = u8(default=DmarFlags(0), kw_only=True, enum=DmarFlags)
-    reserved_38: bytes = raw(10, kw_only=True)
+    reserved_38: bytes = raw(10, default=bytes(10), kw_only=True)

@@ -119,7 +119,7 @@ class Ia32MachineCheckException(_BankedSource):
     global_capability_init_data: int = u64(default=0, kw_only=True)
     global_control_init_data: int = u64(default=0, kw_only=True)
     number_of_hardware_banks: int = _number_of_banks()
-    reserved_33: bytes = raw(7, kw_only=True)
+    reserved_33: bytes = raw(7, default=bytes(7), kw_only=True)
 
 
 @structure
@@ -142,7 +142,7 @@ class Ia32CorrectedMachineCheck(_BankedSource):
     max_sections_per_record: int = u32(default=1, kw_only=True)
     notification: HardwareErrorNotification = nested(HardwareErrorNotification, kw_only=True)
     number_of_hardware_banks: int = _number_of_banks()
-    reserved_45: bytes = raw(3, kw_only=True)
+    reserved_45: bytes = raw(3, default=bytes(3), kw_only=True)
 
 
 @structure

@@ -265,7 +265,7 @@ class Ivmd(IvrsBlock):
     )
     device_id: int = u16(default=0, kw_only=True)
     auxiliary_data: int = u16(default=0, kw_only=True)
-    reserved_8: bytes = raw(8, kw_only=True)
+    reserved_8: bytes = raw(8, default=bytes(8), kw_only=True)
     ivmd_start_address: int = u64()
     ivmd_memory_block_length: int = u64()
 

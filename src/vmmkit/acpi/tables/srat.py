@@ -226,7 +226,7 @@ class PciDeviceHandle(Structure):
     segment: int = u16()
     bus: int = u8()
     device_function: int = u8()
-    reserved_4: bytes = raw(12, kw_only=True)
+    reserved_4: bytes = raw(12, default=bytes(12), kw_only=True)
 
 
 @attrs.frozen

@@ -60,8 +60,8 @@ class PciRange(ViotEntry):
     segment_end: int = u16(default=0, kw_only=True)
     bdf_start: int = u16(default=0, kw_only=True)
     bdf_end: int = u16(default=0xFFFF, kw_only=True)
-    output_node: Target = reference(2, default=attrs.NOTHING)
-    reserved_18: bytes = raw(6, kw_only=True)
+    output_node: Target = reference(2)
+    reserved_18: bytes = raw(6, default=bytes(6), kw_only=True)
 
 
 @node
@@ -81,8 +81,8 @@ class MmioEndpoint(ViotEntry):
 
     endpoint: int = u32()
     base_address: int = u64()
-    output_node: Target = reference(2, default=attrs.NOTHING)
-    reserved_18: bytes = raw(6, kw_only=True)
+    output_node: Target = reference(2)
+    reserved_18: bytes = raw(6, default=bytes(6), kw_only=True)
 
 
 @node
