@@ -226,13 +226,12 @@ class Connection(Unit):
         self.relocations = ()
 
 
-def _descriptor(source: _Descriptor) -> bytes:
-    try:
-        return source.to_bytes()
-    except (AttributeError, TypeError):
-        raise AmlValueError(
-            f"Connection takes a name or a descriptor, not {shown(source)}"
-        ) from None
+def _descriptor(source: object) -> bytes:
+    to_bytes = getattr(source, "to_bytes", None)
+    if to_bytes is None or isinstance(source, (int, type)):
+        raise AmlValueError(f"Connection takes a name or a descriptor, not {shown(source)}")
+    content: bytes = to_bytes()
+    return content
 
 
 class Offset:

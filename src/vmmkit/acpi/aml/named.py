@@ -363,7 +363,7 @@ class OperationRegion(Node, opcode="OperationRegion"):
     def __init__(self, name: str | Path, space: int, offset: Value, length: Value) -> None:
         """Encode all four."""
         named = new_path(name)
-        if space not in _SPACES:
+        if not isinstance(space, int) or space not in _SPACES:
             raise AmlValueError(f"region {named.text}: there is no region space {shown(space)}")
         super().__init__(named, int(space), operand(offset), operand(length))
 
