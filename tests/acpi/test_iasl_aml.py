@@ -8,6 +8,7 @@ import uuid
 import pytest
 
 from acpi.acpica import definition_block
+from vmmkit.acpi.aml import create_field, operators, references  # noqa: F401 - they fill CLASSES
 from vmmkit.acpi.aml.blocks import Else, ElseIf, If, While
 from vmmkit.acpi.aml.calls import Call
 from vmmkit.acpi.aml.data import (
