@@ -22,7 +22,7 @@ from vmmkit.acpi.placement import Piece
 from vmmkit.acpi.tables.rsdp import RSDP_SIGNATURE
 from vmmkit.errors import TableParseError
 
-__all__ = ["is_table", "parse", "write"]
+__all__ = ["hex_lines", "is_table", "parse", "write"]
 
 _HEAD = re.compile(r"(\S{4}|RSD PTR) ?@ ?0x([0-9A-Fa-f]{1,16})\s*$")
 _LINE = re.compile(r"\s*([0-9A-Fa-f]{1,8}):((?: [0-9A-Fa-f]{2}){1,16})(?=\s|$)")
@@ -49,13 +49,14 @@ def write(pieces: Iterable[tuple[int, bytes, str]]) -> str:
 
 def _table(gpa: int, data: bytes) -> str:
     signature = data[: 8 if data.startswith(RSDP_SIGNATURE) else 4].decode("latin-1").rstrip()
-    return "\n".join([f"{signature} @ 0x{gpa:016X}", *_lines(data), "", ""])
+    return "\n".join([f"{signature} @ 0x{gpa:016X}", *hex_lines(data), "", ""])
 
 
-def _lines(data: bytes) -> Iterator[str]:
+def hex_lines(data: bytes, start: int = 0) -> Iterator[str]:
+    """Yield bytes as numbers and text, 16 in a line; the first has the offset `start`."""
     for offset in range(0, len(data), _PER_LINE):
         row = data[offset : offset + _PER_LINE]
-        number = f"{offset:04X}".rjust(8)
+        number = f"{start + offset:04X}".rjust(8)
         text = _UNPRINTABLE.sub(".", row.decode("latin-1"))
         yield f"{number}: {row.hex(' ').upper():<{3 * _PER_LINE}} {text}"
 
