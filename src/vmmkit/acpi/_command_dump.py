@@ -7,8 +7,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from vmmkit.acpi._table_input import Found, tables_of
 from vmmkit.acpi._output import write_line
+from vmmkit.acpi._table_input import Found, tables_of
 from vmmkit.acpi._table_text import heading, table_lines
 from vmmkit.acpi.acpidump import hex_lines
 from vmmkit.acpi.tables.reading import AnyTable, from_bytes
