@@ -11,7 +11,8 @@ from vmmkit.acpi._output import write_line
 from vmmkit.acpi._table_input import Found, tables_of
 from vmmkit.acpi._table_text import heading, table_lines
 from vmmkit.acpi.acpidump import hex_lines
-from vmmkit.acpi.tables.reading import AnyTable, from_bytes
+from vmmkit.acpi.tables.reading import CLASSES, AnyTable, from_bytes
+from vmmkit.acpi.tables.table import Raw
 from vmmkit.errors import AcpiError
 
 _ERROR = "error: "
@@ -61,10 +62,24 @@ def _lines(found: Found) -> Iterator[str]:
 def _read(data: bytes) -> tuple[AnyTable | None, str | None]:
     """Return the table, if there is one, and what is wrong, if anything is."""
     try:
-        return from_bytes(data), None
+        table = from_bytes(data)
     except AcpiError as error:
         problem = str(error)
+    else:
+        return table, _contradiction(table, data)
     try:
         return from_bytes(data, verify=False), problem
     except AcpiError:
         return None, problem
+
+
+def _contradiction(table: AnyTable, data: bytes) -> str | None:
+    """Return why a table could be read as bytes only, though there is a class for it."""
+    kind = CLASSES.get(table.signature)
+    if kind is None or not isinstance(table, Raw):
+        return None
+    try:
+        kind.from_bytes(data)
+    except AcpiError as error:
+        return str(error)
+    return None

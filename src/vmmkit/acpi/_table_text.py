@@ -11,8 +11,8 @@ from typing import Any
 import attrs
 
 from vmmkit.acpi.acpidump import hex_lines
+from vmmkit.acpi.aml.dump import SIGNATURES, dump
 from vmmkit.acpi.structure import KEY, Structure
-from vmmkit.acpi.tables.definition_block import DefinitionBlock
 from vmmkit.acpi.tables.entry import RawEntry
 from vmmkit.acpi.tables.reading import AnyTable
 from vmmkit.acpi.tables.table import CHECKSUM_OFFSET, HEADER_SIZE, Table
@@ -24,10 +24,11 @@ _NAME_WIDTH = 30
 
 
 def table_lines(table: AnyTable) -> Iterator[str]:
-    """Yield the lines of a table without its heading."""
-    yield from _record(table, 0, "")
-    if isinstance(table, DefinitionBlock):
-        yield from hex_lines(table.to_bytes()[HEADER_SIZE:], HEADER_SIZE)
+    """Yield the lines of a table without its heading; AML as ASL."""
+    if isinstance(table, Table) and table.signature in SIGNATURES:
+        yield from dump(table).splitlines()
+    else:
+        yield from _record(table, 0, "")
 
 
 def heading(data: bytes) -> str:
@@ -84,7 +85,7 @@ def _field(place: str, name: str, value: Any, offset: int, indent: str) -> Itera
 
 def _tail(name: str, value: Any, content: bytes, base: int, indent: str) -> Iterator[str]:
     """Yield what follows the fixed fields: sub-structures, numbers, texts."""
-    if name == "terms" or value is None or value in (b"", ()):
+    if value is None or value in (b"", ()):
         return
     if isinstance(value, tuple) and all(map(_is_member, value)):
         yield from _members(value, content, base, indent)
