@@ -53,7 +53,7 @@ _ABSENT: Final = Name("_STA", 0)
 def _listed(cpus: int | Iterable[Cpu]) -> tuple[Cpu, ...]:
     if isinstance(cpus, int):
         _check_count(cpus)
-        return tuple([Cpu(number) for number in range(cpus)])
+        return tuple([Cpu(number, number) for number in range(cpus)])
     listed = tuple(cpus)
     _check_count(len(listed))
     wrong = next((cpu for cpu in listed if not isinstance(cpu, Cpu)), None)
