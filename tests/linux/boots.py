@@ -20,11 +20,13 @@ class Boot(NamedTuple):
     ending: str
     scripted: bool = False
     button: bool = False
+    msi: bool = False  # instead of INTx
     hide_e820: bool = False  # the kernel is told of RAM only, not of what firmware reserved
 
     def parameters(self) -> list[str]:
         """Return the part of the kernel's command line; init.sh reads the first two."""
         own = [f"ending={self.ending}", f"button={'yes' if self.button else 'no'}"]
+        own += [] if self.msi else ["pci=nomsi"]
         ram = ["memmap=exactmap", "memmap=639K@0", f"memmap={RAM - 1}M@1M"]
         return own + ram if self.hide_e820 else own
 

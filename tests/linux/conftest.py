@@ -14,11 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from vmmkit.acpi.platform.context import Platform
 
 from linux.boards import RAM, Board
 from linux.boots import Boot, Booted
 from linux.guest import Guest, GuestError
-from linux.handover import Handover
+from linux.handover import InMemory, Scripted
 from linux.initrd import initrd
 from linux.kernel import FetchError, Kernel, fetch
 
@@ -27,7 +28,7 @@ pytest.register_assert_rewrite("linux.judgement")
 BUILD = Path(__file__).parents[2] / "build" / "linux"
 MODULES = ("virtio_pci", "virtio_rng", "button")
 COMMAND_LINE = (
-    "console=ttyS0 nokaslr panic=-1 pci=nomsi reboot=acpi "
+    "console=ttyS0 nokaslr panic=-1 reboot=acpi "
     'dyndbg="file drivers/acpi/reboot.c +p"'  # says when the kernel writes the reset register
 )
 
@@ -61,11 +62,14 @@ def boot_linux(
     disk: Path,
     require_tool: Callable[[str], str],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[Boot, Board, Handover], Booted]:
-    """Return a function that runs one guest to its end."""
+) -> Callable[[Boot, Board, Platform], Booted]:
+    """Return a function that runs one guest on the tables of a platform to its end."""
     program = require_tool("qemu-system-x86_64")
 
-    def run(boot: Boot, board: Board, handover: Handover) -> Booted:
+    def run(boot: Boot, board: Board, platform: Platform) -> Booted:
+        handover = (
+            Scripted(platform) if boot.scripted else InMemory(platform, hide_e820=boot.hide_e820)
+        )
         parameters = (COMMAND_LINE, *boot.parameters(), *handover.parameters())
         options = (
             *board.options,

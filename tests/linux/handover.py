@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from vmmkit.acpi.platform.context import Platform
 from vmmkit.acpi.linker import apply
+from vmmkit.acpi.platform.context import Platform
 
 from linux.report import Report
 

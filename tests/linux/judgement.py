@@ -62,17 +62,27 @@ class Judgement:
         )
         assert functions["0000:00:05.0"].extended & 0xFFFF == AER
 
-    def test_intx_routing(self, booted):
-        before, after = booted.report.interrupts("interrupts_before"), booted.report.interrupts()
+    def test_interrupts(self, booted):
+        """Each virtio device interrupts: by the GSI that `_PRT` gives its pin, or by message."""
+        before, after = (booted.report.interrupts(n) for n in ("interrupts_before", "interrupts"))
         found = {}
         for bdf in booted.board.interrupts:
-            irq = after[booted.report.functions[bdf].irq]
-            assert booted.report.functions[bdf].virtio in irq.actions
+            name = booted.report.functions[bdf].virtio
+            (irq,) = (
+                one for one in after.values() if re.search(rf"\b{name}\b(?!-config)", one.actions)
+            )
             assert irq.count > before[irq.irq].count
-            found[bdf] = irq.chip, irq.source
-        assert found == {
-            bdf: ("IO-APIC", f"{gsi}-fasteoi") for bdf, gsi in booted.board.interrupts.items()
+            found[bdf] = (irq.chip, irq.source) if irq.chip == "IO-APIC" else (irq.chip,)
+        wanted = {
+            bdf: ("PCI-MSI",) if booted.boot.msi else ("IO-APIC", f"{gsi}-fasteoi")
+            for bdf, gsi in booted.board.interrupts.items()
         }
+        assert found == wanted
+
+    def test_osc(self, booted):
+        """Linux asks for the control of PCI Express only where it may use messages."""
+        granted = booted.report.lines("_OSC: OS now controls")
+        assert bool(granted) == booted.boot.msi
 
     def test_windows(self, booted):
         """The root bus has the windows given, and each BAR lies in one."""

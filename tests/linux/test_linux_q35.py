@@ -12,7 +12,6 @@ from vmmkit.acpi.platform.q35 import q35_like
 
 from linux.boards import PM_BASE, PM_BASE_SCRIPTED, Q35
 from linux.boots import Boot
-from linux.handover import InMemory, Scripted
 from linux.judgement import Judgement
 
 pytestmark = pytest.mark.linux
@@ -21,7 +20,7 @@ BOOTS = (
     Boot("poweroff", cpus=2, ending="poweroff", button=True),
     Boot("ECAM by PNP0C02", cpus=4, ending="reboot", hide_e820=True),
     Boot("linked by SeaBIOS", cpus=2, ending="reboot", scripted=True, button=True),
-    Boot("many", cpus=16, ending="poweroff"),
+    Boot("many", cpus=16, ending="poweroff", msi=True),
 )
 
 
@@ -29,8 +28,7 @@ BOOTS = (
 def booted(request, boot_linux):
     boot = request.param
     platform = q35_like(pm_base=PM_BASE_SCRIPTED if boot.scripted else PM_BASE)
-    handover = (Scripted if boot.scripted else InMemory)(platform.table_set())
-    return boot_linux(boot, Q35, handover)
+    return boot_linux(boot, Q35, platform)
 
 
 class TestQ35(Judgement):

@@ -13,7 +13,6 @@ from vmmkit.acpi.platform.reduced import reduced
 
 from linux.boards import MICROVM
 from linux.boots import Boot
-from linux.handover import InMemory
 from linux.judgement import Judgement
 
 pytestmark = pytest.mark.linux
@@ -26,8 +25,9 @@ BOOTS = (
 
 @pytest.fixture(scope="module", params=BOOTS, ids=lambda boot: f"{MICROVM.name} {boot.name}")
 def booted(request, boot_linux):
-    platform = reduced(cpus=request.param.cpus)
-    return boot_linux(request.param, MICROVM, InMemory(platform.table_set()))
+    boot = request.param
+    platform = reduced(cpus=boot.cpus)
+    return boot_linux(boot, MICROVM, platform)
 
 
 class TestReduced(Judgement):
