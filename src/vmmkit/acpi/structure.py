@@ -35,6 +35,7 @@ __all__ = [
     "Field",
     "Layout",
     "Structure",
+    "address_or_zero",
     "guid",
     "nested",
     "pointer",
@@ -134,26 +135,31 @@ def raw(size: int, *, default: Any = attrs.NOTHING, kw_only: bool = False) -> An
     """Declare `size` bytes that are kept as they are; the default is that many zeros."""
 
     def check(value: Any) -> bytes:
-        content = bytes(value)
-        if len(content) != size:
-            raise TableValueError(f"{len(content)} bytes where {size} belong: {content!r}")
-        return content
+        if not isinstance(value, bytes) or len(value) != size:
+            raise TypeError
+        return value
 
     default = bytes(size) if default is attrs.NOTHING else default
-    return _field(Codec(f"{size}s"), default, kw_only, converter=check)
+    return _field(Codec(f"{size}s", check), default, kw_only, converter=_frozen)
+
+
+def _frozen(value: Any) -> Any:
+    return bytes(value) if isinstance(value, (bytearray, memoryview)) else value
 
 
 def text(size: int, *, default: Any = attrs.NOTHING, kw_only: bool = False, pad: str = " ") -> Any:
     """Declare `size` Latin-1 characters; a shorter text is filled up with `pad`."""
 
-    def check(value: str) -> str:
-        padded = value.ljust(size, pad)
-        if len(padded) != size or (not padded.isascii() and max(map(ord, padded)) > 0xFF):
-            raise TableValueError(f"no text of {size} Latin-1 characters: {value!r}")
-        return padded
+    def fill(value: Any) -> Any:
+        return value.ljust(size, pad) if isinstance(value, str) else value
 
-    codec = Codec(f"{size}s", lambda value: value.encode("latin-1"), lambda b: b.decode("latin-1"))
-    return _field(codec, default, kw_only, converter=check)
+    def encode(value: Any) -> Any:
+        if len(value) != size:
+            raise TypeError
+        return value.encode("latin-1")
+
+    codec = Codec(f"{size}s", encode, lambda content: content.decode("latin-1"))
+    return _field(codec, default, kw_only, converter=fill)
 
 
 def guid(*, default: Any = attrs.NOTHING, kw_only: bool = False) -> Any:
@@ -164,8 +170,13 @@ def guid(*, default: Any = attrs.NOTHING, kw_only: bool = False) -> Any:
 
 def nested(kind: type[Structure], *, default: Any = attrs.NOTHING, kw_only: bool = False) -> Any:
     """Declare another structure, of a class with a layout only."""
-    codec = Codec(f"{kind.layout().size}s", lambda value: value.to_bytes(), kind.parse)
-    return _field(codec, default, kw_only, validator=attrs.validators.instance_of(kind))
+
+    def pack(value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise TypeError
+        return value.to_bytes()
+
+    return _field(Codec(f"{kind.layout().size}s", pack, kind.parse), default, kw_only)
 
 
 def pointer(
@@ -177,11 +188,24 @@ def pointer(
     """
     codec = Codec(
         {4: "I", 8: "Q"}[size],
-        lambda value: value if isinstance(value, int) else 0,
+        address_or_zero,
         target=lambda value: None if isinstance(value, int) else value,
         optional=optional,
     )
     return _field(codec, default, kw_only)
+
+
+def address_or_zero(value: Any) -> int:
+    """Return an address, or zero for an object that will have one.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if isinstance(value, int):
+        return value
+    if not hasattr(value, "relocations"):
+        raise TypeError(f"neither an address nor what has one: {value!r}")
+    return 0
 
 
 class Layout:

@@ -7,6 +7,7 @@ ACPI Specification, AML Grammar Definition, "Data Objects Encoding".
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any
 
@@ -24,19 +25,24 @@ from vmmkit.errors import AmlValueError
 __all__ = [
     "Address",
     "Buffer",
+    "ByteConst",
     "DWordConst",
+    "EisaId",
     "One",
     "Ones",
     "Package",
     "QWordConst",
     "String",
     "ToUUID",
+    "Unicode",
     "VarPackage",
+    "WordConst",
     "Zero",
     "integer",
 ]
 
 _ONES = (1 << 64) - 1
+_EISA_ID = re.compile("[A-Z]{3}[0-9A-F]{4}")
 
 
 class _Constant(Expression):
@@ -215,6 +221,56 @@ class ToUUID(Buffer):
         except (ValueError, AttributeError, TypeError):
             raise AmlValueError(f"no UUID: {value!r}") from None
         super().__init__(parsed.bytes_le)
+
+
+class Unicode(Buffer):
+    """The buffer that ASL's Unicode makes of a string: UTF-16, little endian, with a NUL.
+
+    Args:
+        text: any characters but NUL.
+
+    Raises:
+        AmlValueError: a NUL within, or half of a surrogate pair.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, text: str) -> None:
+        """Encode the text."""
+        try:
+            content = text.encode("utf-16-le")
+        except (UnicodeEncodeError, AttributeError):
+            raise AmlValueError(f"no Unicode text: {text!r}") from None
+        if "\0" in text:
+            raise AmlValueError(f"a Unicode string ends at the first NUL: {text!r}")
+        super().__init__(content + b"\0\0")
+
+
+class EisaId(DWordConst):
+    """A device identification of seven characters in four bytes, as `_HID` and `_CID` take it.
+
+    ACPI Specification, ASL Operator Reference, "EISAID (EISA ID String To Integer Conversion
+    Macro)".
+
+    Args:
+        text: three capital letters and four hexadecimal digits, such as `PNP0A08`. A longer
+            ACPI identification (`ACPI0007`, `QEMU0002`) is a plain string instead.
+
+    Raises:
+        AmlValueError: no such identification.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, text: str) -> None:
+        """Pack five bits a letter and four a digit, the first letter foremost."""
+        if not isinstance(text, str) or not _EISA_ID.fullmatch(text):
+            raise AmlValueError(
+                f"an EISA id is three of A-Z and four hexadecimal digits, not {text!r}"
+            )
+        first, second, third = (ord(letter) - 0x40 for letter in text[:3])
+        packed = (first << 10 | second << 5 | third) << 16 | int(text[3:], 16)
+        super().__init__(int.from_bytes(packed.to_bytes(4, "big"), "little"))
 
 
 class Address(Expression):

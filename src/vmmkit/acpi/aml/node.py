@@ -12,8 +12,9 @@ The classes add constructors fit for people.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias, cast
 
 from vmmkit.acpi.aml.names import name_bytes
 from vmmkit.acpi.aml.opcodes import BY_NAME, Opcode
@@ -25,17 +26,25 @@ __all__ = [
     "Expression",
     "Node",
     "Path",
+    "Place",
     "RawAml",
+    "Value",
     "coerces",
     "encode_list",
+    "operand",
     "package_length",
     "path",
+    "place",
+    "target",
     "term",
     "terms",
 ]
 
 #: The class for each opcode, by its name. Filled by the classes as they are made.
 CLASSES: dict[str, type[Node]] = {}
+
+#: What `term` makes a node of.
+Value: TypeAlias = "Node | int | str | bytes | bytearray | uuid.UUID | list[Any] | tuple[Any, ...]"
 
 _COERCIONS: dict[type, Callable[[Any], Node]] = {}
 
@@ -151,16 +160,97 @@ def _restore(
     return node
 
 
+def _expression(name: str, *args: Any) -> Expression:
+    """Return what the class of this opcode makes; it is looked up late, for it is defined later."""
+    return cast("Expression", CLASSES[name](*args))
+
+
+def _binary(name: str) -> Callable[[Expression, Value], Expression]:
+    def apply(left: Expression, right: Value) -> Expression:
+        return _expression(name, left, right)
+
+    return apply
+
+
+def _reflected(name: str) -> Callable[[Expression, Value], Expression]:
+    def apply(right: Expression, left: Value) -> Expression:
+        return _expression(name, left, right)
+
+    return apply
+
+
 class Expression(Node):
     """A node that yields a value, and so takes Python's operators.
+
+    `+ - * % & | ^ << >> ~` are the ASL operators of the same sign, `//` is `Divide` and yields the
+    quotient. The guest computes in 64 bits, or in 32 where the definition block's revision is 1.
 
     `==` and `<` compare nodes, as everywhere in Python; use `eq`, `ne`, `lt`, `le`, `gt`, `ge`.
     """
 
     __slots__ = ()
 
+    __add__ = _binary("Add")
+    __sub__ = _binary("Subtract")
+    __mul__ = _binary("Multiply")
+    __floordiv__ = _binary("Divide")
+    __mod__ = _binary("Mod")
+    __and__ = _binary("And")
+    __or__ = _binary("Or")
+    __xor__ = _binary("XOr")
+    __lshift__ = _binary("ShiftLeft")
+    __rshift__ = _binary("ShiftRight")
+    __radd__ = _reflected("Add")
+    __rsub__ = _reflected("Subtract")
+    __rmul__ = _reflected("Multiply")
+    __rfloordiv__ = _reflected("Divide")
+    __rmod__ = _reflected("Mod")
+    __rand__ = _reflected("And")
+    __ror__ = _reflected("Or")
+    __rxor__ = _reflected("XOr")
+    __rlshift__ = _reflected("ShiftLeft")
+    __rrshift__ = _reflected("ShiftRight")
 
-class Path(Expression):
+    def __invert__(self) -> Expression:
+        """Return `Not(self)`."""
+        return _expression("Not", self)
+
+    def eq(self, other: Value) -> Expression:
+        """Return `LEqual(self, other)`."""
+        return _expression("LEqual", self, other)
+
+    def ne(self, other: Value) -> Expression:
+        """Return `LNotEqual(self, other)`."""
+        return _expression("LNotEqual", self, other)
+
+    def lt(self, other: Value) -> Expression:
+        """Return `LLess(self, other)`."""
+        return _expression("LLess", self, other)
+
+    def le(self, other: Value) -> Expression:
+        """Return `LLessEqual(self, other)`."""
+        return _expression("LLessEqual", self, other)
+
+    def gt(self, other: Value) -> Expression:
+        """Return `LGreater(self, other)`."""
+        return _expression("LGreater", self, other)
+
+    def ge(self, other: Value) -> Expression:
+        """Return `LGreaterEqual(self, other)`."""
+        return _expression("LGreaterEqual", self, other)
+
+
+class Place(Expression):
+    """A node that a value can be stored in, or that denotes an object (SuperName)."""
+
+    __slots__ = ()
+
+    def set(self, value: Value) -> Expression:
+        """Return `Store(value, self)`."""
+        return _expression("Store", value, self)
+
+
+class Path(Place):
     r"""A name in a place where a value may stand: `Path("\\_SB.PCI0")`.
 
     Where only a name can stand, such as the first argument of `Device`, a plain `str` will do.
@@ -189,7 +279,7 @@ class Path(Expression):
         return name
 
 
-class RawAml(Expression):
+class RawAml(Place):
     """Bytes of AML that are taken as they are.
 
     Args:
@@ -208,6 +298,36 @@ class RawAml(Expression):
 def path(name: str | Path) -> Path:
     """Return a name, of which a `str` may be given."""
     return name if isinstance(name, Path) else Path(name)
+
+
+def operand(value: Any) -> Expression:
+    """Return a node that yields a value.
+
+    Raises:
+        AmlValueError: a node that yields none, such as a `Device`.
+    """
+    node = term(value)
+    if not isinstance(node, Expression):
+        raise AmlValueError(f"{node!r} yields no value")
+    return node
+
+
+def place(value: Any) -> Place:
+    """Return a node that denotes an object; a `str` is a name here.
+
+    Raises:
+        AmlValueError: a constant, or another node that denotes none.
+    """
+    if isinstance(value, str):
+        return Path(value)
+    if not isinstance(value, Place):
+        raise AmlValueError(f"{value!r} is no place; a name, LocalX, ArgX, Debug or a reference is")
+    return value
+
+
+def target(value: Any) -> Place | None:
+    """Return where a result goes, or `None`: nowhere but to whoever evaluates the expression."""
+    return None if value is None else place(value)
 
 
 def coerces(kind: type) -> Callable[[Callable[[Any], Node]], Callable[[Any], Node]]:

@@ -8,6 +8,7 @@ ACPI Specification, System Description Table Header.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import attrs
@@ -15,7 +16,7 @@ import attrs
 from vmmkit.acpi.relocation import Checksum, Relocation
 from vmmkit.acpi.structure import KEY, Codec, Structure, structure, text, u32
 from vmmkit.acpi.tables.entry import Entry, Family, RawEntry, joined_relocations, parse_entries
-from vmmkit.errors import TableParseError, TableValueError
+from vmmkit.errors import AcpiError, TableParseError, TableValueError
 
 __all__ = ["CHECKSUM_OFFSET", "HEADER_SIZE", "EntryTable", "Raw", "Table", "checksum"]
 
@@ -117,13 +118,12 @@ class Table(Structure):
         """
         data = bytes(data)
         check_header(data, cls.SIGNATURE)
+        name = data[:4].decode("latin-1")
         try:
             table = cls._from_fields(data)
-        except TableValueError as error:
-            raise TableParseError(
-                f"{cls.SIGNATURE}: {error}", cls.SIGNATURE, error.offset
-            ) from None
-        _check_same(table.to_bytes(), data, cls.SIGNATURE)
+        except AcpiError as error:
+            raise TableParseError(f"{name}: {error}", name, error.offset or 0) from None
+        _check_same(table.to_bytes(), data, name)
         return table
 
     @classmethod
@@ -182,9 +182,7 @@ def _check_same(again: bytes, data: bytes, signature: str) -> None:
         return
     pairs = enumerate(zip(again, data, strict=False))
     offset = next((at for at, (one, other) in pairs if one != other), min(len(again), len(data)))
-    raise TableParseError(
-        f"{signature or 'table'} does not read back at offset {offset}", signature, offset
-    )
+    raise TableParseError(f"{signature} does not read back at offset {offset}", signature, offset)
 
 
 @structure
@@ -195,7 +193,7 @@ class EntryTable(Table):
         entries: sub-structures, `RawEntry` for those that no class is for.
     """
 
-    entries: tuple[Entry | RawEntry, ...] = attrs.field(default=(), converter=tuple)
+    entries: Sequence[Entry | RawEntry] = attrs.field(default=(), converter=tuple)
 
     FAMILY: ClassVar[Family]
 

@@ -1,0 +1,263 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Resource descriptors in general: tags, lengths, and the template that holds them.
+
+ACPI Specification, "Resource Data Types for ACPI". A small item has its type and length in one
+byte, a large item in three. A template is a buffer of items that an end tag closes.
+
+Each class says its tag, its `struct` format, and how its attributes become the values of that
+format and back. What a class cannot express is kept as a `RawDescriptor`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final, Self
+
+import attrs
+
+from vmmkit.acpi.aml.data import Buffer
+from vmmkit.errors import AmlParseError, AmlValueError
+
+__all__ = [
+    "END_TAG",
+    "Descriptor",
+    "RawDescriptor",
+    "Resources",
+    "parse_resources",
+    "source_asl",
+    "source_bytes",
+    "source_of",
+]
+
+#: The tag of the item that ends a template. Its one byte is a checksum, and zero is none.
+END_TAG: Final = 0x79
+_END: Final = bytes((END_TAG, 0))
+_LARGE: Final = 0x80
+
+_MEMBERS: dict[int, type[Descriptor]] = {}
+
+
+@attrs.frozen
+class Descriptor:
+    """One item of a resource template."""
+
+    TAG: ClassVar[int]  # of a small item without its length bits
+    FORMAT: ClassVar[struct.Struct]
+
+    def __init_subclass__(cls, *, tag: int | None = None, format: str = "", **more: Any) -> None:  # noqa: A002
+        """Enter the class under its tag."""
+        super().__init_subclass__(**more)
+        if tag is not None:
+            cls.TAG = tag
+            cls.FORMAT = struct.Struct("<" + format)
+        if "TAG" in cls.__dict__:
+            _MEMBERS[cls.TAG] = cls
+
+    def __attrs_post_init__(self) -> None:
+        """Check that every value fits.
+
+        Raises:
+            AmlValueError: one does not.
+        """
+        self.to_bytes()
+
+    def to_bytes(self) -> bytes:
+        """Return tag, length and content."""
+        try:
+            body = self.FORMAT.pack(*self._values()) + self._tail()
+        except (struct.error, TypeError, AttributeError):
+            raise AmlValueError(f"a value that the descriptor has no room for: {self!r}") from None
+        return tagged(self.TAG, body)
+
+    def _values(self) -> tuple[Any, ...]:
+        """Return the values of the format; the attributes, where a class says nothing else."""
+        return attrs.astuple(self, recurse=False)
+
+    def _tail(self) -> bytes:
+        """Return what follows them."""
+        return b""
+
+    @classmethod
+    def from_body(cls, body: bytes) -> Self:
+        """Make a descriptor of the bytes after tag and length.
+
+        Raises:
+            AmlValueError, struct.error: it cannot be one; the caller keeps the bytes.
+        """
+        return cls._from_values(*cls.FORMAT.unpack_from(body), tail=body[cls.FORMAT.size :])
+
+    @classmethod
+    def _from_values(cls, *values: Any, tail: bytes) -> Self:
+        """Make a descriptor of the values of the format and what follows them."""
+        del tail  # compared by the caller, who encodes again
+        return cls(*values)
+
+    def asl(self) -> str:
+        """Return it as an ASL resource macro."""
+        raise NotImplementedError
+
+
+def tagged(tag: int, body: bytes) -> bytes:
+    """Return an item.
+
+    Raises:
+        AmlValueError: longer than its length field can say.
+    """
+    limit = 0xFFFF if tag & _LARGE else 7
+    if len(body) > limit:
+        raise AmlValueError(f"a resource item of {len(body)} bytes; the limit is {limit}")
+    if tag & _LARGE:
+        return bytes((tag,)) + len(body).to_bytes(2, "little") + body
+    return bytes((tag | len(body),)) + body
+
+
+@attrs.frozen
+class RawDescriptor(Descriptor):
+    """An item that no class is for, or whose content none can express.
+
+    Args:
+        tag: bit 7 set for a large item; of a small one bits 6-3, without the length bits.
+        body: bytes after tag and length.
+    """
+
+    tag: int
+    body: bytes = attrs.field(converter=bytes)
+
+    def to_bytes(self) -> bytes:
+        """Return tag, length and content.
+
+        Raises:
+            AmlValueError: no such tag, or too long.
+        """
+        if not 0 <= self.tag <= 0xFF or (not self.tag & _LARGE and self.tag & 7):
+            raise AmlValueError(f"no tag of a resource item: {self.tag:#x}")
+        return tagged(self.tag, self.body)
+
+    def asl(self) -> str:
+        """Return it as a comment, which no compiler turns back."""
+        return f"/* item {self.tag:#04x}: {self.body.hex(' ')} */"
+
+
+class Resources(Buffer):
+    """A resource template: the buffer that `_CRS`, `_PRS` and `_SRS` are about.
+
+    Args:
+        descriptors: items in order. The end tag is added, with no checksum, as ASL's
+            ResourceTemplate does.
+
+    Raises:
+        AmlValueError: something else than a descriptor.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, *descriptors: Descriptor) -> None:
+        """Encode the items."""
+        for each in descriptors:
+            if not isinstance(each, Descriptor):
+                raise AmlValueError(f"a resource template holds descriptors, not {each!r}")
+        super().__init__(b"".join([each.to_bytes() for each in descriptors]) + _END)
+
+
+def parse_resources(content: bytes) -> tuple[Descriptor, ...]:
+    """Return the items of a template, without the end tag.
+
+    Putting them into `Resources` gives the same bytes, but for a checksum in the end tag.
+
+    Raises:
+        AmlParseError: an item that leads beyond the buffer, no end tag, or bytes after it.
+    """
+    found: list[Descriptor] = []
+    offset = 0
+    while offset < len(content):
+        tag, body, after = _item(content, offset)
+        if tag == END_TAG & ~7:
+            if after != len(content):
+                raise AmlParseError(
+                    f"{len(content) - after} bytes after the end tag", "resource template", after
+                )
+            return tuple(found)
+        found.append(_descriptor(tag, body))
+        offset = after
+    raise AmlParseError("a resource template without an end tag", "resource template", offset)
+
+
+def _item(content: bytes, offset: int) -> tuple[int, bytes, int]:
+    """Return the tag without length bits, the body, and where the next item begins."""
+    first = content[offset]
+    if first & _LARGE:
+        tag, start = first, offset + 3
+        length = int.from_bytes(content[offset + 1 : start], "little")
+    else:
+        tag, start, length = first & ~7, offset + 1, first & 7
+    if start + length > len(content):
+        raise AmlParseError(
+            f"a resource item at offset {offset} has {length} bytes, beyond its template",
+            "resource template",
+            offset,
+        )
+    return tag, content[start : start + length], start + length
+
+
+def _descriptor(tag: int, body: bytes) -> Descriptor:
+    member = _MEMBERS.get(tag)
+    if member is not None:
+        try:
+            made = member.from_body(body)
+            if made.to_bytes() == tagged(tag, body):
+                return made
+        except (struct.error, ValueError, IndexError):
+            pass
+    return RawDescriptor(tag, body)
+
+
+# -- resource sources, which several large items end with -------------------------------------
+
+
+def source_bytes(index: int | None, source: str | None) -> bytes:
+    """Return the optional resource source: an index, and the name of a device."""
+    if index is None and source is None:
+        return b""
+    encoded = bytes((index or 0,))
+    return encoded if source is None else encoded + path_bytes(source)
+
+
+def path_bytes(source: str) -> bytes:
+    """Return the path of a device, ended by a zero.
+
+    Raises:
+        AmlValueError: not ASCII.
+    """
+    if not source.isascii() or "\0" in source:
+        raise AmlValueError(f"a resource source is the path of a device, not {source!r}")
+    return source.encode("ascii") + b"\0"
+
+
+def source_of(tail: bytes) -> tuple[int | None, str | None]:
+    """Return index and name from the end of an item."""
+    if not tail:
+        return None, None
+    return tail[0], tail[1:-1].decode("ascii") if len(tail) > 1 else None
+
+
+def source_asl(index: int | None, source: str | None) -> str:
+    """Return both as arguments of an ASL macro."""
+    first = "" if index is None else f"{index:#04x}"
+    return f"{first}, " + ("" if source is None else quoted(source))
+
+
+def quoted(text: str) -> str:
+    """Return a path as an ASL string."""
+    return '"' + text.replace("\\", "\\\\") + '"'
+
+
+def listed(values: Iterable[int]) -> str:
+    """Return the braces of an ASL macro with a list of numbers."""
+    return "{" + ", ".join(str(value) for value in values) + "}"
+
+
+def number(value: int) -> str:
+    """Return a number as ASL."""
+    return f"{value:#x}"

@@ -1,0 +1,168 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Memory ranges of 24 and 32 bits, registers, and large vendor items.
+
+ACPI Specification, "Large Resource Data Type".
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import attrs
+
+from vmmkit.acpi.aml.resources.descriptor import Descriptor, listed, number
+
+__all__ = ["Memory24", "Memory32", "Memory32Fixed", "Register", "VendorLong"]
+
+
+def _access(*, writeable: bool) -> str:
+    return "ReadWrite" if writeable else "ReadOnly"
+
+
+@attrs.frozen
+class _MemoryRange(Descriptor):
+    """Memory that may be placed anywhere between two addresses.
+
+    Args:
+        minimum: lowest address it may begin at.
+        maximum: highest address it may begin at.
+        alignment: of where it begins.
+        length: how much there is.
+        writeable: or read only.
+    """
+
+    minimum: int
+    maximum: int
+    alignment: int
+    length: int
+    writeable: bool = True
+
+    def _values(self) -> tuple[Any, ...]:
+        return self.writeable, self.minimum, self.maximum, self.alignment, self.length
+
+    @classmethod
+    def _from_values(cls, *values: Any, tail: bytes) -> Self:
+        del tail
+        flags, minimum, maximum, alignment, length = values
+        return cls(minimum, maximum, alignment, length, bool(flags))
+
+    def asl(self) -> str:
+        """Return it as an ASL resource macro."""
+        sizes = (self.minimum, self.maximum, self.alignment, self.length)
+        words = f"{_access(writeable=self.writeable)}, {', '.join(map(number, sizes))}"
+        return f"{type(self).__name__} ({words}, )"
+
+
+@attrs.frozen
+class Memory24(_MemoryRange, tag=0x81, format="BHHHH"):
+    """A `Memory32` of 24 bits: all but the alignment, in bytes, are in units of 256 bytes."""
+
+
+@attrs.frozen
+class Memory32(_MemoryRange, tag=0x85, format="BIIII"):
+    """Memory below 4 GiB that may be placed anywhere between two addresses, in bytes."""
+
+
+@attrs.frozen
+class Memory32Fixed(Descriptor, tag=0x86, format="BII"):
+    """Memory below 4 GiB at a fixed place.
+
+    Args:
+        base: address.
+        length: bytes.
+        writeable: or read only.
+    """
+
+    base: int
+    length: int
+    writeable: bool = True
+
+    def _values(self) -> tuple[Any, ...]:
+        return self.writeable, self.base, self.length
+
+    @classmethod
+    def _from_values(cls, *values: Any, tail: bytes) -> Self:
+        del tail
+        flags, base, length = values
+        return cls(base, length, bool(flags))
+
+    def asl(self) -> str:
+        """Return it as an ASL resource macro."""
+        access = _access(writeable=self.writeable)
+        return f"Memory32Fixed ({access}, {self.base:#x}, {self.length:#x}, )"
+
+
+_SPACES = {
+    0: "SystemMemory",
+    1: "SystemIO",
+    2: "PCI_Config",
+    3: "EmbeddedControl",
+    4: "SMBus",
+    5: "SystemCMOS",
+    6: "PciBarTarget",
+    7: "IPMI",
+    8: "GeneralPurposeIo",
+    9: "GenericSerialBus",
+    10: "PCC",
+    0x7F: "FFixedHW",
+}
+
+
+@attrs.frozen
+class Register(Descriptor, tag=0x82, format="BBBBQ"):
+    """A register ("Generic Register Descriptor").
+
+    Args:
+        space: number of the address space: 0 memory, 1 I/O, 7FH fixed hardware.
+        bit_width: of the register.
+        bit_offset: within what is read.
+        address: in that space.
+        access_size: 1 for bytes to 4 for qwords, 0 for undefined.
+    """
+
+    space: int
+    bit_width: int
+    bit_offset: int
+    address: int
+    access_size: int = 0
+
+    def _values(self) -> tuple[Any, ...]:
+        return self.space, self.bit_width, self.bit_offset, self.access_size, self.address
+
+    @classmethod
+    def _from_values(cls, *values: Any, tail: bytes) -> Self:
+        del tail
+        space, width, offset, access, address = values
+        return cls(space, width, offset, address, access)
+
+    def asl(self) -> str:
+        """Return it as an ASL resource macro."""
+        space = _SPACES.get(self.space, f"{self.space:#x}")
+        place = f"{self.bit_width:#x}, {self.bit_offset:#x}, {self.address:#x}"
+        return f"Register ({space}, {place}, {self.access_size:#x}, )"
+
+
+@attrs.frozen
+class VendorLong(Descriptor, tag=0x84, format=""):
+    """Up to 65 535 bytes of a vendor's own.
+
+    Args:
+        content: the bytes.
+    """
+
+    content: bytes = attrs.field(converter=bytes)
+
+    def _values(self) -> tuple[Any, ...]:
+        return ()
+
+    def _tail(self) -> bytes:
+        return self.content
+
+    @classmethod
+    def _from_values(cls, *values: Any, tail: bytes) -> Self:
+        return cls(tail, *values)
+
+    def asl(self) -> str:
+        """Return it as an ASL resource macro."""
+        return f"VendorLong () {listed(self.content)}"

@@ -1,0 +1,341 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Table sets: which tables there are, how they find each other, and where they are put.
+
+Tables refer to each other as objects. A `TableSet` collects them, makes the RSDP and the root
+tables, and either gives all of them addresses (`TableSet.place`), or leaves that to the guest's
+firmware (`TableSet.linker_script`). Both resolve the same relocations::
+
+    dsdt = Dsdt(...)
+    tables = TableSet([Fadt(x_dsdt=dsdt, x_firmware_ctrl=Facs()), Madt(...), Mcfg(...)])
+    placement = tables.place(0x7FF0_0000, limit=0x8000_0000, rsdp=0xE_0000)
+    for gpa, data, name in placement.pieces:
+        write(gpa, data)
+
+What is pointed at comes along by itself, directly or through others: DSDT, FACS, `Blob`. Only
+tables that were added are listed in the root tables. Tables may point at each other in a circle:
+addresses are known before anything is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from vmmkit.acpi._resolve import (
+    FOUR_GIB,
+    Member,
+    assign,
+    fixed_ranges,
+    placement,
+    signature_of,
+)
+from vmmkit.acpi._script import script_of
+from vmmkit.acpi._window import Window, span
+from vmmkit.acpi.linker import LinkerScript
+from vmmkit.acpi.placement import E820Entry, E820Type, Piece, Placement
+from vmmkit.acpi.relocation import Addressable
+from vmmkit.acpi.tables.root import Rsdt, Xsdt
+from vmmkit.acpi.tables.rsdp import Rsdp
+from vmmkit.errors import PlacementError, TableValueError
+
+__all__ = ["E820Entry", "E820Type", "Piece", "Placement", "TableSet"]
+
+_Target = TypeVar("_Target", bound=Addressable)
+
+#: Reached through the FADT and never listed.
+_UNLISTED = frozenset({"DSDT", "FACS"})
+_MADE = frozenset({"RSD PTR ", "RSDT", "XSDT"})
+#: Tables that describe the whole machine. Others, such as the SSDT, may occur several times.
+_SINGLE = frozenset(
+    {
+        "APIC",
+        "BERT",
+        "BGRT",
+        "BOOT",
+        "CPEP",
+        "DBG2",
+        "DMAR",
+        "DSDT",
+        "ECDT",
+        "EINJ",
+        "ERST",
+        "FACP",
+        "FACS",
+        "FPDT",
+        "GTDT",
+        "HEST",
+        "HMAT",
+        "HPET",
+        "IORT",
+        "IVRS",
+        "MCFG",
+        "MSCT",
+        "PCCT",
+        "PPTT",
+        "SBST",
+        "SLIT",
+        "SPCR",
+        "SRAT",
+        "TCPA",
+        "TPM2",
+        "VIOT",
+        "WAET",
+        "WSMT",
+    }
+)
+
+
+class TableSet:
+    """An ordered collection of tables.
+
+    Args:
+        tables: see `add`.
+        xsdt: whether there is an XSDT and so an RSDP of revision 2; if not, an RSDT only and an
+            RSDP of revision 0, as in ACPI 1.0.
+        rsdt: whether there is an RSDT beside the XSDT; `None`: where all tables are below 4 GiB.
+        oem_id: of RSDP and root tables, up to 6 characters.
+        oem_table_id: of the root tables, up to 8 characters.
+        oem_revision: of the root tables, 32 bits.
+        creator_id: of the root tables, up to 4 characters.
+        creator_revision: of the root tables, 32 bits.
+
+    Raises:
+        TableValueError: see `add`; or neither XSDT nor RSDT.
+    """
+
+    def __init__(
+        self,
+        tables: Iterable[Addressable] = (),
+        *,
+        xsdt: bool = True,
+        rsdt: bool | None = None,
+        oem_id: str = "VMMKIT",
+        oem_table_id: str = "VMMKIT",
+        oem_revision: int = 1,
+        creator_id: str = "VMMK",
+        creator_revision: int = 1,
+    ) -> None:
+        """Add the tables."""
+        if not xsdt and rsdt is False:
+            raise TableValueError("a table set has an XSDT, an RSDT, or both", "RSDP")
+        self._xsdt = xsdt
+        self._rsdt = rsdt if xsdt else True
+        self._oem: dict[str, Any] = {
+            "oem_id": oem_id,
+            "oem_table_id": oem_table_id,
+            "oem_revision": oem_revision,
+            "creator_id": creator_id,
+            "creator_revision": creator_revision,
+        }
+        self._added: list[tuple[Addressable, str | None]] = []
+        self._ids: set[int] = set()
+        for table in tables:
+            self.add(table)
+        Xsdt((), **self._oem)  # says now what is wrong with the OEM fields
+
+    def add(self, table: _Target, name: str | None = None) -> _Target:
+        """Add a table, or bytes that something else will point at, and return it.
+
+        Args:
+            table: a table, a FACS or a `Blob`. Those that relocations point at need not be added.
+            name: what errors and pieces call it; that of the table where none is given. Names
+                that occur several times get numbers: SSDT, SSDT2, SSDT3.
+
+        Raises:
+            TableValueError: the same object again, a table that is made here (RSDP, RSDT, XSDT),
+                or a second one of a table that there is only one of.
+        """
+        signature = signature_of(table)
+        if id(table) in self._ids:
+            raise TableValueError(f"{table.name} is in this set already", table.name)
+        if signature in _MADE:
+            raise TableValueError(f"{table.name} is made by the set itself", table.name)
+        self._added.append((table, name))
+        self._ids.add(id(table))
+        if signature in _SINGLE:
+            _check_single([Member("", target) for target, _name in self._added], signature)
+        return table
+
+    def __iter__(self) -> Iterator[Addressable]:
+        """Yield all that is placed, but the RSDP and the root tables: FADT first."""
+        return (member.target for member in self.members())
+
+    def __len__(self) -> int:
+        """Return how many `__iter__` yields."""
+        return len(self.members())
+
+    def find(self, signature: str) -> tuple[Addressable, ...]:
+        """Return all tables with this signature, such as "FACP" or "SSDT", in order."""
+        return tuple(target for target in self if signature_of(target) == signature)
+
+    def listed(self) -> tuple[Addressable, ...]:
+        """Return the tables that the root tables list: those added, the FADT first."""
+        tables = [target for target, _name in self._added if signature_of(target)]
+        tables = [table for table in tables if signature_of(table) not in _UNLISTED]
+        return tuple(sorted(tables, key=lambda table: signature_of(table) != "FACP"))
+
+    def members(self) -> tuple[Member, ...]:
+        """Return names and objects of all that is placed, but the RSDP and the root tables.
+
+        Raises:
+            TableValueError: two of a table that there is only one of, or a DSDT or FACS that
+                nothing points at.
+        """
+        names = {id(target): name for target, name in self._added if name is not None}
+        reached = _reached([*self.listed(), *(target for target, _name in self._added)])
+        found = []
+        unique = _Unique()
+        for target in reached:
+            name = unique(names.get(id(target), target.name))
+            found.append(Member(name, target))
+        for signature in sorted({signature_of(target) for target in reached} & _SINGLE):
+            _check_single(found, signature)
+        _check_reachable(found)
+        return tuple(found)
+
+    def _roots(self, rsdt: bool) -> tuple[Member, ...]:
+        """Return the RSDP and the root tables."""
+        tables = self.listed()
+        found: dict[str, Addressable] = {}
+        if self._xsdt:
+            found["XSDT"] = Xsdt(tables, **self._oem)
+        if rsdt:
+            found["RSDT"] = Rsdt(tables, **self._oem)
+        rsdp = Rsdp(
+            found.get("XSDT", 0),
+            rsdt_address=found.get("RSDT", 0),
+            revision=2 if self._xsdt else 0,
+            oem_id=self._oem["oem_id"],
+        )
+        return (Member("RSDP", rsdp), *(Member(*item) for item in found.items()))
+
+    def place(
+        self,
+        base: int,
+        *,
+        limit: int | None = None,
+        rsdp: int | None = None,
+        facs: int | None = None,
+        avoid: Iterable[tuple[int, int]] = (),
+        granule: int = 0x1000,
+    ) -> Placement:
+        """Give everything an address and resolve all pointers; the set itself does not change.
+
+        From `base` on lie the RSDP, the root tables and the tables, then the FACS, then blobs.
+        The same set and arguments give the same bytes.
+
+        Args:
+            base: guest-physical address of the first.
+            limit: no byte is put at this address or above; `None`: anywhere.
+            rsdp: where to put the RSDP instead, a multiple of 16, such as 0xE0000, where systems
+                search that are not told.
+            facs: where to put the FACS instead, a multiple of 64 below 4 GiB. Needed where the
+                tables are above 4 GiB.
+            avoid: `(base, size)` ranges to go around.
+            granule: bytes; each kind of memory begins at a multiple of it, so that the guest finds
+                no page of two kinds. 1 puts everything close together.
+
+        Raises:
+            PlacementError: something does not fit below the limit, an address given is not
+                aligned, or taken, or out of reach of a pointer. It names table, size and range.
+            TableValueError: see `members`.
+        """
+        if granule < 1 or granule & (granule - 1):
+            raise PlacementError(f"granule {granule} is no power of two")
+        given = {"RSD PTR ": rsdp, "FACS": facs}
+        addresses = {name: address for name, address in given.items() if address is not None}
+        avoid = tuple(avoid)
+        others = self.members()
+
+        def attempt(with_rsdt: bool) -> Placement | None:
+            members = (*self._roots(with_rsdt), *others)
+            fixed = fixed_ranges(members, addresses)
+            window = Window(base, limit, avoid, fixed.values())
+            found = assign(members, fixed, window, granule)
+            if with_rsdt and not self._reaches(members, found):
+                return None
+            return placement(members, found, window, granule)
+
+        return attempt(self._rsdt is not False) or attempt(False)  # type: ignore[return-value]
+
+    def _reaches(self, members: Iterable[Member], addresses: Mapping[int, int]) -> bool:
+        """Return whether the RSDT, and all that it lists, are below 4 GiB.
+
+        Raises:
+            PlacementError: they are not, and there was to be an RSDT.
+        """
+        listed = {id(table) for table in self.listed()}
+        for name, target in members:
+            address = addresses[id(target)]
+            if address >= FOUR_GIB and (name == "RSDT" or id(target) in listed):
+                if self._rsdt is None:
+                    return False
+                size = len(target.to_bytes())
+                raise PlacementError(
+                    f"the RSDT cannot list {name} of {size} bytes at {span(address, size)}"
+                    if name != "RSDT"
+                    else f"the RSDP cannot point at the RSDT of {size} bytes at "
+                    f"{span(address, size)}",
+                    name,
+                )
+        return True
+
+    def linker_script(self) -> LinkerScript:
+        """Return the fw_cfg files with which firmware places the tables itself.
+
+        There is an RSDT unless it was declined: firmware allocates below 4 GiB.
+
+        Raises:
+            LinkerError: a blob's name that is no name of a file there, or is another's; a pointer
+                that leads out of its target.
+            TableValueError: see `members`.
+        """
+        return script_of((*self._roots(self._rsdt is not False), *self.members()))
+
+
+class _Unique:
+    """Gives each name once: the second of its kind gets a 2."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._given = {"RSDP", "XSDT", "RSDT"}
+
+    def __call__(self, name: str) -> str:
+        while True:
+            count = self._counts[name] = self._counts.get(name, 0) + 1
+            unique = name if count == 1 else f"{name}{count}"
+            if unique not in self._given:
+                self._given.add(unique)
+                return unique
+
+
+def _reached(starts: list[Addressable]) -> list[Addressable]:
+    """Return these and all that they point at, directly or not, each once, in order."""
+    seen: set[int] = set()
+    found: list[Addressable] = []
+    waiting = starts[::-1]
+    while waiting:
+        target = waiting.pop()
+        if id(target) in seen:
+            continue
+        seen.add(id(target))
+        found.append(target)
+        waiting.extend(place.target for place in reversed(target.relocations()))
+    return found
+
+
+def _check_single(members: list[Member], signature: str) -> None:
+    count = sum(signature_of(member.target) == signature for member in members)
+    if count > 1:
+        raise TableValueError(
+            f"{count} tables {signature} are in the set or pointed at; there can be one only",
+            signature,
+        )
+
+
+def _check_reachable(members: list[Member]) -> None:
+    pointed_at = {id(place.target) for member in members for place in member.target.relocations()}
+    for name, target in members:
+        if signature_of(target) in _UNLISTED and id(target) not in pointed_at:
+            raise TableValueError(f"no FADT of this set points at the {name}", name)
