@@ -13,7 +13,7 @@ from typing import Any
 from vmmkit.acpi.aml.node import Node, RawAml, Value, operand
 from vmmkit.errors import AmlValueError
 
-__all__ = ["Else", "ElseIf", "If", "While", "body"]
+__all__ = ["Break", "Continue", "Else", "ElseIf", "If", "While", "body", "outside_loop"]
 
 
 def body(owner: str, nodes: Iterable[Any]) -> tuple[Node, ...]:
@@ -31,7 +31,7 @@ def body(owner: str, nodes: Iterable[Any]) -> tuple[Node, ...]:
     folds = False
     for node in listed:
         if not isinstance(node, Node):
-            raise AmlValueError(f"{owner} holds nodes, not {node!r} of {type(node).__name__}")
+            raise AmlValueError(f"{owner} holds nodes, not {node!r:.80}")
         kind = type(node)
         if kind in _CONTINUATIONS:
             if not isinstance(previous, (If, ElseIf, RawAml)):
@@ -72,7 +72,9 @@ class If(Node, opcode="If"):
 
     def __init__(self, predicate: Value, *nodes: Node) -> None:
         """Encode predicate and list."""
-        super().__init__(operand(predicate), body("If", nodes))
+        condition, listed = operand(predicate), body("If", nodes)
+        self.args = (condition, listed)
+        self._enclose(b"", (condition, *listed))
 
 
 class While(Node, opcode="While"):
@@ -90,7 +92,9 @@ class While(Node, opcode="While"):
 
     def __init__(self, predicate: Value, *nodes: Node) -> None:
         """Encode predicate and list."""
-        super().__init__(operand(predicate), body("While", nodes))
+        condition, listed = operand(predicate), body("While", nodes)
+        self.args = (condition, listed)
+        self._enclose(b"", (condition, *listed))
 
 
 class Else(Node, opcode="Else"):
@@ -107,7 +111,9 @@ class Else(Node, opcode="Else"):
 
     def __init__(self, *nodes: Node) -> None:
         """Encode the list."""
-        super().__init__(body("Else", nodes))
+        listed = body("Else", nodes)
+        self.args = (listed,)
+        self._enclose(b"", listed)
 
 
 class ElseIf(Node):
@@ -138,4 +144,39 @@ class ElseIf(Node):
         return condition
 
 
-_CONTINUATIONS = {Else, ElseIf}
+class Break(Node, opcode="Break"):
+    """Leave the innermost `While` ("Break (Break from While)")."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        """Take no arguments."""
+        super().__init__()
+
+
+class Continue(Node, opcode="Continue"):
+    """Go on with the next turn of the innermost `While` ("Continue (Continue Innermost ...)")."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        """Take no arguments."""
+        super().__init__()
+
+
+def outside_loop(nodes: tuple[Node, ...]) -> Node | None:
+    """Return a `Break` or `Continue` that no `While` in these terms encloses, if there is one."""
+    lists = [nodes]
+    while lists:
+        for node in lists.pop():
+            kind = type(node)
+            if kind in _JUMPS:
+                return node
+            if kind in _BRANCHES:
+                lists.append(node.args[-1])
+    return None
+
+
+_CONTINUATIONS = frozenset({Else, ElseIf})
+_BRANCHES = frozenset({If, Else})
+_JUMPS = frozenset({Break, Continue})

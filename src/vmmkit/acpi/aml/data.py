@@ -9,16 +9,9 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import Any
+from typing import Any, ClassVar
 
-from vmmkit.acpi.aml.node import (
-    CLASSES,
-    Expression,
-    Node,
-    coerces,
-    term,
-    terms,
-)
+from vmmkit.acpi.aml.node import Data, Node, Path, Value, coerces, operand, term
 from vmmkit.acpi.relocation import Addressable, Relocation
 from vmmkit.errors import AmlValueError
 
@@ -28,10 +21,12 @@ __all__ = [
     "ByteConst",
     "DWordConst",
     "EisaId",
+    "Integer",
     "One",
     "Ones",
     "Package",
     "QWordConst",
+    "Revision",
     "String",
     "ToUUID",
     "Unicode",
@@ -41,14 +36,89 @@ __all__ = [
     "integer",
 ]
 
-_ONES = (1 << 64) - 1
+_BYTES = tuple(bytes((value,)) for value in range(0x100))
 _EISA_ID = re.compile("[A-Z]{3}[0-9A-F]{4}")
 
 
-class _Constant(Expression):
+class Integer(Data):
+    """A constant number. A plain `int` becomes the shortest of them."""
+
+    __slots__ = ()
+
+    # The code, and how many bytes follow it.
+    _CODE: ClassVar[bytes] = b""
+    _SIZE: ClassVar[int] = 0
+
+    def __init__(self, value: int) -> None:
+        """Encode the number."""
+        try:
+            self.encoded = self._CODE + value.to_bytes(self._SIZE, "little")
+        except (OverflowError, AttributeError):
+            name = self.OPCODE.name
+            raise AmlValueError(f"{name} holds {self._SIZE} bytes, not {value!r:.80}") from None
+        self.args = (value,)
+        self.relocations = ()
+
+    @property
+    def value(self) -> int:
+        """The number; 2**64 - 1 for Ones."""
+        value: int = self.args[0]
+        return value
+
+
+class ByteConst(Integer, opcode="ByteConst"):
+    """A constant of one byte, whatever its value."""
+
+    __slots__ = ()
+
+    _CODE, _SIZE = b"\x0a", 1
+
+
+class WordConst(Integer, opcode="WordConst"):
+    """A constant of two bytes."""
+
+    __slots__ = ()
+
+    _CODE, _SIZE = b"\x0b", 2
+
+
+class DWordConst(Integer, opcode="DWordConst"):
+    """A constant of four bytes."""
+
+    __slots__ = ()
+
+    _CODE, _SIZE = b"\x0c", 4
+
+
+class QWordConst(Integer, opcode="QWordConst"):
+    """A constant of eight bytes."""
+
+    __slots__ = ()
+
+    _CODE, _SIZE = b"\x0e", 8
+
+
+class _Constant(Integer):
     """A constant that is its opcode alone."""
 
     __slots__ = ()
+
+    _VALUE: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        """Encode the opcode."""
+        self.args = ()
+        self.encoded = self.OPCODE.code
+        self.relocations = ()
+
+    def __repr__(self) -> str:
+        """Return its name in ASL."""
+        return self.OPCODE.name
+
+    @property
+    def value(self) -> int:
+        """The number."""
+        return self._VALUE
 
 
 class _Zero(_Constant, opcode="Zero"):
@@ -58,43 +128,38 @@ class _Zero(_Constant, opcode="Zero"):
 class _One(_Constant, opcode="One"):
     __slots__ = ()
 
+    _VALUE = 1
+
 
 class _Ones(_Constant, opcode="Ones"):
     __slots__ = ()
 
+    _VALUE = (1 << 64) - 1
 
-class ByteConst(Expression, opcode="ByteConst"):
-    """A constant of one byte, whatever its value; a plain `int` takes the fewest."""
 
+class _Revision(Data, opcode="Revision"):
     __slots__ = ()
 
-
-class WordConst(Expression, opcode="WordConst"):
-    """A constant of two bytes."""
-
-    __slots__ = ()
+    def __repr__(self) -> str:
+        """Return its name in ASL."""
+        return self.OPCODE.name
 
 
-class DWordConst(Expression, opcode="DWordConst"):
-    """A constant of four bytes."""
+#: The number 0.
+Zero = _Zero()
+#: The number 1.
+One = _One()
+#: All bits set: 64 of them, or 32 where the definition block's revision is 1.
+Ones = _Ones()
+#: The version of the AML that the guest's interpreter understands.
+Revision = _Revision()
 
-    __slots__ = ()
-
-
-class QWordConst(Expression, opcode="QWordConst"):
-    """A constant of eight bytes."""
-
-    __slots__ = ()
-
-
-Zero, One, Ones = _Zero(), _One(), _Ones()
-
-_SMALL: dict[int, Node] = {0: Zero, 1: One, _ONES: Ones}
+_SMALL: dict[int, Integer] = {0: Zero, 1: One, Ones.value: Ones}
 _SMALL.update({value: ByteConst(value) for value in range(2, 0x100)})
 
 
 @coerces(int)
-def integer(value: int) -> Node:
+def integer(value: int) -> Integer:
     """Return the shortest constant for a number from 0 to 2**64 - 1.
 
     2**64 - 1 is `Ones`, which is 32 bits wide in a table of revision 1.
@@ -105,14 +170,20 @@ def integer(value: int) -> Node:
     small = _SMALL.get(value)
     if small is not None:
         return small
-    if not 0 <= value <= _ONES:
-        raise AmlValueError(f"AML integers go from 0 to 2**64 - 1: {value}")
+    if not 0 <= value < 1 << 64:
+        raise AmlValueError(f"AML integers go from 0 to 2**64 - 1, not {_brief(value)}")
     kind = WordConst if value < 1 << 16 else DWordConst if value < 1 << 32 else QWordConst
     return kind(int(value))
 
 
+def _brief(value: int) -> str:
+    """Return a number, or how long it is where it is longer than any that fits."""
+    bits = value.bit_length()
+    return str(value) if bits <= 128 else f"a number of {bits} bits"
+
+
 @coerces(str)
-class String(Expression, opcode="String"):
+class String(Data, opcode="String"):
     """A string of ASCII characters.
 
     Args:
@@ -131,7 +202,7 @@ class String(Expression, opcode="String"):
 
 @coerces(bytes)
 @coerces(bytearray)
-class Buffer(Expression, opcode="Buffer"):
+class Buffer(Data, opcode="Buffer"):
     """A buffer.
 
     Args:
@@ -144,12 +215,14 @@ class Buffer(Expression, opcode="Buffer"):
 
     __slots__ = ()
 
-    def __init__(self, content: bytes = b"", size: Any = None) -> None:
+    def __init__(self, content: bytes = b"", size: Value | None = None) -> None:
         """Encode size and content."""
+        if not isinstance(content, (bytes, bytearray, memoryview)):
+            raise AmlValueError(f"a buffer holds bytes, not {content!r:.80}")
         content = bytes(content)
         if isinstance(size, int) and size < len(content):
             raise AmlValueError(f"a buffer of {size} bytes cannot hold {len(content)}")
-        super().__init__(term(len(content) if size is None else size), content)
+        super().__init__(operand(len(content) if size is None else size), content)
 
 
 @coerces(list)
@@ -158,47 +231,76 @@ def _package(elements: Any) -> Node:
     return Package(*elements) if len(elements) <= 0xFF else VarPackage(*elements)
 
 
-class Package(Expression, opcode="Package"):
+def _elements(values: tuple[Any, ...]) -> tuple[Node, ...]:
+    """Return the nodes of a package's elements: values as they stand, or names."""
+    nodes: list[Node] = []
+    for value in values:
+        # Most are small numbers.
+        node: Node | None = _SMALL.get(value) if type(value) is int else None
+        if node is None:
+            node = term(value)
+            if not isinstance(node, _ELEMENT):
+                raise AmlValueError(f"a package holds values and names, not {node!r}")
+        nodes.append(node)
+    return tuple(nodes)
+
+
+_ELEMENT = (Data, Path)
+
+
+class Package(Data, opcode="Package"):
     """A package of up to 255 values and names; a plain list that is longer becomes a `VarPackage`.
+
+    ACPI Specification, ASL Operator Reference, "Package (Declare Package Object)". The guest takes
+    a name in it for the object of that name, when it needs it.
 
     Args:
         elements: values, or `Path` for a reference to a named object.
         count: elements it has, those not given being uninitialized.
 
     Raises:
-        AmlValueError: more than 255 elements, or a count below their number.
+        AmlValueError: more than 255 elements, a count below their number, or an element that would
+            have to be evaluated.
     """
 
     __slots__ = ()
 
-    def __init__(self, *elements: Any, count: int | None = None) -> None:
+    def __init__(self, *elements: Value, count: int | None = None) -> None:
         """Encode count and elements."""
-        nodes = tuple([term(element) for element in elements])
+        nodes = _elements(elements)
         if count is None:
             count = len(nodes)
-        if not len(nodes) <= count <= 0xFF:
+        if not isinstance(count, int) or not len(nodes) <= count <= 0xFF:
             raise AmlValueError(
-                f"a package of {count} elements, {len(nodes)} given; 255 is the limit of Package, "
-                "VarPackage takes more"
+                f"a package of {count!r} elements, {len(nodes)} given; 255 is the limit of "
+                "Package, VarPackage takes more"
             )
-        super().__init__(count, nodes)
+        self.args = (count, nodes)
+        self._enclose(_BYTES[count], nodes)
 
 
-class VarPackage(Expression, opcode="VarPackage"):
+class VarPackage(Data, opcode="VarPackage"):
     """A package whose number of elements is a term, or more than 255.
 
     Args:
         elements: as in `Package`.
         count: elements it has, a number or a term; their number where none is given.
+
+    Raises:
+        AmlValueError: a count below the number of elements, one that yields no value, or an
+            element that would have to be evaluated.
     """
 
     __slots__ = ()
 
-    def __init__(self, *elements: Any, count: Any = None) -> None:
+    def __init__(self, *elements: Value, count: Value | None = None) -> None:
         """Encode count and elements."""
         if isinstance(count, int) and count < len(elements):
             raise AmlValueError(f"a package of {count} elements, {len(elements)} given")
-        super().__init__(term(len(elements) if count is None else count), terms(elements))
+        counted = operand(len(elements) if count is None else count)
+        nodes = _elements(elements)
+        self.args = (counted, nodes)
+        self._enclose(b"", (counted, *nodes))
 
 
 @coerces(uuid.UUID)
@@ -246,34 +348,27 @@ class Unicode(Buffer):
         super().__init__(content + b"\0\0")
 
 
-class EisaId(DWordConst):
-    """A device identification of seven characters in four bytes, as `_HID` and `_CID` take it.
+def EisaId(text: str) -> Integer:  # noqa: N802 - an operator of ASL, written as the others are
+    """Return a device identification of seven characters as the number that `_HID` and `_CID` take.
 
     ACPI Specification, ASL Operator Reference, "EISAID (EISA ID String To Integer Conversion
-    Macro)".
+    Macro)". Like any number it takes the fewest bytes: two for `PNP0000`, four for most.
 
     Args:
         text: three capital letters and four hexadecimal digits, such as `PNP0A08`. A longer
-            ACPI identification (`ACPI0007`, `QEMU0002`) is a plain string instead.
+            ACPI identification (`ACPI0007`) is a plain string instead.
 
     Raises:
         AmlValueError: no such identification.
     """
-
-    __slots__ = ()
-
-    def __init__(self, text: str) -> None:
-        """Pack five bits a letter and four a digit, the first letter foremost."""
-        if not isinstance(text, str) or not _EISA_ID.fullmatch(text):
-            raise AmlValueError(
-                f"an EISA id is three of A-Z and four hexadecimal digits, not {text!r}"
-            )
-        first, second, third = (ord(letter) - 0x40 for letter in text[:3])
-        packed = (first << 10 | second << 5 | third) << 16 | int(text[3:], 16)
-        super().__init__(int.from_bytes(packed.to_bytes(4, "big"), "little"))
+    if not isinstance(text, str) or not _EISA_ID.fullmatch(text):
+        raise AmlValueError(f"an EISA id is three of A-Z and four of 0-9 and A-F, not {text!r:.80}")
+    first, second, third = (ord(letter) - 0x40 for letter in text[:3])
+    packed = (first << 10 | second << 5 | third) << 16 | int(text[3:], 16)
+    return integer(int.from_bytes(packed.to_bytes(4, "big"), "little"))
 
 
-class Address(Expression):
+class Address(Data):
     """The address of a table or `Blob`, as a constant that is filled in when it is known.
 
     Args:
@@ -291,7 +386,7 @@ class Address(Expression):
         """Encode zero and remember the place."""
         if size not in {4, 8}:
             raise AmlValueError(f"an address in AML has 4 or 8 bytes, not {size}")
-        constant = CLASSES["DWordConst" if size == 4 else "QWordConst"](0)
+        constant = DWordConst(0) if size == 4 else QWordConst(0)
         self.args = (target, size, addend)
         self.encoded = constant.encoded
         self.relocations = (Relocation(1, size, target, addend=addend),)

@@ -1,33 +1,51 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Fields: the registers of an operation region, bit by bit.
+"""Operation regions, and their registers bit by bit.
 
-ACPI Specification, ASL Operator Reference, "Field (Declare Field Objects)"; AML Grammar
-Definition, "Named Objects Encoding" (FieldElement).
+ACPI Specification, ASL Operator Reference; AML Grammar Definition, "Named Objects Encoding".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import IntEnum
-from typing import Any, TypeAlias
 
-from vmmkit.acpi.aml.names import name_bytes
-from vmmkit.acpi.aml.node import Node, Path, package_length, path
-from vmmkit.errors import AmlValueError
+from vmmkit.acpi.aml.field_units import Access, FieldElement, checked, units
+from vmmkit.acpi.aml.node import Node, Path, Value, new_path, operand, path
 
-__all__ = ["Access", "Field", "Lock", "NamedField", "Offset", "Reserved", "Update"]
+__all__ = [
+    "BankField",
+    "DataTableRegion",
+    "Field",
+    "IndexField",
+    "Lock",
+    "OperationRegion",
+    "RegionSpace",
+    "Update",
+]
 
 
-class Access(IntEnum):
-    """How wide the accesses to a field are ("Field (Declare Field Objects)")."""
+class RegionSpace(IntEnum):
+    """What an operation region is a part of ("OperationRegion (Declare Operation Region)").
 
-    Any = 0
-    Byte = 1
-    Word = 2
-    DWord = 3
-    QWord = 4
-    Buffer = 5
+    0x80 to 0xFF are the maker's own.
+    """
+
+    SystemMemory = 0x00
+    SystemIo = 0x01
+    PciConfig = 0x02
+    EmbeddedControl = 0x03
+    SmBus = 0x04
+    SystemCmos = 0x05
+    PciBarTarget = 0x06
+    Ipmi = 0x07
+    GeneralPurposeIo = 0x08
+    GenericSerialBus = 0x09
+    Pcc = 0x0A
+    PlatformRtMechanism = 0x0B
+    FixedHardware = 0x7F
+
+
+_OWN_SPACES = range(0x80, 0x100)
 
 
 class Lock(IntEnum):
@@ -38,147 +56,148 @@ class Lock(IntEnum):
 
 
 class Update(IntEnum):
-    """What a write puts into the bits of an access that are no part of the field."""
+    """What a write puts into those bits of an access that are no part of the field."""
 
     Preserve = 0
     WriteAsOnes = 1
     WriteAsZeros = 2
 
 
-class Unit(Node):
-    """An element of a field list."""
+class OperationRegion(Node, opcode="OperationRegion"):
+    """A range of registers or memory ("OperationRegion (Declare Operation Region)").
 
-    __slots__ = ()
-
-    @property
-    def bits(self) -> int:
-        """How many bits it takes."""
-        return 0
-
-
-class NamedField(Unit):
-    """A named field of some bits; a pair `(name, bits)` in a field list is the same.
-
-    `args` is the name as a text, and the bits.
+    The guest evaluates offset and length once, when it comes to the declaration.
 
     Args:
-        name: one segment.
-        bits: 0 to 2**28 - 1.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, name: str, bits: int) -> None:
-        """Encode name and width."""
-        encoded = name_bytes(name)
-        if len(encoded) != 4:
-            raise AmlValueError(f"a field's name is one segment, not {name!r}")
-        self.args = (name, bits)
-        self.encoded = encoded + _width(name, bits)
-        self.relocations = ()
-
-    @property
-    def bits(self) -> int:
-        """How many bits it takes."""
-        bits: int = self.args[1]
-        return bits
-
-
-class Reserved(Unit):
-    """Bits without a name.
-
-    Args:
-        bits: 0 to 2**28 - 1.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, bits: int) -> None:
-        """Encode the width."""
-        self.args = (bits,)
-        self.encoded = b"\0" + _width("Reserved", bits)
-        self.relocations = ()
-
-    @property
-    def bits(self) -> int:
-        """How many bits it takes."""
-        bits: int = self.args[0]
-        return bits
-
-
-class Offset:
-    """A place in a field list: what follows begins this many bytes from the region's start.
-
-    It becomes the `Reserved` that leads there.
-
-    Args:
-        position: bytes.
-    """
-
-    __slots__ = ("position",)
-
-    def __init__(self, position: int) -> None:
-        """Keep the place."""
-        self.position = position
-
-
-FieldElement: TypeAlias = Unit | Offset | tuple[str, int]
-
-
-def _width(name: str, bits: int) -> bytes:
-    if not isinstance(bits, int) or not 0 <= bits < 1 << 28:
-        raise AmlValueError(f"{name} takes 0 to 2**28 - 1 bits, not {bits!r}")
-    return package_length(bits, counts_itself=False)
-
-
-def units(owner: str, elements: Iterable[Any]) -> tuple[Unit, ...]:
-    """Return a field list: pairs made named fields, and each `Offset` the bits up to it.
+        name: of the region.
+        space: a `RegionSpace`, or 0x80 to 0xFF.
+        offset: where it begins in that space, in bytes for most.
+        length: bytes.
 
     Raises:
-        AmlValueError: a name twice, an offset that is passed already, or no such element.
+        AmlValueError: no legal name, another space, or an argument that yields no value.
     """
-    listed: list[Unit] = []
-    position = 0
-    names: set[bytes] = set()
-    for element in elements:
-        unit = _unit(owner, element, position)
-        if isinstance(unit, NamedField):
-            segment = unit.encoded[:4]
-            if segment in names:
-                raise AmlValueError(f"two fields {unit.args[0]} in {owner}")
-            names.add(segment)
-        position += unit.bits
-        listed.append(unit)
-    return tuple(listed)
+
+    __slots__ = ()
+
+    def __init__(self, name: str | Path, space: int, offset: Value, length: Value) -> None:
+        """Encode all four."""
+        named = new_path(name)
+        if space not in _OWN_SPACES:
+            space = checked(RegionSpace, f"space of {named.text}", space)
+        super().__init__(named, int(space), operand(offset), operand(length))
 
 
-def _unit(owner: str, element: Any, position: int) -> Unit:
-    if isinstance(element, Unit):
-        return element
-    if isinstance(element, Offset):
-        ahead = 8 * element.position - position
-        if ahead < 0:
-            raise AmlValueError(
-                f"Offset({element.position:#x}) in {owner} lies behind bit {position:#x}"
-            )
-        return Reserved(ahead)
-    if isinstance(element, tuple) and len(element) == 2:
-        return NamedField(*element)
-    raise AmlValueError(f"{owner} holds (name, bits), Reserved, Offset, ..., not {element!r}")
+class DataTableRegion(Node, opcode="DataTableRegion"):
+    """A table as a region ("DataTableRegion (Create Data Table Operation Region)").
+
+    Args:
+        name: of the region.
+        signature: of a table that the XSDT lists.
+        oem_id: of that table; an empty string is any.
+        oem_table_id: of that table; an empty string is any.
+
+    Raises:
+        AmlValueError: no legal name, or an argument that yields no value.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self, name: str | Path, signature: Value, oem_id: Value = "", oem_table_id: Value = ""
+    ) -> None:
+        """Encode all four."""
+        super().__init__(new_path(name), operand(signature), operand(oem_id), operand(oem_table_id))
+
+
+def _flags(owner: str, access: int, lock: int, update: int) -> int:
+    """Return the byte FieldFlags."""
+    return (
+        checked(Access, f"access of {owner}", access)
+        | checked(Lock, f"lock of {owner}", lock) << 4
+        | checked(Update, f"update of {owner}", update) << 5
+    )
 
 
 class Field(Node, opcode="Field"):
-    """Name the registers of an operation region ("Field (Declare Field Objects)").
+    """Names for the bits of a region ("Field (Declare Field Objects)").
 
     Args:
         region: name of the operation region.
-        access: how wide accesses are.
-        lock: whether they take the global lock.
-        update: what becomes of the bits around a field.
-        elements: `(name, bits)`, `Reserved(bits)`, `Offset(bytes)`.
+        access: how wide the guest's accesses are, an `Access`.
+        lock: whether they take the global lock, a `Lock`.
+        update: what becomes of the bits around a field, an `Update`.
+        elements: in the order of the bits: `(name, bits)`, `Reserved(bits)`, `Offset(bytes)`,
+            `AccessAs(...)`, `Connection(...)`.
 
     Raises:
-        AmlValueError: no legal name, a name twice, or an offset that is passed already.
+        AmlValueError: no legal name, a name twice, an offset that is passed already, or a keyword
+            that is none.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self, region: str | Path, access: int, lock: int, update: int, *elements: FieldElement
+    ) -> None:
+        """Encode flags and field list."""
+        of = path(region)
+        owner = f"a Field of {of.text}"
+        super().__init__(of, _flags(owner, access, lock, update), units(owner, elements))
+
+
+class IndexField(Node, opcode="IndexField"):
+    """Names for registers behind an index and a data register.
+
+    "IndexField (Declare Index/Data Fields)": the guest writes the byte offset to the one and then
+    reads or writes the other.
+
+    Args:
+        index: name of the field that takes the offset.
+        data: name of the field that is the register then.
+        access: how wide the guest's accesses are, an `Access`.
+        lock: whether they take the global lock, a `Lock`.
+        update: what becomes of the bits around a field, an `Update`.
+        elements: as in `Field`.
+
+    Raises:
+        AmlValueError: as in `Field`.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        index: str | Path,
+        data: str | Path,
+        access: int,
+        lock: int,
+        update: int,
+        *elements: FieldElement,
+    ) -> None:
+        """Encode names, flags and field list."""
+        first = path(index)
+        owner = f"an IndexField of {first.text}"
+        flags = _flags(owner, access, lock, update)
+        super().__init__(first, path(data), flags, units(owner, elements))
+
+
+class BankField(Node, opcode="BankField"):
+    """Names for registers in one of several banks ("BankField (Declare Bank/Data Field)").
+
+    The guest writes the bank's number to a field before each access.
+
+    Args:
+        region: name of the operation region that shows the bank.
+        bank: name of the field that selects it.
+        value: number of the bank.
+        access: how wide the guest's accesses are, an `Access`.
+        lock: whether they take the global lock, a `Lock`.
+        update: what becomes of the bits around a field, an `Update`.
+        elements: as in `Field`.
+
+    Raises:
+        AmlValueError: as in `Field`.
     """
 
     __slots__ = ()
@@ -186,11 +205,15 @@ class Field(Node, opcode="Field"):
     def __init__(
         self,
         region: str | Path,
-        access: Access,
-        lock: Lock,
-        update: Update,
+        bank: str | Path,
+        value: Value,
+        access: int,
+        lock: int,
+        update: int,
         *elements: FieldElement,
     ) -> None:
-        """Encode the field list."""
-        owner = f"Field of {region}"
-        super().__init__(path(region), access | lock << 4 | update << 5, units(owner, elements))
+        """Encode names, number, flags and field list."""
+        of = path(region)
+        owner = f"a BankField of {of.text}"
+        flags = _flags(owner, access, lock, update)
+        super().__init__(of, path(bank), operand(value), flags, units(owner, elements))

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar, Self, TypeAlias, cast
+from functools import lru_cache
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar, cast
 
+from vmmkit.acpi.aml.encoding import encode, encode_list, framed, package_length
 from vmmkit.acpi.aml.names import name_bytes
 from vmmkit.acpi.aml.opcodes import BY_NAME, Opcode
 from vmmkit.acpi.relocation import Relocation
@@ -23,6 +25,7 @@ from vmmkit.errors import AmlValueError
 
 __all__ = [
     "CLASSES",
+    "Data",
     "Expression",
     "Node",
     "Path",
@@ -30,7 +33,9 @@ __all__ = [
     "RawAml",
     "Value",
     "coerces",
+    "data",
     "encode_list",
+    "new_path",
     "operand",
     "package_length",
     "path",
@@ -46,32 +51,10 @@ CLASSES: dict[str, type[Node]] = {}
 #: What `term` makes a node of.
 Value: TypeAlias = "Node | int | str | bytes | bytearray | uuid.UUID | list[Any] | tuple[Any, ...]"
 
+# Characters of a text or of bytes that the `repr` of a node shows.
+_SHOWN = 40
+
 _COERCIONS: dict[type, Callable[[Any], Node]] = {}
-
-# Package length limits by bytes of its encoding, which counts itself.
-_LENGTH_LIMITS = ((1, 0x3F), (2, 0xFFF), (3, 0xF_FFFF), (4, 0xFFF_FFFF))
-
-
-def package_length(size: int, *, counts_itself: bool = True) -> bytes:
-    """Return a package length (PkgLength) in the fewest bytes.
-
-    ACPI Specification, AML Grammar Definition, "Package Length Encoding".
-
-    Args:
-        size: bytes that follow it, or bits of a field unit.
-        counts_itself: the length of a field unit does not.
-
-    Raises:
-        AmlValueError: beyond 2**28 - 1.
-    """
-    for count, limit in _LENGTH_LIMITS:
-        length = size + count if counts_itself else size
-        if length <= limit:
-            if count == 1:
-                return bytes((length,))
-            lead = (count - 1) << 6 | length & 0xF
-            return bytes((lead,)) + (length >> 4).to_bytes(count - 1, "little")
-    raise AmlValueError(f"a package of {size} bytes; the limit is {_LENGTH_LIMITS[-1][1]:#x}")
 
 
 class Node:
@@ -91,18 +74,46 @@ class Node:
     relocations: tuple[Relocation, ...]
 
     OPCODE: ClassVar[Opcode]
+    # The code, where nothing but nodes and targets follows it; else nothing.
+    _PLAIN: ClassVar[bytes] = b""
 
     def __init_subclass__(cls, *, opcode: str | None = None, **arguments: Any) -> None:
         """Enter the class as that of an opcode, where it says one."""
         super().__init_subclass__(**arguments)
         if opcode is not None:
-            cls.OPCODE = BY_NAME[opcode]
+            row = BY_NAME[opcode]
+            cls.OPCODE = row
+            plain = not row.package and not set(row.args) - set("NTSt")
+            cls._PLAIN = row.code if plain else b""
             CLASSES[opcode] = cls
 
     def __init__(self, *args: Any) -> None:
         """Encode arguments that are nodes, numbers, texts or tuples already."""
         self.args = args
-        self.encoded, self.relocations = _encode(self.OPCODE, args)
+        code = self._PLAIN
+        if code:
+            parts = [code]
+            for arg in args:
+                if arg is None:
+                    parts.append(b"\0")
+                elif arg.relocations:
+                    break
+                else:
+                    parts.append(arg.encoded)
+            else:
+                self.encoded = b"".join(parts)
+                self.relocations = ()
+                return
+        self.encoded, self.relocations = encode(self.OPCODE, args)
+
+    def _enclose(self, fixed: bytes, nodes: tuple[Node, ...]) -> None:
+        """Encode a code, a package length, bytes without relocations, and nodes."""
+        for node in nodes:
+            if node.relocations:
+                self.encoded, self.relocations = encode(self.OPCODE, self.args)
+                return
+        self.encoded = framed(self.OPCODE.code, [fixed, *[node.encoded for node in nodes]])
+        self.relocations = ()
 
     @classmethod
     def as_read(cls, args: tuple[Any, ...], encoded: bytes) -> Self:
@@ -120,6 +131,11 @@ class Node:
     def __len__(self) -> int:
         """Return how many bytes it has."""
         return len(self.encoded)
+
+    def __repr__(self) -> str:
+        """Return the class and its arguments, of nodes below it no more than the class."""
+        shown = ", ".join([_shown(arg) for arg in self.args])
+        return f"{type(self).__name__}({shown})"
 
     def __bool__(self) -> bool:
         """Refuse to be a condition, which in Python would be decided before the guest runs.
@@ -150,6 +166,23 @@ class Node:
                 yield arg
             elif isinstance(arg, tuple):
                 yield from (each for each in arg if isinstance(each, Node))
+
+
+def _shown(arg: Any) -> str:
+    """Return what an argument looks like in the `repr` of its node: a few characters."""
+    if isinstance(arg, Path):
+        return _shown(arg.text)
+    if isinstance(arg, Node):
+        return (
+            repr(arg)
+            if not any(isinstance(below, (Node, tuple)) for below in arg.args)
+            else (f"{type(arg).__name__}(...)")
+        )
+    if isinstance(arg, tuple):
+        return "..." if arg else "()"
+    if isinstance(arg, (str, bytes)) and len(arg) > _SHOWN:
+        return f"{arg[:_SHOWN]!r}..."
+    return hex(arg) if type(arg) is int and arg > 9 else f"{arg!r:.80}"
 
 
 def _restore(
@@ -240,6 +273,12 @@ class Expression(Node):
         return _expression("LGreaterEqual", self, other)
 
 
+class Data(Expression):
+    """A node that is a value as it stands, and may so be that of a `Name` (DataRefObject)."""
+
+    __slots__ = ()
+
+
 class Place(Expression):
     """A node that a value can be stored in, or that denotes an object (SuperName)."""
 
@@ -267,7 +306,7 @@ class Path(Place):
     def __init__(self, text: str) -> None:
         """Check and encode the name."""
         if not isinstance(text, str):
-            raise AmlValueError(f"a name is a str, not {text!r}")
+            raise AmlValueError(f"a name is a str, not {text!r:.80}")
         self.args = (text,)
         self.encoded = name_bytes(text)
         self.relocations = ()
@@ -279,7 +318,7 @@ class Path(Place):
         return name
 
 
-class RawAml(Place):
+class RawAml(Place, Data):
     """Bytes of AML that are taken as they are.
 
     Args:
@@ -295,9 +334,33 @@ class RawAml(Place):
         self.relocations = ()
 
 
+@lru_cache(maxsize=4096)
+def _path(text: str) -> Path:
+    return Path(text)
+
+
 def path(name: str | Path) -> Path:
-    """Return a name, of which a `str` may be given."""
+    """Return a name, of which a `str` may be given.
+
+    Raises:
+        AmlValueError: no legal name.
+    """
+    if type(name) is str:
+        return _path(name)
     return name if isinstance(name, Path) else Path(name)
+
+
+def new_path(name: str | Path) -> Path:
+    r"""Return the name of an object that is about to be made.
+
+    Raises:
+        AmlValueError: no legal name, or one without a segment (`\`, `^`), which names what is
+            there already.
+    """
+    named = path(name)
+    if not named.encoded[-1]:
+        raise AmlValueError(f"{named.text!r} does not name a new object")
+    return named
 
 
 def operand(value: Any) -> Expression:
@@ -312,6 +375,18 @@ def operand(value: Any) -> Expression:
     return node
 
 
+def data(value: Any) -> Data:
+    """Return a node that is a value as it stands.
+
+    Raises:
+        AmlValueError: a node that has to be evaluated, or a name.
+    """
+    node = term(value)
+    if not isinstance(node, Data):
+        raise AmlValueError(f"{node!r} is no constant, string, buffer or package")
+    return node
+
+
 def place(value: Any) -> Place:
     """Return a node that denotes an object; a `str` is a name here.
 
@@ -319,9 +394,11 @@ def place(value: Any) -> Place:
         AmlValueError: a constant, or another node that denotes none.
     """
     if isinstance(value, str):
-        return Path(value)
+        return path(value)
     if not isinstance(value, Place):
-        raise AmlValueError(f"{value!r} is no place; a name, LocalX, ArgX, Debug or a reference is")
+        raise AmlValueError(
+            f"{value!r:.80} is no place; a name, LocalX, ArgX, Debug or a reference is"
+        )
     return value
 
 
@@ -330,10 +407,13 @@ def target(value: Any) -> Place | None:
     return None if value is None else place(value)
 
 
-def coerces(kind: type) -> Callable[[Callable[[Any], Node]], Callable[[Any], Node]]:
+_Make = TypeVar("_Make", bound=Callable[[Any], Node])
+
+
+def coerces(kind: type) -> Callable[[_Make], _Make]:
     """Register what makes a node of a plain value of this type (decorator)."""
 
-    def register(make: Callable[[Any], Node]) -> Callable[[Any], Node]:
+    def register(make: _Make) -> _Make:
         _COERCIONS[kind] = make
         return make
 
@@ -355,99 +435,10 @@ def term(value: Any) -> Node:
     if make is None:
         make = next((_COERCIONS[kind] for kind in type(value).__mro__ if kind in _COERCIONS), None)
     if make is None:
-        raise AmlValueError(f"AML has no value for {value!r} of type {type(value).__name__}")
+        raise AmlValueError(f"AML has no value for {value!r:.80} of type {type(value).__name__}")
     return make(value)
 
 
 def terms(values: Iterable[Any]) -> tuple[Node, ...]:
     """Return nodes for values."""
     return tuple([term(value) for value in values])
-
-
-def encode_list(nodes: Iterable[Node]) -> tuple[bytes, tuple[Relocation, ...]]:
-    """Return the bytes of nodes one after the other, and their relocations."""
-    parts: list[bytes] = []
-    relocations: list[Relocation] = []
-    size = 0
-    for node in nodes:
-        parts.append(node.encoded)
-        if node.relocations:
-            relocations.extend(shifted(node.relocations, size))
-        size += len(node.encoded)
-    return b"".join(parts), tuple(relocations)
-
-
-def shifted(relocations: Iterable[Relocation], offset: int) -> tuple[Relocation, ...]:
-    """Return relocations of something that begins `offset` bytes in."""
-    return tuple(place._replace(offset=place.offset + offset) for place in relocations)
-
-
-def wrap(opcode: Opcode, body: bytes, relocations: tuple[Relocation, ...]) -> tuple[bytes, Any]:
-    """Return code, package length and body, and the relocations moved behind the first two."""
-    head = opcode.code + package_length(len(body)) if opcode.package else opcode.code
-    return head + body, shifted(relocations, len(head)) if relocations else ()
-
-
-def _encode(opcode: Opcode, args: tuple[Any, ...]) -> tuple[bytes, tuple[Relocation, ...]]:
-    """Return the bytes and relocations of an opcode with its arguments."""
-    if len(args) != len(opcode.args):
-        raise AmlValueError(f"{opcode.name} takes {len(opcode.args)} arguments, not {len(args)}")
-    parts: list[bytes] = []
-    relocations: list[Relocation] = []
-    size = 0
-    for letter, arg in zip(opcode.args, args, strict=True):
-        content, found = _ARGUMENTS[letter](opcode, arg)
-        if found:
-            relocations.extend(shifted(found, size))
-        parts.append(content)
-        size += len(content)
-    return wrap(opcode, b"".join(parts), tuple(relocations))
-
-
-_Encoded = tuple[bytes, tuple[Relocation, ...]]
-
-
-def _node(opcode: Opcode, arg: Any) -> _Encoded:
-    if not isinstance(arg, Node):
-        raise AmlValueError(f"{opcode.name} takes a node here, not {arg!r}")
-    return arg.encoded, arg.relocations
-
-
-def _target(opcode: Opcode, arg: Any) -> _Encoded:
-    return (b"\0", ()) if arg is None else _node(opcode, arg)
-
-
-def _number(size: int) -> Callable[[Opcode, Any], _Encoded]:
-    def encode(opcode: Opcode, arg: Any) -> _Encoded:
-        if not isinstance(arg, int) or not 0 <= arg < 1 << 8 * size:
-            raise AmlValueError(f"{opcode.name} takes a number of {size} bytes here, not {arg!r}")
-        return arg.to_bytes(size, "little"), ()
-
-    return encode
-
-
-def _characters(opcode: Opcode, arg: Any) -> _Encoded:
-    if not isinstance(arg, str) or not arg.isascii() or "\0" in arg:
-        raise AmlValueError(f"{opcode.name} holds ASCII characters without NUL, not {arg!r}")
-    return arg.encode("ascii") + b"\0", ()
-
-
-def _listed(_opcode: Opcode, arg: Any) -> _Encoded:
-    return encode_list(arg)
-
-
-_ARGUMENTS: dict[str, Callable[[Opcode, Any], _Encoded]] = {
-    "N": _node,
-    "T": _node,
-    "S": _node,
-    "t": _target,
-    "B": _number(1),
-    "W": _number(2),
-    "D": _number(4),
-    "Q": _number(8),
-    "Z": _characters,
-    "X": lambda _opcode, arg: (bytes(arg), ()),
-    "L": _listed,
-    "E": _listed,
-    "F": _listed,
-}

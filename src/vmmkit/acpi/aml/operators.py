@@ -1,19 +1,67 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Operators: terms that yield a value.
+"""Operators on values: arithmetic, bits, comparisons, conversions.
 
-ACPI Specification, ASL Operator Reference.
+ACPI Specification, ASL Operator Reference. Numbers are 64 bits wide, or 32 where the definition
+block's revision is 1, and what does not fit is cut off. Strings and buffers are turned into numbers
+where one is needed, which is better not relied on.
+
+Where an operator takes a target, the result is stored there as well as yielded.
 """
 
 from __future__ import annotations
 
-from vmmkit.acpi.aml.node import Expression, Place, Value, operand, place, target
+from vmmkit.acpi.aml.node import Expression, Place, Value, operand, target
 
-__all__ = ["And", "LEqual", "Or", "Store"]
+__all__ = [
+    "Add",
+    "And",
+    "Concatenate",
+    "ConcatenateResTemplate",
+    "Divide",
+    "FindSetLeftBit",
+    "FindSetRightBit",
+    "FromBCD",
+    "LAnd",
+    "LEqual",
+    "LGreater",
+    "LGreaterEqual",
+    "LLess",
+    "LLessEqual",
+    "LNot",
+    "LNotEqual",
+    "LOr",
+    "Mid",
+    "Mod",
+    "Multiply",
+    "NAnd",
+    "NOr",
+    "Not",
+    "Or",
+    "ShiftLeft",
+    "ShiftRight",
+    "Subtract",
+    "ToBCD",
+    "ToBuffer",
+    "ToDecimalString",
+    "ToHexString",
+    "ToInteger",
+    "ToString",
+    "XOr",
+]
 
 
 class _Binary(Expression):
-    """An operator of two operands, whose result goes to a target as well."""
+    """An operator of two operands, whose result goes to a target as well.
+
+    Args:
+        left: the first operand.
+        right: the second one.
+        result: where the result goes, or `None`.
+
+    Raises:
+        AmlValueError: an operand that yields no value, or a target that is no place.
+    """
 
     __slots__ = ()
 
@@ -22,8 +70,34 @@ class _Binary(Expression):
         super().__init__(operand(left), operand(right), target(result))
 
 
+class _Unary(Expression):
+    """An operator of one operand, whose result goes to a target as well.
+
+    Args:
+        value: the operand.
+        result: where the result goes, or `None`.
+
+    Raises:
+        AmlValueError: an operand that yields no value, or a target that is no place.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, value: Value, result: Place | str | None = None) -> None:
+        """Encode operand and target."""
+        super().__init__(operand(value), target(result))
+
+
 class _Comparison(Expression):
-    """An operator of two operands that yields Ones where it holds, else Zero."""
+    """An operator of two operands that yields Ones where it holds, else Zero.
+
+    Args:
+        left: the first operand.
+        right: the second one.
+
+    Raises:
+        AmlValueError: an operand that yields no value.
+    """
 
     __slots__ = ()
 
@@ -32,16 +106,154 @@ class _Comparison(Expression):
         super().__init__(operand(left), operand(right))
 
 
+# -- arithmetic ----
+
+
+class Add(_Binary, opcode="Add"):
+    """The sum ("Add (Integer Add)")."""
+
+    __slots__ = ()
+
+
+class Subtract(_Binary, opcode="Subtract"):
+    """The first less the second ("Subtract (Integer Subtract)")."""
+
+    __slots__ = ()
+
+
+class Multiply(_Binary, opcode="Multiply"):
+    """The product ("Multiply (Integer Multiply)")."""
+
+    __slots__ = ()
+
+
+class Divide(Expression, opcode="Divide"):
+    """The quotient, and the remainder as well ("Divide (Integer Divide)").
+
+    To divide by zero is a fatal error in the guest.
+
+    Args:
+        dividend: what is divided.
+        divisor: by what.
+        remainder: where the remainder goes, or `None`.
+        quotient: where the quotient goes, or `None`.
+
+    Raises:
+        AmlValueError: an operand that yields no value, or a target that is no place.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        dividend: Value,
+        divisor: Value,
+        remainder: Place | str | None = None,
+        quotient: Place | str | None = None,
+    ) -> None:
+        """Encode operands and targets."""
+        super().__init__(operand(dividend), operand(divisor), target(remainder), target(quotient))
+
+
+class Mod(_Binary, opcode="Mod"):
+    """The remainder of the first by the second, which must not be 0 ("Mod (Integer Modulo)")."""
+
+    __slots__ = ()
+
+
+# -- bits ----
+
+
 class And(_Binary, opcode="And"):
-    """Bits set in both ("And (Integer Bitwise And)")."""
+    """The bits set in both ("And (Integer Bitwise And)")."""
+
+    __slots__ = ()
+
+
+class NAnd(_Binary, opcode="NAnd"):
+    """The bits not set in both ("NAnd (Integer Bitwise Nand)")."""
 
     __slots__ = ()
 
 
 class Or(_Binary, opcode="Or"):
-    """Bits set in either ("Or (Integer Bitwise Or)")."""
+    """The bits set in either ("Or (Integer Bitwise Or)")."""
 
     __slots__ = ()
+
+
+class NOr(_Binary, opcode="NOr"):
+    """The bits set in neither ("NOr (Integer Bitwise Nor)")."""
+
+    __slots__ = ()
+
+
+class XOr(_Binary, opcode="XOr"):
+    """The bits set in one of both ("XOr (Integer Bitwise Xor)")."""
+
+    __slots__ = ()
+
+
+class Not(_Unary, opcode="Not"):
+    """The bits not set ("Not (Integer Bitwise Not)")."""
+
+    __slots__ = ()
+
+
+class ShiftLeft(_Binary, opcode="ShiftLeft"):
+    """The first, moved up by as many bits as the second says ("ShiftLeft (Integer Shift Left)")."""
+
+    __slots__ = ()
+
+
+class ShiftRight(_Binary, opcode="ShiftRight"):
+    """The first, moved down by as many bits ("ShiftRight (Integer Shift Right)")."""
+
+    __slots__ = ()
+
+
+class FindSetLeftBit(_Unary, opcode="FindSetLeftBit"):
+    """The highest bit set, counted from 1, or 0 ("FindSetLeftBit (Find First Set Left Bit)")."""
+
+    __slots__ = ()
+
+
+class FindSetRightBit(_Unary, opcode="FindSetRightBit"):
+    """The lowest bit set, counted from 1, or 0 ("FindSetRightBit (Find First Set Right Bit)")."""
+
+    __slots__ = ()
+
+
+# -- comparisons ----
+
+
+class LAnd(_Comparison, opcode="LAnd"):
+    """Whether neither is zero ("LAnd (Logical And)"). Both are evaluated."""
+
+    __slots__ = ()
+
+
+class LOr(_Comparison, opcode="LOr"):
+    """Whether one is not zero ("LOr (Logical Or)"). Both are evaluated."""
+
+    __slots__ = ()
+
+
+class LNot(Expression, opcode="LNot"):
+    """Whether it is zero ("LNot (Logical Not)").
+
+    Args:
+        value: the operand.
+
+    Raises:
+        AmlValueError: an operand that yields no value.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, value: Value) -> None:
+        """Encode the operand."""
+        super().__init__(operand(value))
 
 
 class LEqual(_Comparison, opcode="LEqual"):
@@ -50,11 +262,130 @@ class LEqual(_Comparison, opcode="LEqual"):
     __slots__ = ()
 
 
-class Store(Expression, opcode="Store"):
-    """Put a value into a place, and yield it ("Store (Store an Object)")."""
+class LNotEqual(_Comparison, opcode="LNotEqual"):
+    """Whether they differ ("LNotEqual (Logical Not Equal)")."""
 
     __slots__ = ()
 
-    def __init__(self, value: Value, destination: Place | str) -> None:
-        """Encode value and place."""
-        super().__init__(operand(value), place(destination))
+
+class LLess(_Comparison, opcode="LLess"):
+    """Whether the first is less ("LLess (Logical Less)")."""
+
+    __slots__ = ()
+
+
+class LLessEqual(_Comparison, opcode="LLessEqual"):
+    """Whether the first is not greater ("LLessEqual (Logical Less Than Or Equal)")."""
+
+    __slots__ = ()
+
+
+class LGreater(_Comparison, opcode="LGreater"):
+    """Whether the first is greater ("LGreater (Logical Greater)")."""
+
+    __slots__ = ()
+
+
+class LGreaterEqual(_Comparison, opcode="LGreaterEqual"):
+    """Whether the first is not less ("LGreaterEqual (Logical Greater Than Or Equal)")."""
+
+    __slots__ = ()
+
+
+# -- strings, buffers, conversions ----
+
+
+class Concatenate(_Binary, opcode="Concatenate"):
+    """Both, one after the other, of the type of the first ("Concatenate (Concatenate Data)")."""
+
+    __slots__ = ()
+
+
+class ConcatenateResTemplate(_Binary, opcode="ConcatenateResTemplate"):
+    """Two resource templates made one.
+
+    "ConcatenateResTemplate (Concatenate Resource Templates)": the end tag of the first is left out,
+    and that of the second computed anew.
+    """
+
+    __slots__ = ()
+
+
+class Mid(Expression, opcode="Mid"):
+    """A part of a buffer or string ("Mid (Extract Portion of Buffer or String)").
+
+    Args:
+        source: the buffer or string.
+        index: of the first byte.
+        length: bytes; fewer where the source ends before.
+        result: where the part goes, or `None`.
+
+    Raises:
+        AmlValueError: an operand that yields no value, or a target that is no place.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self, source: Value, index: Value, length: Value, result: Place | str | None = None
+    ) -> None:
+        """Encode operands and target."""
+        super().__init__(operand(source), operand(index), operand(length), target(result))
+
+
+class ToBuffer(_Unary, opcode="ToBuffer"):
+    """A number, string or buffer as a buffer ("ToBuffer (Convert Data to Buffer)")."""
+
+    __slots__ = ()
+
+
+class ToDecimalString(_Unary, opcode="ToDecimalString"):
+    """Decimal digits ("ToDecimalString (Convert Data to Decimal String)")."""
+
+    __slots__ = ()
+
+
+class ToHexString(_Unary, opcode="ToHexString"):
+    """Hexadecimal digits ("ToHexString (Convert Data to Hexadecimal String)")."""
+
+    __slots__ = ()
+
+
+class ToInteger(_Unary, opcode="ToInteger"):
+    """A number out of a string or buffer ("ToInteger (Convert Data to Integer)")."""
+
+    __slots__ = ()
+
+
+class ToString(Expression, opcode="ToString"):
+    """The characters in a buffer, up to a zero byte ("ToString (Convert Buffer To String)").
+
+    Args:
+        source: the buffer.
+        length: characters at the most; `None`: as many as there are.
+        result: where the string goes, or `None`.
+
+    Raises:
+        AmlValueError: an operand that yields no value, or a target that is no place.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self, source: Value, length: Value | None = None, result: Place | str | None = None
+    ) -> None:
+        """Encode operands and target; no length is Ones."""
+        limit = (1 << 64) - 1 if length is None else length
+        super().__init__(operand(source), operand(limit), target(result))
+
+
+class FromBCD(_Unary, opcode="FromBCD"):
+    """The number that binary coded decimal says ("FromBCD (Convert BCD To Integer)")."""
+
+    __slots__ = ()
+
+
+class ToBCD(_Unary, opcode="ToBCD"):
+    """A number as binary coded decimal ("ToBCD (Convert Integer to BCD)")."""
+
+    __slots__ = ()

@@ -1,0 +1,85 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+r"""Events: the methods of `\_GPE`, and the generic event device for interrupts.
+
+ACPI Specification, General-Purpose Event Handling and Interrupt-signaled ACPI events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from vmmkit.acpi.aml.blocks import If
+from vmmkit.acpi.aml.field_units import Access
+from vmmkit.acpi.aml.fields import Field, Lock, OperationRegion, RegionSpace, Update
+from vmmkit.acpi.aml.named import Device, Method, Name, Scope
+from vmmkit.acpi.aml.node import Node, Path
+from vmmkit.acpi.aml.operators import And, LEqual
+from vmmkit.acpi.aml.places import Arg, Local
+from vmmkit.acpi.aml.references import Store
+from vmmkit.acpi.aml.resources import Interrupt, Resources, Trigger
+from vmmkit.acpi.platform.context import Context, Handler
+
+__all__ = ["EventDevice", "gpe_scope"]
+
+
+def gpe_scope(context: Context) -> Iterator[Node]:
+    r"""Yield the `\_GPE` scope with a method for each event that has a handler."""
+    methods = []
+    for event, handlers in sorted(context.gpe_handlers.items()):
+        kind = "L" if handlers[0].level else "E"
+        statements = [node for handler in handlers for node in handler.statements]
+        methods.append(Method(f"_{kind}{event:02X}", 0, *statements))
+    if methods:
+        yield Scope("\\_GPE", *methods)
+
+
+@attrs.frozen
+class EventDevice:
+    r"""The generic event device; a contributor to `\_SB` that must come after all others.
+
+    Args:
+        selector: address of a register of 4 bytes that says which events an interrupt is about,
+            one bit each, and is cleared by reading; `None`: there is no such register.
+    """
+
+    selector: int | None = None
+
+    def acpi_nodes(self, context: Context) -> Iterator[Node]:
+        """Yield its device, if any event has a handler."""
+        events = sorted(context.event_handlers.items())
+        if not events:
+            return
+        interrupts = [
+            Interrupt(gsi, Trigger.LEVEL if handlers[0].level else Trigger.EDGE)
+            for gsi, handlers in events
+        ]
+        yield Device(
+            "GED",
+            Name("_HID", "ACPI0013"),
+            Name("_UID", context.unique_id("ACPI0013")),
+            Name("_CRS", Resources(*interrupts)),
+            *self._register(context),
+            Method("_EVT", 1, *[_event(*event) for event in events], serialized=True),
+        )
+
+    def _register(self, context: Context) -> Iterator[Node]:
+        if self.selector is not None:
+            context.claim_memory("the event selector", self.selector, 4)
+            yield OperationRegion("ESRG", RegionSpace.SystemMemory, self.selector, 4)
+            yield Field("ESRG", Access.DWord, Lock.NoLock, Update.WriteAsZeros, ("ESEL", 32))
+
+
+def _event(gsi: int, handlers: list[Handler]) -> Node:
+    """Return what `_EVT` does for an interrupt; the selector is read once."""
+    statements: list[Node] = []
+    if any(handler.select for handler in handlers):
+        statements.append(Store(Path("ESEL"), Local(0)))
+    for handler in handlers:
+        if handler.select:
+            statements.append(If(And(Local(0), handler.select), *handler.statements))
+        else:
+            statements += handler.statements
+    return If(LEqual(Arg(0), gsi), *statements)
