@@ -89,10 +89,8 @@ Q35 = Board(
     ),
 )
 
-# Generic event device, its interrupt, and the registers for sleep and reset.
-GED, GED_GSI = 0xFEA0_0000, 9
-SLEEP_CONTROL, SLEEP_STATUS, RESET = GED + 0x200, GED + 0x201, GED + 0x202
-RESET_VALUE, SLEEP_TYPE_S5 = 0x42, 5
+# Address, first GSI, number of inputs and id of microvm's two I/O APICs.
+IO_APICS = ((0xFEC0_0000, 0, 24, 0), (0xFEC1_0000, 24, 24, 1))
 
 MICROVM = Board(
     name="microvm",

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from vmmkit.acpi.platform.context import Platform
 
 from linux.boards import RAM, Board
 from linux.boots import Boot, Booted
@@ -22,6 +21,7 @@ from linux.guest import Guest, GuestError
 from linux.handover import InMemory, Scripted
 from linux.initrd import initrd
 from linux.kernel import FetchError, Kernel, fetch
+from vmmkit.acpi.platform.assembly import Platform
 
 pytest.register_assert_rewrite("linux.judgement")
 

@@ -13,21 +13,26 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from vmmkit.acpi.linker import apply
-from vmmkit.acpi.platform.context import Platform
-
 from linux.report import Report
+from vmmkit.acpi.layout import E820Type
+from vmmkit.acpi.linker import apply
+from vmmkit.acpi.platform.assembly import Platform
 
 BASE = 0x1000_0000  # in RAM, away from kernel, initial RAM disk and what firmware uses
 TABLES, RSDP, LOADER = "etc/acpi/tables", "etc/acpi/rsdp", "etc/table-loader"
 
-# How the kernel writes a range into its memory map (memmap=), by E820 type: reserved, ACPI data.
-_MEMMAP = {2: "$", 3: "#"}
+# How the kernel takes a range into its memory map (memmap=), by E820 type.
+_MEMMAP = {
+    E820Type.RESERVED: "memmap={size:#x}${base:#x}",
+    E820Type.ACPI: "memmap={size:#x}#{base:#x}",
+    E820Type.NVS: "memmap={size:#x}%{base:#x}-1+4",  # what was RAM
+}
 _UNLISTED = {b"RSD ", b"RSDT", b"XSDT"}  # the kernel shows no files of these
 
 
@@ -76,11 +81,11 @@ class InMemory:
         return ["-device", f"loader,file={file},addr={base:#x},force-raw=on"]
 
     def parameters(self) -> list[str]:
-        ranges = [f"memmap={size:#x}{_MEMMAP[kind]}{base:#x}" for base, size, kind in self.e820]
+        ranges = [_MEMMAP[one.type].format(base=one.base, size=one.size) for one in self.e820]
         return [f"acpi_rsdp={self.placement.rsdp:#x}", *ranges]
 
     def expected(self, report: Report) -> dict[str, str]:
-        return digests(bytes(data) for _, data, *_ in self.placement.pieces)
+        return digests(piece.data for piece in self.placement.pieces)
 
 
 class Scripted:
@@ -89,8 +94,7 @@ class Scripted:
     name = "by fw_cfg"
 
     def __init__(self, platform: Platform) -> None:
-        self.table_set = platform.table_set()
-        self.files: Mapping[str, bytes] = self.table_set.linker_script().files
+        self.files = platform.table_set().linker_script().files
 
     def options(self, folder: Path) -> list[str]:
         options = []
@@ -104,18 +108,21 @@ class Scripted:
         return []
 
     def expected(self, report: Report) -> dict[str, str]:
-        """Execute the script as firmware did: at the addresses that the kernel found."""
-        addresses = {TABLES: self.address_of_tables(report), RSDP: logged(report, "RSDP")}
-        placed = apply(self.files, LOADER, lambda name, *_: addresses[name])
-        pieces = self.table_set.place(addresses[TABLES]).pieces
-        return digests(bytes(data) for _, data, *_ in pieces)
+        """Carry out the script as firmware did: at the addresses that the kernel found."""
+        offset = next(at for at, data in tables_in(self.files[TABLES]) if data[:4] == b"DSDT")
+        addresses = {RSDP: logged(report, "RSDP"), TABLES: logged(report, "DSDT") - offset}
+        linked = apply(self.files, self.files[LOADER], lambda name, *_: addresses[name])
+        return digests(data for _, data in tables_in(linked.contents[TABLES]))
 
-    def address_of_tables(self, report: Report) -> int:
-        """Return where firmware put the file of tables, from where the kernel found the DSDT."""
-        tables = self.files[TABLES]
-        offsets = [found.start() for found in re.finditer(b"DSDT", tables)]
-        address = logged(report, "DSDT")
-        return address - offsets[0]
+
+def tables_in(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield offset and bytes of tables that lie one after the other with zeros between."""
+    offset = 0
+    while found := re.compile(rb"[^\0]").search(data, offset):
+        offset = found.start()
+        (length,) = struct.unpack_from("<I", data, offset + 4)
+        yield offset, data[offset : offset + length]
+        offset += length
 
 
 def logged(report: Report, signature: str) -> int:

@@ -8,11 +8,11 @@ Each guest takes two to five seconds. Run with `make acpi-linux`.
 from __future__ import annotations
 
 import pytest
-from vmmkit.acpi.platform.q35 import q35_like
 
 from linux.boards import PM_BASE, PM_BASE_SCRIPTED, Q35
 from linux.boots import Boot
 from linux.judgement import Judgement
+from vmmkit.acpi.platform.q35 import q35_like
 
 pytestmark = pytest.mark.linux
 
@@ -27,7 +27,7 @@ BOOTS = (
 @pytest.fixture(scope="module", params=BOOTS, ids=lambda boot: f"{Q35.name} {boot.name}")
 def booted(request, boot_linux):
     boot = request.param
-    platform = q35_like(pm_base=PM_BASE_SCRIPTED if boot.scripted else PM_BASE)
+    platform = q35_like(cpus=boot.cpus, pm_base=PM_BASE_SCRIPTED if boot.scripted else PM_BASE)
     return boot_linux(boot, Q35, platform)
 
 

@@ -9,11 +9,12 @@ address: what the guest finds and assigns, it does by `_CRS`, MCFG and `_PRT`.
 from __future__ import annotations
 
 import pytest
-from vmmkit.acpi.platform.reduced import reduced
 
-from linux.boards import MICROVM
+from linux.boards import IO_APICS, MICROVM
 from linux.boots import Boot
 from linux.judgement import Judgement
+from vmmkit.acpi.platform.reduced import reduced
+from vmmkit.acpi.platform.values import Ecam, IoApicRange
 
 pytestmark = pytest.mark.linux
 
@@ -26,7 +27,13 @@ BOOTS = (
 @pytest.fixture(scope="module", params=BOOTS, ids=lambda boot: f"{MICROVM.name} {boot.name}")
 def booted(request, boot_linux):
     boot = request.param
-    platform = reduced(cpus=boot.cpus)
+    platform = reduced(
+        cpus=boot.cpus,
+        windows={"io": MICROVM.io_windows, "mem": MICROVM.windows},
+        routing=MICROVM.routing(),
+        ecam=Ecam(MICROVM.ecam),
+        io_apics=[IoApicRange(*one) for one in IO_APICS],
+    )
     return boot_linux(boot, MICROVM, platform)
 
 
