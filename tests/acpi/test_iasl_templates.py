@@ -3,8 +3,8 @@
 """Every example table of `iasl -T ALL` reads back, and as the class that is for it."""
 
 import pytest
-from acpi.acpica import NO_HEADER, templates
 
+from acpi.acpica import NO_HEADER, templates
 from vmmkit.acpi.tables import reading
 from vmmkit.errors import TableParseError
 
@@ -34,11 +34,13 @@ CLASSES = {
     "waet": "Waet",
     "xsdt": "Xsdt",
 }
-OTHERS = """
-    asf! boot cpep csrt dbgp drtm ecdt einj erst fpdt gtdt iort lpit mchi mpst msct msdm mtmr nfit
-    osdt pcct pdtt pmtt rasf s3pt sbst sdei sdev slic spmi stao tcpa uefi vrtc wdat wddt wdrt wpbt
-    wsmt xenv
-""".split()
+OTHERS = [
+    *("asf!", "boot", "cpep", "csrt", "dbgp", "drtm", "ecdt", "einj", "erst", "fpdt"),
+    *("gtdt", "iort", "lpit", "mchi", "mpst", "msct", "msdm", "mtmr", "nfit"),
+    *("osdt", "pcct", "pdtt", "pmtt", "rasf", "sbst", "sdei", "sdev", "slic"),
+    *("spmi", "stao", "tcpa", "uefi", "vrtc", "wdat", "wddt", "wdrt", "wpbt"),
+    *("wsmt", "xenv"),
+]
 
 
 @pytest.mark.parametrize("name", sorted([*CLASSES, *OTHERS]))
@@ -50,7 +52,8 @@ def test_template_reads_back_as_its_class(name):
 
 
 def test_no_template_is_left_out():
-    assert templates().keys() >= {*CLASSES, *OTHERS}
+    # An S3PT is no table but a part that the FPDT points at, without checksum.
+    assert templates().keys() - {*CLASSES, *OTHERS} <= {"s3pt"}
 
 
 @pytest.mark.parametrize("name", sorted(CLASSES))

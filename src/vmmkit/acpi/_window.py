@@ -151,10 +151,10 @@ def memory_map(
             found[-1] = E820Entry(before.base, base + size - before.base, kind)
         else:
             found.append(E820Entry(base, size, kind))
-    following = [entry.base for entry in found[1:]] + [ADDRESS_LIMIT]
+    following = [*(entry.base for entry in found[1:]), ADDRESS_LIMIT]
     return tuple(
         _widened(entry, min(after, window.taken_after(entry.last)), window.limit, granule)
-        for entry, after in zip(found, following, strict=True)
+        for entry, after in zip(found, following, strict=False)
     )
 
 

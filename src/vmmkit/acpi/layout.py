@@ -20,8 +20,9 @@ addresses are known before anything is written.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
+from vmmkit.acpi._collect import Collector, MemoryReader
 from vmmkit.acpi._resolve import (
     FOUR_GIB,
     Member,
@@ -140,7 +141,7 @@ class TableSet:
         Args:
             table: a table, a FACS or a `Blob`. Those that relocations point at need not be added.
             name: what errors and pieces call it; that of the table where none is given. Names
-                that occur several times get numbers: SSDT, SSDT2, SSDT3.
+                that occur several times get numbers: SSDT, SSDT#2, SSDT#3.
 
         Raises:
             TableValueError: the same object again, a table that is made here (RSDP, RSDT, XSDT),
@@ -156,6 +157,35 @@ class TableSet:
         if signature in _SINGLE:
             _check_single([Member("", target) for target, _name in self._added], signature)
         return table
+
+    @classmethod
+    def from_memory(cls, read: MemoryReader, rsdp_address: int) -> Self:
+        """Read the tables that a guest finds, so that they can be placed elsewhere.
+
+        RSDP, XSDT (RSDT where there is none), FADT, DSDT and FACS are followed, and their pointers
+        made symbolic again. Other addresses in tables, such as those of logs and images, and those
+        in AML, stay numbers: what they lead to is not known to end anywhere.
+
+        Args:
+            read: returns guest-physical memory, called as `read(gpa, size)`.
+            rsdp_address: where the RSDP is.
+
+        Raises:
+            TableParseError: no RSDP there, no root table, or something listed that is no table.
+            TableValueError: two of a table that there is only one of.
+        """
+        found = Collector(read, rsdp_address)
+        root = found.root
+        return cls(
+            found.tables,
+            xsdt=found.rsdp.xsdt_address != 0,
+            rsdt=None if found.rsdp.rsdt_address else False,
+            oem_id=root.oem_id,
+            oem_table_id=root.oem_table_id,
+            oem_revision=root.oem_revision,
+            creator_id=root.creator_id,
+            creator_revision=root.creator_revision,
+        )
 
     def __iter__(self) -> Iterator[Addressable]:
         """Yield all that is placed, but the RSDP and the root tables: FADT first."""
@@ -257,7 +287,8 @@ class TableSet:
                 return None
             return placement(members, found, window, granule)
 
-        return attempt(self._rsdt is not False) or attempt(False)  # type: ignore[return-value]
+        wanted = base < FOUR_GIB if self._rsdt is None else self._rsdt
+        return attempt(wanted) or attempt(False)  # type: ignore[return-value]
 
     def _reaches(self, members: Iterable[Member], addresses: Mapping[int, int]) -> bool:
         """Return whether the RSDT, and all that it lists, are below 4 GiB.
@@ -295,7 +326,7 @@ class TableSet:
 
 
 class _Unique:
-    """Gives each name once: the second of its kind gets a 2."""
+    """Gives each name once: the second of its kind gets a #2."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
@@ -304,7 +335,7 @@ class _Unique:
     def __call__(self, name: str) -> str:
         while True:
             count = self._counts[name] = self._counts.get(name, 0) + 1
-            unique = name if count == 1 else f"{name}{count}"
+            unique = name if count == 1 else f"{name}#{count}"
             if unique not in self._given:
                 self._given.add(unique)
                 return unique

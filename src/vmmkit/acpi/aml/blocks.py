@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from vmmkit.acpi.aml.node import Node, RawAml, Value, operand
+from vmmkit.acpi.aml.statements import Break, Continue
 from vmmkit.errors import AmlValueError
 
-__all__ = ["Break", "Continue", "Else", "ElseIf", "If", "While", "body", "outside_loop"]
+__all__ = ["Else", "ElseIf", "If", "While", "body", "outside_loop"]
 
 
 def body(owner: str, nodes: Iterable[Any]) -> tuple[Node, ...]:
@@ -144,26 +145,6 @@ class ElseIf(Node):
         return condition
 
 
-class Break(Node, opcode="Break"):
-    """Leave the innermost `While` ("Break (Break from While)")."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        """Take no arguments."""
-        super().__init__()
-
-
-class Continue(Node, opcode="Continue"):
-    """Go on with the next turn of the innermost `While` ("Continue (Continue Innermost ...)")."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        """Take no arguments."""
-        super().__init__()
-
-
 def outside_loop(nodes: tuple[Node, ...]) -> Node | None:
     """Return a `Break` or `Continue` that no `While` in these terms encloses, if there is one."""
     lists = [nodes]
@@ -179,4 +160,4 @@ def outside_loop(nodes: tuple[Node, ...]) -> Node | None:
 
 _CONTINUATIONS = frozenset({Else, ElseIf})
 _BRANCHES = frozenset({If, Else})
-_JUMPS = frozenset({Break, Continue})
+_JUMPS = frozenset({type(Break), type(Continue)})

@@ -111,10 +111,6 @@ class _Constant(Integer):
         self.encoded = self.OPCODE.code
         self.relocations = ()
 
-    def __repr__(self) -> str:
-        """Return its name in ASL."""
-        return self.OPCODE.name
-
     @property
     def value(self) -> int:
         """The number."""
@@ -139,10 +135,6 @@ class _Ones(_Constant, opcode="Ones"):
 
 class _Revision(Data, opcode="Revision"):
     __slots__ = ()
-
-    def __repr__(self) -> str:
-        """Return its name in ASL."""
-        return self.OPCODE.name
 
 
 #: The number 0.

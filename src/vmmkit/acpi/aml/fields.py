@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Operation regions, and their registers bit by bit.
+"""Fields: the registers of an operation region, bit by bit.
 
 ACPI Specification, ASL Operator Reference; AML Grammar Definition, "Named Objects Encoding".
 """
@@ -10,42 +10,15 @@ from __future__ import annotations
 from enum import IntEnum
 
 from vmmkit.acpi.aml.field_units import Access, FieldElement, checked, units
-from vmmkit.acpi.aml.node import Node, Path, Value, new_path, operand, path
+from vmmkit.acpi.aml.node import Node, Path, Value, operand, path
 
 __all__ = [
     "BankField",
-    "DataTableRegion",
     "Field",
     "IndexField",
     "Lock",
-    "OperationRegion",
-    "RegionSpace",
     "Update",
 ]
-
-
-class RegionSpace(IntEnum):
-    """What an operation region is a part of ("OperationRegion (Declare Operation Region)").
-
-    0x80 to 0xFF are the maker's own.
-    """
-
-    SystemMemory = 0x00
-    SystemIo = 0x01
-    PciConfig = 0x02
-    EmbeddedControl = 0x03
-    SmBus = 0x04
-    SystemCmos = 0x05
-    PciBarTarget = 0x06
-    Ipmi = 0x07
-    GeneralPurposeIo = 0x08
-    GenericSerialBus = 0x09
-    Pcc = 0x0A
-    PlatformRtMechanism = 0x0B
-    FixedHardware = 0x7F
-
-
-_OWN_SPACES = range(0x80, 0x100)
 
 
 class Lock(IntEnum):
@@ -61,53 +34,6 @@ class Update(IntEnum):
     Preserve = 0
     WriteAsOnes = 1
     WriteAsZeros = 2
-
-
-class OperationRegion(Node, opcode="OperationRegion"):
-    """A range of registers or memory ("OperationRegion (Declare Operation Region)").
-
-    The guest evaluates offset and length once, when it comes to the declaration.
-
-    Args:
-        name: of the region.
-        space: a `RegionSpace`, or 0x80 to 0xFF.
-        offset: where it begins in that space, in bytes for most.
-        length: bytes.
-
-    Raises:
-        AmlValueError: no legal name, another space, or an argument that yields no value.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, name: str | Path, space: int, offset: Value, length: Value) -> None:
-        """Encode all four."""
-        named = new_path(name)
-        if space not in _OWN_SPACES:
-            space = checked(RegionSpace, f"space of {named.text}", space)
-        super().__init__(named, int(space), operand(offset), operand(length))
-
-
-class DataTableRegion(Node, opcode="DataTableRegion"):
-    """A table as a region ("DataTableRegion (Create Data Table Operation Region)").
-
-    Args:
-        name: of the region.
-        signature: of a table that the XSDT lists.
-        oem_id: of that table; an empty string is any.
-        oem_table_id: of that table; an empty string is any.
-
-    Raises:
-        AmlValueError: no legal name, or an argument that yields no value.
-    """
-
-    __slots__ = ()
-
-    def __init__(
-        self, name: str | Path, signature: Value, oem_id: Value = "", oem_table_id: Value = ""
-    ) -> None:
-        """Encode all four."""
-        super().__init__(new_path(name), operand(signature), operand(oem_id), operand(oem_table_id))
 
 
 def _flags(owner: str, access: int, lock: int, update: int) -> int:

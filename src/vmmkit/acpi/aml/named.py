@@ -11,11 +11,12 @@ from __future__ import annotations
 from enum import IntEnum
 
 from vmmkit.acpi.aml.blocks import body, outside_loop
-from vmmkit.acpi.aml.node import Node, Path, Value, data, new_path, path
+from vmmkit.acpi.aml.node import Node, Path, Value, data, new_path, operand, path
 from vmmkit.errors import AmlValueError
 
 __all__ = [
     "Alias",
+    "DataTableRegion",
     "Device",
     "Event",
     "External",
@@ -23,8 +24,10 @@ __all__ = [
     "Mutex",
     "Name",
     "ObjectKind",
+    "OperationRegion",
     "PowerResource",
     "Processor",
+    "RegionSpace",
     "Scope",
     "ThermalZone",
 ]
@@ -53,6 +56,30 @@ class ObjectKind(IntEnum):
     BufferField = 14
     DdbHandle = 15
     Debug = 16
+
+
+class RegionSpace(IntEnum):
+    """What an operation region is a part of ("OperationRegion (Declare Operation Region)").
+
+    0x80 to 0xFF are the maker's own.
+    """
+
+    SystemMemory = 0x00
+    SystemIo = 0x01
+    PciConfig = 0x02
+    EmbeddedControl = 0x03
+    SmBus = 0x04
+    SystemCmos = 0x05
+    PciBarTarget = 0x06
+    Ipmi = 0x07
+    GeneralPurposeIo = 0x08
+    GenericSerialBus = 0x09
+    Pcc = 0x0A
+    PlatformRtMechanism = 0x0B
+    FixedHardware = 0x7F
+
+
+_SPACES = frozenset(RegionSpace) | frozenset(range(0x80, 0x100))
 
 
 class Name(Node, opcode="Name"):
@@ -182,7 +209,7 @@ class ThermalZone(_Container, opcode="ThermalZone"):
 
 
 class Processor(Node, opcode="Processor"):
-    """A processor, the way of before ACPI 6.0 ("Processor (Declare Processor)").
+    """A processor, declared the old way.
 
     The specification has deprecated it: use a `Device` whose `_HID` is `ACPI0007`.
 
@@ -313,6 +340,53 @@ class Mutex(Node, opcode="Mutex"):
         named = new_path(name)
         _check(f"sync level of {named.text}", sync_level, 15)
         super().__init__(named, sync_level)
+
+
+class OperationRegion(Node, opcode="OperationRegion"):
+    """A range of registers or memory ("OperationRegion (Declare Operation Region)").
+
+    The guest evaluates offset and length once, when it comes to the declaration.
+
+    Args:
+        name: of the region.
+        space: a `RegionSpace`, or 0x80 to 0xFF.
+        offset: where it begins in that space, in bytes for most.
+        length: bytes.
+
+    Raises:
+        AmlValueError: no legal name, another space, or an argument that yields no value.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, name: str | Path, space: int, offset: Value, length: Value) -> None:
+        """Encode all four."""
+        named = new_path(name)
+        if space not in _SPACES:
+            raise AmlValueError(f"region {named.text}: there is no region space {space!r:.80}")
+        super().__init__(named, int(space), operand(offset), operand(length))
+
+
+class DataTableRegion(Node, opcode="DataTableRegion"):
+    """A table as a region ("DataTableRegion (Create Data Table Operation Region)").
+
+    Args:
+        name: of the region.
+        signature: of a table that the XSDT lists.
+        oem_id: of that table; an empty string is any.
+        oem_table_id: of that table; an empty string is any.
+
+    Raises:
+        AmlValueError: no legal name, or an argument that yields no value.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self, name: str | Path, signature: Value, oem_id: Value = "", oem_table_id: Value = ""
+    ) -> None:
+        """Encode all four."""
+        super().__init__(new_path(name), operand(signature), operand(oem_id), operand(oem_table_id))
 
 
 def _check(what: str, value: int, highest: int) -> None:

@@ -134,6 +134,8 @@ class Node:
 
     def __repr__(self) -> str:
         """Return the class and its arguments, of nodes below it no more than the class."""
+        if not self.args:
+            return self.OPCODE.name
         shown = ", ".join([_shown(arg) for arg in self.args])
         return f"{type(self).__name__}({shown})"
 

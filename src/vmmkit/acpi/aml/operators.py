@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Operators on values: arithmetic, bits, comparisons, conversions.
+"""Operators on values: storing, arithmetic, bits, comparisons, conversions.
 
 ACPI Specification, ASL Operator Reference. Numbers are 64 bits wide, or 32 where the definition
 block's revision is 1, and what does not fit is cut off. Strings and buffers are turned into numbers
@@ -11,13 +11,14 @@ Where an operator takes a target, the result is stored there as well as yielded.
 
 from __future__ import annotations
 
-from vmmkit.acpi.aml.node import Expression, Place, Value, operand, target
+from vmmkit.acpi.aml.node import Expression, Place, Value, operand, place, target
 
 __all__ = [
     "Add",
     "And",
     "Concatenate",
     "ConcatenateResTemplate",
+    "CopyObject",
     "Divide",
     "FindSetLeftBit",
     "FindSetRightBit",
@@ -40,6 +41,7 @@ __all__ = [
     "Or",
     "ShiftLeft",
     "ShiftRight",
+    "Store",
     "Subtract",
     "ToBCD",
     "ToBuffer",
@@ -104,6 +106,42 @@ class _Comparison(Expression):
     def __init__(self, left: Value, right: Value) -> None:
         """Encode the operands."""
         super().__init__(operand(left), operand(right))
+
+
+# -- storing ----
+
+
+class _Move(Expression):
+    """An operator that puts a value into a place.
+
+    Args:
+        value: what is put there, and yielded.
+        destination: a name, LocalX, ArgX, `Debug`, or a reference.
+
+    Raises:
+        AmlValueError: a value that is none, or a destination that is no place.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, value: Value, destination: Place | str) -> None:
+        """Encode value and place."""
+        super().__init__(operand(value), place(destination))
+
+
+class Store(_Move, opcode="Store"):
+    """Put a value into a place, made the type of what is there ("Store (Store an Object)").
+
+    A local variable takes any type; so does what `RefOf` in it refers to.
+    """
+
+    __slots__ = ()
+
+
+class CopyObject(_Move, opcode="CopyObject"):
+    """Put a value into a place, type and all ("CopyObject (Copy and Store Object)")."""
+
+    __slots__ = ()
 
 
 # -- arithmetic ----

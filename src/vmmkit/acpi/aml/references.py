@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Operators on objects: storing, references, elements, other tables.
+"""Operators on objects: references, elements, other tables.
 
 ACPI Specification, ASL Operator Reference.
 """
@@ -14,7 +14,6 @@ from vmmkit.errors import AmlValueError
 
 __all__ = [
     "CondRefOf",
-    "CopyObject",
     "Decrement",
     "DerefOf",
     "Increment",
@@ -26,42 +25,8 @@ __all__ = [
     "ObjectType",
     "RefOf",
     "SizeOf",
-    "Store",
     "Unload",
 ]
-
-
-class _Move(Expression):
-    """An operator that puts a value into a place.
-
-    Args:
-        value: what is put there, and yielded.
-        destination: a name, LocalX, ArgX, `Debug`, or a reference.
-
-    Raises:
-        AmlValueError: a value that is none, or a destination that is no place.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, value: Value, destination: Place | str) -> None:
-        """Encode value and place."""
-        super().__init__(operand(value), place(destination))
-
-
-class Store(_Move, opcode="Store"):
-    """Put a value into a place, made the type of what is there ("Store (Store an Object)").
-
-    A local variable takes any type; so does what `RefOf` in it refers to.
-    """
-
-    __slots__ = ()
-
-
-class CopyObject(_Move, opcode="CopyObject"):
-    """Put a value into a place, type and all ("CopyObject (Copy and Store Object)")."""
-
-    __slots__ = ()
 
 
 class _OfPlace(Expression):
@@ -181,7 +146,7 @@ class Index(Place, opcode="Index"):
 
 
 class MatchOperator(IntEnum):
-    """How `Match` compares an element, which comes first, with a number ("Match (...)")."""
+    """How `Match` compares an element, which comes first, with a number."""
 
     #: Always.
     MTR = 0

@@ -11,7 +11,9 @@ from vmmkit.acpi.aml.node import Expression, Node, Place, Value, operand, place
 
 __all__ = [
     "Acquire",
+    "Break",
     "BreakPoint",
+    "Continue",
     "Fatal",
     "Noop",
     "Notify",
@@ -43,34 +45,24 @@ class Return(Node, opcode="Return"):
         super().__init__(operand(value))
 
 
-class Noop(Node, opcode="Noop"):
-    """Do nothing ("Noop Code (No Operation)")."""
-
+class _Noop(Node, opcode="Noop"):
     __slots__ = ()
 
-    def __init__(self) -> None:
-        """Take no arguments."""
-        super().__init__()
 
-
-class BreakPoint(Node, opcode="BreakPoint"):
-    """Stop in the guest's AML debugger, if it has one ("BreakPoint (Execution Break Point)")."""
-
+class _BreakPoint(Node, opcode="BreakPoint"):
     __slots__ = ()
 
-    def __init__(self) -> None:
-        """Take no arguments."""
-        super().__init__()
 
-
-class Timer(Expression, opcode="Timer"):
-    """The time, in units of 100 ns ("Timer (Get 64-Bit Timer Value)")."""
-
+class _Timer(Expression, opcode="Timer"):
     __slots__ = ()
 
-    def __init__(self) -> None:
-        """Take no arguments."""
-        super().__init__()
+
+class _Break(Node, opcode="Break"):
+    __slots__ = ()
+
+
+class _Continue(Node, opcode="Continue"):
+    __slots__ = ()
 
 
 class Fatal(Node, opcode="Fatal"):
@@ -210,3 +202,16 @@ class Wait(Expression, opcode="Wait"):
     def __init__(self, event: Place | str, timeout: Value = 0xFFFF) -> None:
         """Encode event and time."""
         super().__init__(place(event), operand(timeout))
+
+
+#: Do nothing ("NoOp Code (No Operation)").
+Noop = _Noop()
+#: Stop in the guest's AML debugger, if it has one ("BreakPoint (Execution Break Point)").
+BreakPoint = _BreakPoint()
+#: The time, in units of 100 ns ("Timer (Get 64-Bit Timer Value)").
+Timer = _Timer()
+#: Leave the innermost `While` ("Break (Break from While)").
+Break = _Break()
+#: Go on with the next turn of the innermost `While`
+#: ("Continue (Continue Innermost Enclosing While)").
+Continue = _Continue()

@@ -42,6 +42,7 @@ class BlockStatus(IntFlag):
 _COUNT_SHIFT = 4
 _COUNT_MASK = 0x3FF
 _WITH_TIMESTAMP = 0x300
+_LENGTH_OFFSET = 24
 
 
 class ErrorSeverity(IntEnum):
@@ -141,6 +142,12 @@ class GenericErrorDataEntry(Structure):
             )
         return cls(**fields, data=data[size:])
 
+    @classmethod
+    def length_at(cls, data: bytes, offset: int) -> int:
+        """Return the bytes of the entry that begins at an offset, without checking them."""
+        length = data[offset + _LENGTH_OFFSET : offset + _LENGTH_OFFSET + 4]
+        return cls._layout.size + int.from_bytes(length, "little")
+
 
 _STATUS_SIZE = 20
 
@@ -203,6 +210,30 @@ class GenericErrorStatusBlock(Structure):
         status = int.from_bytes(content[:4], "little") | count << _COUNT_SHIFT
         content[:4] = status.to_bytes(4, "little")
         return b"".join([content, *(entry.to_bytes() for entry in self.entries), self.raw_data])
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Make a block of exactly its bytes.
+
+        Raises:
+            TableParseError: too few or too many, or raw data that does not follow the entries.
+        """
+        if len(data) < _STATUS_SIZE:
+            raise TableParseError(f"{cls.__name__} has {_STATUS_SIZE} bytes or more", "BERT", 0)
+        fields = cls._layout.unpack(data)
+        count = fields["block_status"] >> _COUNT_SHIFT & _COUNT_MASK
+        entries = []
+        offset = _STATUS_SIZE
+        for _ in range(count):
+            last = offset + GenericErrorDataEntry.length_at(data, offset)
+            entries.append(GenericErrorDataEntry.parse(data[offset:last]))
+            offset = last
+        status = BlockStatus(fields["block_status"] & ~(_COUNT_MASK << _COUNT_SHIFT))
+        severity = fields["error_severity"]
+        made = cls(entries, data[offset:], block_status=status, error_severity=severity)
+        if made.to_bytes() != data:
+            raise TableParseError(f"{cls.__name__}: raw data do not follow the entries", "BERT", 4)
+        return made
 
 
 @structure

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from typing import Self
+from typing import Any, Self
 
 import attrs
 
@@ -108,7 +108,17 @@ class _DeviceHead(Structure):
 
 
 def _pairs(registers: Iterable[tuple[Gas, int]]) -> tuple[tuple[Gas, int], ...]:
-    return tuple([(gas, size) for gas, size in registers])
+    return tuple([_pair(register) for register in registers])
+
+
+def _pair(register: Any) -> tuple[Gas, int]:
+    try:
+        gas, size = register
+    except (TypeError, ValueError):
+        gas = size = None
+    if not isinstance(gas, Gas) or not isinstance(size, int):
+        raise TableValueError(f"DebugDevice.registers: no GAS and size: {register!r}", "DBG2")
+    return gas, size
 
 
 @attrs.frozen
@@ -147,9 +157,7 @@ class DebugDevice:
 
     def _encode(self) -> bytes:
         bases = b"".join([gas.to_bytes() for gas, _ in self.registers])
-        sizes = b"".join(
-            [_register_size(number, size) for number, (_, size) in enumerate(self.registers)]
-        )
+        sizes = b"".join([_size_bytes(*entry) for entry in enumerate(self.registers)])
         name = namespace_bytes(self.namespace_string, "DBG2")
         first = _DeviceHead.layout().size
         named = first + len(bases) + len(sizes)
@@ -192,10 +200,11 @@ class DebugDevice:
         )
 
 
-def _register_size(number: int, size: int) -> bytes:
+def _size_bytes(number: int, register: tuple[Gas, int]) -> bytes:
+    size = register[1]
     try:
         return size.to_bytes(_SIZE_SIZE, "little")
-    except (AttributeError, OverflowError):
+    except OverflowError:
         raise TableValueError(
             f"DebugDevice.registers[{number}] has size {size!r}, which 32 bits cannot hold", "DBG2"
         ) from None

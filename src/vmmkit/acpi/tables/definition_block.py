@@ -14,6 +14,7 @@ from typing import Any, Self, TypedDict, Unpack
 import attrs
 
 from vmmkit.acpi.aml.node import Node, RawAml, encode_list
+from vmmkit.acpi.aml.reader import read
 from vmmkit.acpi.relocation import Relocation
 from vmmkit.acpi.structure import structure
 from vmmkit.acpi.tables.table import HEADER_SIZE, Table
@@ -76,8 +77,9 @@ class DefinitionBlock(Table):
 
     @classmethod
     def _from_fields(cls, data: bytes) -> Self:
+        """Read the terms; AML that cannot be read, or not without other tables, stays `RawAml`."""
         fields, rest = cls._fixed(data)
-        return cls(data[rest:], **fields)
+        return cls(*read(data[rest:], lenient=True), **fields)
 
 
 class Dsdt(DefinitionBlock):

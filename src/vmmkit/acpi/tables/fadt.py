@@ -38,6 +38,7 @@ __all__ = [
 #: Bytes of the table by its revision, which is the major version.
 FADT_LENGTHS = {1: 116, 2: 132, 3: 244, 4: 244, 5: 268, 6: 276}
 _FIRST_EXTENDED = 3  # the revision that brought the 64-bit fields
+_FIRST_REDUCED = 5  # the revision that brought the flag for it
 _TWINS = {"firmware_ctrl": "x_firmware_ctrl", "dsdt": "x_dsdt"}
 _ABSENT = (0, Gas())  # what fields beyond a revision's length must hold
 _NO_BLOCKS = RegisterBlocks()
@@ -195,9 +196,11 @@ class Fadt(Table):
             fields: further fields, by name.
 
         Raises:
-            TableValueError: one of two sleep registers is missing, one of them or the reset
-                register has not 8 bits, or a field cannot hold its value.
+            TableValueError: an older revision, one of two sleep registers is missing, one of them
+                or the reset register has not 8 bits, or a field cannot hold its value.
         """
+        if fields.get("revision", cls.REVISION) < _FIRST_REDUCED:
+            raise TableValueError("FACP.flags: HW_REDUCED_ACPI needs revision 5", "FACP", 112)
         given = {"sleep_control_reg": sleep_control_reg, "sleep_status_reg": sleep_status_reg}
         registers = {name: gas for name, gas in given.items() if gas is not None}
         if len(registers) == 1:

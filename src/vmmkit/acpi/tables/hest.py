@@ -2,90 +2,42 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """HEST: where hardware errors are reported, and how.
 
-ACPI Specification 6.5, ACPI Error Source. Error sources have no length field: their type says how
-long they are, and a table cannot be read beyond one of a type that is not known.
+ACPI Specification 6.5, ACPI Error Source.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import IntEnum, IntFlag
-from typing import Any, ClassVar, Self
+from typing import Self
 
 import attrs
 
 from vmmkit.acpi.structure import KEY, Codec, Structure, nested, raw, structure, u8, u16, u32, u64
+from vmmkit.acpi.tables.error_source import (
+    KNOWN_SOURCES,
+    ErrorSource,
+    ErrorSourceFlags,
+    HardwareErrorNotification,
+    UnreadSources,
+    piece,
+)
 from vmmkit.acpi.tables.gas import Gas
 from vmmkit.acpi.tables.table import Table
-from vmmkit.errors import TableParseError
 
 __all__ = [
-    "ErrorSource",
-    "ErrorSourceFlags",
+    "NO_RELATED_SOURCE",
     "GenericHardwareErrorSource",
     "GenericHardwareErrorSourceV2",
-    "HardwareErrorNotification",
     "Hest",
     "Ia32CorrectedMachineCheck",
     "Ia32DeferredMachineCheck",
     "Ia32MachineCheckException",
     "Ia32NonMaskableInterrupt",
     "MachineCheckBank",
-    "NotificationType",
     "PciExpressBridgeAer",
     "PciExpressDeviceAer",
     "PciExpressRootPortAer",
-    "UnreadSources",
 ]
-
-
-class ErrorSourceFlags(IntFlag):
-    """Of an error source."""
-
-    FIRMWARE_FIRST = 1
-    GLOBAL = 2  #: of PCI Express: the settings are for all devices of that kind
-    GHES_ASSIST = 4  #: of machine checks
-
-
-class NotificationType(IntEnum):
-    """How software learns of an error."""
-
-    POLLED = 0
-    EXTERNAL_INTERRUPT = 1
-    LOCAL_INTERRUPT = 2
-    SCI = 3
-    NMI = 4
-    CMCI = 5
-    MCE = 6
-    GPIO_SIGNAL = 7
-    ARMV8_SEA = 8
-    ARMV8_SEI = 9
-    EXTERNAL_INTERRUPT_GSIV = 10
-    SOFTWARE_DELEGATED_EXCEPTION = 11
-
-
-@structure
-class HardwareErrorNotification(Structure):
-    """How software learns of an error.
-
-    ACPI Specification 6.5, Hardware Error Notification.
-
-    Args:
-        type: see `NotificationType`.
-        vector: the interrupt, or the event number.
-        poll_interval: milliseconds, for `POLLED`.
-        configuration_write_enable: bits for the fields that software may change.
-    """
-
-    type: NotificationType = u8(enum=NotificationType)
-    length: int = u8(default=28, kw_only=True)
-    configuration_write_enable: int = u16(default=0, kw_only=True)
-    poll_interval: int = u32(default=0, kw_only=True)
-    vector: int = u32(default=0)
-    switch_to_polling_threshold_value: int = u32(default=0, kw_only=True)
-    switch_to_polling_threshold_window: int = u32(default=0, kw_only=True)
-    error_threshold_value: int = u32(default=0, kw_only=True)
-    error_threshold_window: int = u32(default=0, kw_only=True)
 
 
 @structure
@@ -112,57 +64,6 @@ class MachineCheckBank(Structure):
     misc_register_msr_address: int = u32(default=0, kw_only=True)
 
 
-_KNOWN: dict[int, type[ErrorSource]] = {}
-
-
-@structure
-class ErrorSource(Structure):
-    """What all error sources begin with.
-
-    Args:
-        source_id: unique in the table.
-    """
-
-    type: int = attrs.field(
-        init=False,
-        default=attrs.Factory(lambda source: source.TYPE, takes_self=True),
-        metadata={KEY: Codec("H")},
-    )
-    source_id: int = u16()
-
-    TYPE: ClassVar[int]
-    COUNT: ClassVar[int] = 1
-
-    def __init_subclass__(cls, **arguments: Any) -> None:
-        """Enter the class into the types that can be read."""
-        super().__init_subclass__(**arguments)
-        if "TYPE" in cls.__dict__:
-            _KNOWN[cls.TYPE] = cls
-
-    @classmethod
-    def read(cls, data: bytes, offset: int) -> tuple[Self, int]:
-        """Return a source, and the offset behind it.
-
-        Raises:
-            TableParseError: there are fewer bytes than it has.
-        """
-        last = offset + cls._layout.size
-        fields = cls._layout.unpack(_piece(data, offset, last))
-        del fields["type"]
-        return cls(**fields), last
-
-
-def _piece(data: bytes, offset: int, last: int) -> bytes:
-    if last > len(data):
-        raise TableParseError(
-            f"HEST: error source at offset {offset} is cut off after {len(data) - offset} of "
-            f"{last - offset} bytes",
-            "HEST",
-            offset,
-        )
-    return data[offset:last]
-
-
 @structure
 class _BankedSource(ErrorSource):
     """An error source that ends with machine check banks."""
@@ -176,11 +77,10 @@ class _BankedSource(ErrorSource):
     def read(cls, data: bytes, offset: int) -> tuple[Self, int]:
         """Return a source, and the offset behind it; see `ErrorSource.read`."""
         first = offset + cls._layout.size
-        fields = cls._layout.unpack(_piece(data, offset, first))
-        del fields["type"]
+        fields = cls._unpacked(data, offset)
         size = MachineCheckBank.layout().size
         last = first + size * fields.pop("number_of_hardware_banks")
-        _piece(data, offset, last)
+        piece(data, offset, last)
         banks = [MachineCheckBank.parse(data[at : at + size]) for at in range(first, last, size)]
         return cls(**fields, banks=banks), last
 
@@ -325,7 +225,7 @@ class PciExpressBridgeAer(_Aer):
     secondary_advanced_error_capabilities_and_control: int = u32(default=0, kw_only=True)
 
 
-NO_RELATED_SOURCE = 0xFFFF
+NO_RELATED_SOURCE = 0xFFFF  #: the source reports for no other
 
 
 @structure
@@ -385,23 +285,6 @@ class Ia32DeferredMachineCheck(Ia32CorrectedMachineCheck):
     TYPE = 11
 
 
-@attrs.frozen
-class UnreadSources:
-    """Error sources from the first of an unknown type on.
-
-    Args:
-        COUNT: how many.
-        content: bytes of all of them.
-    """
-
-    COUNT: int = attrs.field(alias="count")
-    content: bytes
-
-    def to_bytes(self) -> bytes:
-        """Return the bytes."""
-        return self.content
-
-
 @structure
 class Hest(Table):
     """The Hardware Error Source Table, ACPI Specification 6.5, ACPI Error Source.
@@ -430,7 +313,7 @@ class Hest(Table):
         left = fields.pop("error_source_count")
         sources: list[ErrorSource | UnreadSources] = []
         while left:
-            kind = _KNOWN.get(int.from_bytes(_piece(data, offset, offset + 2), "little"))
+            kind = KNOWN_SOURCES.get(int.from_bytes(piece(data, offset, offset + 2), "little"))
             if kind is None:
                 sources.append(UnreadSources(left, data[offset:]))
                 return cls(sources, **fields)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum, IntFlag
-from typing import ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import attrs
 
@@ -125,24 +125,26 @@ class IvrsBlock(Structure):
         return b""
 
     @classmethod
-    def read(cls, block: bytes) -> Self:
-        """Make a block of its bytes, of which the first four are right.
+    def parse(cls, data: bytes) -> Self:
+        """Make a block of exactly its bytes.
 
         Raises:
-            TableParseError: there are fewer than it has.
+            TableParseError: there are fewer than it has, or its length is another.
         """
-        size = cls._layout.size
-        fields = cls._layout.unpack(_whole(cls, block))
-        fields["trailing"] = block[size:]
+        fields = cls._unpacked(data)
+        fields["trailing"] = data[cls._layout.size :]
         return cls(**fields)
 
-
-def _whole(kind: type[Structure], block: bytes) -> bytes:
-    if len(block) < kind.layout().size:
-        raise TableParseError(
-            f"{kind.__name__} has {kind.layout().size} bytes or more, not {len(block)}", "IVRS"
-        )
-    return block
+    @classmethod
+    def _unpacked(cls, data: bytes) -> dict[str, Any]:
+        if len(data) < cls._layout.size or int.from_bytes(data[2:4], "little") != len(data):
+            raise TableParseError(
+                f"{cls.__name__} has {cls._layout.size} bytes or more, and its length; here are "
+                f"{len(data)}",
+                "IVRS",
+                2,
+            )
+        return cls._layout.unpack(data)
 
 
 @structure
@@ -171,11 +173,12 @@ class _Ivhd(IvrsBlock):
         return b"".join([entry.to_bytes() for entry in self.device_entries])
 
     @classmethod
-    def read(cls, block: bytes) -> Self:
-        """Make a block of its bytes; see `IvrsBlock.read`."""
-        fields = cls._layout.unpack(_whole(cls, block))
-        del fields["type"]
-        entries, trailing = parse_device_entries(block[cls._layout.size :])
+    def parse(cls, data: bytes) -> Self:
+        """Make a block of exactly its bytes; see `IvrsBlock.parse`."""
+        fields = cls._unpacked(data)
+        if fields.pop("type") != cls.TYPE:
+            raise TableParseError(f"{cls.__name__} has type {cls.TYPE:#x}", "IVRS", 0)
+        entries, trailing = parse_device_entries(data[cls._layout.size :])
         fields.update(device_entries=entries, trailing=trailing)
         return cls(**fields)
 
@@ -335,9 +338,9 @@ def _parse_block(block: bytes) -> IvrsBlock:
     kind = _KNOWN.get(block[0])
     if kind is not None:
         try:
-            made = kind.read(block)
+            made = kind.parse(block)
         except (TableParseError, TableValueError):
-            return RawIvrsBlock.read(block)
+            return RawIvrsBlock.parse(block)
         if made.to_bytes() == block:
             return made
-    return RawIvrsBlock.read(block)
+    return RawIvrsBlock.parse(block)

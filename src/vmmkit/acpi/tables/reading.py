@@ -11,16 +11,25 @@ from __future__ import annotations
 import re
 from typing import TypeAlias
 
+from vmmkit.acpi.tables.bert import Bert
+from vmmkit.acpi.tables.bgrt import Bgrt
 from vmmkit.acpi.tables.dbg2 import Dbg2
 from vmmkit.acpi.tables.definition_block import Dsdt, Ssdt
+from vmmkit.acpi.tables.dmar import Dmar
 from vmmkit.acpi.tables.facs import FACS_SIGNATURE, Facs
 from vmmkit.acpi.tables.fadt import Fadt
+from vmmkit.acpi.tables.hest import Hest
+from vmmkit.acpi.tables.hmat import Hmat
 from vmmkit.acpi.tables.hpet import Hpet
+from vmmkit.acpi.tables.ivrs import Ivrs
 from vmmkit.acpi.tables.madt import Madt
 from vmmkit.acpi.tables.mcfg import Mcfg
+from vmmkit.acpi.tables.pptt import Pptt
 from vmmkit.acpi.tables.root import Rsdt, Xsdt
 from vmmkit.acpi.tables.rsdp import RSDP_SIGNATURE, Rsdp
+from vmmkit.acpi.tables.slit import Slit
 from vmmkit.acpi.tables.spcr import Spcr
+from vmmkit.acpi.tables.srat import Srat
 from vmmkit.acpi.tables.table import (
     CHECKSUM_OFFSET,
     HEADER_SIZE,
@@ -29,6 +38,8 @@ from vmmkit.acpi.tables.table import (
     check_header,
     checksum,
 )
+from vmmkit.acpi.tables.tpm2 import Tpm2
+from vmmkit.acpi.tables.viot import Viot
 from vmmkit.acpi.tables.waet import Waet
 from vmmkit.errors import AcpiError, TableParseError
 
@@ -40,7 +51,10 @@ AnyTable: TypeAlias = Table | Rsdp | Facs
 #: The class of each table with the standard header, by signature.
 CLASSES: dict[str, type[Table]] = {
     kind.SIGNATURE: kind
-    for kind in (Dbg2, Dsdt, Fadt, Hpet, Madt, Mcfg, Rsdt, Spcr, Ssdt, Waet, Xsdt)
+    for kind in (
+        *(Bert, Bgrt, Dbg2, Dmar, Dsdt, Fadt, Hest, Hmat, Hpet, Ivrs, Madt, Mcfg, Pptt, Rsdt),
+        *(Slit, Spcr, Srat, Ssdt, Tpm2, Viot, Waet, Xsdt),
+    )
 }
 _ZEROS = re.compile(rb"\0*")
 

@@ -9,7 +9,7 @@ by identity, as two caches of the same size are still two caches; tables, by the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Self, TypeAlias, TypeVar, dataclass_transform
 
 import attrs
@@ -245,7 +245,7 @@ class ReferringTable(EntryTable):
         return cls(cls._linked(entries, rest), **fields, trailing=trailing)
 
 
-def _located(entries: tuple[Entry | RawEntry, ...], base: int) -> dict[int, Entry | RawEntry]:
+def _located(entries: Sequence[Entry | RawEntry], base: int) -> dict[int, Entry | RawEntry]:
     """Return entries, the first of which begins at `base`, by their offset."""
     located = {}
     for entry in entries:

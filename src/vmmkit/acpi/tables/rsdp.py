@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import attrs
 
-from vmmkit.acpi.relocation import Checksum, Pointer
+from vmmkit.acpi.relocation import Checksum, Pointer, Relocation
 from vmmkit.acpi.structure import KEY, Codec, Structure, pointer, structure, text, u8
 from vmmkit.acpi.tables.table import checksum
 from vmmkit.errors import TableParseError, TableValueError
@@ -51,7 +51,7 @@ class Rsdp(Structure):
 
     oem_id: str = text(6, default="VMMKIT", kw_only=True)
     revision: int = u8(default=2, kw_only=True)
-    rsdt_address: Pointer = pointer(4, default=0, kw_only=True, optional=True)
+    rsdt_address: Pointer = pointer(4, default=0, kw_only=True)
     length: int = attrs.field(
         init=False, eq=False, repr=False, default=_SIZE, metadata={KEY: Codec("I")}
     )
@@ -105,6 +105,11 @@ class Rsdp(Structure):
         if size == _SIZE_1:
             return (first,)
         return (first, Checksum(_EXTENDED_CHECKSUM_OFFSET, 0, size))
+
+    def relocations(self) -> tuple[Relocation, ...]:
+        """Return where RSDT and XSDT belong; the RSDT may be left out where there is an XSDT."""
+        found = super().relocations()
+        return tuple(place._replace(optional=place.size == 4 and len(found) > 1) for place in found)
 
     def checksums(self) -> tuple[Checksum, ...]:
         """Return that of the first 20 bytes, and from revision 2 on that of all of them."""

@@ -151,14 +151,14 @@ def check_header(data: bytes, signature: str) -> None:
     Raises:
         TableParseError: one of them is wrong.
     """
+    name = data[:4].decode("latin-1")
     if len(data) < HEADER_SIZE:
         raise TableParseError(
-            f"{signature or 'a table'}: {len(data)} bytes are no header of {HEADER_SIZE}",
-            signature,
+            f"{signature or repr(name)}: {len(data)} bytes are no header of {HEADER_SIZE}",
+            signature or name,
             len(data),
         )
-    found, length = _START.unpack_from(data)
-    name = found.decode("latin-1")
+    _, length = _START.unpack_from(data)
     if signature and name != signature:
         raise TableParseError(f"{signature} wanted, {name!r} found", signature, 0)
     if length != len(data):

@@ -1,0 +1,184 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""The smallest parts of AML: opcodes, numbers, strings, names, package lengths, field units.
+
+ACPI Specification, "AML Grammar Definition".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
+
+from vmmkit.acpi.aml.fields import NamedField, Reserved, Unit
+from vmmkit.acpi.aml.names import DUAL, MULTI, NULL, name_text
+from vmmkit.acpi.aml.node import Path
+from vmmkit.acpi.aml.opcodes import BY_CODE, Opcode
+from vmmkit.errors import AmlParseError
+
+__all__ = ["Cursor"]
+
+_SEGMENT: Final = rb"[A-Z_][A-Z0-9_]{3}"
+_SEGMENTS: Final = re.compile(rb"(?:" + _SEGMENT + rb")*")
+_PREFIX: Final = re.compile(rb"\\|\^*")
+_NAME_START: Final = frozenset(b"\\^./_ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_TWO_BYTES: Final = frozenset(code[0] for code in BY_CODE if len(code) == 2)
+
+# Field units, by their first byte; any other begins a name.
+_RESERVED: Final = 0x00
+
+
+class Cursor:
+    """A place in a block of AML that moves as parts are read.
+
+    `limit` is always the offset of the first byte that the part may not reach.
+
+    Attributes:
+        content: the block.
+        position: offset of the next byte.
+    """
+
+    #: How the arguments that are no nodes are read, by their letters in `opcodes.Opcode`.
+    SCALARS: ClassVar[dict[str, Callable[[Any, int], Any]]]
+
+    def __init__(self, content: bytes) -> None:
+        """Begin at the first byte."""
+        self.content = content
+        self.position = 0
+        self._paths: dict[bytes, Path] = {}
+
+    def error(self, message: str, offset: int) -> AmlParseError:
+        """Return an error at an offset."""
+        return AmlParseError(f"{message}, at offset {offset:#x}", None, offset)
+
+    def take(self, count: int, limit: int) -> bytes:
+        """Read some bytes.
+
+        Raises:
+            AmlParseError: there are fewer.
+        """
+        start = self.position
+        if count > limit - start:
+            raise self.error(f"{count} bytes wanted, {limit - start} left", start)
+        self.position = start + count
+        return self.content[start : self.position]
+
+    def number(self, size: int, limit: int) -> int:
+        """Read a number, little endian."""
+        return int.from_bytes(self.take(size, limit), "little")
+
+    def characters(self, limit: int) -> str:
+        """Read characters up to a zero. Those that are not ASCII, which some tables have, too."""
+        start = self.position
+        stop = self.content.find(0, start, limit)
+        if stop < 0:
+            raise self.error("a string without an end", start)
+        self.position = stop + 1
+        return self.content[start:stop].decode("latin-1")
+
+    def remainder(self, limit: int) -> bytes:
+        """Read all that is left."""
+        return self.take(limit - self.position, limit)
+
+    def opcode(self, limit: int) -> Opcode:
+        """Read an opcode of one or two bytes."""
+        start = self.position
+        found = None
+        if self.content[start] in _TWO_BYTES:
+            found = BY_CODE.get(self.content[start : min(start + 2, limit)])
+        if found is None:
+            found = BY_CODE.get(self.content[start : start + 1])
+        if found is None:
+            shown = self.content[start : min(start + 2, limit)].hex(" ")
+            raise self.error(f"no opcode begins with {shown}", start)
+        self.position = start + len(found.code)
+        return found
+
+    def package_length(self, limit: int) -> int:
+        """Read a package length (PkgLength) of one to four bytes."""
+        first = self.number(1, limit)
+        more = first >> 6
+        if not more:
+            return first
+        return first & 0xF | self.number(more, limit) << 4
+
+    def package(self, limit: int, start: int) -> int:
+        """Read the package length of an opcode; return the offset of what follows the package.
+
+        Args:
+            limit: of whatever is around it.
+            start: offset of its opcode, for the error.
+        """
+        counted_from = self.position
+        length = self.package_length(limit)
+        after = counted_from + length
+        if after < self.position:
+            raise self.error(f"a package of {length} bytes, fewer than its length takes", start)
+        if after > limit:
+            raise self.error(f"a package of {length} bytes, {after - limit} too many", start)
+        return after
+
+    def at_name(self, offset: int) -> bool:
+        """Say whether a name begins here. The null name is not told from the opcode Zero."""
+        return self.content[offset] in _NAME_START
+
+    def name(self, limit: int) -> Path:
+        """Read a name (NameString)."""
+        start = self.position
+        match = _PREFIX.match(self.content, start, limit)
+        assert match is not None
+        self.position = match.end()
+        count = self._segment_count(limit)
+        segments = self.take(4 * count, limit)
+        if not _SEGMENTS.fullmatch(segments):
+            raise self.error(f"{segments!r} is no name", start)
+        encoded = self.content[start : self.position]
+        path = self._paths.get(encoded)
+        if path is None:
+            texts = [segments[at : at + 4].decode("ascii") for at in range(0, 4 * count, 4)]
+            text = name_text(match[0].decode("ascii"), texts)
+            path = self._paths[encoded] = Path.as_read((text,), encoded)
+        return path
+
+    def _segment_count(self, limit: int) -> int:
+        """Read what says how many segments of a name follow."""
+        first = self.number(1, limit)
+        if first == MULTI:
+            return self.number(1, limit)
+        if first == NULL:
+            return 0
+        if first == DUAL:
+            return 2
+        self.position -= 1
+        return 1
+
+    def unit(self, limit: int) -> Unit | None:
+        """Read a unit of a field list; `None` for one that holds a term."""
+        start = self.position
+        first = self.content[start]
+        if first == _RESERVED:
+            self.position = start + 1
+            bits = self.package_length(limit)
+            return Reserved.as_read((bits,), self.content[start : self.position])
+        segment = self.take(4, limit)
+        if not _SEGMENTS.fullmatch(segment):
+            raise self.error(f"no unit of a field list begins with {segment.hex(' ')}", start)
+        text = name_text("", [segment.decode("ascii")])
+        bits = self.package_length(limit)
+        return NamedField.as_read((text, bits), self.content[start : self.position])
+
+
+def _number(size: int) -> Callable[[Cursor, int], int]:
+    return lambda cursor, limit: cursor.number(size, limit)
+
+
+Cursor.SCALARS = {
+    "N": Cursor.name,
+    "B": _number(1),
+    "W": _number(2),
+    "D": _number(4),
+    "Q": _number(8),
+    "Z": Cursor.characters,
+    "X": Cursor.remainder,
+}

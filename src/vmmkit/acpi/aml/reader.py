@@ -1,0 +1,306 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+r"""Read AML: bytes become the nodes they were made of, and nothing is lost.
+
+A call of a method does not say how many arguments follow; the method does, wherever it is
+declared. So blocks are read twice: an outline for the declarations, then everything.
+
+Nothing here recurses: what is open is kept in a list of frames, one for each opcode whose arguments
+are being read.
+
+ACPI Specification, "AML Grammar Definition".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from vmmkit.acpi.aml import (
+    blocks,
+    create_field,
+    data,
+    named,
+    operators,
+    places,
+    statements,
+)
+from vmmkit.acpi.aml.bytecode import Cursor
+from vmmkit.acpi.aml.calls import Call
+from vmmkit.acpi.aml.namespace import SCOPES, Namespace
+from vmmkit.acpi.aml.node import CLASSES, Expression, Node, Path, Place, RawAml
+from vmmkit.acpi.aml.opcodes import Opcode
+from vmmkit.errors import AmlParseError, AmlValueError
+
+__all__ = ["MAX_DEPTH", "read", "read_all"]
+
+# Classes enter `CLASSES` as their modules are imported.
+_REGISTERED: Final = (blocks, create_field, data, named, operators, places, statements)
+
+#: How deep opcodes may lie within each other.
+MAX_DEPTH: Final = 256
+
+_LISTS: Final = frozenset("LEF")
+_KINDS: Final[dict[str, tuple[type[Node], str]]] = {
+    "T": (Expression, "a value"),
+    "E": (Expression, "a value"),
+    "S": (Place, "a place"),
+    "t": (Place, "a place"),
+    "L": (Node, "a term"),
+}
+
+_BLOCK: Final = Opcode("block", b"", "L", package=True)
+_CALLS: Final = tuple(Opcode("call", b"", "T" * count) for count in range(8))
+_CONNECTION: Final = Opcode("Connection", b"\x02", "E")
+
+# Their operand is the object of that name, never what a method of that name returns.
+_NO_CALLS: Final = frozenset({"RefOf", "CondRefOf", "ObjectType", "CopyObject"})
+
+# Of these the outline needs no more than the length.
+_OPAQUE: Final = frozenset({"Buffer", "Package", "VarPackage"})
+_SKIPPED: Final = RawAml(b"")
+
+
+class _Frame:
+    """An opcode whose arguments are being read.
+
+    Attributes:
+        start: offset of its first byte.
+        limit: offset of the first byte that is not its own, or not its package's.
+        args: those read so far.
+        sink: where the next node goes: the arguments, or the list at their end.
+        path: of a call, the method's name.
+    """
+
+    __slots__ = ("args", "limit", "opcode", "path", "scope", "sink", "start")
+
+    def __init__(self, opcode: Opcode, start: int, limit: int, scope: Namespace) -> None:
+        self.opcode = opcode
+        self.start = start
+        self.limit = limit
+        self.scope = scope
+        self.args: list[Any] = []
+        self.sink = self.args
+        self.path: Path | None = None
+
+
+class _Reader(Cursor):
+    """One pass over a block.
+
+    Args:
+        content: the block.
+        namespace: where declarations are found, and entered.
+        lenient: keep what cannot be read as `RawAml`.
+        outline: leave out the lists of methods, buffers and packages.
+    """
+
+    def __init__(
+        self, content: bytes, namespace: Namespace, *, lenient: bool, outline: bool
+    ) -> None:
+        super().__init__(content)
+        self._lenient = lenient
+        self._outline = outline
+        self._term = 0  # where the last term or unit begins
+        self._root = _Frame(_BLOCK, 0, len(content), namespace)
+        self._frames = [self._root]
+
+    def run(self) -> tuple[Node, ...]:
+        """Read the block."""
+        frames = self._frames
+        while frames:
+            try:
+                while frames:
+                    self._advance(frames[-1])
+            except (AmlParseError, AmlValueError) as error:
+                if not self._lenient:
+                    raise self._located(error) from None
+                self._recover()
+        nodes: tuple[Node, ...] = self._root.args[0]
+        return nodes
+
+    def _located(self, error: AmlParseError | AmlValueError) -> AmlParseError:
+        """Return an error of the namespace as one of the term that is being read."""
+        if isinstance(error, AmlParseError):
+            return error
+        return self.error(str(error), self._frames[-1].start)
+
+    def _advance(self, frame: _Frame) -> None:
+        """Read the next argument of a frame, or close it."""
+        index = len(frame.args)
+        if index == len(frame.opcode.args):
+            self._close(frame)
+            return
+        letter = frame.opcode.args[index]
+        scalar = self.SCALARS.get(letter)
+        if scalar is not None:
+            frame.args.append(scalar(self, frame.limit))
+        elif letter in _LISTS and frame.opcode is not _CONNECTION:
+            self._element(frame, letter)
+        else:
+            self._begin(frame, letter)
+
+    def _element(self, frame: _Frame, letter: str) -> None:
+        """Read the next element of the list at the end of a frame."""
+        if frame.sink is frame.args:
+            self._open_list(frame)
+        if self.position >= frame.limit:
+            frame.args.append(tuple(frame.sink))
+        elif letter == "F":
+            self._unit(frame)
+        else:
+            self._begin(frame, letter)
+
+    def _open_list(self, frame: _Frame) -> None:
+        name = frame.opcode.name
+        if name in SCOPES:
+            if name != "Scope":
+                frame.scope.declare_node(name, tuple(frame.args))
+            frame.scope = frame.scope.enter(frame.args[0].text)
+        if name == "Method" and self._outline:
+            self.position = frame.limit
+        frame.sink = []
+
+    def _begin(self, frame: _Frame, letter: str) -> None:
+        """Read a term, or its beginning."""
+        self._term = start = self.position
+        if start >= frame.limit:
+            raise self.error(f"{frame.opcode.name} ends before its arguments do", start)
+        if letter == "t" and self.content[start] == 0:
+            self.position = start + 1
+            frame.args.append(None)
+        elif self.at_name(start) or (letter == "S" and self.content[start] == 0):
+            self._named(frame, letter)
+        else:
+            self._opcode(frame, letter, start)
+
+    def _opcode(self, frame: _Frame, letter: str, start: int) -> None:
+        opcode = self.opcode(frame.limit)
+        kind, wanted = _KINDS[letter]
+        made = CLASSES.get(opcode.name, Place)
+        if not issubclass(made, kind):
+            raise self.error(f"{opcode.name} where {wanted} belongs", start)
+        if not opcode.args:
+            frame.sink.append(made.as_read((), opcode.code))
+        elif opcode.package:
+            last = self.package(frame.limit, start)
+            if self._outline and opcode.name in _OPAQUE:
+                self.position = last
+                frame.sink.append(_SKIPPED)
+            else:
+                self._push(_Frame(opcode, start, last, frame.scope))
+        else:
+            self._push(_Frame(opcode, start, frame.limit, frame.scope))
+
+    def _push(self, frame: _Frame) -> None:
+        if len(self._frames) > MAX_DEPTH:
+            raise self.error(f"more than {MAX_DEPTH} opcodes within each other", frame.start)
+        self._frames.append(frame)
+
+    def _named(self, frame: _Frame, letter: str) -> None:
+        """Read a name, and begin the call where it is that of a method."""
+        start = self.position
+        path = self.name(frame.limit)
+        count = None
+        if letter != "E" and frame.opcode.name not in _NO_CALLS:
+            count = frame.scope.method_arguments(path.text)
+        if letter == "L":
+            count = count or 0
+        if letter in "LT" and count == 0:
+            frame.sink.append(Call.as_read((path, ()), path.encoded))
+        elif count and letter != "t":
+            call = _Frame(_CALLS[count], start, frame.limit, frame.scope)
+            call.path = path
+            self._push(call)
+        else:
+            frame.sink.append(path)
+
+    def _unit(self, frame: _Frame) -> None:
+        """Read a unit of a field list."""
+        self._term = self.position
+        unit = self.unit(frame.limit)
+        if unit is not None:
+            frame.sink.append(unit)
+
+    def _close(self, frame: _Frame) -> None:
+        """Make the node of a frame and hand it to the frame around."""
+        self._frames.pop()
+        if not self._frames:
+            return
+        outer = self._frames[-1]
+        args = tuple(frame.args)
+        encoded = self.content[frame.start : self.position]
+        name = frame.opcode.name
+        if frame.path is not None:
+            outer.sink.append(Call.as_read((frame.path, args), encoded))
+        else:
+            if name not in SCOPES:
+                outer.scope.declare_node(name, args)
+            outer.sink.append(CLASSES.get(name, Place).as_read(args, encoded))
+
+    def _recover(self) -> None:
+        """Keep the smallest package around the failure, or what is left of its list, as it is."""
+        frames, start = self._frames, self._term
+        while True:
+            frame = frames[-1]
+            if frame.sink is not frame.args:
+                frame.sink.append(RawAml(self.content[start : frame.limit]))
+                break
+            frames.pop()
+            if frame.opcode.package:
+                raw = RawAml(self.content[frame.start : frame.limit])
+                frames[-1].sink.append(raw)
+                break
+            start = frame.start
+        self.position = frame.limit
+
+
+def _outline(content: bytes, namespace: Namespace) -> None:
+    """Enter what a block declares into a namespace."""
+    _Reader(content, namespace, lenient=True, outline=True).run()
+
+
+def read_all(
+    contents: Iterable[bytes], *, lenient: bool = False, methods: Mapping[str, int] | None = None
+) -> list[tuple[Node, ...]]:
+    """Read the AML of several definition blocks that share a namespace.
+
+    Args:
+        contents: AML without table headers: that of the DSDT, then of the SSDTs.
+        lenient: as in `read`.
+        methods: as in `read`.
+
+    Returns:
+        The nodes of each.
+
+    Raises:
+        AmlParseError: as in `read`; `offset` is that in the block that fails.
+    """
+    copies = [bytes(content) for content in contents]
+    namespace = Namespace()
+    for path, argument_count in (methods or {}).items():
+        namespace.declare(path, argument_count, external=True)
+    for content in copies:
+        _outline(content, namespace)
+    return [_Reader(content, namespace, lenient=lenient, outline=False).run() for content in copies]
+
+
+def read(
+    content: bytes, *, lenient: bool = False, methods: Mapping[str, int] | None = None
+) -> tuple[Node, ...]:
+    r"""Read the AML of a definition block.
+
+    The bytes of the nodes, one after the other, are those given, whether or not they are the
+    shortest that say the same.
+
+    Args:
+        content: AML without a table header.
+        lenient: what cannot be read becomes `RawAml`: what is left of the smallest list around
+            the failure, or the smallest package around it where no list is being read.
+        methods: how many arguments methods of other tables take, by path
+            (`{r"\_SB.PCI0.PCNT": 2}`). A method that is neither declared here nor known is read
+            as one without arguments.
+
+    Raises:
+        AmlParseError: bytes that are no AML, at `offset`; never where `lenient`.
+    """
+    return read_all([content], lenient=lenient, methods=methods)[0]
