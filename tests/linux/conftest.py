@@ -73,7 +73,7 @@ def boot_linux(
         parameters = (COMMAND_LINE, *boot.parameters(), *handover.parameters())
         options = (
             *board.options,
-            *("-m", f"{RAM}M", "-smp", str(boot.cpus)),
+            *("-m", f"{RAM}M", "-smp", f"{boot.cpus},sockets={boot.nodes}"),
             *handover.options(tmp_path_factory.mktemp(board.name)),
             *("-kernel", str(kernel.image), "-initrd", str(disk)),
             *("-append", " ".join(parameters)),

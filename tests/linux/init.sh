@@ -37,6 +37,12 @@ acpi_devices() {
     done
 }
 
+nodes() {
+    for node in /sys/devices/system/node/node*; do
+        echo "${node##*/} $(cat "$node/cpulist") $(cat "$node/distance")"
+    done
+}
+
 interrupts() { cat /proc/interrupts; }
 interrupts_before() { interrupts; }
 
@@ -79,6 +85,7 @@ probe cpus
 probe tables
 probe clocks
 probe acpi_devices
+probe nodes
 probe interrupts_before
 probe random
 probe interrupts

@@ -23,6 +23,9 @@ COMPLAINTS = (
     "failed consistency check",
     "probably not using|APIC: .*ignored",
 )
+# What a message of level warning or worse is judged for. Others come and go with the load of the
+# host: an emulated clock that was late, a processor that took long.
+SUBJECTS = r"(?i)acpi|\baml\b|pci|firmware|bios|mmconfig|io-?apic|\bhpet|e820|\bpnp|numa|srat|spcr"
 # How each machine may end, and what the kernel says last.
 ENDINGS = {
     "poweroff": ("guest-shutdown", "ACPI: PM: Preparing to enter system sleep state S5"),
@@ -36,22 +39,28 @@ class Judgement:
 
     def test_processors(self, booted):
         devices = [uid for name, uid in booted.report.uids.items() if "ACPI0007" in name]
-        assert booted.report.apic_ids == list(range(booted.boot.cpus))
-        assert sorted(map(int, devices)) == list(range(booted.boot.cpus))
+        assert booted.report.apic_ids == booted.boot.apic_ids
+        assert sorted(map(int, devices)) == booted.boot.apic_ids
 
     def test_tables(self, booted):
         assert booted.report.tables == booted.handover.expected(booted.report)
 
     def test_log(self, booted):
         accepted = "|".join(row.pattern for row in booted.board.accepted)
-        serious = [line for line in booted.report.log if line.level <= 4]
-        assert [str(one) for one in serious if not re.search(accepted, one.text)] == []
+        serious = [
+            str(line)
+            for line in booted.report.log
+            if line.level <= 4 and re.search(SUBJECTS, line.text)
+        ]
+        assert [line for line in serious if not re.search(accepted, line)] == []
         assert booted.report.lines("|".join(COMPLAINTS)) == []
 
     def test_ecam(self, booted):
         base, last = booted.board.ecam, booted.board.ecam + (256 << 20) - 1
         span = rf"\[mem {base:#010x}-{last:#010x}\]"
-        where = "ACPI motherboard resources" if booted.boot.hide_e820 else "E820"
+        # Linux asks its memory map only where it has another way to configuration space as well.
+        in_e820 = booted.board.config_ports and not booted.boot.hide_e820
+        where = "E820" if in_e820 else "ACPI motherboard resources"
         assert booted.report.lines(rf"MMCONFIG for domain 0000 \[bus 00-ff\] at {span}")
         assert booted.report.lines(rf"MMCONFIG at {span} reserved in {where}")
 

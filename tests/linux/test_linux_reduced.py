@@ -20,7 +20,7 @@ pytestmark = pytest.mark.linux
 
 BOOTS = (
     Boot("poweroff", cpus=2, ending="poweroff", button=True),
-    Boot("reboot", cpus=4, ending="reboot", hide_e820=True),
+    Boot("reboot", cpus=4, ending="reboot"),
 )
 
 
