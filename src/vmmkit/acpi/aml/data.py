@@ -59,6 +59,9 @@ class Integer(Data):
         self.args = (value,)
         self.relocations = ()
 
+    def _brief(self) -> str:
+        return hex(self.value) if self.value > 9 else str(self.value)
+
     @property
     def value(self) -> int:
         """The number; 2**64 - 1 for Ones."""

@@ -48,10 +48,6 @@ class _Numbered(Place):
         """Which one."""
         return self.encoded[0] - self.FIRST
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle and copy as what it is."""
-        return type(self).__mro__[1], (self.number,)
-
 
 def _instances(kind: type[_Numbered]) -> tuple[Node, ...]:
     """Make the class of each opcode of this kind, and its only object."""
