@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
-from vmmkit.acpi.aml.fields import NamedField, Reserved, Unit
+from vmmkit.acpi.aml.field_units import NamedField, Reserved, Unit
 from vmmkit.acpi.aml.names import DUAL, MULTI, NULL, name_text
 from vmmkit.acpi.aml.node import Path
 from vmmkit.acpi.aml.opcodes import BY_CODE, Opcode

@@ -21,7 +21,7 @@ from vmmkit.acpi.tables.spec import Spec
 from vmmkit.errors import PlatformError
 from vmmkit.protocols import AcpiContributor
 
-__all__ = ["Context", "Handler"]
+__all__ = ["FADT_FLAGS", "Context", "Handler", "contributors"]
 
 #: Opcodes whose first argument is a name that they make.
 _DECLARING: Final = frozenset(
@@ -40,7 +40,20 @@ _DECLARING: Final = frozenset(
 )
 
 #: Fields of the FADT that several may set bits of.
-_FLAGS: Final = frozenset({"flags", "iapc_boot_arch"})
+FADT_FLAGS: Final = frozenset({"flags", "iapc_boot_arch"})
+
+
+def contributors(values: Iterable[AcpiContributor]) -> tuple[AcpiContributor, ...]:
+    """Return a tuple of what has a method `acpi_nodes`.
+
+    Raises:
+        PlatformError: something has none.
+    """
+    listed = tuple(values)
+    for each in listed:
+        if not hasattr(each, "acpi_nodes"):
+            raise PlatformError(f"{each!r} cannot describe itself: it has no method acpi_nodes")
+    return listed
 
 
 class Handler(NamedTuple):
@@ -112,6 +125,10 @@ class Context:
         self._gpes, self._event_selector = gpes, event_selector
         self._unique_ids: dict[str, int] = {}
         self._names: dict[tuple[str, bytes], str] = {}
+
+    def header_with(self, revisions: Mapping[str, int]) -> dict[str, Any]:
+        """Return header fields, those of `Spec` that are about one table among them."""
+        return {**revisions, **self.header}
 
     # -- for contributors ----
 
@@ -266,25 +283,23 @@ class Context:
         """
         for name, value in fields.items():
             present = self.fadt_fields.setdefault(name, value)
-            if name in _FLAGS:
+            if name in FADT_FLAGS:
                 self.fadt_fields[name] = present | value
             elif present != value:
                 raise PlatformError(f"FADT: {name} is {present:#x} for one and {value:#x} for one")
 
     # -- for presets, and contributors with others inside ----
 
-    def collect(self, contributors: Iterable[AcpiContributor]) -> list[Node]:
+    def collect(self, devices: Iterable[AcpiContributor]) -> list[Node]:
         """Return the nodes of contributors to this scope.
 
         Raises:
             PlatformError: something else than nodes, or two objects of one name.
         """
         found: list[Node] = []
-        for contributor in contributors:
-            who = type(contributor).__name__
-            if not hasattr(contributor, "acpi_nodes"):
-                raise PlatformError(f"{contributor!r} in {self.path} has no method acpi_nodes")
-            for node in contributor.acpi_nodes(self):
+        for device in contributors(devices):
+            who = type(device).__name__
+            for node in device.acpi_nodes(self):
                 self._enter(who, node)
                 found.append(node)
         return found

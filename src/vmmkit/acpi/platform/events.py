@@ -13,12 +13,11 @@ import attrs
 
 from vmmkit.acpi.aml.blocks import If
 from vmmkit.acpi.aml.field_units import Access
-from vmmkit.acpi.aml.fields import Field, Lock, OperationRegion, RegionSpace, Update
-from vmmkit.acpi.aml.named import Device, Method, Name, Scope
+from vmmkit.acpi.aml.fields import Field, Lock, Update
+from vmmkit.acpi.aml.named import Device, Method, Name, OperationRegion, RegionSpace, Scope
 from vmmkit.acpi.aml.node import Node, Path
-from vmmkit.acpi.aml.operators import And, LEqual
+from vmmkit.acpi.aml.operators import And, LEqual, Store
 from vmmkit.acpi.aml.places import Arg, Local
-from vmmkit.acpi.aml.references import Store
 from vmmkit.acpi.aml.resources import Interrupt, Resources, Trigger
 from vmmkit.acpi.platform.context import Context, Handler
 

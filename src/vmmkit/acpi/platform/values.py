@@ -9,7 +9,7 @@ here, and against the others when a platform is made of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Self, TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -27,6 +27,7 @@ __all__ = [
     "SmiCommand",
     "Windows",
     "routes",
+    "windows_of",
 ]
 
 #: Base and size, in bytes or ports.
@@ -143,18 +144,18 @@ class Windows:
     io: tuple[Range, ...] = attrs.field(default=(), converter=_io)
     mem: tuple[Range, ...] = attrs.field(default=(), converter=_mem)
 
-    @classmethod
-    def of(cls, value: Self | Mapping[str, Iterable[Range]]) -> Self:
-        """Return windows that are given as such, or as `{"io": [...], "mem": [...]}`.
 
-        Raises:
-            PlatformError: other keys, or what the class raises.
-        """
-        if isinstance(value, cls):
-            return value
-        if not isinstance(value, Mapping) or not set(value) <= {"io", "mem"}:
-            raise PlatformError(f'windows are {{"io": [...], "mem": [...]}}, not {value!r}')
-        return cls(**value)
+def windows_of(value: Windows | Mapping[str, Iterable[Range]]) -> Windows:
+    """Return windows that are given as such, or as `{"io": [...], "mem": [...]}`.
+
+    Raises:
+        PlatformError: other keys, or what the class raises.
+    """
+    if isinstance(value, Windows):
+        return value
+    if not isinstance(value, Mapping) or not set(value) <= {"io", "mem"}:
+        raise PlatformError(f'windows are {{"io": [...], "mem": [...]}}, not {value!r}')
+    return Windows(value.get("io", ()), value.get("mem", ()))
 
 
 def routes(routing: Iterable[Route]) -> tuple[Route, ...]:
