@@ -2,9 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Nodes of AML: what a definition block is made of.
 
-A node knows its bytes from the moment it is made. Mistakes so show where they are made, nothing is
-encoded twice, and no depth of nesting is too deep. Nodes do not change; one may stand in several
-places.
+The kinds of nodes, and how plain values become nodes. See `base.py` for what all of them have.
 
 Which arguments a node takes, and how they are written, is the row of its opcode in `opcodes.py`.
 The classes add constructors fit for people.
@@ -13,14 +11,13 @@ The classes add constructors fit for people.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any, ClassVar, Self, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
-from vmmkit.acpi.aml.encoding import encode, encode_list, framed, package_length
+from vmmkit.acpi.aml.base import CLASSES, Node
+from vmmkit.acpi.aml.encoding import encode_list, package_length, shown
 from vmmkit.acpi.aml.names import name_bytes
-from vmmkit.acpi.aml.opcodes import BY_NAME, Opcode
-from vmmkit.acpi.relocation import Relocation
 from vmmkit.errors import AmlValueError
 
 __all__ = [
@@ -45,154 +42,10 @@ __all__ = [
     "terms",
 ]
 
-#: The class for each opcode, by its name. Filled by the classes as they are made.
-CLASSES: dict[str, type[Node]] = {}
-
 #: What `term` makes a node of.
 Value: TypeAlias = "Node | int | str | bytes | bytearray | uuid.UUID | list[Any] | tuple[Any, ...]"
 
-# Characters of a text or of bytes that the `repr` of a node shows.
-_SHOWN = 40
-
 _COERCIONS: dict[type, Callable[[Any], Node]] = {}
-
-
-class Node:
-    """A piece of AML.
-
-    Attributes:
-        args: in the order of the opcode's row: nodes, `None` for a target left out, numbers,
-            texts, or a tuple for the list at the end.
-        encoded: its bytes, zero where addresses of others belong.
-        relocations: where they belong, from the start of its bytes.
-    """
-
-    __slots__ = ("args", "encoded", "relocations")
-
-    args: tuple[Any, ...]
-    encoded: bytes
-    relocations: tuple[Relocation, ...]
-
-    OPCODE: ClassVar[Opcode]
-    # The code, where nothing but nodes and targets follows it; else nothing.
-    _PLAIN: ClassVar[bytes] = b""
-
-    def __init_subclass__(cls, *, opcode: str | None = None, **arguments: Any) -> None:
-        """Enter the class as that of an opcode, where it says one."""
-        super().__init_subclass__(**arguments)
-        if opcode is not None:
-            row = BY_NAME[opcode]
-            cls.OPCODE = row
-            plain = not row.package and not set(row.args) - set("NTSt")
-            cls._PLAIN = row.code if plain else b""
-            CLASSES[opcode] = cls
-
-    def __init__(self, *args: Any) -> None:
-        """Encode arguments that are nodes, numbers, texts or tuples already."""
-        self.args = args
-        code = self._PLAIN
-        if code:
-            parts = [code]
-            for arg in args:
-                if arg is None:
-                    parts.append(b"\0")
-                elif arg.relocations:
-                    break
-                else:
-                    parts.append(arg.encoded)
-            else:
-                self.encoded = b"".join(parts)
-                self.relocations = ()
-                return
-        self.encoded, self.relocations = encode(self.OPCODE, args)
-
-    def _enclose(self, fixed: bytes, nodes: tuple[Node, ...]) -> None:
-        """Encode a code, a package length, bytes without relocations, and nodes."""
-        for node in nodes:
-            if node.relocations:
-                self.encoded, self.relocations = encode(self.OPCODE, self.args)
-                return
-        self.encoded = framed(self.OPCODE.code, [fixed, *[node.encoded for node in nodes]])
-        self.relocations = ()
-
-    @classmethod
-    def as_read(cls, args: tuple[Any, ...], encoded: bytes) -> Self:
-        """Make a node of bytes that were read, which need not be the shortest that say it."""
-        node = cls.__new__(cls)
-        node.args = args
-        node.encoded = encoded
-        node.relocations = ()
-        return node
-
-    def to_bytes(self) -> bytes:
-        """Return its bytes, with zero where addresses of others belong."""
-        return self.encoded
-
-    def __len__(self) -> int:
-        """Return how many bytes it has."""
-        return len(self.encoded)
-
-    def __repr__(self) -> str:
-        """Return the class and its arguments, of nodes below it no more than the class."""
-        if not self.args:
-            return self.OPCODE.name
-        shown = ", ".join([_shown(arg) for arg in self.args])
-        return f"{type(self).__name__}({shown})"
-
-    def __bool__(self) -> bool:
-        """Refuse to be a condition, which in Python would be decided before the guest runs.
-
-        Raises:
-            TypeError: always; use `If` and `While`, `LAnd` and `LOr`.
-        """
-        raise TypeError("a node has no truth value; use If, While, LAnd, LOr or LNot")
-
-    def __eq__(self, other: object) -> bool:
-        """Compare bytes and what is pointed at: nodes are what they encode to."""
-        if not isinstance(other, Node):
-            return NotImplemented
-        return self.encoded == other.encoded and self.relocations == other.relocations
-
-    def __hash__(self) -> int:
-        """Hash the bytes."""
-        return hash(self.encoded)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle and copy without encoding anew."""
-        return _restore, (type(self), self.args, self.encoded, self.relocations)
-
-    def children(self) -> Iterator[Node]:
-        """Yield the nodes directly below it, in order."""
-        for arg in self.args:
-            if isinstance(arg, Node):
-                yield arg
-            elif isinstance(arg, tuple):
-                yield from (each for each in arg if isinstance(each, Node))
-
-
-def _shown(arg: Any) -> str:
-    """Return what an argument looks like in the `repr` of its node: a few characters."""
-    if isinstance(arg, Path):
-        return _shown(arg.text)
-    if isinstance(arg, Node):
-        return (
-            repr(arg)
-            if not any(isinstance(below, (Node, tuple)) for below in arg.args)
-            else (f"{type(arg).__name__}(...)")
-        )
-    if isinstance(arg, tuple):
-        return "..." if arg else "()"
-    if isinstance(arg, (str, bytes)) and len(arg) > _SHOWN:
-        return f"{arg[:_SHOWN]!r}..."
-    return hex(arg) if type(arg) is int and arg > 9 else f"{arg!r:.80}"
-
-
-def _restore(
-    kind: type[Node], args: tuple[Any, ...], encoded: bytes, relocations: tuple[Relocation, ...]
-) -> Node:
-    node = kind.as_read(args, encoded)
-    node.relocations = relocations
-    return node
 
 
 def _expression(name: str, *args: Any) -> Expression:
@@ -220,7 +73,8 @@ class Expression(Node):
     `+ - * % & | ^ << >> ~` are the ASL operators of the same sign, `//` is `Divide` and yields the
     quotient. The guest computes in 64 bits, or in 32 where the definition block's revision is 1.
 
-    `==` and `<` compare nodes, as everywhere in Python; use `eq`, `ne`, `lt`, `le`, `gt`, `ge`.
+    `==` compares the nodes themselves, as everywhere in Python. What the guest is to compare is
+    said by `eq`, `ne`, `lt`, `le`, `gt` and `ge`.
     """
 
     __slots__ = ()
@@ -308,10 +162,13 @@ class Path(Place):
     def __init__(self, text: str) -> None:
         """Check and encode the name."""
         if not isinstance(text, str):
-            raise AmlValueError(f"a name is a str, not {text!r:.80}")
+            raise AmlValueError(f"a name is a str, not {shown(text)}")
         self.args = (text,)
         self.encoded = name_bytes(text)
         self.relocations = ()
+
+    def _brief(self) -> str:
+        return shown(self.text)
 
     @property
     def text(self) -> str:
@@ -361,7 +218,7 @@ def new_path(name: str | Path) -> Path:
     """
     named = path(name)
     if not named.encoded[-1]:
-        raise AmlValueError(f"{named.text!r} does not name a new object")
+        raise AmlValueError(f"{shown(named.text)} does not name a new object")
     return named
 
 
@@ -399,7 +256,7 @@ def place(value: Any) -> Place:
         return path(value)
     if not isinstance(value, Place):
         raise AmlValueError(
-            f"{value!r:.80} is no place; a name, LocalX, ArgX, Debug or a reference is"
+            f"{shown(value)} is no place; a name, LocalX, ArgX, Debug or a reference is"
         )
     return value
 
@@ -437,7 +294,7 @@ def term(value: Any) -> Node:
     if make is None:
         make = next((_COERCIONS[kind] for kind in type(value).__mro__ if kind in _COERCIONS), None)
     if make is None:
-        raise AmlValueError(f"AML has no value for {value!r:.80} of type {type(value).__name__}")
+        raise AmlValueError(f"AML has no value for {shown(value)} of type {type(value).__name__}")
     return make(value)
 
 

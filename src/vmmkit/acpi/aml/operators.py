@@ -11,7 +11,10 @@ Where an operator takes a target, the result is stored there as well as yielded.
 
 from __future__ import annotations
 
-from vmmkit.acpi.aml.node import Expression, Place, Value, operand, place, target
+from vmmkit.acpi.aml.encoding import shown
+from vmmkit.acpi.aml.node import Expression, Path, Place, RawAml, Value, operand, place, target
+from vmmkit.acpi.aml.places import Arg, Local
+from vmmkit.errors import AmlValueError
 
 __all__ = [
     "Add",
@@ -139,9 +142,25 @@ class Store(_Move, opcode="Store"):
 
 
 class CopyObject(_Move, opcode="CopyObject"):
-    """Put a value into a place, type and all ("CopyObject (Copy and Store Object)")."""
+    """Put a value into a place, type and all ("CopyObject (Copy and Store Object)").
+
+    Args:
+        value: what is put there, and yielded.
+        destination: a name, LocalX or ArgX.
+
+    Raises:
+        AmlValueError: a value that is none, or another destination.
+    """
 
     __slots__ = ()
+
+    def __init__(self, value: Value, destination: Place | str) -> None:
+        """Encode value and place."""
+        if not isinstance(destination, (str, Path, Local, Arg, RawAml)):
+            raise AmlValueError(
+                f"CopyObject copies to a name, LocalX or ArgX, not {shown(destination)}"
+            )
+        super().__init__(value, destination)
 
 
 # -- arithmetic ----

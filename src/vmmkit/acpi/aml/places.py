@@ -11,6 +11,7 @@ from __future__ import annotations
 from types import new_class
 from typing import Any, ClassVar, Self
 
+from vmmkit.acpi.aml.encoding import shown
 from vmmkit.acpi.aml.node import CLASSES, Node, Place
 from vmmkit.errors import AmlValueError
 
@@ -30,7 +31,7 @@ class _Numbered(Place):
     def __new__(cls, number: int) -> Self:
         """Return the one of this number."""
         if not isinstance(number, int) or not 0 <= number < cls.COUNT:
-            raise AmlValueError(f"{cls.KIND} goes from 0 to {cls.COUNT - 1}, not {number!r}")
+            raise AmlValueError(f"{cls.KIND} goes from 0 to {cls.COUNT - 1}, not {shown(number)}")
         found: Self = cls.ALL[number]
         return found
 
@@ -47,10 +48,6 @@ class _Numbered(Place):
     def number(self) -> int:
         """Which one."""
         return self.encoded[0] - self.FIRST
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle and copy as what it is."""
-        return type(self).__mro__[1], (self.number,)
 
 
 def _instances(kind: type[_Numbered]) -> tuple[Node, ...]:
