@@ -8,20 +8,88 @@ import uuid
 import pytest
 
 from acpi.acpica import definition_block
+from vmmkit.acpi.aml import create_field, operators, references  # noqa: F401 - they fill CLASSES
 from vmmkit.acpi.aml.blocks import Else, ElseIf, If, While
 from vmmkit.acpi.aml.calls import Call
 from vmmkit.acpi.aml.data import (
     Buffer,
     ByteConst,
+    DWordConst,
     EisaId,
     Package,
+    QWordConst,
     ToUUID,
     Unicode,
+    VarPackage,
+    WordConst,
 )
-from vmmkit.acpi.aml.named import Device, Method, Name, Scope
+from vmmkit.acpi.aml.field_units import (
+    Access,
+    AccessAs,
+    AccessAttribute,
+    Connection,
+    Offset,
+    Reserved,
+)
+from vmmkit.acpi.aml.fields import BankField, Field, IndexField, Lock, Update
+from vmmkit.acpi.aml.named import (
+    DataTableRegion,
+    Device,
+    External,
+    Method,
+    Name,
+    ObjectKind,
+    OperationRegion,
+    PowerResource,
+    Processor,
+    RegionSpace,
+    Scope,
+    ThermalZone,
+)
 from vmmkit.acpi.aml.node import CLASSES, Path
 from vmmkit.acpi.aml.opcodes import BY_NAME
 from vmmkit.acpi.aml.places import Arg, Debug, Local
+from vmmkit.acpi.aml.resources import (
+    AddressRange,
+    BusNumber,
+    Cacheable,
+    Dma,
+    DmaTransfer,
+    DmaType,
+    DWordIo,
+    DWordMemory,
+    EndDependentFn,
+    ExtendedMemory,
+    FixedDma,
+    FixedIo,
+    FlowControl,
+    GpioInt,
+    GpioIo,
+    Interrupt,
+    Io,
+    IoRestriction,
+    Irq,
+    IrqNoFlags,
+    Memory24,
+    Memory32,
+    Memory32Fixed,
+    PinPull,
+    Polarity,
+    QWordIo,
+    QWordMemory,
+    QWordSpace,
+    Register,
+    Resources,
+    Sharing,
+    StartDependentFn,
+    StartDependentFnNoPri,
+    Trigger,
+    UartSerialBus,
+    VendorLong,
+    VendorShort,
+    WordIo,
+    WordSpace,
+)
 from vmmkit.acpi.aml.statements import Return
 
 HEADER_SIZE = 36
@@ -109,6 +177,7 @@ EXPRESSIONS = [
     (0x1D - A0, "Subtract (0x1D, Arg0)"),
     (A0 // 8, "Divide (Arg0, 0x08)"),
     ((A0 + 1) << (L0 % A1), "ShiftLeft (Add (Arg0, One), Mod (Local0, Arg1))"),
+    (Arg(3) + Arg(4) + Arg(5) + Arg(6), "Add (Add (Add (Arg3, Arg4), Arg5), Arg6)"),
     (~A0 | A1 ^ 0x100, "Or (Not (Arg0), XOr (Arg1, 0x0100))"),
     (A0 * 2 >> 3, "ShiftRight (Multiply (Arg0, 0x02), 0x03)"),
     (A0.eq(0), "LEqual (Arg0, Zero)"),
@@ -143,6 +212,10 @@ VALUES = [
     ((1 << 64) - 2, "0xFFFFFFFFFFFFFFFE"),
     ((1 << 64) - 1, "Ones"),
     (ByteConst(0), "0x00"),
+    (WordConst(0x1234), "0x1234"),
+    (DWordConst(0x12345678), "0x12345678"),
+    (QWordConst(0x123456789), "0x123456789"),
+    (VarPackage(*[3] * 0x100), f"Package (0x0100) {{{', '.join(['0x03'] * 0x100)}}}"),
     ("", '""'),
     ("some text, \"'\\", '"some text, \\"\'\\\\"'),
     ("\x01\x7f\n", '"\\x01\\x7F\\n"'),
@@ -203,6 +276,7 @@ STATEMENTS = [
     ([make("Load", ("BUF0", L0))], "Load (BUF0, Local0)"),
     ([make("Fatal", (1, 0x1234, A0))], "Fatal (0x01, 0x00001234, Arg0)"),
     ([Debug.set(A0)], "Store (Arg0, Debug)"),
+    *(([Local(number).set(A0)], f"Store (Arg0, Local{number})") for number in range(8)),
     ([make("Store", (A0, make("Index", (Path("PKG0"), 1))))], "Store (Arg0, Index (PKG0, One))"),
     ([make("CreateField", (A0, 1, 2, "CFLD"))], "CreateField (Arg0, One, 0x02, CFLD)"),
     *(
@@ -257,7 +331,311 @@ OBJECTS = [
     ([make("Mutex", ("MTX1", 0))], "Mutex (MTX1, 0x00)"),
     ([make("Mutex", ("MTX1", 15))], "Mutex (MTX1, 0x0F)"),
     ([make("Event", ("EVT1",))], "Event (EVT1)"),
+    ([Processor("CPU0", 1, 0x410, 6)], "Processor (CPU0, 0x01, 0x00000410, 0x06) {}"),
+    (
+        [Processor("CPU0", 255, 0, 0, Name("ABCD", 1))],
+        "Processor (CPU0, 0xFF, 0x00000000, 0x00) {Name (ABCD, One)}",
+    ),
+    (
+        [PowerResource("PWR0", 2, 0x1234, Name("ABCD", 1))],
+        "PowerResource (PWR0, 0x02, 0x1234) {Name (ABCD, One)}",
+    ),
+    ([ThermalZone("THM0", Name("ABCD", 1))], "ThermalZone (THM0) {Name (ABCD, One)}"),
+    *(
+        (
+            [OperationRegion("REGA", space, 0x1000, 0x100)],
+            f"OperationRegion (REGA, {asl}, 0x1000, 0x0100)",
+        )
+        for space, asl in [
+            (RegionSpace.SystemMemory, "SystemMemory"),
+            (RegionSpace.SystemIo, "SystemIO"),
+            (RegionSpace.PciConfig, "PCI_Config"),
+            (RegionSpace.EmbeddedControl, "EmbeddedControl"),
+            (RegionSpace.SmBus, "SMBus"),
+            (RegionSpace.SystemCmos, "SystemCMOS"),
+            (RegionSpace.PciBarTarget, "PciBarTarget"),
+            (RegionSpace.Ipmi, "IPMI"),
+            (RegionSpace.GeneralPurposeIo, "GeneralPurposeIo"),
+            (RegionSpace.GenericSerialBus, "GenericSerialBus"),
+            (RegionSpace.Pcc, "PCC"),
+            (RegionSpace.PlatformRtMechanism, "PlatformRtMechanism"),
+            (RegionSpace.FixedHardware, "FFixedHW"),
+            (0x80, "0x80"),
+        ]
+    ),
+    ([DataTableRegion("REGA", "TPM2")], 'DataTableRegion (REGA, "TPM2", "", "")'),
+    (
+        [DataTableRegion("REGA", "TPM2", "OEM", "TAB")],
+        'DataTableRegion (REGA, "TPM2", "OEM", "TAB")',
+    ),
+    *(
+        (
+            [Field("REG0", access, lock, update, ("FLDA", 8))],
+            f"Field (REG0, {access.name}Acc, {lock.name}, {update.name}) {{FLDA, 8}}",
+        )
+        for access, lock, update in [
+            (Access.Any, Lock.NoLock, Update.Preserve),
+            (Access.Byte, Lock.Lock, Update.WriteAsOnes),
+            (Access.Word, Lock.NoLock, Update.WriteAsZeros),
+            (Access.DWord, Lock.Lock, Update.Preserve),
+            (Access.QWord, Lock.NoLock, Update.WriteAsOnes),
+        ]
+    ),
+    (
+        [
+            OperationRegion("REGA", RegionSpace.SystemMemory, 0, 0x100000),
+            Field(
+                *("REGA", Access.Byte, Lock.NoLock, Update.Preserve),
+                *(("FA", 1), Reserved(7), ("FB", 63), ("FC", 64), Offset(0x20), ("FD", 1)),
+                *(Offset(0x21), ("FE", 5000), Offset(0x10000), ("FF", 1 << 20)),
+            ),
+        ],
+        (
+            "OperationRegion (REGA, SystemMemory, Zero, 0x00100000)"
+            "Field (REGA, ByteAcc, NoLock, Preserve) {FA, 1, , 7, FB, 63, FC, 64, Offset (0x20),"
+            " FD, 1, Offset (0x21), FE, 5000, Offset (0x10000), FF, 1048576}"
+        ),
+    ),
+    (
+        [
+            OperationRegion("GSB0", RegionSpace.GenericSerialBus, 0, 0x100),
+            Field(
+                *("GSB0", Access.Buffer, Lock.NoLock, Update.Preserve),
+                *(Connection("BUF0"), AccessAs(Access.Buffer, AccessAttribute.Word), ("FA", 8)),
+                *(AccessAs(Access.Buffer, AccessAttribute.Bytes, 0x10), ("FB", 8)),
+                *(AccessAs(Access.Buffer, AccessAttribute.Block), ("FC", 8)),
+                *(AccessAs(Access.Byte), ("FD", 8)),
+            ),
+        ],
+        (
+            "OperationRegion (GSB0, GenericSerialBus, Zero, 0x0100)"
+            "Field (GSB0, BufferAcc, NoLock, Preserve) {Connection (BUF0),"
+            " AccessAs (BufferAcc, AttribWord), FA, 8, AccessAs (BufferAcc, AttribBytes (0x10)),"
+            " FB, 8, AccessAs (BufferAcc, AttribBlock), FC, 8, AccessAs (ByteAcc, 0x00), FD, 8}"
+        ),
+    ),
+    (
+        [
+            OperationRegion("GPO0", RegionSpace.GeneralPurposeIo, 0, 4),
+            Field(
+                *("GPO0", Access.Byte, Lock.NoLock, Update.Preserve),
+                *(Connection(GpioIo(5, "\\_SB.GPI0", pull=PinPull.UP)), ("FA", 1)),
+            ),
+        ],
+        (
+            "OperationRegion (GPO0, GeneralPurposeIo, Zero, 0x04)"
+            "Field (GPO0, ByteAcc, NoLock, Preserve) {Connection (GpioIo (Exclusive, PullUp, 0, 0,"
+            ' IoRestrictionNone, "\\\\_SB.GPI0") {5}), FA, 1}'
+        ),
+    ),
+    (
+        [
+            IndexField(
+                *("IDX0", "DAT0", Access.Byte, Lock.NoLock, Update.WriteAsOnes),
+                *(("FA", 8), Offset(4), ("FB", 8)),
+            )
+        ],
+        "IndexField (IDX0, DAT0, ByteAcc, NoLock, WriteAsOnes) {FA, 8, Offset (0x04), FB, 8}",
+    ),
+    (
+        [
+            BankField(
+                *("REG0", "BNK0", 5, Access.Byte, Lock.NoLock, Update.Preserve),
+                *(Offset(0x10), ("FA", 8)),
+            )
+        ],
+        "BankField (REG0, BNK0, 0x05, ByteAcc, NoLock, Preserve) {Offset (0x10), FA, 8}",
+    ),
 ]
+
+# -- resources ------------------------------------------------------------------------------
+
+LOW, SHARED = {"polarity": Polarity.ACTIVE_LOW}, {"sharing": Sharing.SHARED}
+RESOURCES = [
+    (Irq([5, 9], Trigger.LEVEL, **LOW, **SHARED), "IRQ (Level, ActiveLow, Shared) {5, 9}"),
+    (Irq(1, Trigger.EDGE, Polarity.ACTIVE_HIGH), "IRQ (Edge, ActiveHigh, Exclusive) {1}"),
+    (
+        Irq(15, Trigger.LEVEL, **LOW, sharing=Sharing.WAKE),
+        "IRQ (Level, ActiveLow, ExclusiveAndWake) {15}",
+    ),
+    (IrqNoFlags(3), "IRQNoFlags () {3}"),
+    (Dma([1, 2]), "DMA (Compatibility, NotBusMaster, Transfer8) {1, 2}"),
+    (
+        Dma(4, DmaType.TYPE_F, bus_master=True, transfer=DmaTransfer.TRANSFER16),
+        "DMA (TypeF, BusMaster, Transfer16) {4}",
+    ),
+    (FixedDma(0x10, 2, 2), "FixedDMA (0x10, 0x02, Width32bit)"),
+    (Io(0x3F8, 8), "IO (Decode16, 0x3F8, 0x3F8, 0x01, 0x08)"),
+    (Io(0x60, 1, 0x64, 4, decode16=False), "IO (Decode10, 0x60, 0x64, 0x04, 0x01)"),
+    (FixedIo(0x3F8, 8), "FixedIO (0x3F8, 0x08)"),
+    (VendorShort(b"\1\2\3"), "VendorShort () {1, 2, 3}"),
+    (VendorLong(b"\1\2\3"), "VendorLong () {1, 2, 3}"),
+    (Memory24(0x1000, 0x2000, 0x10, 0x20), "Memory24 (ReadWrite, 0x1000, 0x2000, 0x10, 0x20)"),
+    (
+        Memory32(0x1000_0000, 0x2000_0000, 0x1000, 0x2000, writeable=False),
+        "Memory32 (ReadOnly, 0x10000000, 0x20000000, 0x1000, 0x2000)",
+    ),
+    (Memory32Fixed(0xFED0_0000, 0x400), "Memory32Fixed (ReadWrite, 0xFED00000, 0x400)"),
+    (
+        Memory32Fixed(0xFED0_0000, 0x400, writeable=False),
+        "Memory32Fixed (ReadOnly, 0xFED00000, 0x400)",
+    ),
+    (
+        BusNumber(0, 0xFF),
+        "WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode, 0, 0, 0xFF, 0, 0x100)",
+    ),
+    (
+        WordIo(0xD00, 0xFFFF),
+        (
+            "WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,"
+            " 0, 0xD00, 0xFFFF, 0, 0xF300)"
+        ),
+    ),
+    (
+        WordSpace(0xC0, 0xD00, 0xFFFF, consumer=True, type_flags=0x12),
+        (
+            "WordSpace (0xC0, ResourceConsumer, PosDecode, MinFixed, MaxFixed, 0x12,"
+            " 0, 0xD00, 0xFFFF, 0, 0xF300)"
+        ),
+    ),
+    (
+        DWordIo(0xD00, 0xFFFF, consumer=True, subtractive=True, range_type=2),
+        (
+            "DWordIO (ResourceConsumer, MinFixed, MaxFixed, SubDecode, ISAOnlyRanges,"
+            " 0, 0xD00, 0xFFFF, 0, 0xF300)"
+        ),
+    ),
+    (
+        DWordIo(0, 0xFFFF, translation=0xF000_0000, translates=True, sparse=True),
+        (
+            "DWordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,"
+            " 0, 0, 0xFFFF, 0xF0000000, 0x10000, , , , TypeTranslation, SparseTranslation)"
+        ),
+    ),
+    (
+        DWordMemory(0xC000_0000, 0xDFFF_FFFF),
+        (
+            "DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,"
+            " 0, 0xC0000000, 0xDFFFFFFF, 0, 0x20000000)"
+        ),
+    ),
+    (
+        DWordMemory(
+            *(0xC000_0000, 0xDFFF_FFFF),
+            cacheable=Cacheable.CACHEABLE,
+            writeable=False,
+            source_index=5,
+            source="\\_SB.DEV0",
+            range_type=AddressRange.ACPI,
+        ),
+        (
+            "DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, Cacheable, ReadOnly,"
+            ' 0, 0xC0000000, 0xDFFFFFFF, 0, 0x20000000, 0x05, "\\\\_SB.DEV0", , AddressRangeACPI,'
+            " TypeStatic)"
+        ),
+    ),
+    (
+        DWordMemory(0, 0xFFFF, range_type=AddressRange.RESERVED, translates=True, consumer=True),
+        (
+            "DWordMemory (ResourceConsumer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,"
+            " 0, 0, 0xFFFF, 0, 0x10000, , , , AddressRangeReserved, TypeTranslation)"
+        ),
+    ),
+    (
+        QWordIo(0, 0xFFF, range_type=1),
+        (
+            "QWordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, NonISAOnlyRanges,"
+            " 0, 0, 0xFFF, 0, 0x1000)"
+        ),
+    ),
+    (
+        QWordMemory(0x1_0000_0000, 0x1_FFFF_FFFF, cacheable=Cacheable.PREFETCHABLE),
+        (
+            "QWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, Prefetchable, ReadWrite,"
+            " 0, 0x100000000, 0x1FFFFFFFF, 0, 0x100000000)"
+        ),
+    ),
+    (
+        QWordSpace(0xC1, 0x1000, 0x1FFF),
+        (
+            "QWordSpace (0xC1, ResourceProducer, PosDecode, MinFixed, MaxFixed, 0,"
+            " 0, 0x1000, 0x1FFF, 0, 0x1000)"
+        ),
+    ),
+    (
+        ExtendedMemory(0x1_0000_0000, 0x1_FFFF_FFFF, attribute=0x8000),
+        (
+            "ExtendedMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable,"
+            " ReadWrite, 0, 0x100000000, 0x1FFFFFFFF, 0, 0x100000000, 0x8000)"
+        ),
+    ),
+    (Interrupt(16), "Interrupt (ResourceConsumer, Level, ActiveHigh, Exclusive) {16}"),
+    (
+        Interrupt([16, 17], Trigger.EDGE, Polarity.ACTIVE_LOW, Sharing.SHARED),
+        "Interrupt (ResourceConsumer, Edge, ActiveLow, Shared) {16, 17}",
+    ),
+    (
+        Interrupt(
+            *(16, Trigger.LEVEL, Polarity.ACTIVE_LOW, Sharing.SHARED | Sharing.WAKE),
+            consumer=False,
+            source_index=1,
+            source="\\_SB.DEV0",
+        ),
+        'Interrupt (ResourceProducer, Level, ActiveLow, SharedAndWake, 1, "\\\\_SB.DEV0") {16}',
+    ),
+    (Register(0, 64, 0, 0x1000, 3), "Register (SystemMemory, 64, 0, 0x1000, 3)"),
+    (Register(0x7F, 8, 4, 0x10), "Register (FFixedHW, 8, 4, 0x10)"),
+    (
+        GpioInt(
+            *(3, "\\_SB.GPI0"),
+            trigger=Trigger.EDGE,
+            polarity=Polarity.ACTIVE_HIGH,
+            pull=PinPull.UP,
+            debounce=0x1234,
+        ),
+        (
+            'GpioInt (Edge, ActiveHigh, Exclusive, PullUp, 0x1234, "\\\\_SB.GPI0", 0,'
+            " ResourceConsumer) {3}"
+        ),
+    ),
+    (
+        GpioIo(
+            *(5, "\\_SB.GPI0"),
+            pull=PinPull.DOWN,
+            drive=0x10,
+            restriction=IoRestriction.OUTPUT_ONLY,
+        ),
+        (
+            'GpioIo (Exclusive, PullDown, 0, 0x10, IoRestrictionOutputOnly, "\\\\_SB.GPI0", 0,'
+            " ResourceConsumer) {5}"
+        ),
+    ),
+    (
+        UartSerialBus(
+            *(115200, "\\_SB.URT0"),
+            lines=0xC0,
+            flow_control=FlowControl.HARDWARE,
+            receive_fifo=0x10,
+            transmit_fifo=0x20,
+        ),
+        (
+            "UartSerialBusV2 (115200, DataBitsEight, StopBitsOne, 0xC0, LittleEndian,"
+            " ParityTypeNone, FlowControlHardware, 0x10, 0x20,"
+            ' "\\\\_SB.URT0", 0, ResourceConsumer, , Exclusive)'
+        ),
+    ),
+]
+DEPENDENT = Resources(
+    StartDependentFn(1, 2),
+    IrqNoFlags(3),
+    StartDependentFnNoPri(),
+    IrqNoFlags(4),
+    EndDependentFn(),
+)
+DEPENDENT_ASL = (
+    "ResourceTemplate () {StartDependentFn (1, 2) {IRQNoFlags () {3}}"
+    " StartDependentFnNoPri () {IRQNoFlags () {4}} EndDependentFn ()}"
+)
 
 
 # -- long packages --------------------------------------------------------------------------
@@ -310,6 +688,11 @@ CASES = [
     *(at_root(f"Name (NAM0, {asl})", Name("NAM0", value)) for value, asl in VALUES),
     *(at_root(asl, *nodes) for nodes, asl in OBJECTS),
     *(at_root(asl, node) for node, asl in map(scope_of_strings, LIMITS)),
+    *(
+        at_root(f"Name (NAM0, ResourceTemplate () {{{asl}}})", Name("NAM0", Resources(descriptor)))
+        for descriptor, asl in RESOURCES
+    ),
+    at_root(f"Name (NAM0, {DEPENDENT_ASL})", Name("NAM0", DEPENDENT)),
 ]
 
 
@@ -326,6 +709,26 @@ def test_bytes_are_those_of_iasl(nodes, asl):
     assert ours.hex(" ") == theirs.removeprefix(prelude()).hex(" ")
 
 
+def test_external_names_stand_in_front_as_with_iasl():
+    asl = """
+        External (\\_SB.DEV9, DeviceObj)
+        External (\\_SB.FUN3, MethodObj, , {IntObj, IntObj})
+        External (INT9, IntObj)
+        External (UNK9)
+        Method (TEST, 0, NotSerialized) {\\_SB.FUN3 (One, 0x02)}
+    """
+    externals = If(
+        0,
+        External("\\_SB.DEV9", ObjectKind.Device),
+        External("\\_SB.FUN3", ObjectKind.Method, 2),
+        External("\\INT9", ObjectKind.Integer),
+        External("\\UNK9"),
+    )
+    ours = [externals, Method("TEST", 0, Call("\\_SB.FUN3", 1, 2))]
+    theirs = definition_block(asl)[HEADER_SIZE:]
+    assert b"".join(node.to_bytes() for node in ours).hex(" ") == theirs.hex(" ")
+
+
 def opcodes_in(nodes):
     for node in nodes:
         if hasattr(node, "OPCODE"):
@@ -334,4 +737,9 @@ def opcodes_in(nodes):
 
 
 def test_every_opcode_has_a_case():
-    assert BY_NAME.keys() - {name for case in CASES for name in opcodes_in(case.values[0])} == set()
+    assert (
+        BY_NAME.keys()
+        - {"External"}
+        - {name for case in CASES for name in opcodes_in(case.values[0])}
+        == set()
+    )

@@ -11,13 +11,13 @@ import re
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
-from vmmkit.acpi.aml.field_units import NamedField, Reserved, Unit
+from vmmkit.acpi.aml.field_units import AccessAs, NamedField, Reserved, Unit
 from vmmkit.acpi.aml.names import DUAL, MULTI, NULL, name_text
 from vmmkit.acpi.aml.node import Path
 from vmmkit.acpi.aml.opcodes import BY_CODE, Opcode
 from vmmkit.errors import AmlParseError
 
-__all__ = ["Cursor"]
+__all__ = ["CONNECTION", "Cursor"]
 
 _SEGMENT: Final = rb"[A-Z_][A-Z0-9_]{3}"
 _SEGMENTS: Final = re.compile(rb"(?:" + _SEGMENT + rb")*")
@@ -25,8 +25,12 @@ _PREFIX: Final = re.compile(rb"\\|\^*")
 _NAME_START: Final = frozenset(b"\\^./_ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _TWO_BYTES: Final = frozenset(code[0] for code in BY_CODE if len(code) == 2)
 
-# Field units, by their first byte; any other begins a name.
+# What field units begin with; anything else is a name.
 _RESERVED: Final = 0x00
+_ACCESS_SIZES: Final = {0x01: 3, 0x03: 4}  # AccessField, ExtendedAccessField
+
+#: What the unit of a field list begins with that holds a name or a buffer (ConnectField).
+CONNECTION: Final = 0x02
 
 
 class Cursor:
@@ -132,7 +136,7 @@ class Cursor:
         count = self._segment_count(limit)
         segments = self.take(4 * count, limit)
         if not _SEGMENTS.fullmatch(segments):
-            raise self.error(f"{segments!r} is no name", start)
+            raise self.error(f"{segments[:40]!r} is no name", start)
         encoded = self.content[start : self.position]
         path = self._paths.get(encoded)
         if path is None:
@@ -153,20 +157,31 @@ class Cursor:
         self.position -= 1
         return 1
 
-    def unit(self, limit: int) -> Unit | None:
-        """Read a unit of a field list; `None` for one that holds a term."""
+    def unit(self, limit: int) -> Unit:
+        """Read a unit of a field list, but none that holds a term."""
         start = self.position
         first = self.content[start]
+        if first in _ACCESS_SIZES:
+            _, access, attribute, *length = self.take(_ACCESS_SIZES[first], limit)
+            return AccessAs.as_read(
+                (access, attribute, length[0] if length else None),
+                self.content[start : self.position],
+            )
+        args: tuple[Any, ...] = ()
         if first == _RESERVED:
             self.position = start + 1
-            bits = self.package_length(limit)
-            return Reserved.as_read((bits,), self.content[start : self.position])
+        else:
+            args = (self._field_name(limit),)
+        args += (self.package_length(limit),)
+        kind = NamedField if first else Reserved
+        return kind.as_read(args, self.content[start : self.position])
+
+    def _field_name(self, limit: int) -> str:
+        start = self.position
         segment = self.take(4, limit)
         if not _SEGMENTS.fullmatch(segment):
             raise self.error(f"no unit of a field list begins with {segment.hex(' ')}", start)
-        text = name_text("", [segment.decode("ascii")])
-        bits = self.package_length(limit)
-        return NamedField.as_read((text, bits), self.content[start : self.position])
+        return name_text("", [segment.decode("ascii")])
 
 
 def _number(size: int) -> Callable[[Cursor, int], int]:

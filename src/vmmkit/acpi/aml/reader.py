@@ -20,22 +20,35 @@ from vmmkit.acpi.aml import (
     blocks,
     create_field,
     data,
+    fields,
     named,
     operators,
     places,
+    references,
     statements,
 )
-from vmmkit.acpi.aml.bytecode import Cursor
+from vmmkit.acpi.aml.bytecode import CONNECTION, Cursor
 from vmmkit.acpi.aml.calls import Call
+from vmmkit.acpi.aml.field_units import Connection
 from vmmkit.acpi.aml.namespace import SCOPES, Namespace
 from vmmkit.acpi.aml.node import CLASSES, Expression, Node, Path, Place, RawAml
 from vmmkit.acpi.aml.opcodes import Opcode
-from vmmkit.errors import AmlParseError, AmlValueError
+from vmmkit.errors import AmlParseError
 
 __all__ = ["MAX_DEPTH", "read", "read_all"]
 
 # Classes enter `CLASSES` as their modules are imported.
-_REGISTERED: Final = (blocks, create_field, data, named, operators, places, statements)
+_REGISTERED: Final = (
+    blocks,
+    create_field,
+    data,
+    fields,
+    named,
+    operators,
+    places,
+    references,
+    statements,
+)
 
 #: How deep opcodes may lie within each other.
 MAX_DEPTH: Final = 256
@@ -47,11 +60,12 @@ _KINDS: Final[dict[str, tuple[type[Node], str]]] = {
     "S": (Place, "a place"),
     "t": (Place, "a place"),
     "L": (Node, "a term"),
+    "C": (data.Buffer, "a name or a buffer"),
 }
 
 _BLOCK: Final = Opcode("block", b"", "L", package=True)
 _CALLS: Final = tuple(Opcode("call", b"", "T" * count) for count in range(8))
-_CONNECTION: Final = Opcode("Connection", b"\x02", "E")
+_CONNECTION: Final = Opcode("Connection", bytes((CONNECTION,)), "C")
 
 # Their operand is the object of that name, never what a method of that name returns.
 _NO_CALLS: Final = frozenset({"RefOf", "CondRefOf", "ObjectType", "CopyObject"})
@@ -111,18 +125,12 @@ class _Reader(Cursor):
             try:
                 while frames:
                     self._advance(frames[-1])
-            except (AmlParseError, AmlValueError) as error:
+            except AmlParseError:
                 if not self._lenient:
-                    raise self._located(error) from None
+                    raise
                 self._recover()
         nodes: tuple[Node, ...] = self._root.args[0]
         return nodes
-
-    def _located(self, error: AmlParseError | AmlValueError) -> AmlParseError:
-        """Return an error of the namespace as one of the term that is being read."""
-        if isinstance(error, AmlParseError):
-            return error
-        return self.error(str(error), self._frames[-1].start)
 
     def _advance(self, frame: _Frame) -> None:
         """Read the next argument of a frame, or close it."""
@@ -134,7 +142,7 @@ class _Reader(Cursor):
         scalar = self.SCALARS.get(letter)
         if scalar is not None:
             frame.args.append(scalar(self, frame.limit))
-        elif letter in _LISTS and frame.opcode is not _CONNECTION:
+        elif letter in _LISTS:
             self._element(frame, letter)
         else:
             self._begin(frame, letter)
@@ -155,7 +163,10 @@ class _Reader(Cursor):
         if name in SCOPES:
             if name != "Scope":
                 frame.scope.declare_node(name, tuple(frame.args))
-            frame.scope = frame.scope.enter(frame.args[0].text)
+            scope = frame.scope.reach(frame.args[0].text)
+            if scope is None:
+                raise self.error("a scope deeper than a name can be long", frame.start)
+            frame.scope = scope
         if name == "Method" and self._outline:
             self.position = frame.limit
         frame.sink = []
@@ -176,7 +187,7 @@ class _Reader(Cursor):
     def _opcode(self, frame: _Frame, letter: str, start: int) -> None:
         opcode = self.opcode(frame.limit)
         kind, wanted = _KINDS[letter]
-        made = CLASSES.get(opcode.name, Place)
+        made = CLASSES[opcode.name]
         if not issubclass(made, kind):
             raise self.error(f"{opcode.name} where {wanted} belongs", start)
         if not opcode.args:
@@ -201,7 +212,7 @@ class _Reader(Cursor):
         start = self.position
         path = self.name(frame.limit)
         count = None
-        if letter != "E" and frame.opcode.name not in _NO_CALLS:
+        if letter not in "EC" and frame.opcode.name not in _NO_CALLS:
             count = frame.scope.method_arguments(path.text)
         if letter == "L":
             count = count or 0
@@ -216,10 +227,12 @@ class _Reader(Cursor):
 
     def _unit(self, frame: _Frame) -> None:
         """Read a unit of a field list."""
-        self._term = self.position
-        unit = self.unit(frame.limit)
-        if unit is not None:
-            frame.sink.append(unit)
+        self._term = start = self.position
+        if self.content[start] != CONNECTION:
+            frame.sink.append(self.unit(frame.limit))
+            return
+        self.position = start + 1
+        self._push(_Frame(_CONNECTION, start, frame.limit, frame.scope))
 
     def _close(self, frame: _Frame) -> None:
         """Make the node of a frame and hand it to the frame around."""
@@ -232,10 +245,12 @@ class _Reader(Cursor):
         name = frame.opcode.name
         if frame.path is not None:
             outer.sink.append(Call.as_read((frame.path, args), encoded))
+        elif frame.opcode is _CONNECTION:
+            outer.sink.append(Connection.as_read(args, encoded))
         else:
             if name not in SCOPES:
                 outer.scope.declare_node(name, args)
-            outer.sink.append(CLASSES.get(name, Place).as_read(args, encoded))
+            outer.sink.append(CLASSES[name].as_read(args, encoded))
 
     def _recover(self) -> None:
         """Keep the smallest package around the failure, or what is left of its list, as it is."""

@@ -17,7 +17,7 @@ from vmmkit.acpi.aml.named import Device, Name
 from vmmkit.acpi.aml.node import Node
 from vmmkit.acpi.aml.resources import Descriptor, Interrupt, Io, IrqNoFlags, Resources, Trigger
 from vmmkit.acpi.platform.claims import ISA_INTERRUPTS
-from vmmkit.acpi.platform.context import Context
+from vmmkit.acpi.platform.context import Context, contributors
 from vmmkit.acpi.platform.values import Range, checked_range
 from vmmkit.acpi.tables.fadt import BootArchFlags
 from vmmkit.acpi.tables.gas import Gas
@@ -78,7 +78,7 @@ class LpcBridge:
         name: of its device.
     """
 
-    devices: tuple[AcpiContributor, ...] = attrs.field(converter=tuple)
+    devices: tuple[AcpiContributor, ...] = attrs.field(converter=contributors)
     device: int = 31
     function: int = 0
     name: str = "ISA"

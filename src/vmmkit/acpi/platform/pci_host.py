@@ -8,19 +8,18 @@ Base Address); PCI Firmware Specification, _OSC Interface for PCI Host Bridge De
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 import attrs
 
 from vmmkit.acpi.aml.blocks import Else, If
 from vmmkit.acpi.aml.create_field import CreateDWordField
-from vmmkit.acpi.aml.data import EisaId, Package, ToUUID
+from vmmkit.acpi.aml.data import EisaId, Package, ToUUID, Zero, integer
 from vmmkit.acpi.aml.named import Device, Method, Name
 from vmmkit.acpi.aml.node import Node, Path
-from vmmkit.acpi.aml.operators import And, LEqual, LNotEqual, Or
+from vmmkit.acpi.aml.operators import And, LEqual, LNotEqual, Or, Store
 from vmmkit.acpi.aml.places import Arg, Local
-from vmmkit.acpi.aml.references import Store
 from vmmkit.acpi.aml.resources import (
     BusNumber,
     Descriptor,
@@ -33,12 +32,20 @@ from vmmkit.acpi.aml.resources import (
     WordIo,
 )
 from vmmkit.acpi.aml.statements import Return
-from vmmkit.acpi.platform.context import Context
-from vmmkit.acpi.platform.values import FOUR_GIB, Ecam, Range, Route, Windows, number, routes
+from vmmkit.acpi.platform.context import Context, contributors
+from vmmkit.acpi.platform.values import (
+    FOUR_GIB,
+    Ecam,
+    Route,
+    Windows,
+    number,
+    routes,
+    windows_of,
+)
 from vmmkit.errors import PlatformError
 from vmmkit.protocols import AcpiContributor
 
-__all__ = ["OSC_CONTROL", "PciHost", "reservations"]
+__all__ = ["OSC_CONTROL", "PciHost", "Reservations"]
 
 #: What the system may control by `_OSC`: hot plug, PME, AER and the capability structure of PCI
 #: Express, but not the hot plug of SHPC.
@@ -46,7 +53,7 @@ OSC_CONTROL: Final = 0x1D
 
 _OSC_UUID: Final = ToUUID("33db4d5b-1ff7-401c-9657-7441c03dd766")
 _CONFIG_PORTS: Final = (0xCF8, 8)
-_ROUTE_KEYS: Final = tuple([device << 16 | 0xFFFF for device in range(32)])
+_ROUTE_KEYS: Final = tuple([integer(device << 16 | 0xFFFF) for device in range(32)])
 
 
 def _ecam_or_none(value: Ecam | None) -> Ecam | None:
@@ -78,7 +85,7 @@ class PciHost:
         PlatformError: numbers out of range, or windows that overlap each other.
     """
 
-    windows: Windows = attrs.field(converter=Windows.of)
+    windows: Windows = attrs.field(converter=windows_of)
     routing: tuple[Route, ...] = attrs.field(default=(), converter=routes)
     ecam: Ecam | None = attrs.field(default=None, converter=_ecam_or_none)
     name: str = attrs.field(default="PCI0", kw_only=True)
@@ -89,7 +96,9 @@ class PciHost:
     osc_control: int | None = attrs.field(default=OSC_CONTROL, kw_only=True)
     hot_added: bool = attrs.field(default=False, kw_only=True)
     proximity_domain: int | None = attrs.field(default=None, kw_only=True)
-    children: tuple[AcpiContributor, ...] = attrs.field(default=(), converter=tuple, kw_only=True)
+    children: tuple[AcpiContributor, ...] = attrs.field(
+        default=(), converter=contributors, kw_only=True
+    )
 
     @segment.default
     def _segment(self) -> int:
@@ -175,7 +184,7 @@ def _mem_window(base: int, size: int) -> Descriptor:
 
 
 def _route(device: int, pin: int, gsi: int) -> Node:
-    return Package(_ROUTE_KEYS[device], pin, 0, gsi)
+    return Package(_ROUTE_KEYS[device], pin, Zero, gsi)
 
 
 def _osc(control: int) -> Node:
@@ -203,22 +212,27 @@ def _osc(control: int) -> Node:
     )
 
 
-def reservations(context: Context, ranges: Iterable[Range]) -> Iterator[Node]:
-    """Yield the device that holds memory which is no RAM and belongs to no other device.
+@attrs.frozen
+class Reservations:
+    r"""Memory that is no RAM and no other device has; a contributor to `\_SB` that comes last.
 
     PCI Firmware Specification, MCFG Table Description, wants ECAM windows to be reserved by a
     motherboard resource, which a PNP0C02 device is.
     """
-    fixed: list[Any] = [
-        Memory32Fixed(base, size)
-        if base + size <= FOUR_GIB
-        else QWordMemory(base, base + size - 1, consumer=True)
-        for base, size in ranges
-    ]
-    if fixed:
-        yield Device(
-            "MRES",
-            Name("_HID", EisaId("PNP0C02")),
-            Name("_UID", context.unique_id("PNP0C02")),
-            Name("_CRS", Resources(*fixed)),
-        )
+
+    def acpi_nodes(self, context: Context) -> Iterator[Node]:
+        """Yield a device with all that was reserved, if anything was."""
+        fixed = [_fixed(*place) for _holder, place in context.reserved]
+        if fixed:
+            yield Device(
+                "MRES",
+                Name("_HID", EisaId("PNP0C02")),
+                Name("_UID", context.unique_id("PNP0C02")),
+                Name("_CRS", Resources(*fixed)),
+            )
+
+
+def _fixed(base: int, size: int) -> Descriptor:
+    if base + size <= FOUR_GIB:
+        return Memory32Fixed(base, size)
+    return QWordMemory(base, base + size - 1, consumer=True)
