@@ -38,7 +38,7 @@ DATA = r"""
     Name (AAAE, Buffer (0x0A) {0x01, 0x02})
     Name (AAAF, ToUUID ("33db4d5b-1ff7-401c-9657-7441c03dd766"))
     Name (AAAG, Package (0x012C) {0x01})
-    Name (AAAH, Package () {\_SB, AAAA, ^^_GPE})
+    Name (AAAH, Package () {\_SB, AAAA, \_GPE})
     Name (AAAI, Unicode ("ab"))
     Name (ADD_, 0x05)
     Name (OR__, 0x0005)
@@ -76,7 +76,7 @@ RESOURCES = r"""
 OBJECTS = r"""
     Name (BUF0, Buffer (0x10) {})
     OperationRegion (REG0, 0x80, 0x00, 0x10)
-    OperationRegion (REG1, SystemIO, 0x00, 0x10)
+    OperationRegion (REG1, SystemIO, 0x00, 0x40)
     OperationRegion (REG2, GenericSerialBus, 0x00, 0x10)
     Field (REG1, ByteAcc, NoLock, Preserve)
     {
@@ -85,8 +85,9 @@ OBJECTS = r"""
     }
     Field (REG2, BufferAcc, Lock, WriteAsOnes)
     {
-        Connection (I2CSerialBus (0x10, ControllerInitiated, 100000, AddressingMode7Bit,
-            "\\_SB.I2C0", 0, ResourceConsumer, , )),
+        Connection (UartSerialBusV2 (115200, DataBitsEight, StopBitsOne, 0, LittleEndian,
+            ParityTypeNone, FlowControlNone, 32, 32, "\\_SB.UART", 0, ResourceConsumer, ,
+            Exclusive)),
         Connection (BUF0), AccessAs (BufferAcc, AttribBytes (0x05)), FLA3, 8,
         AccessAs (BufferAcc, AttribQuick), FLA4, 8
     }
@@ -100,7 +101,7 @@ OBJECTS = r"""
     Processor (CPU0, 0x01, 0x00000410, 0x06) {}
     PowerResource (PWR0, 0x00, 0x0000) {Method (_STA) {Return (One)}}
     ThermalZone (THRM) {}
-    Scope (\_SB) {Name (^AAAA, 1)}
+    Device (DEV0) {Name (^AAAA, 1)}
     If (One) {Name (BBBB, 1)} ElseIf (Zero) {Name (CCCC, 1)} Else {Name (DDDD, 1)}
 """
 
