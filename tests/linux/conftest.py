@@ -26,7 +26,7 @@ from vmmkit.acpi.platform.assembly import Platform
 pytest.register_assert_rewrite("linux.judgement")
 
 BUILD = Path(__file__).parents[2] / "build" / "linux"
-MODULES = ("virtio_pci", "virtio_rng", "button")
+MODULES = ("virtio_pci", "virtio_mmio", "virtio_rng", "button", "qemu_fw_cfg")
 COMMAND_LINE = (
     "console=ttyS0 nokaslr panic=-1 reboot=acpi "
     'dyndbg="file drivers/acpi/reboot.c +p"'  # says when the kernel writes the reset register

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """PCI host bridges: windows, buses, interrupt routing, and what the system may control.
 
-ACPI Specification, Resource Type Specific Flags, _PRT (PCI Routing Table) and _CBA (Configuration
-Base Address); PCI Firmware Specification, _OSC Interface for PCI Host Bridge Devices.
+ACPI Specification, Address Space Resource Descriptors and _PRT (PCI Routing Table); PCI Firmware
+Specification, for _CBA and for _OSC of PCI host bridges.
 """
 
 from __future__ import annotations

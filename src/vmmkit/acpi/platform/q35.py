@@ -136,6 +136,7 @@ def q35_like(
         ecam,
         pic_routing=pic_routing,
         osc_control=board.osc_control,
+        proximity_domain=board.host_bridge_domain,
         children=[*([LpcBridge(isa)] if isa else []), *pci_devices],
     )
     timers = [HpetTimer()] if hpet is True else [hpet] if hpet else []
