@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar, Self
 
-from vmmkit.acpi.aml.encoding import encode, framed
+from vmmkit.acpi.aml.encoding import encode, framed, shown
 from vmmkit.acpi.aml.flat import Record, flattened, rebuilt
 from vmmkit.acpi.aml.opcodes import BY_NAME, Opcode
 from vmmkit.acpi.relocation import Relocation
@@ -153,7 +153,7 @@ def _shown(arg: Any) -> str:
         return "..." if arg else "()"
     if isinstance(arg, (str, bytes)) and len(arg) > _SHOWN:
         return f"{arg[:_SHOWN]!r}..."
-    return hex(arg) if type(arg) is int and arg > 9 else f"{arg!r:.80}"
+    return hex(arg) if type(arg) is int and arg > 9 else f"{shown(arg)}"
 
 
 def _class_key(node: Node) -> type[Node] | str:

@@ -15,16 +15,15 @@ from typing import Final, TypeAlias
 
 from vmmkit.acpi.aml.names import MAX_SEGMENTS
 from vmmkit.acpi.aml.node import Node, Path
-from vmmkit.errors import AmlValueError
 
 __all__ = [
     "DECLARED_NAME",
-    "LISTS",
+    "FIELDS",
     "PREDEFINED",
     "SCOPES",
     "Namespace",
     "absolute",
-    "declarations",
+    "opcode_name",
     "split_name",
     "walk",
 ]
@@ -56,8 +55,10 @@ SCOPES: Final = frozenset(
     {"Scope", "Device", "Method", "Processor", "PowerResource", "ThermalZone"}
 )
 
-#: Opcodes with a list of terms.
-LISTS: Final = SCOPES | {"If", "Else", "While"}
+# Opcodes with a list of terms that are there without a method being run, and those that declare
+# no object.
+_OPEN: Final = SCOPES - {"Method"} | {"If", "Else", "While"}
+_NO_OBJECTS: Final = frozenset({"Scope", "External"})
 
 #: Opcodes with a list of field units.
 FIELDS: Final = frozenset({"Field", "IndexField", "BankField"})
@@ -95,6 +96,7 @@ class Namespace:
 
     Attributes:
         parent: the object around it; `None` for the root.
+        segment: its name in there.
         depth: segments of its path.
         children: the objects below it, by segment.
         declared: an object is declared here. False where only its name was seen in a path.
@@ -113,11 +115,13 @@ class Namespace:
         "depth",
         "external",
         "parent",
+        "segment",
     )
 
-    def __init__(self, parent: Namespace | None = None) -> None:
-        """Make the root, with what is predefined, or an object without a meaning yet."""
+    def __init__(self, parent: Namespace | None = None, segment: str = "") -> None:
+        """Make the root, with what is predefined, or an object that is not declared yet."""
         self.parent = parent
+        self.segment = segment
         self.declared = False
         self.external = False
         self.argument_count: int | None = None
@@ -132,19 +136,11 @@ class Namespace:
         for name, argument_count in PREDEFINED.items():
             self.declare(name, argument_count)
 
-    def enter(self, text: str) -> Namespace:
+    def reach(self, text: str) -> Namespace | None:
         """Return the object that a name in this scope means where it is declared or opened.
 
-        Raises:
-            AmlValueError: deeper than a name can be long.
+        It is made where there is none. `None` for one that lies deeper than a name can be long.
         """
-        found = self._reach(text)
-        if found is None:
-            raise AmlValueError(f"{text!r} lies deeper than {MAX_SEGMENTS} names")
-        return found
-
-    def _reach(self, text: str) -> Namespace | None:
-        """Return the object of a name, made where there is none; `None` for one too deep."""
         prefix, segments = split_name(text)
         here = self._from(prefix)
         if here.depth + len(segments) > MAX_SEGMENTS:
@@ -152,9 +148,17 @@ class Namespace:
         for segment in segments:
             below = here.children.get(segment)
             if below is None:
-                below = here.children[segment] = Namespace(here)
+                below = here.children[segment] = Namespace(here, segment)
             here = below
         return here
+
+    def path(self) -> tuple[str, ...]:
+        """Return the segments that lead here from the root."""
+        here, segments = self, []
+        while here.parent is not None:
+            segments.append(here.segment)
+            here = here.parent
+        return tuple(reversed(segments))
 
     def declare(
         self,
@@ -174,7 +178,7 @@ class Namespace:
             external: another table declares it.
             alias: the other name of the same object.
         """
-        found = self._reach(text)
+        found = self.reach(text)
         if found is None:
             return
         if not found.declared or (found.external and not external):
@@ -253,22 +257,23 @@ class Namespace:
 _Level: TypeAlias = tuple[tuple[str, ...], Iterator[tuple[int, Node]]]
 
 
-def _opcode_name(node: Node) -> str:
-    """Return the name of a node's opcode, nothing for nodes that have none."""
+def opcode_name(node: Node) -> str:
+    """Return the name of a node's opcode, nothing for a node that has none."""
     opcode = getattr(node, "OPCODE", None)
     return opcode.name if opcode is not None else ""
 
 
-def declarations(
-    nodes: Iterable[Node], *, inside_methods: bool = False
-) -> Iterator[tuple[tuple[str, ...], int, Node]]:
-    """Yield what `walk` yields, and `Scope` and `External` too; paths as tuples of segments.
+def walk(nodes: Iterable[Node]) -> Iterator[tuple[str, int, Node]]:
+    r"""Yield the named objects that a list of terms declares, in order, those in `If` as well.
 
-    For `Scope`, and for field lists, the path is that of the scope that opens or that they are in.
+    What a method declares when it runs is left out, and so are `Scope` and `External`.
 
     Args:
-        nodes: a list of terms.
-        inside_methods: go into the lists of methods, which declare their objects when they run.
+        nodes: the terms of a definition block.
+
+    Yields:
+        The path from the root, such as `\_SB.PCI0._CRS`; bytes from the start of the first term
+        to the object; and its node: for a field of a region the unit of the field list.
     """
     stack: list[_Level] = [((), _placed(0, tuple(nodes)))]
     while stack:
@@ -277,16 +282,23 @@ def declarations(
         if node is None:
             stack.pop()
             continue
-        name = _opcode_name(node)
+        name = opcode_name(node)
         inner = scope
-        if name in DECLARED_NAME or name in SCOPES:
+        if name in DECLARED_NAME or name == "Scope":
             inner = absolute(scope, node.args[DECLARED_NAME.get(name, 0)].text)
-            yield inner, offset, node
+            if name not in _NO_OBJECTS:
+                yield _text(inner), offset, node
         elif name in FIELDS:
-            yield scope, offset, node
-        if name in LISTS and (inside_methods or name != "Method"):
-            listed = node.args[-1]
-            stack.append((inner, _placed(offset + _list_offset(node), listed)))
+            yield from _fields(scope, offset, node)
+        if name in _OPEN:
+            stack.append((inner, _placed(offset + _list_offset(node), node.args[-1])))
+
+
+def _fields(scope: tuple[str, ...], offset: int, node: Node) -> Iterator[tuple[str, int, Node]]:
+    """Yield the named units of a field list."""
+    for at, unit in _placed(offset + _list_offset(node), node.args[-1]):
+        if isinstance(unit.args[0], str):
+            yield _text(absolute(scope, unit.args[0])), at, unit
 
 
 def _placed(offset: int, nodes: tuple[Node, ...]) -> Iterator[tuple[int, Node]]:
@@ -299,29 +311,6 @@ def _placed(offset: int, nodes: tuple[Node, ...]) -> Iterator[tuple[int, Node]]:
 def _list_offset(node: Node) -> int:
     """Return where the list at the end of a node begins."""
     return len(node.encoded) - sum([len(each.encoded) for each in node.args[-1]])
-
-
-def walk(nodes: Iterable[Node]) -> Iterator[tuple[str, int, Node]]:
-    r"""Yield the named objects that a list of terms declares, in order, those in `If` as well.
-
-    What a method declares when it runs is left out.
-
-    Args:
-        nodes: the terms of a definition block.
-
-    Yields:
-        The path from the root, such as `\_SB.PCI0._CRS`; bytes from the start of the first term
-        to the object; and its node: for a field of a region the unit of the field list.
-    """
-    for segments, offset, node in declarations(nodes):
-        name = _opcode_name(node)
-        if name in FIELDS:
-            units = node.args[-1]
-            for at, unit in _placed(offset + _list_offset(node), units):
-                if isinstance(unit.args[0], str):
-                    yield _text(absolute(segments, unit.args[0])), at, unit
-        elif name not in {"Scope", "External"}:
-            yield _text(segments), offset, node
 
 
 def _text(segments: tuple[str, ...]) -> str:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar, cast
 
 from vmmkit.acpi.aml.base import CLASSES, Node
-from vmmkit.acpi.aml.encoding import encode_list, package_length
+from vmmkit.acpi.aml.encoding import encode_list, package_length, shown
 from vmmkit.acpi.aml.names import name_bytes
 from vmmkit.errors import AmlValueError
 
@@ -73,8 +73,8 @@ class Expression(Node):
     `+ - * % & | ^ << >> ~` are the ASL operators of the same sign, `//` is `Divide` and yields the
     quotient. The guest computes in 64 bits, or in 32 where the definition block's revision is 1.
 
-    `==` compares the nodes themselves, as everywhere in Python. What the guest is to compare is said
-    by `eq`, `ne`, `lt`, `le`, `gt` and `ge`.
+    `==` compares the nodes themselves, as everywhere in Python. What the guest is to compare is
+    said by `eq`, `ne`, `lt`, `le`, `gt` and `ge`.
     """
 
     __slots__ = ()
@@ -162,13 +162,13 @@ class Path(Place):
     def __init__(self, text: str) -> None:
         """Check and encode the name."""
         if not isinstance(text, str):
-            raise AmlValueError(f"a name is a str, not {text!r:.80}")
+            raise AmlValueError(f"a name is a str, not {shown(text)}")
         self.args = (text,)
         self.encoded = name_bytes(text)
         self.relocations = ()
 
     def _brief(self) -> str:
-        return f"{self.text!r:.80}"
+        return shown(self.text)
 
     @property
     def text(self) -> str:
@@ -218,7 +218,7 @@ def new_path(name: str | Path) -> Path:
     """
     named = path(name)
     if not named.encoded[-1]:
-        raise AmlValueError(f"{named.text!r} does not name a new object")
+        raise AmlValueError(f"{shown(named.text)} does not name a new object")
     return named
 
 
@@ -256,7 +256,7 @@ def place(value: Any) -> Place:
         return path(value)
     if not isinstance(value, Place):
         raise AmlValueError(
-            f"{value!r:.80} is no place; a name, LocalX, ArgX, Debug or a reference is"
+            f"{shown(value)} is no place; a name, LocalX, ArgX, Debug or a reference is"
         )
     return value
 
@@ -294,7 +294,7 @@ def term(value: Any) -> Node:
     if make is None:
         make = next((_COERCIONS[kind] for kind in type(value).__mro__ if kind in _COERCIONS), None)
     if make is None:
-        raise AmlValueError(f"AML has no value for {value!r:.80} of type {type(value).__name__}")
+        raise AmlValueError(f"AML has no value for {shown(value)} of type {type(value).__name__}")
     return make(value)
 
 

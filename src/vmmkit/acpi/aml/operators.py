@@ -11,6 +11,7 @@ Where an operator takes a target, the result is stored there as well as yielded.
 
 from __future__ import annotations
 
+from vmmkit.acpi.aml.encoding import shown
 from vmmkit.acpi.aml.node import Expression, Path, Place, RawAml, Value, operand, place, target
 from vmmkit.acpi.aml.places import Arg, Local
 from vmmkit.errors import AmlValueError
@@ -156,7 +157,9 @@ class CopyObject(_Move, opcode="CopyObject"):
     def __init__(self, value: Value, destination: Place | str) -> None:
         """Encode value and place."""
         if not isinstance(destination, (str, Path, Local, Arg, RawAml)):
-            raise AmlValueError(f"CopyObject copies to a name, LocalX or ArgX, not {destination!r}")
+            raise AmlValueError(
+                f"CopyObject copies to a name, LocalX or ArgX, not {shown(destination)}"
+            )
         super().__init__(value, destination)
 
 

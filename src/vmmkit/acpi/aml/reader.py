@@ -33,7 +33,7 @@ from vmmkit.acpi.aml.field_units import Connection
 from vmmkit.acpi.aml.namespace import SCOPES, Namespace
 from vmmkit.acpi.aml.node import CLASSES, Expression, Node, Path, Place, RawAml
 from vmmkit.acpi.aml.opcodes import Opcode
-from vmmkit.errors import AmlParseError, AmlValueError
+from vmmkit.errors import AmlParseError
 
 __all__ = ["MAX_DEPTH", "read", "read_all"]
 
@@ -125,18 +125,12 @@ class _Reader(Cursor):
             try:
                 while frames:
                     self._advance(frames[-1])
-            except (AmlParseError, AmlValueError) as error:
+            except AmlParseError:
                 if not self._lenient:
-                    raise self._located(error) from None
+                    raise
                 self._recover()
         nodes: tuple[Node, ...] = self._root.args[0]
         return nodes
-
-    def _located(self, error: AmlParseError | AmlValueError) -> AmlParseError:
-        """Return an error of the namespace as one of the term that is being read."""
-        if isinstance(error, AmlParseError):
-            return error
-        return self.error(str(error), self._frames[-1].start)
 
     def _advance(self, frame: _Frame) -> None:
         """Read the next argument of a frame, or close it."""
@@ -169,7 +163,10 @@ class _Reader(Cursor):
         if name in SCOPES:
             if name != "Scope":
                 frame.scope.declare_node(name, tuple(frame.args))
-            frame.scope = frame.scope.enter(frame.args[0].text)
+            scope = frame.scope.reach(frame.args[0].text)
+            if scope is None:
+                raise self.error("a scope deeper than a name can be long", frame.start)
+            frame.scope = scope
         if name == "Method" and self._outline:
             self.position = frame.limit
         frame.sink = []

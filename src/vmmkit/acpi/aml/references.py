@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from vmmkit.acpi.aml.encoding import shown
 from vmmkit.acpi.aml.node import Expression, Node, Path, Place, Value, operand, path, place, target
 from vmmkit.errors import AmlValueError
 
@@ -193,7 +194,9 @@ class Match(Expression, opcode="Match"):
         """Encode operators and operands."""
         for operator in (first, second):
             if operator not in _MATCH_OPERATORS:
-                raise AmlValueError(f"{operator!r:.80} is no operator of Match: MTR (0) to MGT (5)")
+                raise AmlValueError(
+                    f"{shown(operator)} is no operator of Match: MTR (0) to MGT (5)"
+                )
         super().__init__(
             operand(package),
             int(first),

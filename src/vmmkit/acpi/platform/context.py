@@ -13,6 +13,18 @@ import copy
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from vmmkit.acpi.aml.named import (
+    DataTableRegion,
+    Device,
+    Event,
+    Method,
+    Mutex,
+    Name,
+    OperationRegion,
+    PowerResource,
+    Processor,
+    ThermalZone,
+)
 from vmmkit.acpi.aml.node import Node
 from vmmkit.acpi.platform.claims import Interrupts, Ranges
 from vmmkit.acpi.platform.values import Ecam, IoApicRange, Range
@@ -23,20 +35,18 @@ from vmmkit.protocols import AcpiContributor
 
 __all__ = ["FADT_FLAGS", "Context", "Handler", "contributors"]
 
-#: Opcodes whose first argument is a name that they make.
-_DECLARING: Final = frozenset(
-    {
-        "DataTableRegion",
-        "Device",
-        "Event",
-        "Method",
-        "Mutex",
-        "Name",
-        "OperationRegion",
-        "PowerResource",
-        "Processor",
-        "ThermalZone",
-    }
+# Nodes whose first argument is a name that they make.
+_DECLARING: Final = (
+    Device,
+    Name,
+    Method,
+    OperationRegion,
+    DataTableRegion,
+    Event,
+    Mutex,
+    PowerResource,
+    Processor,
+    ThermalZone,
 )
 
 #: Fields of the FADT that several may set bits of.
@@ -124,7 +134,7 @@ class Context:
         self.event_handlers: dict[int, list[Handler]] = {}
         self._gpes, self._event_selector = gpes, event_selector
         self._unique_ids: dict[str, int] = {}
-        self._names: dict[tuple[str, bytes], str] = {}
+        self._names: dict[str, dict[bytes, str]] = {}
 
     def header_with(self, revisions: Mapping[str, int]) -> dict[str, Any]:
         """Return header fields, those of `Spec` that are about one table among them."""
@@ -297,26 +307,25 @@ class Context:
             PlatformError: something else than nodes, or two objects of one name.
         """
         found: list[Node] = []
+        names = self._names.setdefault(self.path, {})
         for device in contributors(devices):
             who = type(device).__name__
             for node in device.acpi_nodes(self):
-                self._enter(who, node)
+                self._enter(names, who, node)
                 found.append(node)
         return found
 
-    def _enter(self, who: str, node: Any) -> None:
+    def _enter(self, names: dict[bytes, str], who: str, node: Any) -> None:
         if not isinstance(node, Node):
             raise PlatformError(f"{who} contributes {node!r} to {self.path}, which is no AML node")
-        opcode = getattr(node, "OPCODE", None)
-        if opcode is None or opcode.name not in _DECLARING:
+        if not isinstance(node, _DECLARING):
             return
         name = node.args[0]
-        key = self.path, name.encoded
-        if key in self._names:
+        if name.encoded in names:
             raise PlatformError(
-                f"two objects {self.path_of(name.text)}: of {self._names[key]} and of {who}"
+                f"two objects {self.path_of(name.text)}: of {names[name.encoded]} and of {who}"
             )
-        self._names[key] = who
+        names[name.encoded] = who
 
     @staticmethod
     def _handle(

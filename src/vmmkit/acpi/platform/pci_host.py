@@ -15,7 +15,7 @@ import attrs
 
 from vmmkit.acpi.aml.blocks import Else, If
 from vmmkit.acpi.aml.create_field import CreateDWordField
-from vmmkit.acpi.aml.data import EisaId, Package, ToUUID
+from vmmkit.acpi.aml.data import EisaId, Package, ToUUID, Zero, integer
 from vmmkit.acpi.aml.named import Device, Method, Name
 from vmmkit.acpi.aml.node import Node, Path
 from vmmkit.acpi.aml.operators import And, LEqual, LNotEqual, Or, Store
@@ -53,7 +53,7 @@ OSC_CONTROL: Final = 0x1D
 
 _OSC_UUID: Final = ToUUID("33db4d5b-1ff7-401c-9657-7441c03dd766")
 _CONFIG_PORTS: Final = (0xCF8, 8)
-_ROUTE_KEYS: Final = tuple([device << 16 | 0xFFFF for device in range(32)])
+_ROUTE_KEYS: Final = tuple([integer(device << 16 | 0xFFFF) for device in range(32)])
 
 
 def _ecam_or_none(value: Ecam | None) -> Ecam | None:
@@ -184,7 +184,7 @@ def _mem_window(base: int, size: int) -> Descriptor:
 
 
 def _route(device: int, pin: int, gsi: int) -> Node:
-    return Package(_ROUTE_KEYS[device], pin, 0, gsi)
+    return Package(_ROUTE_KEYS[device], pin, Zero, gsi)
 
 
 def _osc(control: int) -> Node:

@@ -53,12 +53,12 @@ _ABSENT: Final = Name("_STA", 0)
 def _listed(cpus: int | Iterable[Cpu]) -> tuple[Cpu, ...]:
     if isinstance(cpus, int):
         _check_count(cpus)
-        return tuple([Cpu(number) for number in range(cpus)])
-    listed = tuple(cpus)
+        return tuple([Cpu(number, number) for number in range(cpus)])
+    listed = tuple(cpus) if isinstance(cpus, Iterable) else (cpus,)
+    for each in listed:
+        if not isinstance(each, Cpu):
+            raise PlatformError(f"processors are a number or Cpu objects, not {each!r}")
     _check_count(len(listed))
-    wrong = next((cpu for cpu in listed if not isinstance(cpu, Cpu)), None)
-    if wrong is not None:
-        raise PlatformError(f"processors are a number or Cpu objects, not {wrong!r}")
     return listed
 
 

@@ -40,7 +40,7 @@ __all__ = [
 
 REDUCED_DEVICES: Final[tuple[AcpiContributor, ...]] = (Uart(),)
 REDUCED_EVENT_SELECTOR: Final = 0xFEA0_0000
-REDUCED_POWER_BUTTON: Final = PowerButton(9, select=2)
+REDUCED_POWER_BUTTON: Final = PowerButton(gsi=9, select=2)
 REDUCED_SLEEP: Final = SleepRegisters(Gas.mem(0xFEA0_0200, 8), Gas.mem(0xFEA0_0201, 8))
 REDUCED_RESET: Final = Reset(Gas.mem(0xFEA0_0202, 8), 0x42)
 
