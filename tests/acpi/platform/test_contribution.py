@@ -5,9 +5,9 @@
 import re
 
 import pytest
+
 from acpi import acpica
 from acpi.platform_view import View
-
 from vmmkit.acpi.aml.data import EisaId
 from vmmkit.acpi.aml.named import Device, Method, Name
 from vmmkit.acpi.aml.node import Path

@@ -5,9 +5,9 @@
 import uuid
 
 import pytest
+
 from acpi import acpica
 from acpi.platform_view import View
-
 from vmmkit.acpi.aml.resources import BusNumber, DWordMemory, Memory32Fixed, QWordMemory
 from vmmkit.acpi.platform.pci_host import PciHost
 from vmmkit.acpi.platform.q35 import q35_like

@@ -3,8 +3,8 @@
 """Processors: MADT, SRAT and namespace from one list, and which entries they get."""
 
 import pytest
-from acpi.platform_view import View
 
+from acpi.platform_view import View
 from vmmkit.acpi.platform.processors import MAX_CPUS, Processors
 from vmmkit.acpi.platform.q35 import q35_like
 from vmmkit.acpi.platform.values import Cpu, MemoryRange, Numa
