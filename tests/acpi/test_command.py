@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from acpi.acpica import templates
 from acpi.table_sets import minimal
 from vmmkit.acpi.__main__ import main
+from vmmkit.acpi._command_build import file_names
 from vmmkit.acpi.acpidump import write
+from vmmkit.acpi.layout import TableSet
 from vmmkit.acpi.linker import LOADER_FILE, Zone, apply
 from vmmkit.acpi.tables.facs import Facs
 from vmmkit.acpi.tables.madt import LocalApic, Madt
@@ -249,6 +251,17 @@ def test_the_loader_files_are_those_of_the_same_tables(tmp_path):
     linked = apply(files, files[LOADER_FILE], allocate)
     assert linked.contents["etc/acpi/rsdp"] == (tmp_path / "tables" / "rsdp.dat").read_bytes()
     assert linked.contents["etc/acpi/tables"] == (tmp_path / "tables.bin").read_bytes()
+
+
+def test_no_two_tables_share_a_file():
+    tables = TableSet()
+    for name in ("SSDT A 1", "SSDT A-1", "SSDT a_1", "SSDT"):
+        tables.add(Raw("SSDT"), name)
+    files = file_names(tables.place(0x1000))
+    assert files == (
+        *("rsdp.dat", "xsdt.dat", "rsdt.dat"),
+        *("ssdt-a-1.aml", "ssdt-a-1-2.aml", "ssdt-a-1-3.aml", "ssdt.aml"),
+    )
 
 
 REFUSED = {

@@ -183,8 +183,10 @@ def asking(ask):
         (build(devices=asking(lambda it: it.on_event(24))), "the generic event device has GSI 24"),
         (
             build(devices=asking(lambda it: it.on_event(16))),
-            "GSI 16 is edge triggered for the generic event device and level triggered for the "
-            "routing of PCI0",
+            (
+                "GSI 16 is edge triggered for the generic event device and level triggered for the "
+                "routing of PCI0"
+            ),
         ),
         (build(devices=[PowerButton(gsi=20, select=2)], routing=()), "the platform has none"),
         (build(devices=asking(lambda it: it.fadt(century=1))), "FADT: century is 0x32 for one"),

@@ -136,7 +136,7 @@ class Context:
         self._unique_ids: dict[str, int] = {}
         self._names: dict[str, dict[bytes, str]] = {}
 
-    def header_with(self, revisions: Mapping[str, int]) -> dict[str, Any]:
+    def header_with(self, revisions: Mapping[str, object]) -> dict[str, Any]:
         """Return header fields, those of `Spec` that are about one table among them."""
         return {**revisions, **self.header}
 
