@@ -419,6 +419,27 @@ def evaluate(tables: bytes | Sequence[bytes], path: str, *arguments: int | str |
     return _result(output, path)
 
 
+def notifications(
+    tables: bytes | Sequence[bytes], path: str, *arguments: int | str | bytes, fill: int = 0
+) -> list[tuple[str, int]]:
+    """Call a method, and return which devices it notifies of what: last segment and value.
+
+    Args:
+        tables: the DSDT first.
+        path: of the method.
+        arguments: of the call.
+        fill: the byte that operation regions are full of.
+
+    Raises:
+        AcpicaError: acpiexec complained.
+    """
+    words = ["execute", path, *map(_argument, arguments)]
+    loaded = [tables] if isinstance(tables, bytes) else tables
+    output = acpiexec([" ".join(words)], *loaded, options=["-fv", f"{fill:#x}"])
+    found = re.findall(r"Notify on \[(\w{4})\] \S+ Value 0x([0-9A-F]+)", output)
+    return [(name, int(value, 16)) for name, value in found]
+
+
 def _argument(value: int | str | bytes) -> str:
     if isinstance(value, int):
         return f"{value:#x}"

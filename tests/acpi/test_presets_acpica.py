@@ -16,8 +16,10 @@ from acpi.acpica import (
     assert_roundtrip,
     disassemble,
     evaluate,
+    notifications,
 )
 from vmmkit.acpi.aml.resources import Resources
+from vmmkit.acpi.platform.power import PowerButton
 from vmmkit.acpi.platform.q35 import q35_like, q35_routing
 from vmmkit.acpi.platform.reduced import reduced
 from vmmkit.acpi.platform.values import Cpu, Ecam, MemoryRange, Numa
@@ -226,6 +228,23 @@ def test_reduced_machines_say_so(name):
     bits = [field for field in assert_roundtrip(fadt.to_bytes()).fields if field.size is None]
     assert {field.value for field in bits if field.name == "Hardware Reduced (V5)"} == {1}
     assert "FACS" not in placed(name)
+
+
+PRESSED = 0x80
+
+
+def test_interrupt_of_the_power_button_notifies_it():
+    table = placed("reduced, 1")["DSDT"]
+    assert notifications(table, r"\_SB.GED._EVT", 9, fill=0xFF) == [("PWRB", PRESSED)]
+    # Its bit of the event selector is not set, or the interrupt is another.
+    assert notifications(table, r"\_SB.GED._EVT", 9) == []
+    assert notifications(table, r"\_SB.GED._EVT", 10, fill=0xFF) == []
+
+
+@pytest.mark.parametrize(("level", "method"), [(False, "_E03"), (True, "_L03")])
+def test_event_of_a_power_button_notifies_it(level, method):
+    table = q35_like(devices=[PowerButton(gpe=3, level=level)]).dsdt.to_bytes()
+    assert notifications(table, rf"\_GPE.{method}") == [("PWRB", PRESSED)]
 
 
 # -- addresses ------------------------------------------------------------------------------
