@@ -238,7 +238,7 @@ class Assembly:
         nodes += inner.collect([Reservations()])
         self._check_ecams()
         terms: list[Node] = [] if s5 is None else [soft_off(s5)]
-        terms += [Scope("\\_SB", *nodes), *gpe_scope(context)]
+        terms += [*context.root_nodes, Scope("\\_SB", *nodes), *gpe_scope(context)]
         return Dsdt(*terms, **context.header_with(self.spec.definition_block))
 
     def _check_ecams(self) -> None:
