@@ -214,8 +214,8 @@ class _Reader(Cursor):
         count = None
         if letter not in "EC" and frame.opcode.name not in _NO_CALLS:
             count = frame.scope.method_arguments(path.text)
-        if letter == "L":
-            count = count or 0
+        if letter == "L" and count is None and frame.scope.find(path.text) is None:
+            count = 0
         if letter in "LT" and count == 0:
             frame.sink.append(Call.as_read((path, ()), path.encoded))
         elif count and letter != "t":
