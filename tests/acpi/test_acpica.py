@@ -306,7 +306,7 @@ def test_notifications_are_seen():
     """
     table = definition_block(body)
     assert notifications(table, r"\MAIN", 0x90) == [("DEV0", 0x90)]
-    assert notifications(table, r"\MAIN", 3, fill=1) == [("DEV0", 0x81), ("DEV0", 3)]
+    assert notifications(table, r"\MAIN", 3, fill=1) == [("DEV0", 3), ("DEV0", 0x81)]
 
 
 def test_predefined_name_of_a_wrong_type_is_seen():
