@@ -418,3 +418,11 @@ class Address(Data):
         self.args = (target, size, addend)
         self.encoded = constant.encoded
         self.relocations = (Relocation(1, size, target, addend=addend),)
+
+    def __repr__(self) -> str:
+        """Return whose address it is."""
+        target, size, addend = self.args
+        return f"Address({shown(target.name)}, {size}, {addend})"
+
+    def _brief(self) -> str:
+        return repr(self)

@@ -11,7 +11,7 @@ The classes add constructors fit for people.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -39,7 +39,6 @@ __all__ = [
     "place",
     "target",
     "term",
-    "terms",
 ]
 
 #: What `term` makes a node of.
@@ -296,8 +295,3 @@ def term(value: Any) -> Node:
     if make is None:
         raise AmlValueError(f"AML has no value for {shown(value)} of type {type(value).__name__}")
     return make(value)
-
-
-def terms(values: Iterable[Any]) -> tuple[Node, ...]:
-    """Return nodes for values."""
-    return tuple([term(value) for value in values])
