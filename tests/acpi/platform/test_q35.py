@@ -193,6 +193,7 @@ def test_redirected_isa_interrupt_is_known_to_its_device():
         InterruptSourceOverride(0, 2, MpsIntiFlags.of()),
         InterruptSourceOverride(9, 20, HIGH_LEVEL),
     ]
+    assert view.tables["FACP"].sci_int == 9
 
 
 def test_without_isa_devices_windows_are_as_given():
