@@ -168,6 +168,8 @@ def asking(ask):
         (build(devices=[Contributor(lambda _context: [b"\0"])]), "contributes b'\\x00' to \\_SB"),
         (build(devices=asking(lambda it: it.on_gpe(64))), "event 64 does not exist: of 64"),
         (build(devices=asking(lambda it: it.on_gpe(-1))), "event -1 does not exist"),
+        (build(devices=asking(lambda it: it.on_gpe("5"))), "event '5' does not exist"),
+        (build(isa_devices=[Uart(interrupt="4")]), "COM1 has GSI '4'; the I/O APICs have"),
         (
             build(reduced, devices=asking(lambda it: it.on_gpe(1))),
             "event 1 does not exist: a hardware-reduced platform has none",

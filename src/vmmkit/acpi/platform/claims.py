@@ -95,7 +95,7 @@ class Interrupts:
         """
         if not isinstance(gsi, int) or not any(gsi in io_apic.gsis for io_apic in self._io_apics):
             inputs = ", ".join(f"{one.gsis[0]} to {one.gsis[-1]}" for one in self._io_apics)
-            raise PlatformError(f"{holder} has GSI {gsi}; the I/O APICs have {inputs or 'none'}")
+            raise PlatformError(f"{holder} has GSI {gsi!r}; the I/O APICs have {inputs or 'none'}")
         other_level, other = self._held.setdefault(gsi, (level, holder))
         if other != holder and not (level and other_level):
             ways = ("edge", "level")

@@ -58,7 +58,7 @@ def _ports(context: Context, holder: str, *ranges: Range) -> list[Descriptor]:
 
 def _interrupt(context: Context, holder: str, line: int) -> Descriptor:
     """Claim an edge triggered interrupt, and return its descriptor."""
-    if line < ISA_INTERRUPTS:
+    if isinstance(line, int) and line < ISA_INTERRUPTS:
         context.claim_isa_interrupt(holder, line)
         return IrqNoFlags(line)
     context.claim_interrupt(holder, line)
