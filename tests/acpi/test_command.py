@@ -61,6 +61,11 @@ def test_every_field_has_its_name_offset_size_and_value(dump):
     )
 
 
+def test_sub_structures_that_are_the_same_have_places_of_their_own(dump):
+    _status, text = dump(Madt([LocalApic(1, 2)] * 3).to_bytes())
+    assert re.findall(r"\[(....)    8\] LocalApic", text) == ["002C", "0034", "003C"]
+
+
 def test_several_tables_in_a_file_are_numbered(dump):
     _base, image = PLACEMENT.image()
     status, text = dump(image)

@@ -68,6 +68,17 @@ def test_what_is_no_fadt_of_ours_is_followed_all_the_same():
     assert int.from_bytes(fadt.data[140:148], "little") == placement.piece("DSDT").gpa
     assert int.from_bytes(fadt.data[132:140], "little") == placement.piece("FACS").gpa
     assert fadt.data[-4:] == b"more"
+    high = again.place(1 << 32, facs=0x4000).piece("FACP")
+    assert high.data[36:44] == bytes(8)
+
+
+def test_the_64_bit_pointer_counts_where_both_are_given():
+    fadt = Fadt(dsdt=0x5000, x_dsdt=0x3000)
+    memory = of((0x1000, Xsdt([0x2000])), (0x2000, fadt), (0x3000, Raw("DSDT", b"\xa3")))
+    placement = TableSet.from_memory(memory.read, 0).place(BASE)
+    data = placement.piece("FACP").data
+    assert int.from_bytes(data[140:148], "little") == placement.piece("DSDT").gpa
+    assert int.from_bytes(data[40:44], "little") == 0x5000  # what it leads to is not known
 
 
 def test_entries_of_zero_and_repeated_ones_are_passed_over():
