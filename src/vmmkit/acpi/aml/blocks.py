@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from vmmkit.acpi.aml.encoding import shown
 from vmmkit.acpi.aml.node import Node, RawAml, Value, operand
 from vmmkit.acpi.aml.statements import Break, Continue
 from vmmkit.errors import AmlValueError
@@ -32,7 +33,7 @@ def body(owner: str, nodes: Iterable[Any]) -> tuple[Node, ...]:
     folds = False
     for node in listed:
         if not isinstance(node, Node):
-            raise AmlValueError(f"{owner} holds nodes, not {node!r:.80}")
+            raise AmlValueError(f"{owner} holds nodes, not {shown(node)}")
         kind = type(node)
         if kind in _CONTINUATIONS:
             if not isinstance(previous, (If, ElseIf, RawAml)):

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
+from vmmkit.acpi.aml.encoding import framed, shown
 from vmmkit.acpi.aml.node import Data, Node, Path, Value, coerces, operand, term
 from vmmkit.acpi.relocation import Addressable, Relocation
 from vmmkit.errors import AmlValueError
@@ -51,11 +53,10 @@ class Integer(Data):
 
     def __init__(self, value: int) -> None:
         """Encode the number."""
-        try:
-            self.encoded = self._CODE + value.to_bytes(self._SIZE, "little")
-        except (OverflowError, AttributeError):
+        if not isinstance(value, int) or not 0 <= value < 1 << 8 * self._SIZE:
             name = self.OPCODE.name
-            raise AmlValueError(f"{name} holds {self._SIZE} bytes, not {value!r:.80}") from None
+            raise AmlValueError(f"{name} holds {self._SIZE} bytes, not {shown(value)}")
+        self.encoded = self._CODE + value.to_bytes(self._SIZE, "little")
         self.args = (value,)
         self.relocations = ()
 
@@ -162,19 +163,15 @@ def integer(value: int) -> Integer:
     Raises:
         AmlValueError: out of range.
     """
+    if not isinstance(value, int):
+        raise AmlValueError(f"AML has no value for {shown(value)} of type {type(value).__name__}")
     small = _SMALL.get(value)
     if small is not None:
         return small
     if not 0 <= value < 1 << 64:
-        raise AmlValueError(f"AML integers go from 0 to 2**64 - 1, not {_brief(value)}")
+        raise AmlValueError(f"AML integers go from 0 to 2**64 - 1, not {shown(value)}")
     kind = WordConst if value < 1 << 16 else DWordConst if value < 1 << 32 else QWordConst
     return kind(int(value))
-
-
-def _brief(value: int) -> str:
-    """Return a number, or how long it is where it is longer than any that fits."""
-    bits = value.bit_length()
-    return str(value) if bits <= 128 else f"a number of {bits} bits"
 
 
 @coerces(str)
@@ -192,7 +189,11 @@ class String(Data, opcode="String"):
 
     def __init__(self, text: str) -> None:
         """Encode the text."""
-        super().__init__(text)
+        if not isinstance(text, str) or not text.isascii() or "\0" in text:
+            raise AmlValueError(f"a string is ASCII characters without NUL, not {shown(text)}")
+        self.args = (text,)
+        self.encoded = b"\x0d" + text.encode("ascii") + b"\0"
+        self.relocations = ()
 
 
 @coerces(bytes)
@@ -213,31 +214,72 @@ class Buffer(Data, opcode="Buffer"):
     def __init__(self, content: bytes = b"", size: Value | None = None) -> None:
         """Encode size and content."""
         if not isinstance(content, (bytes, bytearray, memoryview)):
-            raise AmlValueError(f"a buffer holds bytes, not {content!r:.80}")
+            raise AmlValueError(f"a buffer holds bytes, not {shown(content)}")
         content = bytes(content)
         if isinstance(size, int) and size < len(content):
             raise AmlValueError(f"a buffer of {size} bytes cannot hold {len(content)}")
-        super().__init__(operand(len(content) if size is None else size), content)
+        counted = operand(len(content) if size is None else size)
+        self.args = (counted, content)
+        if counted.relocations:
+            super().__init__(*self.args)
+        else:
+            self.encoded = framed(self.OPCODE.code, [counted.encoded, content])
+            self.relocations = ()
 
 
 @coerces(list)
 @coerces(tuple)
 def _package(elements: Any) -> Node:
-    return Package(*elements) if len(elements) <= 0xFF else VarPackage(*elements)
+    return _package_of(_elements(elements))
 
 
-def _elements(values: tuple[Any, ...]) -> tuple[Node, ...]:
-    """Return the nodes of a package's elements: values as they stand, or names."""
+def _package_of(nodes: tuple[Node, ...]) -> Node:
+    """Return the package of these elements, made already."""
+    count = len(nodes)
+    if count > 0xFF:
+        return VarPackage(*nodes)
+    package = Package.__new__(Package)
+    package.args = (count, nodes)
+    package._enclose(_BYTES[count], nodes)  # noqa: SLF001 - as its constructor does
+    return package
+
+
+def _elements(values: Sequence[Any]) -> tuple[Node, ...]:
+    """Return the nodes of a package's elements, lists in it become packages, however deep."""
     nodes: list[Node] = []
-    for value in values:
-        # Most are small numbers.
-        node: Node | None = _SMALL.get(value) if type(value) is int else None
-        if node is None:
-            node = term(value)
-            if not isinstance(node, _ELEMENT):
-                raise AmlValueError(f"a package holds values and names, not {node!r}")
-        nodes.append(node)
-    return tuple(nodes)
+    rest = iter(values)
+    around: list[tuple[Iterator[Any], list[Node], int]] = []
+    unfinished = {id(values)}
+    while True:
+        for value in rest:
+            if type(value) is int:
+                # Most are small numbers.
+                node: Node | None = _SMALL.get(value)
+                nodes.append(integer(value) if node is None else node)
+            elif not isinstance(value, (list, tuple)):
+                nodes.append(_element(value))
+            elif id(value) in unfinished:
+                raise AmlValueError("a package cannot contain itself")
+            else:
+                unfinished.add(id(value))
+                around.append((rest, nodes, id(value)))
+                rest, nodes = iter(value), []
+                break
+        else:
+            if not around:
+                return tuple(nodes)
+            package = _package_of(tuple(nodes))
+            rest, nodes, finished = around.pop()
+            unfinished.remove(finished)
+            nodes.append(package)
+
+
+def _element(value: Any) -> Node:
+    """Return the node of a value as it stands, or of a name."""
+    node = term(value)
+    if not isinstance(node, _ELEMENT):
+        raise AmlValueError(f"a package holds values and names, not {node!r}")
+    return node
 
 
 _ELEMENT = (Data, Path)
@@ -267,7 +309,7 @@ class Package(Data, opcode="Package"):
             count = len(nodes)
         if not isinstance(count, int) or not len(nodes) <= count <= 0xFF:
             raise AmlValueError(
-                f"a package of {count!r} elements, {len(nodes)} given; 255 is the limit of "
+                f"a package of {shown(count)} elements, {len(nodes)} given; 255 is the limit of "
                 "Package, VarPackage takes more"
             )
         self.args = (count, nodes)
@@ -316,7 +358,7 @@ class ToUUID(Buffer):
         try:
             parsed = value if isinstance(value, uuid.UUID) else uuid.UUID(value)
         except (ValueError, AttributeError, TypeError):
-            raise AmlValueError(f"no UUID: {value!r}") from None
+            raise AmlValueError(f"no UUID: {shown(value)}") from None
         super().__init__(parsed.bytes_le)
 
 
@@ -337,9 +379,9 @@ class Unicode(Buffer):
         try:
             content = text.encode("utf-16-le")
         except (UnicodeEncodeError, AttributeError):
-            raise AmlValueError(f"no Unicode text: {text!r}") from None
+            raise AmlValueError(f"no Unicode text: {shown(text)}") from None
         if "\0" in text:
-            raise AmlValueError(f"a Unicode string ends at the first NUL: {text!r}")
+            raise AmlValueError(f"a Unicode string ends at the first NUL: {shown(text)}")
         super().__init__(content + b"\0\0")
 
 
@@ -357,7 +399,9 @@ def EisaId(text: str) -> Integer:  # noqa: N802 - an operator of ASL, written as
         AmlValueError: no such identification.
     """
     if not isinstance(text, str) or not _EISA_ID.fullmatch(text):
-        raise AmlValueError(f"an EISA id is three of A-Z and four of 0-9 and A-F, not {text!r:.80}")
+        raise AmlValueError(
+            f"an EISA id is three of A-Z and four of 0-9 and A-F, not {shown(text)}"
+        )
     first, second, third = (ord(letter) - 0x40 for letter in text[:3])
     packed = (first << 10 | second << 5 | third) << 16 | int(text[3:], 16)
     return integer(int.from_bytes(packed.to_bytes(4, "big"), "little"))
@@ -372,16 +416,26 @@ class Address(Data):
         addend: bytes into the target.
 
     Raises:
-        AmlValueError: another size.
+        AmlValueError: another size, or something that has no address.
     """
 
     __slots__ = ()
 
     def __init__(self, target: Addressable, size: int = 4, addend: int = 0) -> None:
         """Encode zero and remember the place."""
-        if size not in {4, 8}:
-            raise AmlValueError(f"an address in AML has 4 or 8 bytes, not {size}")
+        if not callable(getattr(target, "checksums", None)):
+            raise AmlValueError(f"an Address is that of a table or Blob, not {shown(target)}")
+        if size not in (4, 8):
+            raise AmlValueError(f"an address in AML has 4 or 8 bytes, not {shown(size)}")
         constant = DWordConst(0) if size == 4 else QWordConst(0)
         self.args = (target, size, addend)
         self.encoded = constant.encoded
         self.relocations = (Relocation(1, size, target, addend=addend),)
+
+    def __repr__(self) -> str:
+        """Return whose address it is."""
+        target, size, addend = self.args
+        return f"Address({shown(target.name)}, {size}, {addend})"
+
+    def _brief(self) -> str:
+        return repr(self)

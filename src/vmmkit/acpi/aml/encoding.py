@@ -14,7 +14,7 @@ from vmmkit.acpi.aml.opcodes import Opcode
 from vmmkit.acpi.relocation import Relocation
 from vmmkit.errors import AmlValueError
 
-__all__ = ["Encoded", "encode", "encode_list", "framed", "package_length", "shifted"]
+__all__ = ["Encoded", "encode", "encode_list", "framed", "package_length", "shifted", "shown"]
 
 
 class _Encodes(Protocol):
@@ -30,6 +30,8 @@ Encoded: TypeAlias = tuple[bytes, tuple[Relocation, ...]]
 # Package length limits by bytes of its encoding, which counts itself.
 _LENGTH_LIMITS: Final = ((1, 0x3F), (2, 0xFFF), (3, 0xF_FFFF), (4, 0xFFF_FFFF))
 _MAX_LENGTH: Final = _LENGTH_LIMITS[-1][1]
+# Characters or bytes of a value, and bits of a number, that an error shows.
+_SHOWN: Final = 64
 _SHORT: Final = tuple(bytes((size + 1,)) for size in range(0x3F))
 
 
@@ -57,6 +59,20 @@ def package_length(size: int, *, counts_itself: bool = True) -> bytes:
         return bytes((length,))
     lead = (count - 1) << 6 | length & 0xF
     return bytes((lead,)) + (length >> 4).to_bytes(count - 1, "little")
+
+
+def shown(value: object) -> str:
+    """Return what an error says of a value: its `repr`, but never a long one."""
+    if isinstance(value, int) and value.bit_length() > _SHOWN:
+        return f"a number of {value.bit_length()} bits"
+    if isinstance(value, (str, bytes)):
+        some = value[:_SHOWN] if isinstance(value, str) else value[: _SHOWN // 4]
+        return repr(value) if some == value else f"{some!r}..."
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 2 * _SHOWN else f"{text[: 2 * _SHOWN]}..."
 
 
 def framed(code: bytes, parts: list[bytes]) -> bytes:
@@ -108,7 +124,7 @@ def _node(opcode: Opcode, arg: Any) -> Encoded:
     try:
         return arg.encoded, arg.relocations
     except AttributeError:
-        raise AmlValueError(f"{opcode.name} takes a node here, not {arg!r}") from None
+        raise AmlValueError(f"{opcode.name} takes a node here, not {shown(arg)}") from None
 
 
 def _target(opcode: Opcode, arg: Any) -> Encoded:
@@ -118,9 +134,8 @@ def _target(opcode: Opcode, arg: Any) -> Encoded:
 def _number(size: int) -> Callable[[Opcode, Any], Encoded]:
     def encode(opcode: Opcode, arg: Any) -> Encoded:
         if not isinstance(arg, int) or not 0 <= arg < 1 << 8 * size:
-            raise AmlValueError(
-                f"{opcode.name} takes a number from 0 to {(1 << 8 * size) - 1:#x} here, not {arg!r}"
-            )
+            limits = f"from 0 to {(1 << 8 * size) - 1:#x}"
+            raise AmlValueError(f"{opcode.name} takes a number {limits} here, not {shown(arg)}")
         return arg.to_bytes(size, "little"), ()
 
     return encode
@@ -128,7 +143,7 @@ def _number(size: int) -> Callable[[Opcode, Any], Encoded]:
 
 def _characters(opcode: Opcode, arg: Any) -> Encoded:
     if not isinstance(arg, str) or not arg.isascii() or "\0" in arg:
-        raise AmlValueError(f"{opcode.name} holds ASCII characters without NUL, not {arg!r:.80}")
+        raise AmlValueError(f"{opcode.name} holds ASCII characters without NUL, not {shown(arg)}")
     return arg.encode("ascii") + b"\0", ()
 
 

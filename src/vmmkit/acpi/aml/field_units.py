@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Any, Protocol, TypeAlias
 
 from vmmkit.acpi.aml.data import Buffer
-from vmmkit.acpi.aml.encoding import package_length
+from vmmkit.acpi.aml.encoding import package_length, shown
 from vmmkit.acpi.aml.node import Node, Path, path
 from vmmkit.errors import AmlValueError
 
@@ -73,18 +73,15 @@ def checked(kind: type[IntEnum], what: str, value: int) -> int:
     Raises:
         AmlValueError: it has no such value.
     """
-    try:
-        return int(kind(value))
-    except ValueError:
+    if not isinstance(value, int) or value not in tuple(kind):
         allowed = ", ".join(f"{member.name} ({member:#x})" for member in kind)
-        raise AmlValueError(
-            f"{what} is none of {kind.__name__}: {value!r:.80}; {allowed}"
-        ) from None
+        raise AmlValueError(f"{what} is none of {kind.__name__}: {shown(value)}; {allowed}")
+    return int(value)
 
 
 def _width(what: str, bits: int) -> bytes:
     if not isinstance(bits, int) or not 0 <= bits <= _MAX_BITS:
-        raise AmlValueError(f"{what} takes 0 to 2**28 - 1 bits, not {bits!r:.80}")
+        raise AmlValueError(f"{what} takes 0 to 2**28 - 1 bits, not {shown(bits)}")
     return package_length(bits, counts_itself=False)
 
 
@@ -130,7 +127,7 @@ class NamedField(_Bits):
         """Encode name and width."""
         encoded = path(name).encoded
         if len(encoded) != 4:
-            raise AmlValueError(f"the name of a field is one segment, not {name!r}")
+            raise AmlValueError(f"the name of a field is one segment, not {shown(name)}")
         self.args = (name, bits)
         self.encoded = encoded + _width(f"field {name}", bits)
         self.relocations = ()
@@ -175,13 +172,13 @@ class AccessAs(Unit):
     def __init__(self, access: int, attribute: int = 0, length: int | None = None) -> None:
         """Encode access, attribute and length."""
         width = checked(Access, "access of AccessAs", access)
-        for what, value in (("attribute", attribute), ("length", length or 0)):
+        for what, value in (("attribute", attribute), ("length", 0 if length is None else length)):
             if not isinstance(value, int) or not 0 <= value <= 0xFF:
-                raise AmlValueError(f"{what} of AccessAs goes from 0 to 255, not {value!r:.80}")
+                raise AmlValueError(f"{what} of AccessAs goes from 0 to 255, not {shown(value)}")
         if (attribute in _WITH_LENGTH) != (length is not None):
             raise AmlValueError(
                 f"AccessAs takes a length with Bytes, RawBytes and RawProcessBytes, and only with "
-                f"them, not {attribute!r} with {length!r}"
+                f"them, not {shown(attribute)} with {shown(length)}"
             )
         self.args = (width, int(attribute), length)
         form = (1, width, attribute) if length is None else (3, width, attribute, length)
@@ -226,13 +223,12 @@ class Connection(Unit):
         self.relocations = ()
 
 
-def _descriptor(source: _Descriptor) -> bytes:
-    try:
-        return source.to_bytes()
-    except (AttributeError, TypeError):
-        raise AmlValueError(
-            f"Connection takes a name or a descriptor, not {source!r:.80}"
-        ) from None
+def _descriptor(source: object) -> bytes:
+    to_bytes = getattr(source, "to_bytes", None)
+    if to_bytes is None or isinstance(source, (int, type)):
+        raise AmlValueError(f"Connection takes a name or a descriptor, not {shown(source)}")
+    content: bytes = to_bytes()
+    return content
 
 
 class Offset:
@@ -252,8 +248,8 @@ class Offset:
 
     def __init__(self, position: int) -> None:
         """Keep the place."""
-        if not isinstance(position, int) or position < 0:
-            raise AmlValueError(f"Offset takes a number of bytes, not {position!r:.80}")
+        if not isinstance(position, int) or not 0 <= position < 1 << 64:
+            raise AmlValueError(f"Offset takes a number of bytes, not {shown(position)}")
         self.position = position
 
     def __repr__(self) -> str:
@@ -300,4 +296,4 @@ def _unit(owner: str, element: Any, position: int) -> Unit:
         return Reserved(ahead)
     if isinstance(element, tuple) and len(element) == 2:
         return NamedField(*element)
-    raise AmlValueError(f"{owner} holds (name, bits), Reserved, Offset, ..., not {element!r:.80}")
+    raise AmlValueError(f"{owner} holds (name, bits), Reserved, Offset, ..., not {shown(element)}")

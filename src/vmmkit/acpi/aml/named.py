@@ -11,6 +11,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from vmmkit.acpi.aml.blocks import body, outside_loop
+from vmmkit.acpi.aml.encoding import shown
 from vmmkit.acpi.aml.node import Node, Path, Value, data, new_path, operand, path
 from vmmkit.errors import AmlValueError
 
@@ -362,8 +363,8 @@ class OperationRegion(Node, opcode="OperationRegion"):
     def __init__(self, name: str | Path, space: int, offset: Value, length: Value) -> None:
         """Encode all four."""
         named = new_path(name)
-        if space not in _SPACES:
-            raise AmlValueError(f"region {named.text}: there is no region space {space!r:.80}")
+        if not isinstance(space, int) or space not in _SPACES:
+            raise AmlValueError(f"region {named.text}: there is no region space {shown(space)}")
         super().__init__(named, int(space), operand(offset), operand(length))
 
 
@@ -391,4 +392,4 @@ class DataTableRegion(Node, opcode="DataTableRegion"):
 
 def _check(what: str, value: int, highest: int) -> None:
     if not isinstance(value, int) or not 0 <= value <= highest:
-        raise AmlValueError(f"{what} is a number from 0 to {highest}, not {value!r:.80}")
+        raise AmlValueError(f"{what} is a number from 0 to {highest}, not {shown(value)}")

@@ -11,6 +11,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from vmmkit.acpi.aml.encoding import shown
 from vmmkit.errors import AmlValueError
 
 __all__ = ["DUAL", "MAX_SEGMENTS", "MULTI", "NULL", "name_bytes", "name_text"]
@@ -40,16 +41,16 @@ def name_bytes(text: str) -> bytes:
     """
     match = _NAME.fullmatch(text)
     if match is None:
-        raise AmlValueError(f"{text!r} is no legal name: {_LEGAL}")
+        raise AmlValueError(f"{shown(text)} is no legal name: {_LEGAL}")
     prefix, path = match.groups()
     segments = [segment.ljust(4, "_") for segment in path.split(".")] if path else []
-    return (prefix + _lead(text, len(segments)) + "".join(segments)).encode("latin-1")
+    return (prefix + _lead(len(segments)) + "".join(segments)).encode("latin-1")
 
 
-def _lead(text: str, segments: int) -> str:
+def _lead(segments: int) -> str:
     """Return what says how many segments follow."""
     if segments > MAX_SEGMENTS:
-        raise AmlValueError(f"a name of {segments} segments; {MAX_SEGMENTS} is the limit: {text!r}")
+        raise AmlValueError(f"a name of {segments} segments; {MAX_SEGMENTS} is the limit")
     few = {0: chr(NULL), 1: "", 2: chr(DUAL)}
     return few.get(segments, chr(MULTI) + chr(segments))
 

@@ -11,12 +11,12 @@ The classes add constructors fit for people.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar, cast
 
 from vmmkit.acpi.aml.base import CLASSES, Node
-from vmmkit.acpi.aml.encoding import encode_list, package_length
+from vmmkit.acpi.aml.encoding import encode_list, package_length, shown
 from vmmkit.acpi.aml.names import name_bytes
 from vmmkit.errors import AmlValueError
 
@@ -39,7 +39,6 @@ __all__ = [
     "place",
     "target",
     "term",
-    "terms",
 ]
 
 #: What `term` makes a node of.
@@ -73,8 +72,8 @@ class Expression(Node):
     `+ - * % & | ^ << >> ~` are the ASL operators of the same sign, `//` is `Divide` and yields the
     quotient. The guest computes in 64 bits, or in 32 where the definition block's revision is 1.
 
-    `==` compares the nodes themselves, as everywhere in Python. What the guest is to compare is said
-    by `eq`, `ne`, `lt`, `le`, `gt` and `ge`.
+    `==` compares the nodes themselves, as everywhere in Python. What the guest is to compare is
+    said by `eq`, `ne`, `lt`, `le`, `gt` and `ge`.
     """
 
     __slots__ = ()
@@ -162,13 +161,13 @@ class Path(Place):
     def __init__(self, text: str) -> None:
         """Check and encode the name."""
         if not isinstance(text, str):
-            raise AmlValueError(f"a name is a str, not {text!r:.80}")
+            raise AmlValueError(f"a name is a str, not {shown(text)}")
         self.args = (text,)
         self.encoded = name_bytes(text)
         self.relocations = ()
 
     def _brief(self) -> str:
-        return f"{self.text!r:.80}"
+        return shown(self.text)
 
     @property
     def text(self) -> str:
@@ -188,6 +187,8 @@ class RawAml(Place, Data):
 
     def __init__(self, content: bytes) -> None:
         """Keep the bytes."""
+        if not isinstance(content, (bytes, bytearray, memoryview)):
+            raise AmlValueError(f"raw AML is bytes, not {shown(content)}")
         self.args = (bytes(content),)
         self.encoded = bytes(content)
         self.relocations = ()
@@ -218,7 +219,7 @@ def new_path(name: str | Path) -> Path:
     """
     named = path(name)
     if not named.encoded[-1]:
-        raise AmlValueError(f"{named.text!r} does not name a new object")
+        raise AmlValueError(f"{shown(named.text)} does not name a new object")
     return named
 
 
@@ -256,7 +257,7 @@ def place(value: Any) -> Place:
         return path(value)
     if not isinstance(value, Place):
         raise AmlValueError(
-            f"{value!r:.80} is no place; a name, LocalX, ArgX, Debug or a reference is"
+            f"{shown(value)} is no place; a name, LocalX, ArgX, Debug or a reference is"
         )
     return value
 
@@ -294,10 +295,5 @@ def term(value: Any) -> Node:
     if make is None:
         make = next((_COERCIONS[kind] for kind in type(value).__mro__ if kind in _COERCIONS), None)
     if make is None:
-        raise AmlValueError(f"AML has no value for {value!r:.80} of type {type(value).__name__}")
+        raise AmlValueError(f"AML has no value for {shown(value)} of type {type(value).__name__}")
     return make(value)
-
-
-def terms(values: Iterable[Any]) -> tuple[Node, ...]:
-    """Return nodes for values."""
-    return tuple([term(value) for value in values])

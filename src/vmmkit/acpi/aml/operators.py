@@ -4,13 +4,13 @@
 
 ACPI Specification, ASL Operator Reference. Numbers are 64 bits wide, or 32 where the definition
 block's revision is 1, and what does not fit is cut off. Strings and buffers are turned into numbers
-where one is needed, which is better not relied on.
-
-Where an operator takes a target, the result is stored there as well as yielded.
+where one is needed, which is better not relied on. Where an operator takes a target, the result is
+stored there as well as yielded.
 """
 
 from __future__ import annotations
 
+from vmmkit.acpi.aml.encoding import shown
 from vmmkit.acpi.aml.node import Expression, Path, Place, RawAml, Value, operand, place, target
 from vmmkit.acpi.aml.places import Arg, Local
 from vmmkit.errors import AmlValueError
@@ -110,9 +110,6 @@ class _Comparison(Expression):
         super().__init__(operand(left), operand(right))
 
 
-# -- storing ----
-
-
 class _Move(Expression):
     """An operator that puts a value into a place.
 
@@ -156,7 +153,9 @@ class CopyObject(_Move, opcode="CopyObject"):
     def __init__(self, value: Value, destination: Place | str) -> None:
         """Encode value and place."""
         if not isinstance(destination, (str, Path, Local, Arg, RawAml)):
-            raise AmlValueError(f"CopyObject copies to a name, LocalX or ArgX, not {destination!r}")
+            raise AmlValueError(
+                f"CopyObject copies to a name, LocalX or ArgX, not {shown(destination)}"
+            )
         super().__init__(value, destination)
 
 
@@ -350,7 +349,10 @@ class LGreaterEqual(_Comparison, opcode="LGreaterEqual"):
 
 
 class Concatenate(_Binary, opcode="Concatenate"):
-    """Both, one after the other, of the type of the first ("Concatenate (Concatenate Data)")."""
+    """Both, one after the other ("Concatenate (Concatenate Data)").
+
+    The first says whether a string or a buffer comes of it; numbers make a buffer.
+    """
 
     __slots__ = ()
 

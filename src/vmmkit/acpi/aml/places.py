@@ -11,6 +11,7 @@ from __future__ import annotations
 from types import new_class
 from typing import Any, ClassVar, Self
 
+from vmmkit.acpi.aml.encoding import shown
 from vmmkit.acpi.aml.node import CLASSES, Node, Place
 from vmmkit.errors import AmlValueError
 
@@ -30,7 +31,7 @@ class _Numbered(Place):
     def __new__(cls, number: int) -> Self:
         """Return the one of this number."""
         if not isinstance(number, int) or not 0 <= number < cls.COUNT:
-            raise AmlValueError(f"{cls.KIND} goes from 0 to {cls.COUNT - 1}, not {number!r}")
+            raise AmlValueError(f"{cls.KIND} goes from 0 to {cls.COUNT - 1}, not {shown(number)}")
         found: Self = cls.ALL[number]
         return found
 

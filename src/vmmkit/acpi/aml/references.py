@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from vmmkit.acpi.aml.encoding import shown
 from vmmkit.acpi.aml.node import Expression, Node, Path, Place, Value, operand, path, place, target
 from vmmkit.errors import AmlValueError
 
@@ -193,7 +194,9 @@ class Match(Expression, opcode="Match"):
         """Encode operators and operands."""
         for operator in (first, second):
             if operator not in _MATCH_OPERATORS:
-                raise AmlValueError(f"{operator!r:.80} is no operator of Match: MTR (0) to MGT (5)")
+                raise AmlValueError(
+                    f"{shown(operator)} is no operator of Match: MTR (0) to MGT (5)"
+                )
         super().__init__(
             operand(package),
             int(first),
@@ -207,22 +210,24 @@ class Match(Expression, opcode="Match"):
 _MATCH_OPERATORS = tuple(MatchOperator)
 
 
-class Load(Node, opcode="Load"):
-    """Load a definition block from a buffer or region ("Load (Load Definition Block)").
+class Load(Expression, opcode="Load"):
+    """Load a definition block, and yield whether it went well ("Load (Load Definition Block)").
+
+    Older versions of the specification need the result, and make it a handle for `Unload`.
 
     Args:
         source: name of an operation region, field or buffer that holds the table.
-        handle: a place that gets a handle, or since ACPI 6.4 whether it went well.
+        result: where the result goes, or `None`.
 
     Raises:
-        AmlValueError: no legal name, or no place.
+        AmlValueError: no legal name, or a target that is no place.
     """
 
     __slots__ = ()
 
-    def __init__(self, source: str | Path, handle: Place | str) -> None:
-        """Encode name and place."""
-        super().__init__(path(source), place(handle))
+    def __init__(self, source: str | Path, result: Place | str | None = None) -> None:
+        """Encode name and target."""
+        super().__init__(path(source), target(result))
 
 
 class Unload(Node, opcode="Unload"):

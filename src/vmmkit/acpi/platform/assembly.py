@@ -5,28 +5,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import attrs
 
 from vmmkit.acpi.aml.named import Scope
 from vmmkit.acpi.aml.node import Node
 from vmmkit.acpi.layout import E820Entry, E820Type, TableSet
-from vmmkit.acpi.platform.context import Context
+from vmmkit.acpi.platform.context import FADT_FLAGS, Context
 from vmmkit.acpi.platform.events import EventDevice, gpe_scope
-from vmmkit.acpi.platform.pci_host import reservations
+from vmmkit.acpi.platform.pci_host import OSC_CONTROL, Reservations
 from vmmkit.acpi.platform.power import Reset, soft_off
-from vmmkit.acpi.platform.processors import Processors
-from vmmkit.acpi.platform.values import FOUR_GIB, IoApicRange, number
+from vmmkit.acpi.platform.processors import Processors, X2ApicPolicy
+from vmmkit.acpi.platform.values import FOUR_GIB, Cpu, IoApicRange, Numa, number
 from vmmkit.acpi.relocation import Addressable
 from vmmkit.acpi.tables.definition_block import Dsdt
-from vmmkit.acpi.tables.fadt import Fadt
+from vmmkit.acpi.tables.fadt import BootArchFlags, Fadt, FadtFlags
 from vmmkit.acpi.tables.madt import IoApic, Madt, MadtFlags
 from vmmkit.acpi.tables.mcfg import Mcfg, McfgAllocation
+from vmmkit.acpi.tables.spec import Spec
 from vmmkit.errors import PlatformError
 from vmmkit.protocols import AcpiContributor
 
-__all__ = ["LOCAL_APIC", "Assembly", "Platform", "header_of"]
+__all__ = ["LOCAL_APIC", "Assembly", "Options", "Platform"]
 
 #: Where local APICs are after a reset.
 LOCAL_APIC: Final = 0xFEE0_0000
@@ -69,100 +70,228 @@ class Platform:
         return tuple([E820Entry(base, size, E820Type.RESERVED) for base, size in ranges])
 
 
-def header_of(oem_id: str, oem_table_id: str, oem_revision: int) -> dict[str, Any]:
-    """Return header fields as keywords of all tables."""
-    return {"oem_id": oem_id, "oem_table_id": oem_table_id, "oem_revision": oem_revision}
+class Options(TypedDict, total=False):
+    """What both presets can be told besides.
 
-
-@attrs.frozen
-class Assembly:
-    """A platform in the making.
-
-    Args:
-        context: of the root scope.
-        processors: of the platform.
-        io_apics: of the platform.
+    Attributes:
+        cpus: how many processors, with ids from 0 on; or a `Cpu` each. 1 where not given.
+        x2apic: which MADT entries processors get; see `X2ApicPolicy`.
+        numa: proximity domains of memory, for SRAT and SLIT.
         local_apic: address of every processor's local APIC.
-        madt_flags: of the MADT.
+        io_apics: with their GSIs; one with 24 where not given.
+        redirected: GSI by ISA interrupt, for those that are not the same number. Where not given,
+            with fixed hardware interrupt 0 has GSI 2.
+        osc_control: what a system may control of PCI Express; see `PciHost`.
+        vga: there may be a VGA adapter; true where not given, but not on reduced hardware.
+        smbios: the guest has SMBIOS with a BIOS date from 2010 on, which Linux wants to see before
+            it takes an ECAM window above 4 GiB.
+        spec: version of the ACPI Specification that the tables follow.
+        fadt: further fields of the FADT, by name; bits of flags are added to the others.
+        tables: further tables, such as a DMAR.
+        oem_id: of all tables, up to 6 characters.
+        oem_table_id: of all tables, up to 8 characters.
+        oem_revision: of all tables, 32 bits.
     """
 
-    context: Context
-    processors: Processors
-    io_apics: tuple[IoApicRange, ...]
+    cpus: int | Iterable[Cpu]
+    x2apic: X2ApicPolicy
+    numa: Numa | None
     local_apic: int
-    madt_flags: MadtFlags
+    io_apics: Iterable[IoApicRange]
+    redirected: Mapping[int, int]
+    osc_control: int | None
+    vga: bool
+    smbios: bool
+    spec: Spec
+    fadt: Mapping[str, Any]
+    tables: Iterable[Addressable]
+    oem_id: str
+    oem_table_id: str
+    oem_revision: int
+
+
+def _io_apics(values: Iterable[IoApicRange]) -> tuple[IoApicRange, ...]:
+    return tuple(values)
+
+
+def _tables(values: Iterable[Addressable]) -> tuple[Addressable, ...]:
+    return tuple(values)
+
+
+#: Fields of the FADT that arguments of their own say.
+_FADT_TAKEN: Final = frozenset(
+    [
+        "revision",
+        "minor_version",
+        "firmware_ctrl",
+        "x_firmware_ctrl",
+        "dsdt",
+        "x_dsdt",
+        "sci_int",
+        "reset_reg",
+        "reset_value",
+        "sleep_control_reg",
+        "sleep_status_reg",
+        "oem_id",
+        "oem_table_id",
+        "oem_revision",
+        "trailing",
+    ]
+)
+
+
+def _check_fadt(_board: object, _attribute: object, fields: Mapping[str, Any]) -> None:
+    known = {field.name for field in attrs.fields(Fadt) if not field.name.startswith("_")}
+    for name in fields:
+        if name not in known:
+            raise PlatformError(f"the FADT has no field {name!r}")
+        if name in _FADT_TAKEN:
+            raise PlatformError(f"the FADT's {name} follows from another argument")
+
+
+@attrs.frozen(kw_only=True)
+class Assembly:
+    """A platform in the making: `Options`, and whether it is hardware-reduced.
+
+    Attributes:
+        context: of the root scope.
+        processors: of the platform.
+    """
+
+    reduced: bool
+    gpes: int = 0
+    event_selector: int | None = None
+    cpus: int | Iterable[Cpu] = 1
+    x2apic: X2ApicPolicy = "auto"
+    numa: Numa | None = None
+    local_apic: int = LOCAL_APIC
+    io_apics: tuple[IoApicRange, ...] = attrs.field(default=(IoApicRange(),), converter=_io_apics)
+    redirected: Mapping[int, int] = attrs.field()
+    osc_control: int | None = OSC_CONTROL
+    vga: bool = attrs.field()
+    smbios: bool = False
+    spec: Spec = Spec.V6_5
+    fadt: Mapping[str, Any] = attrs.field(factory=dict, validator=_check_fadt)
+    tables: tuple[Addressable, ...] = attrs.field(default=(), converter=_tables)
+    oem_id: str = "VMMKIT"
+    oem_table_id: str = "VMMKIT"
+    oem_revision: int = 1
+    processors: Processors = attrs.field(init=False)
+    context: Context = attrs.field(init=False)
+
+    @redirected.default
+    def _redirected(self) -> Mapping[int, int]:
+        return {} if self.reduced else {0: 2}
+
+    @vga.default
+    def _vga(self) -> bool:
+        return not self.reduced
+
+    @processors.default
+    def _processors(self) -> Processors:
+        return Processors(self.cpus, self.x2apic, self.numa)
+
+    @context.default
+    def _context(self) -> Context:
+        return Context(
+            spec=self.spec,
+            reduced=self.reduced,
+            header={
+                "oem_id": self.oem_id,
+                "oem_table_id": self.oem_table_id,
+                "oem_revision": self.oem_revision,
+            },
+            io_apics=self.io_apics,
+            redirected=self.redirected,
+            gpes=self.gpes,
+            event_selector=self.event_selector is not None,
+        )
 
     def __attrs_post_init__(self) -> None:
-        """Claim the memory of the APICs."""
+        """Claim the memory of the APICs; say what is known of processors and screen."""
         number("the address of the local APICs", self.local_apic, FOUR_GIB)
         self.context.claim_memory("the local APICs", self.local_apic, _PAGE)
         for io_apic in self.io_apics:
             holder = f"the I/O APIC {io_apic.io_apic_id}"
             self.context.claim_memory(holder, io_apic.address, _PAGE)
+        flags = FadtFlags.WBINVD | FadtFlags.PROC_C1
+        if len(self.processors.cpus) > _LOGICAL_APICS:
+            flags |= FadtFlags.FORCE_APIC_PHYSICAL_DESTINATION_MODE
+        boot = BootArchFlags(0) if self.vga else BootArchFlags.VGA_NOT_PRESENT
+        self.context.fadt(flags=flags, iapc_boot_arch=boot)
+        self.context.fadt(**{name: self.fadt[name] for name in FADT_FLAGS & self.fadt.keys()})
 
-    def dsdt(
-        self,
-        contributors: Iterable[AcpiContributor],
-        *,
-        events: EventDevice,
-        s5: int | None,
-    ) -> Dsdt:
+    @property
+    def host_bridge_domain(self) -> int | None:
+        """The proximity domain of the PCI host bridge, where it is said."""
+        return None if self.numa is None else self.numa.host_bridge
+
+    def dsdt(self, devices: Iterable[AcpiContributor], s5: int | None) -> Dsdt:
         r"""Return the definition block.
 
         Args:
-            contributors: to `\_SB`.
-            events: the generic event device.
+            devices: contributors to `\_SB`.
             s5: sleep type to turn the machine off; `None`: it cannot.
+
+        Raises:
+            PlatformError: parts that contradict each other.
         """
         context = self.context
         inner = context.below("_SB")
-        nodes = inner.collect([self.processors, *contributors])
-        nodes += inner.collect([events])
-        nodes += reservations(context, [place for _holder, place in context.reserved])
+        nodes = inner.collect([self.processors, *devices])
+        nodes += inner.collect([EventDevice(self.event_selector)])
+        nodes += inner.collect([Reservations()])
+        self._check_ecams()
         terms: list[Node] = [] if s5 is None else [soft_off(s5)]
-        terms += [Scope("\\_SB", *nodes), *gpe_scope(context)]
-        return Dsdt(*terms, **context.spec.definition_block, **context.header)
+        terms += [*context.root_nodes, Scope("\\_SB", *nodes), *gpe_scope(context)]
+        return Dsdt(*terms, **context.header_with(self.spec.definition_block))
 
-    def fadt_fields(self, reset: Reset | None, more: Mapping[str, Any]) -> dict[str, Any]:
+    def _check_ecams(self) -> None:
+        """Refuse ECAM windows that a guest would not use.
+
+        Linux takes one above 4 GiB only if SMBIOS says that the firmware is of 2010 or later.
+        """
+        for ecam in self.context.listed_ecams:
+            if not self.smbios and ecam.base + ecam.size > FOUR_GIB:
+                raise PlatformError(
+                    f"the ECAM window of segment {ecam.segment} at {ecam.base:#x} leads beyond "
+                    "4 GiB, which Linux ignores unless SMBIOS says that the firmware is of 2010 "
+                    "or later; say smbios=True if it does"
+                )
+
+    def fadt_fields(self, reset: Reset | None) -> dict[str, Any]:
         """Return the fields of the FADT that both kinds of platform have.
 
         Args:
             reset: how the machine is reset.
-            more: fields that the caller wants; bits of flags are added.
         """
         context = self.context
+        found: dict[str, Any] = {**self.spec.fadt, **context.header}
         if reset is not None:
-            context.fadt(reset_value=reset.value)
-        fields = {name: value for name, value in more.items() if isinstance(value, int)}
-        flags = {name: fields.pop(name) for name in ("flags", "iapc_boot_arch") if name in fields}
-        context.fadt(**flags)
-        found: dict[str, Any] = {**context.spec.fadt, **context.header, **context.fadt_fields}
-        if reset is not None:
-            found["reset_reg"] = reset.register
-        return {**found, **more, **{name: found[name] for name in flags}}
+            found |= {"reset_reg": reset.register, "reset_value": reset.value}
+        return {**found, **self.fadt, **context.fadt_fields}
 
-    def platform(self, fadt: Fadt, dsdt: Dsdt, tables: Iterable[Addressable]) -> Platform:
+    def platform(self, fadt: Fadt, dsdt: Dsdt, tables: Iterable[Addressable] = ()) -> Platform:
         """Return the finished platform.
 
         Args:
             fadt: which points at the DSDT.
             dsdt: from `dsdt`.
-            tables: further ones, from the caller.
+            tables: further ones, of the preset.
         """
         context = self.context
         made: list[Addressable] = [fadt, self._madt(), *self._mcfg(), *context.tables]
-        made += [*self.processors.affinity_tables(context.header), *tables]
+        made += [*self.processors.affinity_tables(context.header), *tables, *self.tables]
         return Platform(dsdt, fadt, tuple(made), tuple(context.reserved), context.header)
 
     def _madt(self) -> Madt:
         io_apics = [IoApic(one.io_apic_id, one.address, one.first_gsi) for one in self.io_apics]
-        entries = [*self.processors.madt_entries(), *io_apics, *self.context.interrupts.overrides()]
+        overrides = self.context.interrupts.overrides()
         return Madt(
-            entries,
+            [*self.processors.madt_entries(), *io_apics, *overrides],
             local_apic_address=self.local_apic,
-            flags=self.madt_flags,
-            **self.context.spec.madt,
-            **self.context.header,
+            flags=MadtFlags(0) if self.reduced else MadtFlags.PCAT_COMPAT,
+            **self.context.header_with(self.spec.madt),
         )
 
     def _mcfg(self) -> list[Mcfg]:
@@ -174,24 +303,3 @@ class Assembly:
             for ecam in ecams
         ]
         return [Mcfg(allocations, **self.context.header)]
-
-    def check_ecams(self, *, smbios: bool) -> None:
-        """Refuse ECAM windows that a guest would not use.
-
-        Linux takes one above 4 GiB only if SMBIOS says that the firmware is of 2010 or later.
-
-        Raises:
-            PlatformError: there is one, and no SMBIOS.
-        """
-        for ecam in self.context.listed_ecams:
-            if not smbios and ecam.base + ecam.size > FOUR_GIB:
-                raise PlatformError(
-                    f"the ECAM window of segment {ecam.segment} at {ecam.base:#x} leads beyond "
-                    "4 GiB, which Linux ignores unless SMBIOS says that the firmware is of 2010 "
-                    "or later; say smbios=True if it does"
-                )
-
-    @property
-    def needs_physical_destinations(self) -> bool:
-        """Whether there are more processors than logical destinations."""
-        return len(self.processors.cpus) > _LOGICAL_APICS

@@ -13,6 +13,18 @@ import copy
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from vmmkit.acpi.aml.named import (
+    DataTableRegion,
+    Device,
+    Event,
+    Method,
+    Mutex,
+    Name,
+    OperationRegion,
+    PowerResource,
+    Processor,
+    ThermalZone,
+)
 from vmmkit.acpi.aml.node import Node
 from vmmkit.acpi.platform.claims import Interrupts, Ranges
 from vmmkit.acpi.platform.values import Ecam, IoApicRange, Range
@@ -21,26 +33,37 @@ from vmmkit.acpi.tables.spec import Spec
 from vmmkit.errors import PlatformError
 from vmmkit.protocols import AcpiContributor
 
-__all__ = ["Context", "Handler"]
+__all__ = ["FADT_FLAGS", "Context", "Handler", "contributors"]
 
-#: Opcodes whose first argument is a name that they make.
-_DECLARING: Final = frozenset(
-    {
-        "DataTableRegion",
-        "Device",
-        "Event",
-        "Method",
-        "Mutex",
-        "Name",
-        "OperationRegion",
-        "PowerResource",
-        "Processor",
-        "ThermalZone",
-    }
+# Nodes whose first argument is a name that they make.
+_DECLARING: Final = (
+    Device,
+    Name,
+    Method,
+    OperationRegion,
+    DataTableRegion,
+    Event,
+    Mutex,
+    PowerResource,
+    Processor,
+    ThermalZone,
 )
 
 #: Fields of the FADT that several may set bits of.
-_FLAGS: Final = frozenset({"flags", "iapc_boot_arch"})
+FADT_FLAGS: Final = frozenset({"flags", "iapc_boot_arch"})
+
+
+def contributors(values: Iterable[AcpiContributor]) -> tuple[AcpiContributor, ...]:
+    """Return a tuple of what has a method `acpi_nodes`.
+
+    Raises:
+        PlatformError: something has none.
+    """
+    listed = tuple(values)
+    for each in listed:
+        if not hasattr(each, "acpi_nodes"):
+            raise PlatformError(f"{each!r} cannot describe itself: it has no method acpi_nodes")
+    return listed
 
 
 class Handler(NamedTuple):
@@ -72,6 +95,7 @@ class Context:
     Attributes:
         path: of the scope that the nodes will stand in, such as `\_SB.PCI0`.
         tables: added so far.
+        root_nodes: added so far to the root scope.
         reserved: ranges of memory, by who holds them.
         ecams: added so far.
         listed_ecams: those of them that the MCFG table lists.
@@ -103,6 +127,7 @@ class Context:
         self.ports = Ranges("I/O ports", 1 << 16)
         self.port_windows = Ranges("the I/O ports that host bridges let through", 1 << 16)
         self.tables: list[Addressable] = []
+        self.root_nodes: list[Node] = []
         self.reserved: list[tuple[str, Range]] = []
         self.ecams: list[Ecam] = []
         self.listed_ecams: list[Ecam] = []
@@ -111,7 +136,11 @@ class Context:
         self.event_handlers: dict[int, list[Handler]] = {}
         self._gpes, self._event_selector = gpes, event_selector
         self._unique_ids: dict[str, int] = {}
-        self._names: dict[tuple[str, bytes], str] = {}
+        self._names: dict[str, dict[bytes, str]] = {}
+
+    def header_with(self, revisions: Mapping[str, object]) -> dict[str, Any]:
+        """Return header fields, those of `Spec` that are about one table among them."""
+        return {**revisions, **self.header}
 
     # -- for contributors ----
 
@@ -134,6 +163,18 @@ class Context:
     def add_table(self, table: Addressable) -> None:
         """Have a table in the set, such as the TPM2 beside the device of a TPM."""
         self.tables.append(table)
+
+    def add_at_root(self, *nodes: Node) -> None:
+        """Have nodes in the root scope; those that are there already are not added again.
+
+        Raises:
+            PlatformError: another object there has the name.
+        """
+        names = self._names.setdefault("\\", {})
+        for node in nodes:
+            if node not in self.root_nodes:
+                self._enter(names, "a contributor", node)
+                self.root_nodes.append(node)
 
     def on_gpe(self, number: int, *statements: Node, level: bool = False) -> None:
         r"""Run statements for a general-purpose event, in a method of `\_GPE`.
@@ -266,42 +307,39 @@ class Context:
         """
         for name, value in fields.items():
             present = self.fadt_fields.setdefault(name, value)
-            if name in _FLAGS:
+            if name in FADT_FLAGS:
                 self.fadt_fields[name] = present | value
             elif present != value:
                 raise PlatformError(f"FADT: {name} is {present:#x} for one and {value:#x} for one")
 
     # -- for presets, and contributors with others inside ----
 
-    def collect(self, contributors: Iterable[AcpiContributor]) -> list[Node]:
+    def collect(self, devices: Iterable[AcpiContributor]) -> list[Node]:
         """Return the nodes of contributors to this scope.
 
         Raises:
             PlatformError: something else than nodes, or two objects of one name.
         """
         found: list[Node] = []
-        for contributor in contributors:
-            who = type(contributor).__name__
-            if not hasattr(contributor, "acpi_nodes"):
-                raise PlatformError(f"{contributor!r} in {self.path} has no method acpi_nodes")
-            for node in contributor.acpi_nodes(self):
-                self._enter(who, node)
+        names = self._names.setdefault(self.path, {})
+        for device in contributors(devices):
+            who = type(device).__name__
+            for node in device.acpi_nodes(self):
+                self._enter(names, who, node)
                 found.append(node)
         return found
 
-    def _enter(self, who: str, node: Any) -> None:
+    def _enter(self, names: dict[bytes, str], who: str, node: Any) -> None:
         if not isinstance(node, Node):
             raise PlatformError(f"{who} contributes {node!r} to {self.path}, which is no AML node")
-        opcode = getattr(node, "OPCODE", None)
-        if opcode is None or opcode.name not in _DECLARING:
+        if not isinstance(node, _DECLARING):
             return
         name = node.args[0]
-        key = self.path, name.encoded
-        if key in self._names:
+        if name.encoded in names:
             raise PlatformError(
-                f"two objects {self.path_of(name.text)}: of {self._names[key]} and of {who}"
+                f"two objects {self.path_of(name.text)}: of {names[name.encoded]} and of {who}"
             )
-        self._names[key] = who
+        names[name.encoded] = who
 
     @staticmethod
     def _handle(

@@ -13,16 +13,56 @@ import attrs
 
 from vmmkit.acpi.aml.blocks import If
 from vmmkit.acpi.aml.field_units import Access
-from vmmkit.acpi.aml.fields import Field, Lock, OperationRegion, RegionSpace, Update
-from vmmkit.acpi.aml.named import Device, Method, Name, Scope
+from vmmkit.acpi.aml.fields import Field, Lock, Update
+from vmmkit.acpi.aml.named import Device, Method, Name, OperationRegion, RegionSpace, Scope
 from vmmkit.acpi.aml.node import Node, Path
-from vmmkit.acpi.aml.operators import And, LEqual
+from vmmkit.acpi.aml.operators import And, LEqual, Store
 from vmmkit.acpi.aml.places import Arg, Local
-from vmmkit.acpi.aml.references import Store
 from vmmkit.acpi.aml.resources import Interrupt, Resources, Trigger
+from vmmkit.acpi.aml.statements import Notify
 from vmmkit.acpi.platform.context import Context, Handler
+from vmmkit.errors import PlatformError
 
-__all__ = ["EventDevice", "gpe_scope"]
+__all__ = ["EventDevice", "EventSource", "gpe_scope"]
+
+
+@attrs.frozen(kw_only=True)
+class EventSource:
+    """A device that tells the system something by an interrupt or a general-purpose event.
+
+    Args:
+        gsi: the interrupt, for the generic event device.
+        gpe: the general-purpose event; one of the two is given.
+        select: its bits of the event selector; 0: the interrupt alone says it.
+        level: interrupt or event is level triggered.
+
+    Raises:
+        PlatformError: both or none of interrupt and event.
+    """
+
+    gsi: int | None = None
+    gpe: int | None = None
+    select: int = 0
+    level: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        """Check that there is one way."""
+        if (self.gsi is None) == (self.gpe is None):
+            raise PlatformError(f"{type(self).__name__} has either a gsi or a gpe: {self!r}")
+
+    def notify(self, context: Context, name: str, value: int) -> None:
+        """Have a device of this scope notified when the event comes.
+
+        Args:
+            context: of the scope.
+            name: of the device in it.
+            value: what it is notified of.
+        """
+        statement = Notify(Path(context.path_of(name)), value)
+        if self.gsi is not None:
+            context.on_event(self.gsi, statement, level=self.level, select=self.select)
+        if self.gpe is not None:
+            context.on_gpe(self.gpe, statement, level=self.level)
 
 
 def gpe_scope(context: Context) -> Iterator[Node]:

@@ -13,9 +13,9 @@ import attrs
 
 from vmmkit.acpi.aml.data import EisaId
 from vmmkit.acpi.aml.named import Device, Name
-from vmmkit.acpi.aml.node import Node, Path
-from vmmkit.acpi.aml.statements import Notify
+from vmmkit.acpi.aml.node import Node
 from vmmkit.acpi.platform.context import Context
+from vmmkit.acpi.platform.events import EventSource
 from vmmkit.acpi.platform.values import number
 from vmmkit.acpi.tables.fadt import RegisterBlock, RegisterBlocks
 from vmmkit.acpi.tables.gas import AddressSpace, Gas
@@ -138,38 +138,18 @@ def soft_off(sleep_type: int) -> Node:
     return Name("\\_S5", [number("the sleep type of S5", sleep_type, 8), 0, 0, 0])
 
 
-@attrs.frozen
-class PowerButton:
+@attrs.frozen(kw_only=True)
+class PowerButton(EventSource):
     r"""A power button that is a device; a contributor to `\_SB`.
 
     Args:
-        gsi: interrupt when it is pressed, for the generic event device.
-        gpe: general-purpose event when it is pressed; one of the two is given.
-        select: its bits of the event selector; 0: the interrupt alone says it.
-        level: the interrupt or event is level triggered.
         name: of its device.
-
-    Raises:
-        PlatformError: both or none of interrupt and event.
     """
 
-    gsi: int | None = None
-    gpe: int | None = attrs.field(default=None, kw_only=True)
-    select: int = attrs.field(default=0, kw_only=True)
-    level: bool = attrs.field(default=False, kw_only=True)
-    name: str = attrs.field(default="PWRB", kw_only=True)
-
-    def __attrs_post_init__(self) -> None:
-        """Check that there is one way."""
-        if (self.gsi is None) == (self.gpe is None):
-            raise PlatformError(f"{self.name} has either an interrupt or an event: {self!r}")
+    name: str = "PWRB"
 
     def acpi_nodes(self, context: Context) -> Iterator[Node]:
-        """Yield its device; notify it of what it has."""
-        pressed = Notify(Path(context.path_of(self.name)), _PRESSED)
-        if self.gsi is not None:
-            context.on_event(self.gsi, pressed, level=self.level, select=self.select)
-        if self.gpe is not None:
-            context.on_gpe(self.gpe, pressed, level=self.level)
+        """Yield its device; have it notified when it is pressed."""
+        self.notify(context, self.name, _PRESSED)
         uid = Name("_UID", context.unique_id("PNP0C0C"))
         yield Device(self.name, Name("_HID", EisaId("PNP0C0C")), uid)

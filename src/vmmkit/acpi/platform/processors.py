@@ -9,7 +9,7 @@ and Declaring Processors.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
@@ -53,12 +53,12 @@ _ABSENT: Final = Name("_STA", 0)
 def _listed(cpus: int | Iterable[Cpu]) -> tuple[Cpu, ...]:
     if isinstance(cpus, int):
         _check_count(cpus)
-        return tuple([Cpu(number) for number in range(cpus)])
-    listed = tuple(cpus)
+        return tuple([Cpu(number, number) for number in range(cpus)])
+    listed = tuple(cpus) if isinstance(cpus, Iterable) else (cpus,)
+    for each in listed:
+        if not isinstance(each, Cpu):
+            raise PlatformError(f"processors are a number or Cpu objects, not {each!r}")
     _check_count(len(listed))
-    wrong = next((cpu for cpu in listed if not isinstance(cpu, Cpu)), None)
-    if wrong is not None:
-        raise PlatformError(f"processors are a number or Cpu objects, not {wrong!r}")
     return listed
 
 
@@ -137,7 +137,7 @@ class Processors:
                 nodes.append(Name("_PXM", cpu.proximity_domain))
             yield Device(f"C{number:03X}", *nodes)
 
-    def affinity_tables(self, header: dict[str, object]) -> list[Table]:
+    def affinity_tables(self, header: dict[str, Any]) -> list[Table]:
         """Return SRAT and SLIT, where proximity domains matter.
 
         Raises:
@@ -147,19 +147,20 @@ class Processors:
             return []
         entries: list[Entry] = [_srat_entry(cpu, self._x2apic_from) for cpu in self.cpus]
         entries += [_memory_entry(memory) for memory in self.numa.memory]
-        tables: list[Table] = [Srat(entries, **header)]  # type: ignore[arg-type]
+        domains = [cpu.proximity_domain for cpu in self.cpus]
+        domains += [memory.proximity_domain for memory in self.numa.memory]
+        tables: list[Table] = [Srat(entries, **header)]
         if self.numa.distances:
-            self._check_distances(len(self.numa.distances))
-            tables.append(Slit(self.numa.distances, **header))  # type: ignore[arg-type]
+            _check_distances(max(domains), len(self.numa.distances))
+            tables.append(Slit(self.numa.distances, **header))
         return tables
 
-    def _check_distances(self, rows: int) -> None:
-        domains = {cpu.proximity_domain for cpu in self.cpus}
-        domains.update(memory.proximity_domain for memory in self.numa.memory if self.numa)
-        if max(domains) >= rows:
-            raise PlatformError(
-                f"proximity domain {max(domains)} has no row in the distances of {rows} domains"
-            )
+
+def _check_distances(domain: int, rows: int) -> None:
+    if domain >= rows:
+        raise PlatformError(
+            f"proximity domain {domain} has no row in the distances of {rows} domains"
+        )
 
 
 def _check_unique(what: str, numbers: list[int]) -> None:

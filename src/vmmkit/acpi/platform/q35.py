@@ -5,44 +5,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import attrs
 
-from vmmkit.acpi.platform.assembly import LOCAL_APIC, Assembly, Platform, header_of
+from vmmkit.acpi.platform.assembly import Assembly, Options, Platform
 from vmmkit.acpi.platform.context import Context
-from vmmkit.acpi.platform.events import EventDevice
 from vmmkit.acpi.platform.isa import LpcBridge, MotherboardPorts, Pic, Pit, Rtc, Speaker, Uart
-from vmmkit.acpi.platform.pci_host import OSC_CONTROL, PciHost
+from vmmkit.acpi.platform.pci_host import PciHost
 from vmmkit.acpi.platform.power import Reset, claim_blocks, pm_registers
-from vmmkit.acpi.platform.processors import Processors, X2ApicPolicy
 from vmmkit.acpi.platform.timers import HpetTimer
 from vmmkit.acpi.platform.values import (
-    Cpu,
     Ecam,
-    IoApicRange,
-    Numa,
     Range,
     Route,
     SmiCommand,
     Windows,
+    windows_of,
 )
-from vmmkit.acpi.relocation import Addressable
 from vmmkit.acpi.tables.facs import Facs
-from vmmkit.acpi.tables.fadt import BootArchFlags, Fadt, FadtFlags, RegisterBlocks
+from vmmkit.acpi.tables.fadt import Fadt, FadtFlags, RegisterBlocks
 from vmmkit.acpi.tables.gas import Gas
-from vmmkit.acpi.tables.madt import MadtFlags
-from vmmkit.acpi.tables.spec import Spec
 from vmmkit.acpi.tables.waet import Waet
 from vmmkit.protocols import AcpiContributor
 
-__all__ = ["Q35_ECAM", "Q35_ISA_DEVICES", "Q35_RESET", "Q35_WINDOWS", "q35_like", "q35_routing"]
+__all__ = [
+    "Q35_ECAM",
+    "Q35_ISA_DEVICES",
+    "Q35_RESET",
+    "Q35_SMI",
+    "Q35_WINDOWS",
+    "q35_like",
+    "q35_routing",
+]
 
 Q35_ECAM: Final = Ecam(0xB000_0000)
 Q35_WINDOWS: Final = Windows(
     io=((0x0000, 0x0CF8), (0x0D00, 0xF300)),
     mem=((0xC000_0000, 0x3EC0_0000), (32 << 30, 32 << 30)),
 )
+Q35_SMI: Final = SmiCommand()
 Q35_RESET: Final = Reset(Gas.io(0xCF9), 0x0F)
 Q35_ISA_DEVICES: Final[tuple[AcpiContributor, ...]] = (
     Pic(),
@@ -54,7 +56,6 @@ Q35_ISA_DEVICES: Final[tuple[AcpiContributor, ...]] = (
 )
 
 _LEGACY_END = 0xCF8  # ports of ISA devices are below
-_IRQ0_TO_GSI2: Final[Mapping[int, int]] = {0: 2}
 _GPES_PER_BYTE = 4  # of a block, half of whose bytes are status and half enable
 
 
@@ -75,36 +76,23 @@ def q35_routing() -> tuple[Route, ...]:
 
 def q35_like(
     *,
-    cpus: int | Iterable[Cpu] = 1,
     ecam: Ecam | None = Q35_ECAM,
     windows: Windows | Mapping[str, Iterable[Range]] = Q35_WINDOWS,
     routing: Iterable[Route] | None = None,
+    pic_routing: Iterable[Route] = (),
     pm_base: int = 0x600,
     power_registers: RegisterBlocks | None = None,
     sci: int = 9,
-    smi: SmiCommand | None = SmiCommand(),  # noqa: B008 - frozen
+    smi: SmiCommand | None = Q35_SMI,
     reset: Reset | None = Q35_RESET,
     s5: int | None = 0,
     hpet: bool | HpetTimer = True,
     isa_devices: Iterable[AcpiContributor] = Q35_ISA_DEVICES,
     pci_devices: Iterable[AcpiContributor] = (),
     devices: Iterable[AcpiContributor] = (),
-    io_apics: Iterable[IoApicRange] = (IoApicRange(),),
-    redirected: Mapping[int, int] = _IRQ0_TO_GSI2,
-    local_apic: int = LOCAL_APIC,
-    x2apic: X2ApicPolicy = "auto",
-    numa: Numa | None = None,
-    osc_control: int | None = OSC_CONTROL,
     event_selector: int | None = None,
     waet: bool = True,
-    vga: bool = True,
-    smbios: bool = False,
-    spec: Spec = Spec.V6_5,
-    fadt: Mapping[str, Any] | None = None,
-    tables: Iterable[Addressable] = (),
-    oem_id: str = "VMMKIT",
-    oem_table_id: str = "VMMKIT",
-    oem_revision: int = 1,
+    **options: Unpack[Options],
 ) -> Platform:
     r"""Describe a PC: PCI Express, an LPC bridge, fixed ACPI registers, the SCI.
 
@@ -113,12 +101,12 @@ def q35_like(
     registers to 600H.
 
     Args:
-        cpus: how many processors, with ids from 0 on; or a `Cpu` each.
         ecam: window of PCI configuration space; `None`: there is none.
         windows: of the host bridge, `Windows` or `{"io": [(base, size)], "mem": [...]}`. Where
             there are ISA devices and no I/O window begins below CF8H, ports 0 to CF7H are added,
             because those devices are behind the same bridge.
         routing: `(device, pin, gsi)` of the root bus; `None`: `q35_routing()`.
+        pic_routing: `(device, pin, interrupt)` for systems that use the 8259s; see `PciHost`.
         pm_base: first port of the power management registers, a multiple of 80H.
         power_registers: where they are, if not as `pm_registers(pm_base)` says.
         sci: the GSI of ACPI, level triggered.
@@ -129,64 +117,34 @@ def q35_like(
         isa_devices: contributors to the scope of the LPC bridge; empty: there is no such bridge.
         pci_devices: contributors to the scope of the host bridge.
         devices: contributors to `\_SB`.
-        io_apics: with their GSIs.
-        redirected: GSI by ISA interrupt, for those that are not the same number.
-        local_apic: address of every processor's local APIC.
-        x2apic: which MADT entries processors get; see `X2ApicPolicy`.
-        numa: proximity domains of memory, for SRAT and SLIT.
-        osc_control: what a system may control of PCI Express; see `PciHost`.
         event_selector: see `EventDevice`.
         waet: say that one read of the PM timer is enough.
-        vga: there may be a VGA adapter.
-        smbios: the guest has SMBIOS with a BIOS date from 2010 on, which Linux wants to see before
-            it takes an ECAM window above 4 GiB.
-        spec: version of the ACPI Specification that the tables follow.
-        fadt: further fields of the FADT, by name; bits of flags are added to the others.
-        tables: further tables, such as a DMAR.
-        oem_id: of all tables, up to 6 characters.
-        oem_table_id: of all tables, up to 8 characters.
-        oem_revision: of all tables, 32 bits.
+        options: `cpus`, `numa`, `spec` and others; see `Options`.
 
     Raises:
         PlatformError: values that contradict each other; the text names the parts.
         AcpiError: a value that its table or device cannot hold.
     """
     blocks = pm_registers(pm_base) if power_registers is None else power_registers
-    io_apics = tuple(io_apics)
-    context = Context(
-        spec=spec,
-        reduced=False,
-        header=header_of(oem_id, oem_table_id, oem_revision),
-        io_apics=io_apics,
-        redirected=redirected,
-        gpes=_gpes(blocks),
-        event_selector=event_selector is not None,
-    )
-    processors = Processors(cpus, x2apic, numa)
-    board = Assembly(context, processors, io_apics, local_apic, MadtFlags.PCAT_COMPAT)
-    _claim_fixed_hardware(context, blocks, sci, smi)
+    selector = event_selector
+    board = Assembly(reduced=False, gpes=_gpes(blocks), event_selector=selector, **options)
+    _claim_fixed_hardware(board.context, blocks, sci, smi)
     isa = tuple(isa_devices)
     host = PciHost(
         _with_legacy_ports(windows) if isa else windows,
         q35_routing() if routing is None else routing,
         ecam,
-        osc_control=osc_control,
+        pic_routing=pic_routing,
+        osc_control=board.osc_control,
+        proximity_domain=board.host_bridge_domain,
         children=[*([LpcBridge(isa)] if isa else []), *pci_devices],
     )
     timers = [HpetTimer()] if hpet is True else [hpet] if hpet else []
-    dsdt = board.dsdt([host, *timers, *devices], events=EventDevice(event_selector), s5=s5)
-    board.check_ecams(smbios=smbios)
-    if not vga:
-        context.fadt(iapc_boot_arch=BootArchFlags.VGA_NOT_PRESENT)
-    flags = FadtFlags.WBINVD | FadtFlags.PROC_C1 | FadtFlags.SLP_BUTTON
-    if board.needs_physical_destinations:
-        flags |= FadtFlags.FORCE_APIC_PHYSICAL_DESTINATION_MODE
-    context.fadt(flags=flags)
-    fields = board.fadt_fields(reset, _smi_fields(smi) | dict(fadt or {}))
-    facs = Facs(**spec.facs)
-    fadt_table = Fadt.full_hardware(dsdt, facs, blocks, sci_int=sci, **fields)
-    more = [Waet(**context.header)] if waet else []
-    return board.platform(fadt_table, dsdt, [*more, *tables])
+    dsdt = board.dsdt([host, *timers, *devices], s5)
+    facs = Facs(version=board.spec.value.facs_version)
+    fields = board.fadt_fields(reset) | _smi_fields(smi)
+    fadt = Fadt.full_hardware(dsdt, facs, blocks, sci_int=sci, **fields)
+    return board.platform(fadt, dsdt, [Waet(**board.context.header)] if waet else [])
 
 
 def _gpes(blocks: RegisterBlocks) -> int:
@@ -202,6 +160,7 @@ def _claim_fixed_hardware(
 ) -> None:
     claim_blocks(context, blocks)
     context.claim_interrupt("the SCI", sci, level=True)
+    context.fadt(flags=FadtFlags.SLP_BUTTON)
     if smi is not None:
         context.claim_ports("the SMI command port", smi.port, 1)
 
@@ -218,7 +177,7 @@ def _smi_fields(smi: SmiCommand | None) -> dict[str, Any]:
 
 def _with_legacy_ports(windows: Windows | Mapping[str, Iterable[Range]]) -> Windows:
     """Add the ports of ISA devices, where no window has them."""
-    windows = Windows.of(windows)
+    windows = windows_of(windows)
     if any(base < _LEGACY_END for base, _size in windows.io):
         return windows
     return attrs.evolve(windows, io=((0, _LEGACY_END), *windows.io))

@@ -9,7 +9,7 @@ here, and against the others when a platform is made of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Self, TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -27,6 +27,7 @@ __all__ = [
     "SmiCommand",
     "Windows",
     "routes",
+    "windows_of",
 ]
 
 #: Base and size, in bytes or ports.
@@ -47,10 +48,12 @@ def number(what: str, value: object, limit: int) -> int:
     Raises:
         PlatformError: it is none.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < limit:
-        shown = f"{value:#x}" if isinstance(value, int) else repr(value)
-        raise PlatformError(f"{what} is {shown}, not a number from 0 to {limit - 1:#x}")
-    return value
+    if type(value) is int and 0 <= value < limit:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < limit:
+        return int(value)
+    shown = f"{value:#x}" if isinstance(value, int) else repr(value)
+    raise PlatformError(f"{what} is {shown}, not a number from 0 to {limit - 1:#x}")
 
 
 def checked_range(what: str, value: object, limit: int) -> Range:
@@ -143,18 +146,18 @@ class Windows:
     io: tuple[Range, ...] = attrs.field(default=(), converter=_io)
     mem: tuple[Range, ...] = attrs.field(default=(), converter=_mem)
 
-    @classmethod
-    def of(cls, value: Self | Mapping[str, Iterable[Range]]) -> Self:
-        """Return windows that are given as such, or as `{"io": [...], "mem": [...]}`.
 
-        Raises:
-            PlatformError: other keys, or what the class raises.
-        """
-        if isinstance(value, cls):
-            return value
-        if not isinstance(value, Mapping) or not set(value) <= {"io", "mem"}:
-            raise PlatformError(f'windows are {{"io": [...], "mem": [...]}}, not {value!r}')
-        return cls(**value)
+def windows_of(value: Windows | Mapping[str, Iterable[Range]]) -> Windows:
+    """Return windows that are given as such, or as `{"io": [...], "mem": [...]}`.
+
+    Raises:
+        PlatformError: other keys, or what the class raises.
+    """
+    if isinstance(value, Windows):
+        return value
+    if not isinstance(value, Mapping) or not set(value) <= {"io", "mem"}:
+        raise PlatformError(f'windows are {{"io": [...], "mem": [...]}}, not {value!r}')
+    return Windows(value.get("io", ()), value.get("mem", ()))
 
 
 def routes(routing: Iterable[Route]) -> tuple[Route, ...]:
@@ -163,21 +166,27 @@ def routes(routing: Iterable[Route]) -> tuple[Route, ...]:
     Raises:
         PlatformError: a device, pin or GSI out of range, or a pin that is listed twice.
     """
-    found: dict[tuple[int, int], Route] = {}
-    for each in routing:
-        if not isinstance(each, (tuple, list)) or len(each) != 3:
-            raise PlatformError(f"a route is (device, pin, GSI), not {each!r}")
-        device, pin, gsi = each
-        number("the device of a route", device, 32)
-        number("the pin of a route", pin, 4)
-        number(f"the GSI of device {device}, pin {pin}", gsi, FOUR_GIB)
-        if (device, pin) in found:
+    listed = [_route(each) for each in routing]
+    found: dict[tuple[int, int], int] = {}
+    for device, pin, gsi in listed:
+        other = found.setdefault((device, pin), gsi)
+        if other != gsi:
             raise PlatformError(
-                f"device {device}, pin {pin} is routed twice: to GSI {found[device, pin][2]} and "
-                f"to GSI {gsi}"
+                f"device {device}, pin {pin} is routed twice: to GSI {other} and to GSI {gsi}"
             )
-        found[device, pin] = (device, pin, gsi)
-    return tuple(found.values())
+    if len(found) != len(listed):
+        raise PlatformError("a pin is routed twice to the same GSI")
+    return tuple(listed)
+
+
+def _route(each: Route) -> Route:
+    if not isinstance(each, (tuple, list)) or len(each) != 3:
+        raise PlatformError(f"a route is (device, pin, GSI), not {each!r}")
+    device, pin, gsi = each
+    number("the device of a route", device, 32)
+    number("the pin of a route", pin, 4)
+    number("the GSI of a route", gsi, FOUR_GIB)
+    return device, pin, gsi
 
 
 @attrs.frozen
@@ -309,7 +318,9 @@ class Numa:
     Args:
         memory: ranges.
         distances: a row for each domain, 10 to itself; empty: no SLIT is made.
+        host_bridge: domain of the preset's PCI host bridge; `None`: not said.
     """
 
     memory: tuple[MemoryRange, ...] = attrs.field(converter=tuple)
     distances: tuple[tuple[int, ...], ...] = attrs.field(default=(), converter=_rows)
+    host_bridge: int | None = attrs.field(default=None, kw_only=True)

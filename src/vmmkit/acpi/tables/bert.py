@@ -16,6 +16,7 @@ import attrs
 
 from vmmkit.acpi.relocation import Blob, Pointer
 from vmmkit.acpi.structure import KEY, Codec, Structure, guid, pointer, raw, structure, u8, u16, u32
+from vmmkit.acpi.tables.sequences import tuple_of
 from vmmkit.acpi.tables.table import Table
 from vmmkit.errors import TableParseError, TableValueError
 
@@ -108,8 +109,8 @@ class GenericErrorDataEntry(Structure):
         metadata={KEY: Codec("I")},
     )
     fru_id: uuid.UUID = guid(default=uuid.UUID(int=0), kw_only=True)
-    fru_text: bytes = raw(20, kw_only=True)
-    timestamp: bytes = raw(8, kw_only=True)
+    fru_text: bytes = raw(20, default=bytes(20), kw_only=True)
+    timestamp: bytes = raw(8, default=bytes(8), kw_only=True)
 
     def _encode(self) -> bytes:
         if self.revision < _WITH_TIMESTAMP:
@@ -168,7 +169,10 @@ class GenericErrorStatusBlock(Structure):
         TableValueError: too many entries.
     """
 
-    entries: Sequence[GenericErrorDataEntry] = attrs.field(default=(), converter=tuple)
+    entries: Sequence[GenericErrorDataEntry] = attrs.field(
+        default=(),
+        converter=tuple_of("BERT", "GenericErrorStatusBlock.entries", GenericErrorDataEntry),
+    )
     raw_data: bytes = attrs.field(default=b"", converter=bytes)
     block_status: BlockStatus = u32(default=BlockStatus(0), kw_only=True, enum=BlockStatus)
     raw_data_offset: int = attrs.field(
@@ -198,6 +202,7 @@ class GenericErrorStatusBlock(Structure):
         return sum(len(entry.to_bytes()) for entry in self.entries)
 
     def _encode(self) -> bytes:
+        content = bytearray(super()._encode())
         count = len(self.entries)
         if count > _COUNT_MASK or self.block_status & _COUNT_MASK << _COUNT_SHIFT:
             raise TableValueError(
@@ -206,7 +211,6 @@ class GenericErrorStatusBlock(Structure):
                 "BERT",
                 0,
             )
-        content = bytearray(super()._encode())
         status = int.from_bytes(content[:4], "little") | count << _COUNT_SHIFT
         content[:4] = status.to_bytes(4, "little")
         return b"".join([content, *(entry.to_bytes() for entry in self.entries), self.raw_data])

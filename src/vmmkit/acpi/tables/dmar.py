@@ -15,6 +15,7 @@ import attrs
 
 from vmmkit.acpi.structure import KEY, Codec, Structure, raw, structure, u8, u16, u32, u64
 from vmmkit.acpi.tables.entry import Entry, Family
+from vmmkit.acpi.tables.sequences import tuple_of
 from vmmkit.acpi.tables.table import EntryTable
 from vmmkit.errors import TableParseError, TableValueError
 
@@ -79,8 +80,17 @@ class DmarEntry(Entry):
     FAMILY = Family("DMAR", "<HH")
 
 
+_DEVICES = range(32)
+_FUNCTIONS = range(8)
+
+
 def _path(path: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    return tuple((device, function) for device, function in path)
+    try:
+        return tuple((device, function) for device, function in path)
+    except (TypeError, ValueError):
+        raise TableValueError(
+            f"DeviceScope.path holds what is no (device, function): {path!r}", "DMAR", 6
+        ) from None
 
 
 @structure
@@ -116,7 +126,7 @@ class DeviceScope(Structure):
 
     def _encode(self) -> bytes:
         for device, function in self.path:
-            if not (0 <= device < 32 and 0 <= function < 8):
+            if device not in _DEVICES or function not in _FUNCTIONS:
                 raise TableValueError(
                     f"DeviceScope.path: no PCI device {device}.{function}", "DMAR", 6
                 )
@@ -157,7 +167,9 @@ def _scopes(data: bytes) -> tuple[tuple[DeviceScope, ...], bytes]:
 class _ScopedEntry(DmarEntry):
     """A remapping structure that ends with device scopes."""
 
-    device_scopes: Sequence[DeviceScope] = attrs.field(default=(), kw_only=True, converter=tuple)
+    device_scopes: Sequence[DeviceScope] = attrs.field(
+        default=(), kw_only=True, converter=tuple_of("DMAR", "device_scopes", DeviceScope)
+    )
 
     def _tail(self) -> bytes:
         return b"".join([scope.to_bytes() for scope in self.device_scopes])
@@ -282,13 +294,13 @@ class Andd(DmarEntry):
 
     TYPE = 4
 
-    reserved_4: bytes = raw(3, kw_only=True)
+    reserved_4: bytes = raw(3, default=bytes(3), kw_only=True)
     acpi_device_number: int = u8()
     acpi_object_name: str
 
     def _tail(self) -> bytes:
         name = self.acpi_object_name
-        if not name.isascii() or "\0" in name:
+        if not isinstance(name, str) or not name.isascii() or "\0" in name:
             raise TableValueError(f"Andd.acpi_object_name: {name!r} is not ASCII", "DMAR", 8)
         return name.encode() + b"\0"
 
@@ -341,7 +353,7 @@ class Sidp(_ScopedEntry):
 
 @structure
 class Dmar(EntryTable):
-    """The DMA Remapping Reporting table, VT-d Architecture Specification, section of that title.
+    """The table itself: VT-d Architecture Specification, DMA Remapping Reporting Structure.
 
     Args:
         entries: see `DmarEntry`.
@@ -359,4 +371,4 @@ class Dmar(EntryTable):
         metadata={KEY: Codec("B", lambda bits: bits - 1, lambda value: value + 1)},
     )
     flags: DmarFlags = u8(default=DmarFlags(0), kw_only=True, enum=DmarFlags)
-    reserved_38: bytes = raw(10, kw_only=True)
+    reserved_38: bytes = raw(10, default=bytes(10), kw_only=True)

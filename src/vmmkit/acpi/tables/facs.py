@@ -64,9 +64,9 @@ class Facs(Structure):
     flags: int = u32(default=FacsFlags(0), enum=FacsFlags, kw_only=True)
     x_firmware_waking_vector: int = u64(default=0, kw_only=True)
     version: int = u8(default=2, kw_only=True)
-    reserved_33: bytes = raw(3, kw_only=True)
+    reserved_33: bytes = raw(3, default=bytes(3), kw_only=True)
     ospm_flags: int = u32(default=FacsOspmFlags(0), enum=FacsOspmFlags, kw_only=True)
-    reserved_40: bytes = raw(24, kw_only=True)
+    reserved_40: bytes = raw(24, default=bytes(24), kw_only=True)
 
     @classmethod
     def fields_base(cls) -> int:

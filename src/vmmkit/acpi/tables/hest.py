@@ -22,6 +22,7 @@ from vmmkit.acpi.tables.error_source import (
     piece,
 )
 from vmmkit.acpi.tables.gas import Gas
+from vmmkit.acpi.tables.sequences import tuple_of
 from vmmkit.acpi.tables.table import Table
 
 __all__ = [
@@ -68,7 +69,9 @@ class MachineCheckBank(Structure):
 class _BankedSource(ErrorSource):
     """An error source that ends with machine check banks."""
 
-    banks: Sequence[MachineCheckBank] = attrs.field(default=(), converter=tuple)
+    banks: Sequence[MachineCheckBank] = attrs.field(
+        default=(), converter=tuple_of("HEST", "banks", MachineCheckBank)
+    )
 
     def _encode(self) -> bytes:
         return b"".join([super()._encode(), *(bank.to_bytes() for bank in self.banks)])
@@ -116,7 +119,7 @@ class Ia32MachineCheckException(_BankedSource):
     global_capability_init_data: int = u64(default=0, kw_only=True)
     global_control_init_data: int = u64(default=0, kw_only=True)
     number_of_hardware_banks: int = _number_of_banks()
-    reserved_33: bytes = raw(7, kw_only=True)
+    reserved_33: bytes = raw(7, default=bytes(7), kw_only=True)
 
 
 @structure
@@ -139,7 +142,7 @@ class Ia32CorrectedMachineCheck(_BankedSource):
     max_sections_per_record: int = u32(default=1, kw_only=True)
     notification: HardwareErrorNotification = nested(HardwareErrorNotification, kw_only=True)
     number_of_hardware_banks: int = _number_of_banks()
-    reserved_45: bytes = raw(3, kw_only=True)
+    reserved_45: bytes = raw(3, default=bytes(3), kw_only=True)
 
 
 @structure
@@ -295,7 +298,9 @@ class Hest(Table):
 
     SIGNATURE = "HEST"
 
-    sources: Sequence[ErrorSource | UnreadSources] = attrs.field(default=(), converter=tuple)
+    sources: Sequence[ErrorSource | UnreadSources] = attrs.field(
+        default=(), converter=tuple_of("HEST", "Hest.sources", ErrorSource, UnreadSources)
+    )
     error_source_count: int = attrs.field(
         init=False,
         default=attrs.Factory(

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum, IntFlag
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias, get_args
 
 import attrs
 
 from vmmkit.acpi.structure import KEY, Codec, Structure, raw, structure, u8, u16, u32, u64
 from vmmkit.acpi.tables.ivhd import DeviceEntries, parse_device_entries
+from vmmkit.acpi.tables.sequences import tuple_of
 from vmmkit.acpi.tables.table import Table
 from vmmkit.errors import TableParseError, TableValueError
 
@@ -151,7 +152,9 @@ class IvrsBlock(Structure):
 class _Ivhd(IvrsBlock):
     """An IOMMU: what the types of its block have in common."""
 
-    device_entries: Sequence[DeviceEntries] = attrs.field(default=(), converter=tuple)
+    device_entries: Sequence[DeviceEntries] = attrs.field(
+        default=(), converter=tuple_of("IVRS", "device_entries", *get_args(DeviceEntries))
+    )
     type: int = attrs.field(
         init=False,
         default=attrs.Factory(lambda block: block.TYPE, takes_self=True),
@@ -262,7 +265,7 @@ class Ivmd(IvrsBlock):
     )
     device_id: int = u16(default=0, kw_only=True)
     auxiliary_data: int = u16(default=0, kw_only=True)
-    reserved_8: bytes = raw(8, kw_only=True)
+    reserved_8: bytes = raw(8, default=bytes(8), kw_only=True)
     ivmd_start_address: int = u64()
     ivmd_memory_block_length: int = u64()
 
@@ -308,7 +311,9 @@ class Ivrs(Table):
     SIGNATURE = "IVRS"
     REVISION: ClassVar[int] = 2
 
-    blocks: Sequence[IvrsBlock] = attrs.field(default=(), converter=tuple)
+    blocks: Sequence[IvrsBlock] = attrs.field(
+        default=(), converter=tuple_of("IVRS", "Ivrs.blocks", IvrsBlock)
+    )
     iv_info: int = u32(default=0, kw_only=True)
     reserved_40: int = u64(default=0, kw_only=True)
 

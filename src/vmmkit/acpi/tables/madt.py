@@ -242,7 +242,7 @@ class LocalX2ApicNmi(MadtEntry):
     flags: int = u16(default=MpsIntiFlags(0), enum=MpsIntiFlags, kw_only=True)
     acpi_processor_uid: int = u32(default=0xFFFF_FFFF)
     local_x2apic_lint: int = u8(default=1)
-    reserved: bytes = raw(3, kw_only=True)
+    reserved: bytes = raw(3, default=bytes(3), kw_only=True)
 
 
 @structure

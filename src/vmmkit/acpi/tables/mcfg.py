@@ -86,7 +86,7 @@ class Mcfg(Table):
     SIGNATURE = "MCFG"
 
     allocations: Sequence[McfgAllocation] = attrs.field(default=(), converter=tuple)
-    reserved: bytes = raw(8, kw_only=True)
+    reserved: bytes = raw(8, default=bytes(8), kw_only=True)
 
     def _tail(self) -> bytes:
         return b"".join([allocation.to_bytes() for allocation in self.allocations])

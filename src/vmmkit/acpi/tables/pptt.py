@@ -17,6 +17,7 @@ import attrs
 from vmmkit.acpi.structure import KEY, Codec, u8, u16, u32, u64
 from vmmkit.acpi.tables.entry import Entry, Family, RawEntry
 from vmmkit.acpi.tables.reference import (
+    NONE,
     Reference,
     ReferringEntry,
     ReferringTable,
@@ -135,7 +136,7 @@ class ProcessorHierarchyNode(PpttEntry):
 
     reserved_2: int = u16(default=0, kw_only=True)
     flags: ProcessorFlags = u32(default=ProcessorFlags(0), kw_only=True, enum=ProcessorFlags)
-    parent: Target = reference(4)
+    parent: Target = reference(4, default=NONE)
     private_resources: Sequence[Target] = attrs.field(
         default=(),
         converter=_targets,
@@ -214,7 +215,7 @@ class CacheTypeStructure(PpttEntry):
 
     reserved_2: int = u16(default=0, kw_only=True)
     flags: CacheFlags = u32(default=CacheFlags(0x7F), kw_only=True, enum=CacheFlags)
-    next_level_of_cache: Target = reference(4, kw_only=True)
+    next_level_of_cache: Target = reference(4, default=NONE, kw_only=True)
     size: int = u32(default=0, kw_only=True)
     number_of_sets: int = u32(default=0, kw_only=True)
     associativity: int = u8(default=0, kw_only=True)

@@ -76,7 +76,7 @@ def brief(target: Target) -> str:
     return repr(target) if isinstance(target, int) else f"<{type(target).__name__}>"
 
 
-def reference(size: int, *, default: Any = NONE, kw_only: bool = False) -> Any:
+def reference(size: int, *, default: Any = attrs.NOTHING, kw_only: bool = False) -> Any:
     """Declare a reference of `size` bytes, 2 or 4: a sub-structure, an offset, or `NONE`."""
     codec = _ReferenceCodec({2: "H", 4: "I"}[size], packed_target)
     return attrs.field(default=default, kw_only=kw_only, repr=brief, metadata={KEY: codec})

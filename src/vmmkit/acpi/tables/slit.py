@@ -25,6 +25,8 @@ _MATRIX_OFFSET = 44
 
 
 def _rows(distances: Iterable[Sequence[int]]) -> tuple[bytes, ...]:
+    if not isinstance(distances, Iterable):
+        raise TableValueError(f"Slit.distances is no matrix: {distances!r}", "SLIT")
     return tuple(_row(number, row) for number, row in enumerate(distances))
 
 
@@ -69,8 +71,10 @@ class Slit(Table):
             remote: distance from each to any other.
             header: other fields of `Table`.
         """
-        far = [remote] * localities
-        return cls([[*far[:here], LOCAL, *far[here + 1 :]] for here in range(localities)], **header)
+        far = _row(0, [remote]) * localities
+        local = bytes([LOCAL])
+        rows = [far[:here] + local + far[here + 1 :] for here in range(localities)]
+        return cls(rows, **header)
 
     def _tail(self) -> bytes:
         rows = [bytes(row) for row in self.distances]

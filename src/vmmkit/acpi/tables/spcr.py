@@ -108,7 +108,7 @@ class Spcr(Table):
     REVISION = 2
 
     interface_type: int = u8(default=SerialSubtype.FULL_16550, enum=SerialSubtype, kw_only=True)
-    reserved_37: bytes = raw(3, kw_only=True)
+    reserved_37: bytes = raw(3, default=bytes(3), kw_only=True)
     base_address: Gas = nested(Gas)
     interrupt_type: int = u8(default=InterruptType(0), enum=InterruptType, kw_only=True)
     irq: int = u8(default=0, kw_only=True)

@@ -12,9 +12,28 @@ version. Such a preset keeps them together::
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
-__all__ = ["Revisions", "Spec"]
+__all__ = ["FacsVersion", "FadtVersion", "Revisions", "Spec", "TableRevision"]
+
+
+class TableRevision(TypedDict):
+    """Keywords that give a table its revision."""
+
+    revision: int
+
+
+class FadtVersion(TypedDict):
+    """Keywords that give a FADT its version."""
+
+    revision: int
+    minor_version: int
+
+
+class FacsVersion(TypedDict):
+    """Keywords that give a FACS its version."""
+
+    version: int
 
 
 class Revisions(NamedTuple):
@@ -54,22 +73,22 @@ class Spec(Enum):
     V6_6 = Revisions(6, 6, 7)
 
     @property
-    def fadt(self) -> dict[str, int]:
+    def fadt(self) -> FadtVersion:
         """Keywords for a `Fadt`."""
         of = self.value
         return {"revision": of.fadt_revision, "minor_version": of.fadt_minor_version}
 
     @property
-    def madt(self) -> dict[str, int]:
+    def madt(self) -> TableRevision:
         """Keywords for a `Madt`."""
         return {"revision": self.value.madt_revision}
 
     @property
-    def definition_block(self) -> dict[str, int]:
+    def definition_block(self) -> TableRevision:
         """Keywords for a `Dsdt` or an `Ssdt`."""
         return {"revision": self.value.definition_block_revision}
 
     @property
-    def facs(self) -> dict[str, int]:
+    def facs(self) -> FacsVersion:
         """Keywords for a `Facs`."""
         return {"version": self.value.facs_version}

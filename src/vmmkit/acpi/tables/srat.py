@@ -50,7 +50,7 @@ class MemoryAffinityFlags(IntFlag):
     ENABLED = 1  #: without it the structure is ignored
     HOT_PLUGGABLE = 2
     NON_VOLATILE = 4
-    SPECIFIC_PURPOSE = 8  #: from ACPI 6.6 on
+    SPECIFIC_PURPOSE = 8  #: reserved in ACPI 6.5
 
 
 class GenericFlags(IntFlag):
@@ -226,7 +226,7 @@ class PciDeviceHandle(Structure):
     segment: int = u16()
     bus: int = u8()
     device_function: int = u8()
-    reserved_4: bytes = raw(12, kw_only=True)
+    reserved_4: bytes = raw(12, default=bytes(12), kw_only=True)
 
 
 @attrs.frozen

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """TPM2: how a Trusted Platform Module is reached, and where firmware logged its measurements.
 
-TCG ACPI Specification, ACPI Table for TPM 2.0.
+TCG ACPI Specification, Family "1.2" and "2.0", on the table with the signature TPM2.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _FIRST_WITH_LOG = 4
 
 @structure
 class Tpm2(Table):
-    """The table for TPM 2.0, TCG ACPI Specification, ACPI Table for TPM 2.0.
+    """The table for TPM 2.0, TCG ACPI Specification.
 
     Args:
         start_method: see `StartMethod`.
@@ -101,7 +101,7 @@ class Tpm2(Table):
 
     def __attrs_post_init__(self) -> None:
         """Fill the parameters up before a log area, and encode."""
-        if self.log_area is not None:
+        if self.log_area is not None and isinstance(self.revision, int):
             filled = self.start_method_specific_parameters.ljust(_parameters(self.revision), b"\0")
             object.__setattr__(self, "start_method_specific_parameters", filled)
         super().__attrs_post_init__()
@@ -121,6 +121,8 @@ class Tpm2(Table):
     def _log(self) -> bytes:
         if self.log_area is None:
             return b""
+        if not isinstance(self.log_area, LogArea):
+            raise TableValueError(f"Tpm2.log_area is no LogArea: {self.log_area!r}", "TPM2")
         if self.revision < _FIRST_WITH_LOG:
             raise TableValueError(
                 f"Tpm2.log_area: tables of revision {self.revision} have none", "TPM2"

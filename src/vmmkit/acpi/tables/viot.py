@@ -40,7 +40,7 @@ class ViotEntry(ReferringEntry):
 class PciRange(ViotEntry):
     """A range of PCI functions behind an IOMMU (type 1).
 
-    ACPI Specification 6.5, PCI Range Node.
+    ACPI Specification 6.5, Virtual I/O Translation Table (VIOT).
 
     Args:
         output_node: the IOMMU, a `VirtioIommuPci` or a `VirtioIommuMmio`.
@@ -60,15 +60,15 @@ class PciRange(ViotEntry):
     segment_end: int = u16(default=0, kw_only=True)
     bdf_start: int = u16(default=0, kw_only=True)
     bdf_end: int = u16(default=0xFFFF, kw_only=True)
-    output_node: Target = reference(2, default=attrs.NOTHING)
-    reserved_18: bytes = raw(6, kw_only=True)
+    output_node: Target = reference(2)
+    reserved_18: bytes = raw(6, default=bytes(6), kw_only=True)
 
 
 @node
 class MmioEndpoint(ViotEntry):
     """A device that is no PCI function, behind an IOMMU (type 2).
 
-    ACPI Specification 6.5, Single MMIO Endpoint Node.
+    ACPI Specification 6.5, Virtual I/O Translation Table (VIOT).
 
     Args:
         endpoint: endpoint id.
@@ -81,15 +81,15 @@ class MmioEndpoint(ViotEntry):
 
     endpoint: int = u32()
     base_address: int = u64()
-    output_node: Target = reference(2, default=attrs.NOTHING)
-    reserved_18: bytes = raw(6, kw_only=True)
+    output_node: Target = reference(2)
+    reserved_18: bytes = raw(6, default=bytes(6), kw_only=True)
 
 
 @node
 class VirtioIommuPci(ViotEntry):
     """A virtio-iommu that is a PCI function (type 3).
 
-    ACPI Specification 6.5, virtio-iommu based on virtio-pci Node.
+    ACPI Specification 6.5, Virtual I/O Translation Table (VIOT).
 
     Args:
         bdf: its bus, device and function number, as 16 bits.
@@ -107,7 +107,7 @@ class VirtioIommuPci(ViotEntry):
 class VirtioIommuMmio(ViotEntry):
     """A virtio-iommu whose registers are in memory (type 4).
 
-    ACPI Specification 6.5, virtio-iommu based on virtio-mmio Node.
+    ACPI Specification 6.5, Virtual I/O Translation Table (VIOT).
 
     Args:
         base_address: of its registers.
