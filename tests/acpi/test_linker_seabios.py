@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Our loader scripts, carried out by firmware: SeaBIOS, in a QEMU that has no tables itself."""
 
+import contextlib
 import time
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from qemu.qtest import MemoryPort, Qtest
 from vmmkit.acpi.aml.data import Address
 from vmmkit.acpi.aml.named import Name
-from vmmkit.acpi.layout import TableSet
+from vmmkit.acpi.layout import TableSet, find_rsdp
 from vmmkit.acpi.linker import RSDP_FILE, TABLES_FILE, apply
 from vmmkit.acpi.platform.q35 import q35_like
 from vmmkit.acpi.platform.reduced import reduced
@@ -19,7 +20,6 @@ from vmmkit.errors import AcpiError
 
 pytestmark = pytest.mark.qemu
 
-FSEG, FSEG_SIZE = 0xF_0000, 0x1_0000
 PATIENCE_S = 30
 BLOB = Blob(b"not a table, but pointed at " * 100, "etc/blob", 4096)
 
@@ -42,13 +42,10 @@ def find_tables(memory):
     """Return where the RSDP is and all tables, once they are all there and right."""
     until = time.monotonic() + PATIENCE_S
     while True:
-        segment = memory.read_bytes(FSEG, FSEG_SIZE)
-        for offset in range(0, FSEG_SIZE, 16):
-            if segment.startswith(b"RSD PTR ", offset):
-                try:
-                    return FSEG + offset, TableSet.from_memory(memory.read_bytes, FSEG + offset)
-                except AcpiError:
-                    assert time.monotonic() < until  # SeaBIOS is not done yet
+        rsdp = find_rsdp(memory.read_bytes)
+        if rsdp is not None:
+            with contextlib.suppress(AcpiError):  # SeaBIOS is not done yet
+                return rsdp, TableSet.from_memory(memory.read_bytes, rsdp)
         assert time.monotonic() < until
         time.sleep(0.02)
 

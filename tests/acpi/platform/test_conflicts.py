@@ -32,15 +32,15 @@ SECOND = PciHost({}, ecam=Ecam(0xA000_0000, last_bus=3), name="PCI1", config_por
         (
             mem(0xA000_0000, 0x2000_0000),
             (
-                "the ECAM window of segment 0 at 0xb0000000 to 0xbfffffff and a memory window of PCI0 "
-                "at 0xa0000000 to 0xbfffffff overlap in memory"
+                "the ECAM window of segment 0 at 0xb0000000 to 0xbfffffff and a memory window of "
+                "PCI0 at 0xa0000000 to 0xbfffffff overlap in memory"
             ),
         ),
         (
             mem(0xC000_0000, 0x3EC0_0001),
             (
-                "a memory window of PCI0 at 0xc0000000 to 0xfec00000 and the I/O APIC 0 at 0xfec00000 "
-                "to 0xfec00fff overlap in memory"
+                "a memory window of PCI0 at 0xc0000000 to 0xfec00000 and the I/O APIC 0 at "
+                "0xfec00000 to 0xfec00fff overlap in memory"
             ),
         ),
         (mem(0xFEE0_0000, 0x10), "PCI0 at 0xfee00000 to 0xfee0000f and the local APICs at"),
@@ -53,8 +53,8 @@ SECOND = PciHost({}, ecam=Ecam(0xA000_0000, last_bus=3), name="PCI1", config_por
         (
             io((0, 0x1_0000)),
             (
-                "the configuration ports of PCI0 at 0xcf8 to 0xcff and an I/O window of PCI0 at 0x0 to "
-                "0xffff overlap in the I/O ports that host bridges let through"
+                "the configuration ports of PCI0 at 0xcf8 to 0xcff and an I/O window of PCI0 at "
+                "0x0 to 0xffff overlap in the I/O ports that host bridges let through"
             ),
         ),
         ({"ecam": Ecam(0x1_0000_0000)}, "at 0x100000000 leads beyond 4 GiB, which Linux ignores"),

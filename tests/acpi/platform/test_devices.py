@@ -26,6 +26,7 @@ from vmmkit.acpi.platform.tpm import Tpm
 from vmmkit.acpi.platform.values import SmiCommand
 from vmmkit.acpi.platform.virtio_mmio import VirtioMmio
 from vmmkit.acpi.relocation import Blob
+from vmmkit.acpi.tables.dbg2 import PortType, SerialSubtype
 from vmmkit.acpi.tables.fadt import BootArchFlags
 from vmmkit.acpi.tables.gas import Gas
 from vmmkit.acpi.tables.spcr import BaudRate, InterruptType
@@ -48,6 +49,14 @@ def test_console_without_8259():
     spcr = View(reduced(devices=[Uart(0x2F8, 17, console=True)])).tables["SPCR"]
     assert spcr.interrupt_type == InterruptType.IO_APIC
     assert (spcr.irq, spcr.global_system_interrupt) == (0, 17)
+
+
+def test_debug_port():
+    view = View(q35_like(isa_devices=[Uart(), Uart(0x2F8, 3, debug=True)]))
+    (device,) = view.tables["DBG2"].devices
+    assert (device.port_type, device.port_subtype) == (PortType.SERIAL, SerialSubtype.FULL_16550)
+    assert device.registers == ((Gas.io(0x2F8, 8), 8),)
+    assert device.namespace_string == "\\_SB.PCI0.ISA.COM2"
 
 
 def test_keyboard_and_mouse():

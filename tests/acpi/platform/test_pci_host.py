@@ -12,6 +12,7 @@ from vmmkit.acpi.aml.resources import BusNumber, DWordMemory, Memory32Fixed, QWo
 from vmmkit.acpi.platform.pci_host import PciHost
 from vmmkit.acpi.platform.q35 import q35_like
 from vmmkit.acpi.platform.values import Ecam, Windows, routes
+from vmmkit.acpi.tables.madt import InterruptSourceOverride
 from vmmkit.acpi.tables.mcfg import McfgAllocation
 from vmmkit.errors import PlatformError
 
@@ -141,3 +142,31 @@ def test_values(make, message):
     with pytest.raises(PlatformError) as caught:
         make()
     assert message in str(caught.value)
+
+
+def test_routing_by_interrupt_controller():
+    """`_PRT` returns what goes with the mode that `_PIC` was told."""
+    routing, pic_routing = [(1, 0, 16), (1, 1, 17)], [(1, 0, 10), (1, 1, 11)]
+    platform = q35_like(
+        routing=routing,
+        pic_routing=pic_routing,
+        devices=[second(routing=[(0, 0, 18)], pic_routing=[(0, 0, 10)])],
+    )
+    dsdt = platform.dsdt.to_bytes()
+    assert acpica.evaluate(dsdt, "\\_SB.PCI0._PRT") == [
+        [0x1_FFFF, pin, 0, interrupt] for _device, pin, interrupt in pic_routing
+    ]
+    assert acpica.evaluate(dsdt, "\\_SB.PCI1._PRT") == [[0xFFFF, 0, 0, 10]]
+    output = acpica.acpiexec(["execute \\_PIC 1", "execute \\_SB.PCI0._PRT"], dsdt)
+    after = output[output.rindex("_PRT") :]
+    assert "0000000000000011" in after
+    assert "000000000000000B" not in after
+    overrides = View(platform).entries(InterruptSourceOverride)
+    assert [one.source for one in overrides] == [0, 9, 10, 11]
+
+
+def test_interrupts_of_the_8259s():
+    with pytest.raises(PlatformError, match="an interrupt of the 8259s for PCI0 is 0x10"):
+        q35_like(pic_routing=[(1, 0, 16)])
+    with pytest.raises(PlatformError, match="GSI 4 is edge triggered for COM1 and level"):
+        q35_like(pic_routing=[(1, 0, 4)])

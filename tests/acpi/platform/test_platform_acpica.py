@@ -39,7 +39,7 @@ def everything():
         ),
         isa_devices=[
             *(device for device in Q35_ISA_DEVICES if not isinstance(device, Uart)),
-            *(Uart(console=True), Uart(0x2F8, 3)),
+            *(Uart(console=True), Uart(0x2F8, 3, debug=True)),
             *(Ps2Keyboard(), Ps2Mouse(), Pvpanic()),
         ],
         devices=[

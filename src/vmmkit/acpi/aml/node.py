@@ -187,6 +187,8 @@ class RawAml(Place, Data):
 
     def __init__(self, content: bytes) -> None:
         """Keep the bytes."""
+        if not isinstance(content, (bytes, bytearray, memoryview)):
+            raise AmlValueError(f"raw AML is bytes, not {shown(content)}")
         self.args = (bytes(content),)
         self.encoded = bytes(content)
         self.relocations = ()
