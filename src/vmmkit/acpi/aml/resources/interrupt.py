@@ -255,7 +255,8 @@ class GpioIo(_Gpio):
 
     def asl(self) -> str:
         """Return it as an ASL resource macro."""
-        words = f"{sharing_asl(self.sharing)}, {self.pull.asl}, 0x{self.debounce:02X}, 0x{self.drive:02X}"
+        times = f"0x{self.debounce:02X}, 0x{self.drive:02X}"
+        words = f"{sharing_asl(self.sharing)}, {self.pull.asl}, {times}"
         return self._asl(f"GpioIo ({words}, {self.restriction.asl}")
 
 
