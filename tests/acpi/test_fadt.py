@@ -227,3 +227,8 @@ def test_pointers_may_be_plain_addresses():
     fadt = Fadt(dsdt=0x7FF0_0000, x_dsdt=0x7FF0_0000, firmware_ctrl=0x7FEF_FFC0)
     assert fadt.relocations() == ()
     assert struct.unpack_from("<II", fadt.to_bytes(), 36) == (0x7FEF_FFC0, 0x7FF0_0000)
+
+
+def test_flags_of_persistent_caches_are_a_number_of_two_bits():
+    both = FadtFlags.CPU_CACHES_NOT_PERSISTENT | FadtFlags.CPU_CACHES_PERSISTENT
+    assert (FadtFlags.CPU_CACHES_NOT_PERSISTENT, both) == (1 << 22, 3 << 22)

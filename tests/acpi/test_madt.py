@@ -153,3 +153,24 @@ def test_too_long_entry_is_refused():
 
 def test_truncation():
     check_truncation(MADT)
+
+
+@pytest.mark.parametrize("entry", [entry for entry, _ in ENTRIES], ids=repr)
+def test_entry_is_made_of_its_bytes(entry):
+    data = entry.to_bytes()
+    assert type(entry).parse(data) == entry
+    assert MadtEntry.parse(data) == entry
+    for wrong in (b"", data[:1], data[:-1], data + b"\0", b"\x63" + data[1:]):
+        with pytest.raises(TableParseError, match="APIC") as caught:
+            type(entry).parse(wrong)
+        assert (caught.value.table, caught.value.offset) == ("APIC", 0)
+
+
+def test_entry_with_more_than_is_known_is_made_of_its_bytes():
+    entry = MultiprocessorWakeup(0x1000, mailbox_version=1, trailing=bytes(8))
+    assert MultiprocessorWakeup.parse(entry.to_bytes()) == entry
+
+
+def test_entry_of_another_type_is_none():
+    with pytest.raises(TableParseError, match="no IoApic"):
+        IoApic.parse(LocalApic(0, 0).to_bytes())

@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Reading tables of any kind, and bytes that are none."""
 
+import copy
+import pickle
 import struct
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -162,3 +165,31 @@ def test_split_of_any_bytes(data):
 def test_many_zeros_are_passed_over_at_once():
     size = 1 << 24
     assert reading.split(bytes(size) + Waet().to_bytes() + bytes(size)) == [Waet().to_bytes()]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_parse_is_from_bytes(table):
+    data = table.to_bytes()
+    assert type(table).parse(data) == table
+    for wrong in (b"", data[:19], data[:-1], data[8:]):
+        with pytest.raises(TableParseError):
+            type(table).parse(wrong)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_copies(table):
+    for again in (
+        copy.copy(table),
+        copy.deepcopy(table),
+        pickle.loads(pickle.dumps(table)),
+        attrs.evolve(table),
+    ):
+        assert (again, again.to_bytes()) == (table, table.to_bytes())
+        assert hash(again) == hash(table)
+
+
+def test_changed_copies():
+    dsdt = Dsdt(b"\xa3")
+    assert attrs.evolve(dsdt, oem_id="OTHER") == Dsdt(b"\xa3", oem_id="OTHER")
+    assert attrs.evolve(dsdt, terms=[]) == Dsdt()
+    assert attrs.evolve(Hpet(), hpet_number=1) == Hpet(hpet_number=1)

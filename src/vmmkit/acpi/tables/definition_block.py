@@ -66,9 +66,14 @@ class DefinitionBlock(Table):
 
     terms: tuple[Node, ...] = attrs.field(converter=_nodes)
 
-    def __init__(self, *terms: Node | bytes, **header: Unpack[Header]) -> None:
-        """Take the terms one by one."""
-        self.__attrs_init__(terms, **header)  # type: ignore[attr-defined]
+    def __init__(
+        self,
+        *nodes: Node | bytes,
+        terms: Iterable[Node | bytes] = (),
+        **header: Unpack[Header],
+    ) -> None:
+        """Take the terms one by one; `terms` are further ones, as `attrs.evolve` hands them in."""
+        self.__attrs_init__((*nodes, *terms), **header)  # type: ignore[attr-defined]
 
     def _tail(self) -> bytes:
         return encode_list(self.terms)[0]

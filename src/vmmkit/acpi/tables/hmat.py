@@ -165,7 +165,8 @@ class SystemLocalityLatencyAndBandwidthInformation(HmatEntry):
         data_type: see `LocalityDataType`.
         entry_base_unit: of the values: picoseconds for latency, MB/s for bandwidth.
         flags: a `MemoryHierarchy`, with `LocalityFlags`.
-        minimum_transfer_size: bytes; from revision 2 of the table on.
+        minimum_transfer_size: in bytes, as an exponent of two less five (0 is 32 bytes, 1 is 64),
+            where the flags say that it counts; from revision 2 of the table on.
 
     Raises:
         TableValueError: a matrix of another shape, or values that do not fit.

@@ -109,6 +109,11 @@ class PpttEntry(ReferringEntry):
 _PROCESSOR, _CACHE, _ID = 0, 1, 2
 
 
+def _valid_fields(cache: Any) -> CacheFlags:
+    """Return the default flags."""
+    return CacheFlags(0xFF if cache.cache_id else 0x7F)
+
+
 def _targets(resources: Any) -> tuple[Target, ...]:
     return tuple(resources)
 
@@ -205,23 +210,26 @@ class CacheTypeStructure(PpttEntry):
         associativity: ways.
         attributes: see the function `cache_attributes`.
         line_size: bytes.
-        cache_id: unique among caches, not 0; `None`: the structure ends before it, as in tables of
-            revision 1 and 2.
-        flags: see `CacheFlags`; all fields but `cache_id` are valid by default.
+        cache_id: unique among caches; 0: it has none; `None`: the structure ends before it, as in
+            tables of revision 1 and 2.
+        flags: see `CacheFlags`; by default all fields are valid, `cache_id` if it is given.
     """
 
     TYPE = _CACHE
     REFERS: ClassVar = {"next_level_of_cache": frozenset({_CACHE})}
 
     reserved_2: int = u16(default=0, kw_only=True)
-    flags: CacheFlags = u32(default=CacheFlags(0x7F), kw_only=True, enum=CacheFlags)
+    # The last in memory, but before the flags here, whose default follows from it.
+    cache_id: int | None = attrs.field(default=0, kw_only=True)
+    flags: CacheFlags = u32(
+        default=attrs.Factory(_valid_fields, takes_self=True), kw_only=True, enum=CacheFlags
+    )
     next_level_of_cache: Target = reference(4, default=NONE, kw_only=True)
     size: int = u32(default=0, kw_only=True)
     number_of_sets: int = u32(default=0, kw_only=True)
     associativity: int = u8(default=0, kw_only=True)
     attributes: int = u8(default=0, kw_only=True)
     line_size: int = u16(default=0, kw_only=True)
-    cache_id: int | None = attrs.field(default=None, kw_only=True)
 
     def _tail(self) -> bytes:
         if self.cache_id is None:
@@ -241,6 +249,7 @@ class CacheTypeStructure(PpttEntry):
         """Make an entry of the bytes after its header; see `Entry.from_body`."""
         size = cls._layout.size
         fields = cls._layout.unpack(body)
+        fields["cache_id"] = None
         if len(body) >= size + 4:
             (fields["cache_id"],) = struct.unpack_from("<I", body, size)
             size += 4

@@ -15,6 +15,7 @@ import attrs
 
 from vmmkit.acpi.relocation import Pointer, Relocation
 from vmmkit.acpi.structure import address_or_zero, structure
+from vmmkit.acpi.tables.sequences import tuple_of
 from vmmkit.acpi.tables.table import HEADER_SIZE, Table
 from vmmkit.errors import TableValueError
 
@@ -32,7 +33,9 @@ class RootTable(Table):
         TableValueError: an address that the entries' size cannot hold.
     """
 
-    entries: Sequence[Pointer] = attrs.field(default=(), converter=tuple)
+    entries: Sequence[Pointer] = attrs.field(
+        default=(), converter=tuple_of(None, "entries", object)
+    )
 
     ENTRY_SIZE: ClassVar[int] = 0  # in bytes
 

@@ -12,6 +12,7 @@ from typing import ClassVar, Self, TypeAlias
 
 import attrs
 
+from vmmkit.acpi.relocation import octets
 from vmmkit.acpi.structure import KEY, Codec, Structure, raw, structure, text, u8, u16, u32, u64
 from vmmkit.acpi.tables.entry import Entry, Family
 from vmmkit.acpi.tables.table import EntryTable
@@ -239,7 +240,7 @@ class RawDeviceHandle:
     """
 
     TYPE: int = attrs.field(alias="type")
-    content: bytes
+    content: bytes = attrs.field(converter=octets)
 
     def to_bytes(self) -> bytes:
         """Return its bytes."""

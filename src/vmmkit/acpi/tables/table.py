@@ -13,9 +13,10 @@ from typing import Any, ClassVar, Self
 
 import attrs
 
-from vmmkit.acpi.relocation import Checksum, Relocation
+from vmmkit.acpi.relocation import Checksum, Relocation, octets
 from vmmkit.acpi.structure import KEY, Codec, Structure, structure, text, u32
 from vmmkit.acpi.tables.entry import Entry, Family, RawEntry, joined_relocations, parse_entries
+from vmmkit.acpi.tables.sequences import tuple_of
 from vmmkit.errors import AcpiError, TableParseError, TableValueError
 
 __all__ = ["CHECKSUM_OFFSET", "HEADER_SIZE", "EntryTable", "Raw", "Table", "checksum"]
@@ -55,7 +56,9 @@ class Table(Structure):
     oem_revision: int = u32(default=1, kw_only=True)
     creator_id: str = text(4, default="VMMK", kw_only=True)
     creator_revision: int = u32(default=1, kw_only=True)
-    trailing: bytes = attrs.field(default=b"", kw_only=True, converter=bytes)
+    trailing: bytes = attrs.field(
+        default=b"", kw_only=True, converter=lambda value: octets(value, "trailing")
+    )
 
     SIGNATURE: ClassVar[str] = ""
     REVISION: ClassVar[int] = 1  # where the caller gives none
@@ -127,6 +130,11 @@ class Table(Structure):
         return table
 
     @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Read a table; the same as `from_bytes`."""
+        return cls.from_bytes(data)
+
+    @classmethod
     def _from_fields(cls, data: bytes) -> Self:
         """Read fixed fields and tail of checked bytes; subclasses with a tail extend this."""
         fields, rest = cls._fixed(data)
@@ -191,13 +199,25 @@ class EntryTable(Table):
 
     Args:
         entries: sub-structures, `RawEntry` for those that no class is for.
+
+    Raises:
+        TableValueError: an entry that is no sub-structure, or one of another table.
     """
 
-    entries: Sequence[Entry | RawEntry] = attrs.field(default=(), converter=tuple)
+    entries: Sequence[Entry | RawEntry] = attrs.field(
+        default=(), converter=tuple_of(None, "entries", Entry, RawEntry)
+    )
 
     FAMILY: ClassVar[Family]
 
     def _tail(self) -> bytes:
+        for number, entry in enumerate(self.entries):
+            if entry.family is not self.FAMILY:
+                raise TableValueError(
+                    f"{self.name}.entries[{number}] is a {type(entry).__name__} of the "
+                    f"{entry.family.table}",
+                    self.name,
+                )
         return b"".join([entry.to_bytes() for entry in self.entries])
 
     def relocations(self) -> tuple[Relocation, ...]:
@@ -221,7 +241,7 @@ class Raw(Table):
     """
 
     _signature: str = attrs.field(alias="signature")
-    body: bytes = attrs.field(default=b"", converter=bytes)
+    body: bytes = attrs.field(default=b"", converter=lambda value: octets(value, "Raw.body"))
 
     @property
     def signature(self) -> str:
