@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Interrupt controllers and processors."""
 
+import copy
+import pickle
+
 import pytest
 
 from acpi.acpica import assert_roundtrip
@@ -174,3 +177,13 @@ def test_entry_with_more_than_is_known_is_made_of_its_bytes():
 def test_entry_of_another_type_is_none():
     with pytest.raises(TableParseError, match="no IoApic"):
         IoApic.parse(LocalApic(0, 0).to_bytes())
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda table: pickle.loads(pickle.dumps(table))])
+def test_copies_of_what_no_class_is_for(again):
+    table = Madt([RawEntry(MadtEntry.FAMILY, 0x63, b"ab"), LocalApic(0, 0)])
+    copied = again(table)
+    assert copied == table
+    assert copied.entries[0].family is MadtEntry.FAMILY
+    assert Madt(copied.entries) == table
+    assert repr(copied.entries[0]) == "RawEntry(family=<Family APIC>, type=99, body=b'ab')"

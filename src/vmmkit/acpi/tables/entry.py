@@ -45,6 +45,20 @@ class Family:
         self.table = table
         self.header = struct.Struct(header)
         self.members: dict[int, type[Entry]] = {}
+        self._path = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Learn of which class it is an attribute; copies are to be the same."""
+        self.__module__ = owner.__module__
+        self._path = f"{owner.__qualname__}.{name}"
+
+    def __reduce__(self) -> str:
+        """Refer to it by its place, so that copies and pickles of entries belong to it still."""
+        return self._path
+
+    def __repr__(self) -> str:
+        """Name the table."""
+        return f"<Family {self.table}>"
 
     def wrap(self, kind: int, body: bytes) -> bytes:
         """Return a whole sub-structure.
