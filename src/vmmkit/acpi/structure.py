@@ -203,7 +203,8 @@ def address_or_zero(value: Any) -> int:
     """
     if isinstance(value, int):
         return value
-    if not hasattr(value, "relocations"):
+    # Records within tables have relocations, too; only what can be placed has checksums.
+    if not hasattr(value, "checksums"):
         raise TypeError(f"neither an address nor what has one: {value!r}")
     return 0
 

@@ -110,6 +110,8 @@ class _DeviceHead(Structure):
 
 
 def _pairs(registers: Iterable[tuple[Gas, int]]) -> tuple[tuple[Gas, int], ...]:
+    if not isinstance(registers, Iterable):
+        raise TableValueError(f"DebugDevice.registers is no sequence: {registers!r}", "DBG2")
     return tuple([_pair(register) for register in registers])
 
 

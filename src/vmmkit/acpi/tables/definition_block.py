@@ -73,6 +73,8 @@ class DefinitionBlock(Table):
         **header: Unpack[Header],
     ) -> None:
         """Take the terms one by one; `terms` are further ones, as `attrs.evolve` hands them in."""
+        if not isinstance(terms, Iterable):
+            raise TableValueError(f"a definition block takes nodes and raw AML, not {terms!r}")
         self.__attrs_init__((*nodes, *terms), **header)  # type: ignore[attr-defined]
 
     def _tail(self) -> bytes:

@@ -148,7 +148,9 @@ class RawEntry:
     body: bytes = attrs.field(converter=octets)
 
     def __attrs_post_init__(self) -> None:
-        """Check type and length."""
+        """Check family, type and length."""
+        if not isinstance(self.family, Family):
+            raise TableValueError(f"RawEntry.family is none: {self.family!r}")
         self.to_bytes()
 
     def to_bytes(self) -> bytes:

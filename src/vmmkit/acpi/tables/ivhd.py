@@ -96,11 +96,12 @@ class _DeviceEntry(Structure):
     TYPES: ClassVar[frozenset[int]]
 
     def _encode(self) -> bytes:
+        content = super()._encode()
         if self.type not in self.TYPES:
             raise TableValueError(
                 f"{type(self).__name__}.type {self.type!r} is none of its own", "IVRS", 0
             )
-        return super()._encode()
+        return content
 
 
 @structure

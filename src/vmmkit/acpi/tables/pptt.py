@@ -27,6 +27,7 @@ from vmmkit.acpi.tables.reference import (
     packed_target,
     reference,
 )
+from vmmkit.acpi.tables.sequences import tuple_of
 from vmmkit.errors import TableParseError, TableValueError
 
 __all__ = [
@@ -114,10 +115,6 @@ def _valid_fields(cache: Any) -> CacheFlags:
     return CacheFlags(0xFF if cache.cache_id else 0x7F)
 
 
-def _targets(resources: Any) -> tuple[Target, ...]:
-    return tuple(resources)
-
-
 @node
 class ProcessorHierarchyNode(PpttEntry):
     """A package, a cluster, a core or a thread (type 0).
@@ -144,7 +141,7 @@ class ProcessorHierarchyNode(PpttEntry):
     parent: Target = reference(4, default=NONE)
     private_resources: Sequence[Target] = attrs.field(
         default=(),
-        converter=_targets,
+        converter=tuple_of("PPTT", "private_resources", object),
         repr=lambda resources: f"({', '.join(map(brief, resources))})",
     )
     acpi_processor_id: int = u32(default=0, kw_only=True)

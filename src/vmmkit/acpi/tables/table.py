@@ -249,7 +249,8 @@ class Raw(Table):
         return self._signature
 
     def _encode(self) -> bytes:
-        if len(self.signature) != 4 or not self.signature.isascii():
+        named = isinstance(self.signature, str) and self.signature.isascii()
+        if not named or len(self.signature) != 4:
             raise TableValueError(f"{self.signature!r} is no signature of 4 characters")
         return super()._encode()
 
