@@ -3,7 +3,8 @@
 """The FADT's bits and numbers.
 
 ACPI Specification, Fixed ACPI Description Table (FADT): Fixed ACPI Description Table Fixed Feature
-Flags, IA-PC Boot Architecture Flags, ARM Architecture Boot Flags, Preferred PM Profile System Type.
+Flags, IA-PC Boot Architecture Flags, ARM Architecture Boot Flags, Preferred PM Profile System
+Types.
 """
 
 from __future__ import annotations
