@@ -15,9 +15,15 @@ from acpi.records import with_length
 from vmmkit.acpi.tables import reading
 from vmmkit.acpi.tables.dbg2 import Dbg2, DebugDevice
 from vmmkit.acpi.tables.definition_block import Dsdt, Ssdt
+from vmmkit.acpi.tables.error_source import HardwareErrorNotification
 from vmmkit.acpi.tables.facs import Facs
 from vmmkit.acpi.tables.fadt import FADT_LENGTHS, Fadt
 from vmmkit.acpi.tables.gas import Gas
+from vmmkit.acpi.tables.hest import (
+    GenericHardwareErrorSource,
+    Hest,
+    Ia32NonMaskableInterrupt,
+)
 from vmmkit.acpi.tables.hpet import Hpet
 from vmmkit.acpi.tables.madt import IoApic, LocalApic, Madt
 from vmmkit.acpi.tables.mcfg import Mcfg, McfgAllocation
@@ -186,6 +192,28 @@ def test_copies(table):
     ):
         assert (again, again.to_bytes()) == (table, table.to_bytes())
         assert hash(again) == hash(table)
+
+
+NOTIFIED = GenericHardwareErrorSource(1, Gas(), HardwareErrorNotification(0), 1)
+
+
+@pytest.mark.parametrize(
+    ("table", "at", "content", "offset"),
+    [
+        (Mcfg([McfgAllocation(0), McfgAllocation(0)]), 44 + 16 + 10, b"\x09\x03", 44 + 16 + 11),
+        (Hest([Ia32NonMaskableInterrupt(0), NOTIFIED]), 40 + 20 + 33, b"\x05", 40 + 20 + 1),
+        (Dbg2([DebugDevice(0x8000, 0)] * 2), 44 + 24 + 22, b"\xe9", 44 + 24),
+    ],
+    ids=["MCFG", "HEST", "DBG2"],
+)
+def test_offset_of_an_error_counts_from_the_start_of_the_table(table, at, content, offset):
+    data = bytearray(table.to_bytes())
+    data[at : at + len(content)] = content
+    data = with_length(data, len(data))
+    with pytest.raises(TableParseError) as caught:
+        type(table).from_bytes(data)
+    assert (caught.value.table, caught.value.offset) == (table.name, offset)
+    assert isinstance(reading.from_bytes(data), Raw)
 
 
 def test_changed_copies():

@@ -18,8 +18,8 @@ from vmmkit.acpi.relocation import octets
 from vmmkit.acpi.structure import Structure, structure, u8, u16
 from vmmkit.acpi.tables.gas import Gas
 from vmmkit.acpi.tables.sequences import tuple_of
-from vmmkit.acpi.tables.table import HEADER_SIZE, Table
-from vmmkit.errors import TableParseError, TableValueError
+from vmmkit.acpi.tables.table import HEADER_SIZE, Table, moved
+from vmmkit.errors import AcpiError, TableParseError, TableValueError
 
 __all__ = ["Dbg2", "DebugDevice", "PortType", "SerialSubtype", "UsbSubtype", "namespace_bytes"]
 
@@ -260,6 +260,9 @@ class Dbg2(Table):
                 raise TableParseError(
                     f"DBG2: device at offset {offset} has length {length}", "DBG2", offset
                 )
-            devices.append(DebugDevice.parse(data[offset : offset + length]))
+            try:
+                devices.append(DebugDevice.parse(data[offset : offset + length]))
+            except AcpiError as error:
+                raise moved(error, "DBG2", offset) from None
             offset += length
         return cls(devices, **fields, trailing=data[offset:])

@@ -23,7 +23,7 @@ from vmmkit.acpi.tables.error_source import (
 )
 from vmmkit.acpi.tables.gas import Gas
 from vmmkit.acpi.tables.sequences import tuple_of
-from vmmkit.acpi.tables.table import Table
+from vmmkit.acpi.tables.table import Table, moved
 from vmmkit.errors import TableValueError
 
 __all__ = [
@@ -334,7 +334,11 @@ class Hest(Table):
             if kind is None:
                 sources.append(UnreadSources(left, data[offset:]))
                 return cls(sources, **fields)
-            source, offset = kind.read(data, offset)
+            try:
+                source, past = kind.read(data, offset)
+            except TableValueError as error:
+                raise moved(error, "HEST", offset) from None
             sources.append(source)
+            offset = past
             left -= 1
         return cls(sources, **fields, trailing=data[offset:])

@@ -180,6 +180,11 @@ def check_header(data: bytes, signature: str) -> None:
         )
 
 
+def moved(error: AcpiError, table: str, offset: int) -> TableParseError:
+    """Return the error of a structure that begins at an offset as one of its table."""
+    return TableParseError(str(error), table, offset + (error.offset or 0))
+
+
 def _check_same(again: bytes, data: bytes, signature: str) -> None:
     """Check that a table's bytes are those it was read from.
 
