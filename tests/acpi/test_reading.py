@@ -32,7 +32,7 @@ from vmmkit.acpi.tables.rsdp import Rsdp
 from vmmkit.acpi.tables.spcr import Spcr
 from vmmkit.acpi.tables.table import Raw
 from vmmkit.acpi.tables.waet import Waet
-from vmmkit.errors import AcpiError, TableParseError
+from vmmkit.errors import AcpiError, TableParseError, TableValueError
 
 TABLES = [
     Rsdp(0x1000, rsdt_address=0x2000),
@@ -221,3 +221,15 @@ def test_changed_copies():
     assert attrs.evolve(dsdt, oem_id="OTHER") == Dsdt(b"\xa3", oem_id="OTHER")
     assert attrs.evolve(dsdt, terms=[]) == Dsdt()
     assert attrs.evolve(Hpet(), hpet_number=1) == Hpet(hpet_number=1)
+
+
+def test_repr_of_a_table_does_not_show_all_it_points_at():
+    other = Raw("OEM1", bytes(100_000))
+    xsdt = Xsdt([Fadt(dsdt=Dsdt(b"\xa3" * 1000)), other, 0x1000])
+    assert "entries=(<FACP>, <OEM1>, 4096)" in repr(xsdt)
+    assert "xsdt_address=<XSDT>" in repr(Rsdp(xsdt))
+    assert "dsdt=<DSDT>" in repr(xsdt.entries[0])
+    assert "body=<100000 bytes>" in repr(other)
+    with pytest.raises(TableValueError) as caught:
+        Fadt(sci_int=other.body)
+    assert len(str(caught.value)) < 400

@@ -14,7 +14,16 @@ import attrs
 
 from vmmkit.errors import TableValueError
 
-__all__ = ["Addressable", "Blob", "Checksum", "Pointer", "Relocation", "octets"]
+__all__ = [
+    "Addressable",
+    "Blob",
+    "Checksum",
+    "Pointer",
+    "Relocation",
+    "octets",
+    "shown_bytes",
+    "shown_target",
+]
 
 
 class Addressable(Protocol):
@@ -57,6 +66,19 @@ def octets(value: Any, field: str = "a field of bytes", table: str | None = None
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
     raise TableValueError(f"{field} takes bytes, not {value!r:.80}", table)
+
+
+_SHOWN = 64
+
+
+def shown_bytes(content: bytes) -> str:
+    """Return a text for `repr`: the content, or where there is much of it, how much."""
+    return repr(content) if len(content) <= _SHOWN else f"<{len(content)} bytes>"
+
+
+def shown_target(target: Any) -> str:
+    """Return a text for `repr` that does not lead from one table to all others."""
+    return f"<{target.name}>" if hasattr(target, "name") else repr(target)
 
 
 #: An address, or what will have one.
@@ -107,7 +129,7 @@ class Blob:
         address_offset: bytes into that file.
     """
 
-    data: bytes = attrs.field(converter=octets)
+    data: bytes = attrs.field(converter=octets, repr=shown_bytes)
     name: str = "blob"
     alignment: int = 16
     address_file: str | None = None

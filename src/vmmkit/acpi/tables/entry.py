@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Self
 
 import attrs
 
-from vmmkit.acpi.relocation import Relocation, octets
+from vmmkit.acpi.relocation import Relocation, octets, shown_bytes
 from vmmkit.acpi.structure import Structure
 from vmmkit.errors import TableParseError, TableValueError
 
@@ -145,7 +145,7 @@ class RawEntry:
 
     family: Family
     type: int
-    body: bytes = attrs.field(converter=octets)
+    body: bytes = attrs.field(converter=octets, repr=shown_bytes)
 
     def __attrs_post_init__(self) -> None:
         """Check family, type and length."""

@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 
 import attrs
 
-from vmmkit.acpi.relocation import Pointer, Relocation
+from vmmkit.acpi.relocation import Pointer, Relocation, shown_target
 from vmmkit.acpi.structure import address_or_zero, structure
 from vmmkit.acpi.tables.sequences import tuple_of
 from vmmkit.acpi.tables.table import HEADER_SIZE, Table
@@ -34,7 +34,9 @@ class RootTable(Table):
     """
 
     entries: Sequence[Pointer] = attrs.field(
-        default=(), converter=tuple_of(None, "entries", object)
+        default=(),
+        converter=tuple_of(None, "entries", object),
+        repr=lambda entries: f"({', '.join(map(shown_target, entries))})",
     )
 
     ENTRY_SIZE: ClassVar[int] = 0  # in bytes
@@ -49,7 +51,7 @@ class RootTable(Table):
         except (OverflowError, TypeError):
             raise TableValueError(
                 f"{self.signature}.entries[{number}] has {size} bytes and cannot hold "
-                f"{self.entries[number]!r}",
+                f"{self.entries[number]!r:.200}",
                 self.signature,
                 HEADER_SIZE + number * size,
             ) from None

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 import attrs
 
-from vmmkit.acpi.relocation import Checksum, Relocation, octets
+from vmmkit.acpi.relocation import Checksum, Relocation, octets, shown_bytes
 from vmmkit.acpi.structure import KEY, Codec, Structure, structure, text, u32
 from vmmkit.acpi.tables.entry import Entry, Family, RawEntry, joined_relocations, parse_entries
 from vmmkit.acpi.tables.sequences import tuple_of
@@ -246,7 +246,9 @@ class Raw(Table):
     """
 
     _signature: str = attrs.field(alias="signature")
-    body: bytes = attrs.field(default=b"", converter=lambda value: octets(value, "Raw.body"))
+    body: bytes = attrs.field(
+        default=b"", converter=lambda value: octets(value, "Raw.body"), repr=shown_bytes
+    )
 
     @property
     def signature(self) -> str:
