@@ -219,8 +219,8 @@ def build(folder, *options):
 def test_a_preset_is_built_as_files(preset, tmp_path, capsys):
     summary = build(tmp_path, "--preset", preset, "--cpus", "3", "--memory", "512M")
     assert capsys.readouterr().out == (tmp_path / "summary.txt").read_text()
-    tables = {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()}
-    assert {"rsdp.dat", "xsdt.dat", "facp.dat", "apic.dat", "dsdt.aml"} <= tables.keys()
+    tables = {path.name: path.read_bytes() for path in tmp_path.glob("*.aml")}
+    assert {"rsdp.aml", "xsdt.aml", "facp.aml", "apic.aml", "dsdt.aml"} <= tables.keys()
     ((start, size),) = summary["tables.bin"]
     block = (tmp_path / "tables.bin").read_bytes()
     assert len(block) == int(size, 16)
@@ -228,7 +228,7 @@ def test_a_preset_is_built_as_files(preset, tmp_path, capsys):
         offset = int(gpa, 16) - int(start, 16)
         assert block[offset : offset + int(length, 16)] == tables[name]
     assert summary["rsdp"] == [[start]]
-    assert main(["dump", str(tmp_path / "tables")]) == 0
+    assert main(["dump", *(str(tmp_path / name) for name in tables)]) == 0
     assert main(["dump", str(tmp_path / "tables.bin"), str(tmp_path / "acpidump.txt")]) == 0
 
 
@@ -254,7 +254,7 @@ def test_the_loader_files_are_those_of_the_same_tables(tmp_path):
         return 0xE_0000 if zone == Zone.FSEG else first
 
     linked = apply(files, files[LOADER_FILE], allocate)
-    assert linked.contents["etc/acpi/rsdp"] == (tmp_path / "tables" / "rsdp.dat").read_bytes()
+    assert linked.contents["etc/acpi/rsdp"] == (tmp_path / "rsdp.aml").read_bytes()
     assert linked.contents["etc/acpi/tables"] == (tmp_path / "tables.bin").read_bytes()
 
 
@@ -264,7 +264,7 @@ def test_no_two_tables_share_a_file():
         tables.add(Raw("SSDT"), name)
     files = file_names(tables.place(0x1000))
     assert files == (
-        *("rsdp.dat", "xsdt.dat", "rsdt.dat"),
+        *("rsdp.aml", "xsdt.aml", "rsdt.aml"),
         *("ssdt-a-1.aml", "ssdt-a-1-2.aml", "ssdt-a-1-3.aml", "ssdt.aml"),
     )
 

@@ -68,7 +68,7 @@ _MAX_ARGUMENTS: Final = 7
 _CALLS: Final = tuple(Opcode("call", b"", "T" * count) for count in range(_MAX_ARGUMENTS + 1))
 _CONNECTION: Final = Opcode("Connection", bytes((CONNECTION,)), "C")
 
-# Their operand is the object of that name, never what a method of that name returns.
+# Their place is the object of that name, never what a method of that name returns.
 _NO_CALLS: Final = frozenset({"RefOf", "CondRefOf", "ObjectType", "CopyObject"})
 
 # Those that declare something when they have been read; the others before their list is.
@@ -230,7 +230,7 @@ class _Reader(Cursor):
         start = self.position
         path = self.name(frame.limit)
         count = None
-        if letter not in "EC" and frame.opcode.name not in _NO_CALLS:
+        if letter not in "EC" and not (letter == "S" and frame.opcode.name in _NO_CALLS):
             count = frame.scope.method_arguments(path.text)
         if letter == "L" and count is None and frame.scope.find(path.text) is None:
             count = 0
