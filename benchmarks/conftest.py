@@ -15,6 +15,10 @@ A benchmark tells `render.py` how to show it through `benchmark.extra_info`:
 * `engine`: "native" or "pure" where the row depends on it (default: the run's engine for
   tests marked `engine`, otherwise the row is shown once for both). Any other name is that of
   another program, which gets a column of its own; with `floor` it is the floor of the same label.
+* `picture`: the name of a picture, without a folder, whose curve goes through the time of one
+  call; `axis` and `at` say what is along its lower edge, and where there this row is. The picture
+  stands above the table of the group.
+* `hidden`: true for a row that is a point of a picture and nothing else.
 
 `benchmark.group` is the table's title.
 """

@@ -7,7 +7,8 @@ The folder holds one pytest-benchmark JSON file per run (`native.json`, `pure.js
 one table: a row per benchmark, a time per operation for each engine, and beside each time its
 ratio to the floor of the same group, engine and run. Another program's rows (`engine: "Unicorn"`)
 have a column of their own, and are the floors of the rows beside them. Ratios carry over to other
-machines; times do not, and the page says so.
+machines; times do not, and the page says so. Rows that name a picture are drawn as well, into the
+folder `images` beside the page.
 """
 
 import json
@@ -16,8 +17,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import plot
+
 ENGINES = ("native", "pure")
 ANY = "any"
+PICTURES = "images"
 UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (0.0, "ns"))
 
 HEAD = """\
@@ -38,6 +42,15 @@ speed, that the design allows, where it sets one; the pure engine is held to non
 """
 
 
+class Point(NamedTuple):
+    """Where a row is in a picture."""
+
+    picture: str
+    axis: str
+    at: float
+    nanoseconds: float
+
+
 class Row(NamedTuple):
     """One benchmark of one run."""
 
@@ -50,6 +63,8 @@ class Row(NamedTuple):
     hold: str
     limit: float | None
     is_rate: bool
+    is_hidden: bool
+    point: Point | None
 
 
 def read_rows(run: dict[str, Any]) -> list[Row]:
@@ -70,7 +85,17 @@ def read_row(record: dict[str, Any]) -> Row:
         hold=hold_text(notes),
         limit=notes.get("hold_rate", notes.get("hold", notes.get("hold_ns"))),
         is_rate=bool(notes.get("rate")),
+        is_hidden=bool(notes.get("hidden")),
+        point=read_point(record),
     )
+
+
+def read_point(record: dict[str, Any]) -> Point | None:
+    """Return where the time of one call of a row is drawn, if anywhere."""
+    notes = record["extra_info"]
+    if "picture" not in notes:
+        return None
+    return Point(notes["picture"], notes["axis"], notes["at"], record["stats"]["min"] * 1e9)
 
 
 def hold_text(notes: dict[str, Any]) -> str:
@@ -182,11 +207,34 @@ def machine(runs: list[dict[str, Any]]) -> str:
 
 def page(runs: list[dict[str, Any]]) -> str:
     """Return the whole page."""
-    rows = [row for run in runs for row in read_rows(run)]
     lines = [HEAD, machine(runs)]
-    for group in unique(row.group for row in rows):
-        lines += ["", f"## {group}", "", *table([row for row in rows if row.group == group])]
+    for group, rows in groups(runs).items():
+        lines += ["", f"## {group}", ""]
+        for name in pictures(rows):
+            lines += [f"![{group}]({PICTURES}/{name}.svg)", ""]
+        lines += table([row for row in rows if not row.is_hidden])
     return "\n".join(lines) + "\n"
+
+
+def groups(runs: list[dict[str, Any]]) -> dict[str, list[Row]]:
+    """Return the rows of all runs by the title of their table."""
+    found: dict[str, list[Row]] = {}
+    for run in runs:
+        for row in read_rows(run):
+            found.setdefault(row.group, []).append(row)
+    return found
+
+
+def pictures(rows: list[Row]) -> dict[str, str]:
+    """Return the pictures of one group by name; the dashed line is through its floor."""
+    drawn = [(row, row.point) for row in rows if row.point is not None]
+    found = {}
+    for name in unique(point.picture for _row, point in drawn):
+        points = sorted({point for _row, point in drawn if point.picture == name})
+        through = next((point.at for row, point in drawn if row.is_floor), points[-1].at)
+        curve = [plot.Point(point.at, point.nanoseconds) for point in points]
+        found[name] = plot.draw(rows[0].group, points[0].axis, curve, duration, through)
+    return found
 
 
 def main(folder: str, target: str) -> int:
@@ -198,6 +246,9 @@ def main(folder: str, target: str) -> int:
         return 1
     text = page(runs)
     Path(target).write_text(text)
+    for rows in groups(runs).values():
+        for name, picture in pictures(rows).items():
+            Path(target).parent.joinpath(PICTURES, f"{name}.svg").write_text(picture)
     print(text)
     return 0
 

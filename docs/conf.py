@@ -36,7 +36,7 @@ autodoc_member_order = "bysource"
 # names are where that ends: a subclass of int is not documented as an integer once more.
 autodoc_default_options = {
     "members": True,
-    "inherited-members": "object, tuple, int, Enum, Flag, BaseException, Protocol",
+    "inherited-members": "object, tuple, int, dict, Enum, Flag, BaseException, Protocol",
 }
 autodoc_typehints = "signature"
 python_use_unqualified_type_names = True
@@ -51,6 +51,7 @@ nitpick_ignore_regex = [
     (r"py:.*", "Buffer"),
     # Signatures that name it cannot be evaluated, so these stay as they are written.
     (r"py:class", r"datetime|AbstractContextManager"),
+    (r"py:exc", r"struct\.error"),
     # Type variables are part of signatures only.
     (
         r"py:class",

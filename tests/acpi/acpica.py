@@ -419,6 +419,31 @@ def evaluate(tables: bytes | Sequence[bytes], path: str, *arguments: int | str |
     return _result(output, path)
 
 
+def notifications(
+    tables: bytes | Sequence[bytes], path: str, *arguments: int | str | bytes, fill: int = 0
+) -> list[tuple[str, int]]:
+    """Call a method, and return which devices it notifies of what: last segment and value, sorted.
+
+    acpiexec delivers notifications by threads of their own, in any order.
+
+    Args:
+        tables: the DSDT first.
+        path: of the method.
+        arguments: of the call.
+        fill: the byte that operation regions are full of.
+
+    Raises:
+        AcpicaError: acpiexec complained.
+    """
+    words = ["execute", path, *map(_argument, arguments)]
+    loaded = [tables] if isinstance(tables, bytes) else tables
+    # The second command gives the threads time: acpiexec waits for it.
+    commands = [" ".join(words), r"execute \_OS"]
+    output = acpiexec(commands, *loaded, options=["-fv", f"{fill:#x}"])
+    found = re.findall(r"Notify on \[(\w{4})\] \S+ Value 0x([0-9A-F]+)", output)
+    return sorted((name, int(value, 16)) for name, value in found)
+
+
 def _argument(value: int | str | bytes) -> str:
     if isinstance(value, int):
         return f"{value:#x}"

@@ -18,6 +18,7 @@ from acpi.acpica import (
     disassemble,
     evaluate,
     evaluate_all,
+    notifications,
     roundtrip,
     roundtrip_all,
     templates,
@@ -294,6 +295,18 @@ def test_missing_end_tag_is_seen_by_resources():
     acpiexec([r"resources \_SB.PCI0"], table, tolerate=[NO_SRS])
     with pytest.raises(AcpicaError, match="AE_AML_NO_RESOURCE_END_TAG"):
         acpiexec([r"resources \_SB.PCI0"], damaged, tolerate=[NO_SRS])
+
+
+def test_notifications_are_seen():
+    body = """
+        Device (DEV0) {Name (_ADR, Zero)}
+        OperationRegion (REG0, SystemMemory, 0x1000, 4)
+        Field (REG0, DWordAcc, NoLock, Preserve) {SEL0, 32}
+        Method (MAIN, 1) {If (SEL0) {Notify (DEV0, 0x81)} Notify (DEV0, Arg0)}
+    """
+    table = definition_block(body)
+    assert notifications(table, r"\MAIN", 0x90) == [("DEV0", 0x90)]
+    assert notifications(table, r"\MAIN", 3, fill=1) == [("DEV0", 3), ("DEV0", 0x81)]
 
 
 def test_predefined_name_of_a_wrong_type_is_seen():

@@ -36,7 +36,9 @@ def test_acpixtract_gives_the_same_tables_back():
 def test_acpidump_writes_the_same_text(size, tmp_path):
     table = Raw("SSDT", bytes(n & 0xFF for n in range(size))).to_bytes()
     (tmp_path / "t.dat").write_bytes(table)
-    assert call(str(tmp_path), "acpidump", "-f", "t.dat") == write([(0, table, "SSDT")])
+    text = write([(0, table, "SSDT")])
+    assert call(str(tmp_path), "acpidump", "-f", "t.dat") == text
+    assert parse(text) == (Piece(0, table, "SSDT"),)
 
 
 @settings(max_examples=25, deadline=None)

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from acpi.acpica import templates
 from acpi.table_sets import minimal
 from vmmkit.acpi.__main__ import main
+from vmmkit.acpi._command_build import file_names
 from vmmkit.acpi.acpidump import write
+from vmmkit.acpi.layout import TableSet
 from vmmkit.acpi.linker import LOADER_FILE, Zone, apply
 from vmmkit.acpi.tables.facs import Facs
 from vmmkit.acpi.tables.madt import LocalApic, Madt
@@ -57,6 +59,11 @@ def test_every_field_has_its_name_offset_size_and_value(dump):
         "        [0030    4] flags                          0x1 ENABLED\n"
         "\n"
     )
+
+
+def test_sub_structures_that_are_the_same_have_places_of_their_own(dump):
+    _status, text = dump(Madt([LocalApic(1, 2)] * 3).to_bytes())
+    assert re.findall(r"\[(....)    8\] LocalApic", text) == ["002C", "0034", "003C"]
 
 
 def test_several_tables_in_a_file_are_numbered(dump):
@@ -249,6 +256,17 @@ def test_the_loader_files_are_those_of_the_same_tables(tmp_path):
     linked = apply(files, files[LOADER_FILE], allocate)
     assert linked.contents["etc/acpi/rsdp"] == (tmp_path / "tables" / "rsdp.dat").read_bytes()
     assert linked.contents["etc/acpi/tables"] == (tmp_path / "tables.bin").read_bytes()
+
+
+def test_no_two_tables_share_a_file():
+    tables = TableSet()
+    for name in ("SSDT A 1", "SSDT A-1", "SSDT a_1", "SSDT"):
+        tables.add(Raw("SSDT"), name)
+    files = file_names(tables.place(0x1000))
+    assert files == (
+        *("rsdp.dat", "xsdt.dat", "rsdt.dat"),
+        *("ssdt-a-1.aml", "ssdt-a-1-2.aml", "ssdt-a-1-3.aml", "ssdt.aml"),
+    )
 
 
 REFUSED = {

@@ -4,7 +4,7 @@
 
 import pytest
 
-from acpi.acpica import NO_HEADER, templates
+from acpi.acpica import templates
 from vmmkit.acpi.tables import reading
 from vmmkit.errors import TableParseError
 
@@ -64,11 +64,10 @@ def test_truncated_template_is_refused(name):
             reading.from_bytes(data[:size])
 
 
-@pytest.mark.parametrize("name", sorted(CLASSES))
+@pytest.mark.parametrize("name", sorted(CLASSES.keys() - {"facs"}))
 def test_one_wrong_byte_is_refused(name):
+    # All but the FACS have a checksum over all their bytes.
     data = bytearray(templates()[name])
-    if bytes(data[:4]) in NO_HEADER:
-        pytest.skip("the FACS has no checksum, and the RSDP of old revisions has one of a part")
     for offset in range(len(data)):
         data[offset] ^= 0x10
         with pytest.raises(TableParseError):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acpi.table_sets import minimal, table_sets
-from vmmkit.acpi.layout import TableSet
+from vmmkit.acpi.layout import TableSet, find_rsdp
 from vmmkit.acpi.tables.facs import Facs
 from vmmkit.acpi.tables.fadt import Fadt
 from vmmkit.acpi.tables.root import Xsdt
@@ -68,6 +68,17 @@ def test_what_is_no_fadt_of_ours_is_followed_all_the_same():
     assert int.from_bytes(fadt.data[140:148], "little") == placement.piece("DSDT").gpa
     assert int.from_bytes(fadt.data[132:140], "little") == placement.piece("FACS").gpa
     assert fadt.data[-4:] == b"more"
+    high = again.place(1 << 32, facs=0x4000).piece("FACP")
+    assert high.data[36:44] == bytes(8)
+
+
+def test_the_64_bit_pointer_counts_where_both_are_given():
+    fadt = Fadt(dsdt=0x5000, x_dsdt=0x3000)
+    memory = of((0x1000, Xsdt([0x2000])), (0x2000, fadt), (0x3000, Raw("DSDT", b"\xa3")))
+    placement = TableSet.from_memory(memory.read, 0).place(BASE)
+    data = placement.piece("FACP").data
+    assert int.from_bytes(data[140:148], "little") == placement.piece("DSDT").gpa
+    assert int.from_bytes(data[40:44], "little") == 0x5000  # what it leads to is not known
 
 
 def test_entries_of_zero_and_repeated_ones_are_passed_over():
@@ -113,6 +124,32 @@ def test_memory_that_ends_is_refused():
         TableSet.from_memory(lambda gpa, size: b"", 0x10)
     with pytest.raises(PlacementError):  # what reading raises comes through
         TableSet.from_memory(placement.read, BASE + 4)
+
+
+RSDP = Rsdp(0x1000).to_bytes()
+BAD_RSDP = RSDP[:-1] + b"\1"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        ([], None),
+        ([(0xE_0000, RSDP)], 0xE_0000),
+        ([(0xF_FFD0, RSDP)], 0xF_FFD0),
+        ([(0xF_FFF0, RSDP)], None),  # it leads out of the area
+        ([(0xF_FFE0, Rsdp(revision=0).to_bytes())], 0xF_FFE0),
+        ([(0xF_0008, RSDP)], None),
+        ([(0xE_0000, BAD_RSDP), (0xF_0000, RSDP)], 0xF_0000),
+        ([(0xF_0000, RSDP), (0xE_1000, RSDP)], 0xE_1000),
+        ([(0x40E, b"\xc0\x9f"), (0x9_FC00, RSDP), (0xE_0000, RSDP)], 0x9_FC00),
+        ([(0x40E, b"\xc0\x9f"), (0xA_0000, RSDP)], None),
+    ],
+)
+def test_the_rsdp_is_found_where_systems_search(pieces, expected):
+    memory = {gpa + n: byte for gpa, data in pieces for n, byte in enumerate(data)}
+    assert (
+        find_rsdp(lambda gpa, size: bytes(memory.get(gpa + n, 0) for n in range(size))) == expected
+    )
 
 
 @settings(max_examples=60, deadline=None)

@@ -248,6 +248,13 @@ def test_scripts_that_cannot_be_carried_out_are_refused(case):
         apply(FILES, encode(commands), fixed(HERE))
 
 
+def test_files_may_touch_but_not_overlap():
+    apply(FILES, encode(BOTH), fixed({"a": 0x1FF0, "b": 0x2000}))
+    apply(FILES, encode(BOTH), fixed({"a": 0x2010, "b": 0x2000}))
+    with pytest.raises(LinkerError, match="a of 16 bytes at 0x1ff1 lies over b at 0x2000"):
+        apply(FILES, encode(BOTH), fixed({"a": 0x1FF1, "b": 0x2000}))
+
+
 @pytest.mark.parametrize("address", [-0x10, (1 << 64) - 8, 0x2008])
 def test_addresses_that_no_file_can_have_are_refused(address):
     with pytest.raises(LinkerError):

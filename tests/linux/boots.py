@@ -24,13 +24,6 @@ class Boot(NamedTuple):
     hide_e820: bool = False  # the kernel is told of RAM only, not of what firmware reserved
     nodes: int = 1  # of NUMA, each a processor package, with equal parts of processors and RAM
 
-    @property
-    def apic_ids(self) -> list[int]:
-        """Return the ids that the processors have: those of a package begin at a power of two."""
-        each = self.cpus // self.nodes
-        step = 1 << (each - 1).bit_length() if self.nodes > 1 else 0
-        return [node * step + core for node in range(self.nodes) for core in range(each)]
-
     def parameters(self) -> list[str]:
         """Return the part of the kernel's command line; init.sh reads the first two."""
         own = [f"ending={self.ending}", f"button={'yes' if self.button else 'no'}"]

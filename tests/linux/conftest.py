@@ -26,7 +26,7 @@ from vmmkit.acpi.platform.assembly import Platform
 pytest.register_assert_rewrite("linux.judgement")
 
 BUILD = Path(__file__).parents[2] / "build" / "linux"
-MODULES = ("virtio_pci", "virtio_rng", "button")
+MODULES = ("virtio_pci", "virtio_mmio", "virtio_rng", "button", "qemu_fw_cfg")
 COMMAND_LINE = (
     "console=ttyS0 nokaslr panic=-1 reboot=acpi "
     'dyndbg="file drivers/acpi/reboot.c +p"'  # says when the kernel writes the reset register
@@ -70,7 +70,7 @@ def boot_linux(
         handover = (
             Scripted(platform) if boot.scripted else InMemory(platform, hide_e820=boot.hide_e820)
         )
-        parameters = (COMMAND_LINE, *boot.parameters(), *handover.parameters())
+        parameters = (COMMAND_LINE, *board.parameters, *boot.parameters(), *handover.parameters())
         options = (
             *board.options,
             *("-m", f"{RAM}M", "-smp", f"{boot.cpus},sockets={boot.nodes}"),
@@ -79,12 +79,15 @@ def boot_linux(
             *("-append", " ".join(parameters)),
         )
         name = f"{board.name} {boot.name}"
+        log = BUILD / f"{name.replace(',', '').replace(' ', '-')}.log"
         try:
             outcome = Guest(program, options).run()
+            log.write_text(outcome.console)
             OUTCOMES[name] = Booted(boot, board, handover, outcome, outcome.report)
         except GuestError as error:
+            log.write_text(error.console)
             # Once at the end, not once for each check that wanted this guest.
-            BROKEN[name] = str(error)
+            BROKEN[name] = f"{error}\nThe whole console is in {log}."
             pytest.fail(f"{name} did not come to its end: see the end of this run", pytrace=False)
         return OUTCOMES[name]
 

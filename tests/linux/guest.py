@@ -33,6 +33,7 @@ class GuestError(AssertionError):
     def __init__(self, what: str, console: str) -> None:
         tail = "\n".join(console.replace("\r", "").splitlines()[-TAIL:])
         super().__init__(f"{what}; the console's last {TAIL} lines:\n{tail}")
+        self.console = console
 
 
 class Outcome(NamedTuple):

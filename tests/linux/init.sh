@@ -43,6 +43,10 @@ nodes() {
     done
 }
 
+virtio() {
+    for device in /sys/bus/virtio/devices/*; do readlink -f "$device"; done
+}
+
 interrupts() { cat /proc/interrupts; }
 interrupts_before() { interrupts; }
 
@@ -58,10 +62,12 @@ pci() {
     for function in /sys/bus/pci/devices/*; do
         extended=$(dd if="$function/config" bs=4 skip=64 count=1 2>/dev/null | od -An -tx4)
         echo "function ${function##*/} $(wc -c <"$function/config") $(cat "$function/irq")" \
-            "virtio:$(cd "$function" && echo virtio*) $extended"
+            "$extended"
         cat "$function/resource"
     done
 }
+
+fw_cfg() { cat /sys/firmware/qemu_fw_cfg/rev; }
 
 presses() {
     cat "$acpi/interrupts/ff_pwr_btn" 2>/dev/null
@@ -86,10 +92,12 @@ probe tables
 probe clocks
 probe acpi_devices
 probe nodes
+probe virtio
 probe interrupts_before
 probe random
 probe interrupts
 probe pci
+probe fw_cfg
 probe log
 echo "@report complete"
 dmesg -n 8

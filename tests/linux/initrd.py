@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from linux.kernel import Kernel
 
-APPLETS = "cat dd dmesg echo grep insmod mount od poweroff reboot seq sh sha1sum sleep wc"
+APPLETS = "cat dd dmesg echo grep insmod mount od poweroff readlink reboot seq sh sha1sum sleep wc"
 
 
 class Entry(NamedTuple):

@@ -36,7 +36,6 @@ class Function(NamedTuple):
     bdf: str
     config_size: int
     irq: int
-    virtio: str  # "virtio0", or "virtio*" where there is none
     extended: int | None  # the dword at offset 100h, the first extended capability
     resources: tuple[Resource, ...]
 
@@ -93,6 +92,12 @@ class Report:
         rows = (line.split() for line in self["acpi_devices"].splitlines())
         return {row[0]: row[2] for row in rows if len(row) > 2}
 
+    @property
+    def virtio(self) -> dict[str, str]:
+        """The name of each virtio device by what it is on, as "0000:00:03.0" or "LNRO0005:00"."""
+        paths = (line.split("/") for line in self["virtio"].splitlines())
+        return {path[-2]: path[-1] for path in paths}
+
     def interrupts(self, section: str = "interrupts") -> dict[int, Interrupt]:
         """Return the numbered interrupts of one reading, by number."""
         found = {}
@@ -108,13 +113,12 @@ class Report:
         found = {}
         for block in re.split(r"^function ", self["pci"], flags=re.MULTILINE)[1:]:
             head, *rows = block.splitlines()
-            bdf, size, irq, virtio, *extended = head.split()
+            bdf, size, irq, *extended = head.split()
             ranges = (Resource(*(int(word, 16) for word in row.split())) for row in rows)
             found[bdf] = Function(
                 bdf,
                 int(size),
                 int(irq),
-                virtio.removeprefix("virtio:"),
                 int(extended[0], 16) if extended else None,
                 tuple(one for one in ranges if one.flags),
             )

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import pytest
 
-from linux.boards import IO_APICS, MICROVM
+from linux.boards import IO_APICS, MICROVM, VIRTIO_MMIO, VIRTIO_MMIO_GSI
 from linux.boots import Boot
 from linux.judgement import Judgement
+from vmmkit.acpi.platform.isa import Rtc, Uart
+from vmmkit.acpi.platform.qemu import FwCfg
 from vmmkit.acpi.platform.reduced import reduced
 from vmmkit.acpi.platform.values import Ecam, IoApicRange
+from vmmkit.acpi.platform.virtio_mmio import VirtioMmio
 
 pytestmark = pytest.mark.linux
 
@@ -32,6 +35,7 @@ def booted(request, boot_linux):
         windows={"io": MICROVM.io_windows, "mem": MICROVM.windows},
         routing=MICROVM.routing(),
         ecam=Ecam(MICROVM.ecam),
+        devices=[Uart(), Rtc(), FwCfg(), VirtioMmio(VIRTIO_MMIO, VIRTIO_MMIO_GSI)],
         io_apics=[IoApicRange(*one) for one in IO_APICS],
     )
     return boot_linux(boot, MICROVM, platform)
@@ -41,4 +45,13 @@ class TestReduced(Judgement):
     def test_hardware_reduced_mode(self, booted):
         """No fixed hardware: no PIC, no FACS, no interrupt of the kernel's named "acpi"."""
         assert "FACS" not in booted.report.tables
+        assert not booted.report.lines("PM-Timer")
         assert [one for one in booted.report.interrupts().values() if one.actions == "acpi"] == []
+
+    def test_firmware_configuration(self, booted):
+        """The driver found the device's ports in the namespace, and the device behind them."""
+        assert int(booted.report["fw_cfg"]) & 1
+
+    def test_virtio_mmio(self, booted):
+        """The driver of the transport found the device's registers in the namespace."""
+        assert "LNRO0005:00" in booted.report.virtio

@@ -12,11 +12,12 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from vmmkit.acpi.placement import BIOS_FIRST, BIOS_LAST
 from vmmkit.acpi.relocation import Addressable, Checksum, Relocation
 from vmmkit.acpi.tables.fadt import Fadt
 from vmmkit.acpi.tables.reading import AnyTable, from_bytes
 from vmmkit.acpi.tables.root import RootTable
-from vmmkit.acpi.tables.rsdp import Rsdp
+from vmmkit.acpi.tables.rsdp import RSDP_SIGNATURE, Rsdp
 from vmmkit.acpi.tables.table import HEADER_SIZE, Table
 from vmmkit.errors import TableParseError
 
@@ -25,6 +26,8 @@ MemoryReader: TypeAlias = Callable[[int, int], bytes]
 
 MAX_SIZE = 64 << 20  # of all tables; what has more is no table set
 _RSDP_SIZES = (20, 36)
+_EXTENDED_SEGMENT = 0x40E  # where the firmware's data area says where its extension is
+_EXTENDED_SIZE = 1024
 #: Where the FADT points at each: offset of 32 bits, offset of 64 bits.
 _FADT_POINTERS = {"FACS": (36, 132), "DSDT": (40, 140)}
 _FADT_FIELDS = {"FACS": ("firmware_ctrl", "x_firmware_ctrl"), "DSDT": ("dsdt", "x_dsdt")}
@@ -66,6 +69,35 @@ class Pointing:
     def checksums(self) -> tuple[Checksum, ...]:
         """Return that of the table."""
         return self.table.checksums()
+
+
+def find_rsdp(read: MemoryReader) -> int | None:
+    """Return where a guest's memory has an RSDP, `None` if nowhere that systems search.
+
+    ACPI Specification, "Finding the RSDP on IA-PC Systems": the first KiB of the Extended BIOS
+    Data Area, whose segment is at 40EH, then 0xE0000-0xFFFFF, in steps of 16 bytes.
+
+    Args:
+        read: returns guest-physical memory, called as `read(gpa, size)`.
+    """
+    extended = int.from_bytes(read(_EXTENDED_SEGMENT, 2), "little") << 4
+    areas = [(extended, _EXTENDED_SIZE)] if extended else []
+    for base, size in (*areas, (BIOS_FIRST, BIOS_LAST + 1 - BIOS_FIRST)):
+        area = bytes(read(base, size))
+        for offset in range(0, len(area), 16):
+            if area.startswith(RSDP_SIGNATURE, offset) and _is_rsdp(area, offset):
+                return base + offset
+    return None
+
+
+def _is_rsdp(area: bytes, offset: int) -> bool:
+    small, large = _RSDP_SIZES
+    size = small if area[offset + 15 : offset + 16] < b"\2" else large
+    try:
+        Rsdp.from_bytes(area[offset : offset + size])
+    except TableParseError:
+        return False
+    return True
 
 
 class Collector:

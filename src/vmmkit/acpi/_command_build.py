@@ -79,8 +79,8 @@ def run(options: argparse.Namespace) -> int:
     summary = "\n".join([*_summary(placement, entries), f"tables.bin {base:#x} {len(block):#x}"])
     folder = options.output
     (folder / "tables").mkdir(parents=True, exist_ok=True)
-    for _gpa, data, name in placement.pieces:
-        (folder / "tables" / file_name(name)).write_bytes(data)
+    for (_gpa, data, _name), file in zip(placement.pieces, file_names(placement), strict=True):
+        (folder / "tables" / file).write_bytes(data)
     (folder / "tables.bin").write_bytes(block)
     (folder / "acpidump.txt").write_text(write(placement.pieces), encoding="ascii")
     (folder / "summary.txt").write_text(summary + "\n", encoding="ascii")
@@ -118,10 +118,16 @@ def _block(placement: Placement, options: argparse.Namespace) -> Placement:
     return attrs.evolve(placement, pieces=pieces)
 
 
-def file_name(name: str) -> str:
-    """Return the file for a table; AML has the ending that acpiexec and firmware builds want."""
-    ending = "aml" if name.startswith(_AML) else "dat"
-    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() + f".{ending}"
+def file_names(placement: Placement) -> tuple[str, ...]:
+    """Return a file for each piece; AML has the ending that acpiexec and firmware builds want."""
+    files: dict[str, None] = {}
+    for _gpa, _data, name in placement.pieces:
+        ending = "aml" if name.startswith(_AML) else "dat"
+        stem = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
+        choices = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+        free = next(choice for choice in choices if f"{choice}.{ending}" not in files)
+        files[f"{free}.{ending}"] = None
+    return tuple(files)
 
 
 def memory_map(platform: Platform, placement: Placement, memory: int) -> list[E820Entry]:
@@ -147,7 +153,7 @@ def _without(first: int, last: int, taken: Iterable[E820Entry]) -> Iterator[E820
 
 def _summary(placement: Placement, entries: Iterable[E820Entry]) -> Iterator[str]:
     yield f"rsdp {placement.rsdp:#x}"
-    for gpa, data, name in placement.pieces:
-        yield f"table {gpa:#x} {len(data):#x} {file_name(name)} {name}"
+    for (gpa, data, name), file in zip(placement.pieces, file_names(placement), strict=True):
+        yield f"table {gpa:#x} {len(data):#x} {file} {name}"
     for base, length, kind in entries:
         yield f"e820 {base:#x} {length:#x} {kind.name}"

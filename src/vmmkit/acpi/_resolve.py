@@ -17,10 +17,17 @@ FOUR_GIB = 1 << 32
 
 
 class Member(NamedTuple):
-    """One of a table set, with the name that is its alone there."""
+    """One of a table set.
+
+    Attributes:
+        name: that is its alone there.
+        target: the table, or bytes without a header.
+        places: where addresses of others belong.
+    """
 
     name: str
     target: Addressable
+    places: tuple[Relocation, ...]
 
 
 def signature_of(target: Addressable) -> str:
@@ -48,7 +55,7 @@ def fixed_ranges(members: Sequence[Member], fixed: Mapping[str, int]) -> dict[in
         PlacementError: an address that is not aligned, or no range.
     """
     found = {}
-    for name, target in members:
+    for name, target, _places in members:
         address = fixed.get(signature_of(target))
         if address is not None:
             size = len(target.to_bytes())
@@ -85,7 +92,7 @@ def assign(
         if waiting:
             alignment = max(member.target.alignment for member in waiting)
             window.align(max(alignment, granule if number > 1 else 1))
-        for name, target in waiting:
+        for name, target, _places in waiting:
             size = len(target.to_bytes())
             addresses[id(target)] = window.take(size, target.alignment, name)
     _check_facs(groups[2], addresses)
@@ -93,7 +100,7 @@ def assign(
 
 
 def _check_facs(group: Sequence[Member], addresses: Mapping[int, int]) -> None:
-    for name, target in group:
+    for name, target, _places in group:
         address = addresses[id(target)]
         size = len(target.to_bytes())
         if address + size > FOUR_GIB:
@@ -110,9 +117,9 @@ def resolve(member: Member, addresses: Mapping[int, int]) -> bytes:
     Raises:
         PlacementError: an address that its pointer cannot hold, or a pointer outside the bytes.
     """
-    name, target = member
+    name, target, places = member
     content = bytearray(target.to_bytes())
-    for place in target.relocations():
+    for place in places:
         last = place.offset + place.size
         if not 0 <= place.offset < last <= len(content):
             raise PlacementError(

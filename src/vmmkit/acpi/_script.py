@@ -83,9 +83,9 @@ class _Script:
 
     def link(self, member: Member) -> None:
         """Gather what a member's pointers and checksums ask for."""
-        name, target = member
+        name, target, places = member
         file, base = self._places[id(target)]
-        for place in target.relocations():
+        for place in places:
             self._add_pointer(name, file, base, len(target.to_bytes()), place)
         self._checksums += [
             AddChecksum(file, base + sum_.offset, base + sum_.start, sum_.length)

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, TypeVar
 
-from vmmkit.acpi._collect import Collector, MemoryReader
+from vmmkit.acpi._collect import Collector, MemoryReader, find_rsdp
 from vmmkit.acpi._resolve import (
     FOUR_GIB,
     Member,
@@ -35,12 +35,12 @@ from vmmkit.acpi._script import script_of
 from vmmkit.acpi._window import Window, span
 from vmmkit.acpi.linker import LinkerScript
 from vmmkit.acpi.placement import E820Entry, E820Type, Piece, Placement
-from vmmkit.acpi.relocation import Addressable
-from vmmkit.acpi.tables.root import Rsdt, Xsdt
+from vmmkit.acpi.relocation import Addressable, Relocation
+from vmmkit.acpi.tables.root import RootTable, Rsdt, Xsdt
 from vmmkit.acpi.tables.rsdp import Rsdp
 from vmmkit.errors import PlacementError, TableValueError
 
-__all__ = ["E820Entry", "E820Type", "Piece", "Placement", "TableSet"]
+__all__ = ["E820Entry", "E820Type", "Piece", "Placement", "TableSet", "find_rsdp"]
 
 _Target = TypeVar("_Target", bound=Addressable)
 
@@ -155,7 +155,7 @@ class TableSet:
         self._added.append((table, name))
         self._ids.add(id(table))
         if signature in _SINGLE:
-            _check_single([Member("", target) for target, _name in self._added], signature)
+            _check_single([target for target, _name in self._added], signature)
         return table
 
     @classmethod
@@ -168,7 +168,7 @@ class TableSet:
 
         Args:
             read: returns guest-physical memory, called as `read(gpa, size)`.
-            rsdp_address: where the RSDP is.
+            rsdp_address: where the RSDP is; see `find_rsdp`.
 
         Raises:
             TableParseError: no RSDP there, no root table, or something listed that is no table.
@@ -213,21 +213,20 @@ class TableSet:
                 nothing points at.
         """
         names = {id(target): name for target, name in self._added if name is not None}
-        reached = _reached([*self.listed(), *(target for target, _name in self._added)])
-        found = []
         unique = _Unique()
-        for target in reached:
-            name = unique(names.get(id(target), target.name))
-            found.append(Member(name, target))
-        for signature in sorted({signature_of(target) for target in reached} & _SINGLE):
-            _check_single(found, signature)
+        found = tuple(
+            Member(unique(names.get(id(target), target.name)), target, places)
+            for target, places in _reached([*self.listed(), *(one for one, _name in self._added)])
+        )
+        for signature in sorted({signature_of(member.target) for member in found} & _SINGLE):
+            _check_single([member.target for member in found], signature)
         _check_reachable(found)
-        return tuple(found)
+        return found
 
     def _roots(self, rsdt: bool) -> tuple[Member, ...]:
         """Return the RSDP and the root tables."""
         tables = self.listed()
-        found: dict[str, Addressable] = {}
+        found: dict[str, RootTable] = {}
         if self._xsdt:
             found["XSDT"] = Xsdt(tables, **self._oem)
         if rsdt:
@@ -238,7 +237,8 @@ class TableSet:
             revision=2 if self._xsdt else 0,
             oem_id=self._oem["oem_id"],
         )
-        return (Member("RSDP", rsdp), *(Member(*item) for item in found.items()))
+        members: dict[str, Addressable] = {"RSDP": rsdp, **found}
+        return tuple(Member(name, one, one.relocations()) for name, one in members.items())
 
     def place(
         self,
@@ -277,18 +277,16 @@ class TableSet:
         addresses = {name: address for name, address in given.items() if address is not None}
         avoid = tuple(avoid)
         others = self.members()
-
-        def attempt(with_rsdt: bool) -> Placement | None:
+        # The RSDT takes room itself, so where it is to decide by the addresses it is tried first.
+        choices = {True: [True], False: [False], None: [base < FOUR_GIB, False]}[self._rsdt]
+        for with_rsdt in choices:
             members = (*self._roots(with_rsdt), *others)
             fixed = fixed_ranges(members, addresses)
             window = Window(base, limit, avoid, fixed.values())
             found = assign(members, fixed, window, granule)
-            if with_rsdt and not self._reaches(members, found):
-                return None
-            return placement(members, found, window, granule)
-
-        wanted = base < FOUR_GIB if self._rsdt is None else self._rsdt
-        return attempt(wanted) or attempt(False)  # type: ignore[return-value]
+            if not with_rsdt or self._reaches(members, found):
+                break
+        return placement(members, found, window, granule)
 
     def _reaches(self, members: Iterable[Member], addresses: Mapping[int, int]) -> bool:
         """Return whether the RSDT, and all that it lists, are below 4 GiB.
@@ -297,7 +295,7 @@ class TableSet:
             PlacementError: they are not, and there was to be an RSDT.
         """
         listed = {id(table) for table in self.listed()}
-        for name, target in members:
+        for name, target, _places in members:
             address = addresses[id(target)]
             if address >= FOUR_GIB and (name == "RSDT" or id(target) in listed):
                 if self._rsdt is None:
@@ -341,23 +339,23 @@ class _Unique:
                 return unique
 
 
-def _reached(starts: list[Addressable]) -> list[Addressable]:
-    """Return these and all that they point at, directly or not, each once, in order."""
+def _reached(
+    starts: list[Addressable],
+) -> Iterator[tuple[Addressable, tuple[Relocation, ...]]]:
+    """Yield these and all that they point at, directly or not, each once, with its pointers."""
     seen: set[int] = set()
-    found: list[Addressable] = []
     waiting = starts[::-1]
     while waiting:
         target = waiting.pop()
-        if id(target) in seen:
-            continue
-        seen.add(id(target))
-        found.append(target)
-        waiting.extend(place.target for place in reversed(target.relocations()))
-    return found
+        if id(target) not in seen:
+            seen.add(id(target))
+            places = target.relocations()
+            yield target, places
+            waiting.extend(place.target for place in reversed(places))
 
 
-def _check_single(members: list[Member], signature: str) -> None:
-    count = sum(signature_of(member.target) == signature for member in members)
+def _check_single(targets: Iterable[Addressable], signature: str) -> None:
+    count = sum(signature_of(target) == signature for target in targets)
     if count > 1:
         raise TableValueError(
             f"{count} tables {signature} are in the set or pointed at; there can be one only",
@@ -365,8 +363,8 @@ def _check_single(members: list[Member], signature: str) -> None:
         )
 
 
-def _check_reachable(members: list[Member]) -> None:
-    pointed_at = {id(place.target) for member in members for place in member.target.relocations()}
-    for name, target in members:
+def _check_reachable(members: Iterable[Member]) -> None:
+    pointed_at = {id(place.target) for member in members for place in member.places}
+    for name, target, _places in members:
         if signature_of(target) in _UNLISTED and id(target) not in pointed_at:
             raise TableValueError(f"no FADT of this set points at the {name}", name)

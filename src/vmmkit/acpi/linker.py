@@ -5,18 +5,23 @@
 A script is the fw_cfg file `etc/table-loader`, commands of 128 bytes that name other files. The
 firmware reads files into memory (ALLOCATE), adds their addresses to pointers in them
 (ADD_POINTER), makes checksums right (ADD_CHECKSUM), and tells the machine where something went
-(WRITE_POINTER). SeaBIOS, OVMF, coreboot and cloud firmware carry it out.
+(WRITE_POINTER). `vmmkit.acpi.layout.TableSet.linker_script` makes one.
 
 Sources: QEMU, hw/acpi/bios-linker-loader.c, which describes the commands; SeaBIOS,
 src/fw/romfile_loader.c, and OVMF, OvmfPkg/AcpiPlatformDxe/QemuFwCfgAcpi.c, which carry them out.
 
 What firmware does beyond the commands:
 
-- OVMF installs a copy of each table that an ADD_POINTER leads to, and makes RSDP, RSDT and XSDT
-  anew. A file whose pointers all lead to tables is freed after that; a `Blob` therefore has a file
-  of its own, and AML must not hold the address of a table.
+- SeaBIOS subtracts the sum from the checksum byte, OVMF replaces the byte. They agree where the
+  byte is zero in the file.
+- OVMF installs a copy of each table that an ADD_POINTER leads to, at most 128, and makes RSDP,
+  RSDT and XSDT anew. It takes for a table what has a length and a sum like one. A file whose
+  pointers all lead to tables is freed after that; a `Blob` therefore has a file of its own, and
+  AML should not hold the address of a table.
+- OVMF wants a pointer, before the address is added, to be an offset within the file pointed at,
+  and no alignment beyond 4096. It allocates below 4 GiB what a pointer of less than 8 bytes leads
+  to.
 - SeaBIOS aligns to 16 bytes at least, and allocates nothing for an empty file.
-- Both want a pointer, before the address is added, to be an offset within the file pointed at.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from vmmkit.acpi.aml.named import Device, Method, Scope
 from vmmkit.acpi.aml.node import RawAml
 from vmmkit.acpi.aml.places import Local
 from vmmkit.acpi.aml.statements import Break, Continue, Noop, Return
+from vmmkit.acpi.tables.definition_block import Ssdt
 from vmmkit.errors import AmlValueError
 
 L0 = Local(0)
@@ -59,6 +60,12 @@ def test_jumps_stay_in_a_loop(jump):
         with pytest.raises(AmlValueError, match=f"{jump!r} in FOO stands in no While"):
             Method("FOO", 0, *wrong)
     Method("FOO", 0, While(1, If(1, jump), Else(jump), jump))
+
+
+def test_else_if_at_the_top_of_a_table():
+    assert Ssdt(If(L0), ElseIf(1, Noop)).terms == (If(L0), Else(If(1, Noop)))
+    with pytest.raises(AmlValueError, match="ElseIf in a definition block follows no If"):
+        Ssdt(ElseIf(1, Noop))
 
 
 def test_long_lists():

@@ -24,7 +24,8 @@ from vmmkit.acpi.aml.statements import Break, Noop, Return
 from vmmkit.acpi.relocation import Blob
 from vmmkit.errors import AmlValueError
 
-DEPTH = 3000
+DEPTH = 1500
+BLOB = Blob(bytes(1000), name="target")
 
 
 def test_nodes_are_equal_if_their_bytes_are():
@@ -49,6 +50,7 @@ def test_a_node_is_no_condition():
         (Add(Add(1, 2), Arg(0)), "Add(Add(...), Arg0, None)"),
         (Store(Zero, Debug), "Store(0, Debug)"),
         (Call("FOO", 1), "Call('FOO', ...)"),
+        (Name("FOO", Address(BLOB)), "Name('FOO', Address('target', 4, 0))"),
         (Path("\\_SB"), "Path('\\\\_SB')"),
         (Method("FOO", 1), "Method('FOO', 1, ())"),
         (Break, "Break"),
@@ -129,7 +131,6 @@ def test_locals_stay_the_same_object():
 
 # -- relocations, in every kind of node that may hold one ----
 
-BLOB = Blob(b"", name="target")
 PARTS = st.sampled_from([Zero, Arg(0), Path("\\_SB.FOO"), Address(BLOB), Address(BLOB, 8)])
 
 

@@ -127,7 +127,6 @@ PLACED = {
     "Acquire": Acquire,
     "CondRefOf": CondRefOf,
     "Increment": Increment,
-    "Load": lambda wrong: Load("FOO", wrong),
     "Notify": lambda wrong: Notify(wrong, 1),
     "RefOf": RefOf,
     "Signal": Signal,
@@ -137,6 +136,7 @@ PLACED = {
     "Wait": lambda wrong: Wait(wrong, 1),
 }
 TARGETED = {
+    "Load": lambda wrong: Load("FOO", wrong),
     "Add": lambda wrong: Add(1, 2, wrong),
     "Not": lambda wrong: Not(1, wrong),
     "Divide": lambda wrong: Divide(1, 2, wrong),

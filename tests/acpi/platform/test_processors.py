@@ -3,8 +3,8 @@
 """Processors: MADT, SRAT and namespace from one list, and which entries they get."""
 
 import pytest
-from acpi.platform_view import View
 
+from acpi.platform_view import View
 from vmmkit.acpi.platform.processors import MAX_CPUS, Processors
 from vmmkit.acpi.platform.q35 import q35_like
 from vmmkit.acpi.platform.values import Cpu, MemoryRange, Numa
@@ -83,6 +83,7 @@ def test_proximity_domains():
             MemoryRange(0x1_0000_0000, 0x4000_0000, 1, hot_pluggable=True),
         ],
         distances=[[10, 21], [21, 10]],
+        host_bridge=1,
     )
     cpus = [Cpu(0), Cpu(1, proximity_domain=1), Cpu(300, proximity_domain=1)]
     view = View(q35_like(cpus=cpus, numa=numa))
@@ -97,6 +98,7 @@ def test_proximity_domains():
     )
     assert [list(row) for row in view.tables["SLIT"].distances] == [[10, 21], [21, 10]]
     assert [view.value(f"\\_SB.C00{number}._PXM") for number in range(3)] == [0, 1, 1]
+    assert view.value("\\_SB.PCI0._PXM") == 1
 
 
 def test_no_slit_without_distances():

@@ -3,8 +3,8 @@
 """A PC with fixed ACPI hardware: what its tables and its namespace say, value by value."""
 
 import pytest
-from acpi.platform_view import View
 
+from acpi.platform_view import View
 from vmmkit.acpi.aml.resources import (
     BusNumber,
     DWordMemory,

@@ -3,8 +3,8 @@
 """A hardware-reduced machine: what its tables and its namespace say, value by value."""
 
 import pytest
-from acpi.platform_view import View
 
+from acpi.platform_view import View
 from vmmkit.acpi.aml.resources import (
     BusNumber,
     DWordIo,

@@ -22,9 +22,6 @@ __all__ = ["CLASSES", "Node"]
 #: The class for each opcode, by its name. Filled by the classes as they are made.
 CLASSES: dict[str, type[Node]] = {}
 
-# Characters of a text or of bytes that the `repr` of a node shows.
-_SHOWN = 40
-
 
 class Node:
     """A piece of AML.
@@ -105,8 +102,7 @@ class Node:
         """Return the class and its arguments, of nodes below it no more than the class."""
         if not self.args:
             return self.OPCODE.name
-        shown = ", ".join([_shown(arg) for arg in self.args])
-        return f"{type(self).__name__}({shown})"
+        return f"{type(self).__name__}({', '.join([_shown(arg) for arg in self.args])})"
 
     def _brief(self) -> str:
         """Return what the `repr` of a node above shows of it."""
@@ -151,9 +147,7 @@ def _shown(arg: Any) -> str:
         return arg._brief()  # noqa: SLF001 - of the same class
     if isinstance(arg, tuple):
         return "..." if arg else "()"
-    if isinstance(arg, (str, bytes)) and len(arg) > _SHOWN:
-        return f"{arg[:_SHOWN]!r}..."
-    return hex(arg) if type(arg) is int and arg > 9 else f"{shown(arg)}"
+    return hex(arg) if type(arg) is int and arg > 9 else shown(arg)
 
 
 def _class_key(node: Node) -> type[Node] | str:

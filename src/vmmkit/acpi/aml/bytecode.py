@@ -24,6 +24,7 @@ _SEGMENTS: Final = re.compile(rb"(?:" + _SEGMENT + rb")*")
 _PREFIX: Final = re.compile(rb"\\|\^*")
 _NAME_START: Final = frozenset(b"\\^./_ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _TWO_BYTES: Final = frozenset(code[0] for code in BY_CODE if len(code) == 2)
+_ONE_BYTE: Final = tuple(BY_CODE.get(bytes((first,))) for first in range(0x100))
 
 # What field units begin with; anything else is a name.
 _RESERVED: Final = 0x00
@@ -64,7 +65,8 @@ class Cursor:
         """
         start = self.position
         if count > limit - start:
-            raise self.error(f"{count} bytes wanted, {limit - start} left", start)
+            noun = "byte" if count == 1 else "bytes"
+            raise self.error(f"{count} {noun} wanted, {limit - start} left", start)
         self.position = start + count
         return self.content[start : self.position]
 
@@ -88,11 +90,12 @@ class Cursor:
     def opcode(self, limit: int) -> Opcode:
         """Read an opcode of one or two bytes."""
         start = self.position
+        first = self.content[start]
         found = None
-        if self.content[start] in _TWO_BYTES:
+        if first in _TWO_BYTES:
             found = BY_CODE.get(self.content[start : min(start + 2, limit)])
         if found is None:
-            found = BY_CODE.get(self.content[start : start + 1])
+            found = _ONE_BYTE[first]
         if found is None:
             shown = self.content[start : min(start + 2, limit)].hex(" ")
             raise self.error(f"no opcode begins with {shown}", start)
@@ -130,6 +133,10 @@ class Cursor:
     def name(self, limit: int) -> Path:
         """Read a name (NameString)."""
         start = self.position
+        known = self._paths.get(self.content[start : start + 4])
+        if known is not None and start + 4 <= limit:
+            self.position = start + 4
+            return known
         match = _PREFIX.match(self.content, start, limit)
         assert match is not None
         self.position = match.end()

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from vmmkit.acpi.aml.encoding import shown
+from vmmkit.acpi.aml.encoding import framed, shown
 from vmmkit.acpi.aml.node import Data, Node, Path, Value, coerces, operand, term
 from vmmkit.acpi.relocation import Addressable, Relocation
 from vmmkit.errors import AmlValueError
@@ -53,11 +53,10 @@ class Integer(Data):
 
     def __init__(self, value: int) -> None:
         """Encode the number."""
-        try:
-            self.encoded = self._CODE + value.to_bytes(self._SIZE, "little")
-        except (OverflowError, AttributeError):
+        if not isinstance(value, int) or not 0 <= value < 1 << 8 * self._SIZE:
             name = self.OPCODE.name
-            raise AmlValueError(f"{name} holds {self._SIZE} bytes, not {shown(value)}") from None
+            raise AmlValueError(f"{name} holds {self._SIZE} bytes, not {shown(value)}")
+        self.encoded = self._CODE + value.to_bytes(self._SIZE, "little")
         self.args = (value,)
         self.relocations = ()
 
@@ -164,6 +163,8 @@ def integer(value: int) -> Integer:
     Raises:
         AmlValueError: out of range.
     """
+    if not isinstance(value, int):
+        raise AmlValueError(f"AML has no value for {shown(value)} of type {type(value).__name__}")
     small = _SMALL.get(value)
     if small is not None:
         return small
@@ -188,7 +189,11 @@ class String(Data, opcode="String"):
 
     def __init__(self, text: str) -> None:
         """Encode the text."""
-        super().__init__(text)
+        if not isinstance(text, str) or not text.isascii() or "\0" in text:
+            raise AmlValueError(f"a string is ASCII characters without NUL, not {shown(text)}")
+        self.args = (text,)
+        self.encoded = b"\x0d" + text.encode("ascii") + b"\0"
+        self.relocations = ()
 
 
 @coerces(bytes)
@@ -213,7 +218,13 @@ class Buffer(Data, opcode="Buffer"):
         content = bytes(content)
         if isinstance(size, int) and size < len(content):
             raise AmlValueError(f"a buffer of {size} bytes cannot hold {len(content)}")
-        super().__init__(operand(len(content) if size is None else size), content)
+        counted = operand(len(content) if size is None else size)
+        self.args = (counted, content)
+        if counted.relocations:
+            super().__init__(*self.args)
+        else:
+            self.encoded = framed(self.OPCODE.code, [counted.encoded, content])
+            self.relocations = ()
 
 
 @coerces(list)
@@ -405,16 +416,26 @@ class Address(Data):
         addend: bytes into the target.
 
     Raises:
-        AmlValueError: another size.
+        AmlValueError: another size, or something that has no address.
     """
 
     __slots__ = ()
 
     def __init__(self, target: Addressable, size: int = 4, addend: int = 0) -> None:
         """Encode zero and remember the place."""
-        if size not in {4, 8}:
-            raise AmlValueError(f"an address in AML has 4 or 8 bytes, not {size}")
+        if not callable(getattr(target, "checksums", None)):
+            raise AmlValueError(f"an Address is that of a table or Blob, not {shown(target)}")
+        if size not in (4, 8):
+            raise AmlValueError(f"an address in AML has 4 or 8 bytes, not {shown(size)}")
         constant = DWordConst(0) if size == 4 else QWordConst(0)
         self.args = (target, size, addend)
         self.encoded = constant.encoded
         self.relocations = (Relocation(1, size, target, addend=addend),)
+
+    def __repr__(self) -> str:
+        """Return whose address it is."""
+        target, size, addend = self.args
+        return f"Address({shown(target.name)}, {size}, {addend})"
+
+    def _brief(self) -> str:
+        return repr(self)

@@ -26,7 +26,9 @@ _SPACES: Final = (
     "GeneralPurposeIo",
     "GenericSerialBus",
     "PCC",
+    "PlatformRtMechanism",
 )
+_FIXED_HARDWARE: Final = 0x7F  # beyond the others
 _ACCESSES: Final = ("AnyAcc", "ByteAcc", "WordAcc", "DWordAcc", "QWordAcc", "BufferAcc")
 _UPDATES: Final = ("Preserve", "WriteAsOnes", "WriteAsZeros")
 _ATTRIBUTES: Final = {
@@ -53,6 +55,8 @@ def _word(words: Sequence[str], value: int) -> str:
 def _region(node: Node) -> Sequence[Piece]:
     path, space, offset, length = node.args
     word = _SPACES[space] if space < len(_SPACES) else hexadecimal(space)
+    if space == _FIXED_HARDWARE:
+        word = "FFixedHW"
     return ["OperationRegion (", *commas([[path], [word], [offset], [length]]), ")"]
 
 

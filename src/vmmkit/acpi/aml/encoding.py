@@ -65,8 +65,9 @@ def shown(value: object) -> str:
     """Return what an error says of a value: its `repr`, but never a long one."""
     if isinstance(value, int) and value.bit_length() > _SHOWN:
         return f"a number of {value.bit_length()} bits"
-    if isinstance(value, (str, bytes)) and len(value) > _SHOWN:
-        return f"{value[:_SHOWN]!r}..."
+    if isinstance(value, (str, bytes)):
+        some = value[:_SHOWN] if isinstance(value, str) else value[: _SHOWN // 4]
+        return repr(value) if some == value else f"{some!r}..."
     try:
         text = repr(value)
     except (ValueError, RecursionError):

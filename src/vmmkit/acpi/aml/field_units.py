@@ -73,13 +73,10 @@ def checked(kind: type[IntEnum], what: str, value: int) -> int:
     Raises:
         AmlValueError: it has no such value.
     """
-    try:
-        return int(kind(value))
-    except ValueError:
+    if not isinstance(value, int) or value not in tuple(kind):
         allowed = ", ".join(f"{member.name} ({member:#x})" for member in kind)
-        raise AmlValueError(
-            f"{what} is none of {kind.__name__}: {shown(value)}; {allowed}"
-        ) from None
+        raise AmlValueError(f"{what} is none of {kind.__name__}: {shown(value)}; {allowed}")
+    return int(value)
 
 
 def _width(what: str, bits: int) -> bytes:
@@ -175,7 +172,7 @@ class AccessAs(Unit):
     def __init__(self, access: int, attribute: int = 0, length: int | None = None) -> None:
         """Encode access, attribute and length."""
         width = checked(Access, "access of AccessAs", access)
-        for what, value in (("attribute", attribute), ("length", length or 0)):
+        for what, value in (("attribute", attribute), ("length", 0 if length is None else length)):
             if not isinstance(value, int) or not 0 <= value <= 0xFF:
                 raise AmlValueError(f"{what} of AccessAs goes from 0 to 255, not {shown(value)}")
         if (attribute in _WITH_LENGTH) != (length is not None):
@@ -251,7 +248,7 @@ class Offset:
 
     def __init__(self, position: int) -> None:
         """Keep the place."""
-        if not isinstance(position, int) or position < 0:
+        if not isinstance(position, int) or not 0 <= position < 1 << 64:
             raise AmlValueError(f"Offset takes a number of bytes, not {shown(position)}")
         self.position = position
 

@@ -11,7 +11,7 @@ The classes add constructors fit for people.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -39,7 +39,6 @@ __all__ = [
     "place",
     "target",
     "term",
-    "terms",
 ]
 
 #: What `term` makes a node of.
@@ -188,6 +187,8 @@ class RawAml(Place, Data):
 
     def __init__(self, content: bytes) -> None:
         """Keep the bytes."""
+        if not isinstance(content, (bytes, bytearray, memoryview)):
+            raise AmlValueError(f"raw AML is bytes, not {shown(content)}")
         self.args = (bytes(content),)
         self.encoded = bytes(content)
         self.relocations = ()
@@ -296,8 +297,3 @@ def term(value: Any) -> Node:
     if make is None:
         raise AmlValueError(f"AML has no value for {shown(value)} of type {type(value).__name__}")
     return make(value)
-
-
-def terms(values: Iterable[Any]) -> tuple[Node, ...]:
-    """Return nodes for values."""
-    return tuple([term(value) for value in values])

@@ -164,7 +164,7 @@ OPCODES: Final = (
     _row("Mid", 0x9E, "TTTt"),
     _row("CondRefOf", 0x5B12, "St"),
     _row("LoadTable", 0x5B1F, "TTTTTT"),
-    _row("Load", 0x5B20, "NS"),
+    _row("Load", 0x5B20, "Nt"),
     _row("Acquire", 0x5B23, "SW"),
     _row("Wait", 0x5B25, "ST"),
     _row("FromBCD", 0x5B28, "Tt"),

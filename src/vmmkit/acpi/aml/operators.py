@@ -4,9 +4,8 @@
 
 ACPI Specification, ASL Operator Reference. Numbers are 64 bits wide, or 32 where the definition
 block's revision is 1, and what does not fit is cut off. Strings and buffers are turned into numbers
-where one is needed, which is better not relied on.
-
-Where an operator takes a target, the result is stored there as well as yielded.
+where one is needed, which is better not relied on. Where an operator takes a target, the result is
+stored there as well as yielded.
 """
 
 from __future__ import annotations
@@ -109,9 +108,6 @@ class _Comparison(Expression):
     def __init__(self, left: Value, right: Value) -> None:
         """Encode the operands."""
         super().__init__(operand(left), operand(right))
-
-
-# -- storing ----
 
 
 class _Move(Expression):
@@ -353,7 +349,10 @@ class LGreaterEqual(_Comparison, opcode="LGreaterEqual"):
 
 
 class Concatenate(_Binary, opcode="Concatenate"):
-    """Both, one after the other, of the type of the first ("Concatenate (Concatenate Data)")."""
+    """Both, one after the other ("Concatenate (Concatenate Data)").
+
+    The first says whether a string or a buffer comes of it; numbers make a buffer.
+    """
 
     __slots__ = ()
 

@@ -30,7 +30,7 @@ from vmmkit.acpi.aml import (
 from vmmkit.acpi.aml.bytecode import CONNECTION, Cursor
 from vmmkit.acpi.aml.calls import Call
 from vmmkit.acpi.aml.field_units import Connection
-from vmmkit.acpi.aml.namespace import SCOPES, Namespace
+from vmmkit.acpi.aml.namespace import DECLARED_NAME, FIELDS, SCOPES, Namespace
 from vmmkit.acpi.aml.node import CLASSES, Expression, Node, Path, Place, RawAml
 from vmmkit.acpi.aml.opcodes import Opcode
 from vmmkit.errors import AmlParseError
@@ -69,6 +69,9 @@ _CONNECTION: Final = Opcode("Connection", bytes((CONNECTION,)), "C")
 
 # Their operand is the object of that name, never what a method of that name returns.
 _NO_CALLS: Final = frozenset({"RefOf", "CondRefOf", "ObjectType", "CopyObject"})
+
+# Those that declare something when they have been read; the others before their list is.
+_DECLARING: Final = (DECLARED_NAME.keys() | FIELDS) - SCOPES
 
 # Of these the outline needs no more than the length.
 _OPAQUE: Final = frozenset({"Buffer", "Package", "VarPackage"})
@@ -151,12 +154,12 @@ class _Reader(Cursor):
         """Read the next element of the list at the end of a frame."""
         if frame.sink is frame.args:
             self._open_list(frame)
-        if self.position >= frame.limit:
-            frame.args.append(tuple(frame.sink))
-        elif letter == "F":
-            self._unit(frame)
-        else:
-            self._begin(frame, letter)
+        read_one = self._unit if letter == "F" else self._begin
+        while self.position < frame.limit:
+            read_one(frame, letter)
+            if self._frames[-1] is not frame:
+                return
+        frame.args.append(tuple(frame.sink))
 
     def _open_list(self, frame: _Frame) -> None:
         name = frame.opcode.name
@@ -190,8 +193,12 @@ class _Reader(Cursor):
         made = CLASSES[opcode.name]
         if not issubclass(made, kind):
             raise self.error(f"{opcode.name} where {wanted} belongs", start)
+        scalar = self.SCALARS.get(opcode.args)
         if not opcode.args:
             frame.sink.append(made.as_read((), opcode.code))
+        elif scalar is not None and opcode.args != "N":
+            value = scalar(self, frame.limit)
+            frame.sink.append(made.as_read((value,), self.content[start : self.position]))
         elif opcode.package:
             last = self.package(frame.limit, start)
             if self._outline and opcode.name in _OPAQUE:
@@ -214,8 +221,8 @@ class _Reader(Cursor):
         count = None
         if letter not in "EC" and frame.opcode.name not in _NO_CALLS:
             count = frame.scope.method_arguments(path.text)
-        if letter == "L":
-            count = count or 0
+        if letter == "L" and count is None and frame.scope.find(path.text) is None:
+            count = 0
         if letter in "LT" and count == 0:
             frame.sink.append(Call.as_read((path, ()), path.encoded))
         elif count and letter != "t":
@@ -225,7 +232,7 @@ class _Reader(Cursor):
         else:
             frame.sink.append(path)
 
-    def _unit(self, frame: _Frame) -> None:
+    def _unit(self, frame: _Frame, _letter: str) -> None:
         """Read a unit of a field list."""
         self._term = start = self.position
         if self.content[start] != CONNECTION:
@@ -248,7 +255,7 @@ class _Reader(Cursor):
         elif frame.opcode is _CONNECTION:
             outer.sink.append(Connection.as_read(args, encoded))
         else:
-            if name not in SCOPES:
+            if name in _DECLARING:
                 outer.scope.declare_node(name, args)
             outer.sink.append(CLASSES[name].as_read(args, encoded))
 

@@ -210,22 +210,24 @@ class Match(Expression, opcode="Match"):
 _MATCH_OPERATORS = tuple(MatchOperator)
 
 
-class Load(Node, opcode="Load"):
-    """Load a definition block from a buffer or region ("Load (Load Definition Block)").
+class Load(Expression, opcode="Load"):
+    """Load a definition block, and yield whether it went well ("Load (Load Definition Block)").
+
+    Older versions of the specification need the result, and make it a handle for `Unload`.
 
     Args:
         source: name of an operation region, field or buffer that holds the table.
-        handle: a place that gets a handle, or since ACPI 6.4 whether it went well.
+        result: where the result goes, or `None`.
 
     Raises:
-        AmlValueError: no legal name, or no place.
+        AmlValueError: no legal name, or a target that is no place.
     """
 
     __slots__ = ()
 
-    def __init__(self, source: str | Path, handle: Place | str) -> None:
-        """Encode name and place."""
-        super().__init__(path(source), place(handle))
+    def __init__(self, source: str | Path, result: Place | str | None = None) -> None:
+        """Encode name and target."""
+        super().__init__(path(source), target(result))
 
 
 class Unload(Node, opcode="Unload"):

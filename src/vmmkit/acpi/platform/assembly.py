@@ -221,6 +221,11 @@ class Assembly:
         self.context.fadt(flags=flags, iapc_boot_arch=boot)
         self.context.fadt(**{name: self.fadt[name] for name in FADT_FLAGS & self.fadt.keys()})
 
+    @property
+    def host_bridge_domain(self) -> int | None:
+        """The proximity domain of the PCI host bridge, where it is said."""
+        return None if self.numa is None else self.numa.host_bridge
+
     def dsdt(self, devices: Iterable[AcpiContributor], s5: int | None) -> Dsdt:
         r"""Return the definition block.
 
@@ -238,7 +243,7 @@ class Assembly:
         nodes += inner.collect([Reservations()])
         self._check_ecams()
         terms: list[Node] = [] if s5 is None else [soft_off(s5)]
-        terms += [Scope("\\_SB", *nodes), *gpe_scope(context)]
+        terms += [*context.root_nodes, Scope("\\_SB", *nodes), *gpe_scope(context)]
         return Dsdt(*terms, **context.header_with(self.spec.definition_block))
 
     def _check_ecams(self) -> None:

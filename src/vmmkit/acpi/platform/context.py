@@ -95,6 +95,7 @@ class Context:
     Attributes:
         path: of the scope that the nodes will stand in, such as `\_SB.PCI0`.
         tables: added so far.
+        root_nodes: added so far to the root scope.
         reserved: ranges of memory, by who holds them.
         ecams: added so far.
         listed_ecams: those of them that the MCFG table lists.
@@ -126,6 +127,7 @@ class Context:
         self.ports = Ranges("I/O ports", 1 << 16)
         self.port_windows = Ranges("the I/O ports that host bridges let through", 1 << 16)
         self.tables: list[Addressable] = []
+        self.root_nodes: list[Node] = []
         self.reserved: list[tuple[str, Range]] = []
         self.ecams: list[Ecam] = []
         self.listed_ecams: list[Ecam] = []
@@ -136,7 +138,7 @@ class Context:
         self._unique_ids: dict[str, int] = {}
         self._names: dict[str, dict[bytes, str]] = {}
 
-    def header_with(self, revisions: Mapping[str, int]) -> dict[str, Any]:
+    def header_with(self, revisions: Mapping[str, object]) -> dict[str, Any]:
         """Return header fields, those of `Spec` that are about one table among them."""
         return {**revisions, **self.header}
 
@@ -161,6 +163,18 @@ class Context:
     def add_table(self, table: Addressable) -> None:
         """Have a table in the set, such as the TPM2 beside the device of a TPM."""
         self.tables.append(table)
+
+    def add_at_root(self, *nodes: Node) -> None:
+        """Have nodes in the root scope; those that are there already are not added again.
+
+        Raises:
+            PlatformError: another object there has the name.
+        """
+        names = self._names.setdefault("\\", {})
+        for node in nodes:
+            if node not in self.root_nodes:
+                self._enter(names, "a contributor", node)
+                self.root_nodes.append(node)
 
     def on_gpe(self, number: int, *statements: Node, level: bool = False) -> None:
         r"""Run statements for a general-purpose event, in a method of `\_GPE`.

@@ -54,11 +54,11 @@ class GenerationId(EventSource):
 
     Args:
         page: from `generation_id_blob`; placed below 4 GiB, where the guest leaves it alone.
-        hardware_id: `_HID`, which no system looks at.
+        hardware_id: `_HID`; systems find the device by its `_CID`.
     """
 
     page: Blob
-    hardware_id: str = attrs.field(default="QEMUVGID", kw_only=True)
+    hardware_id: str = attrs.field(default="VMMK0001", kw_only=True)
 
     def acpi_nodes(self, context: Context) -> Iterator[Node]:
         """Yield its device; have it notified when the id changes."""

@@ -19,6 +19,7 @@ from vmmkit.acpi.aml.resources import Descriptor, Interrupt, Io, IrqNoFlags, Res
 from vmmkit.acpi.platform.claims import ISA_INTERRUPTS
 from vmmkit.acpi.platform.context import Context, contributors
 from vmmkit.acpi.platform.values import Range, checked_range
+from vmmkit.acpi.tables.dbg2 import Dbg2, DebugDevice, PortType, SerialSubtype
 from vmmkit.acpi.tables.fadt import BootArchFlags
 from vmmkit.acpi.tables.gas import Gas
 from vmmkit.acpi.tables.spcr import BaudRate, InterruptType, Spcr
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 _PORTS: Final = 1 << 16
+_UART_PORTS: Final = 8
 _BAUD_RATES: Final = {
     9600: BaudRate.B9600,
     19200: BaudRate.B19200,
@@ -101,6 +103,7 @@ class Uart:
         port: first of its eight ports.
         interrupt: ISA interrupt if it is below 16, else a GSI.
         console: the system's console is here, which an SPCR table says.
+        debug: a kernel debugger may use it, which a DBG2 table says.
         baud_rate: of the console: 9600, 19200, 57600 or 115200.
         name: of its device; COM1 to COMn in the order of the UARTs by default.
     """
@@ -108,19 +111,27 @@ class Uart:
     port: int = 0x3F8
     interrupt: int = 4
     console: bool = attrs.field(default=False, kw_only=True)
+    debug: bool = attrs.field(default=False, kw_only=True)
     baud_rate: int = attrs.field(default=115200, kw_only=True)
     name: str | None = attrs.field(default=None, kw_only=True)
 
     def acpi_nodes(self, context: Context) -> Iterator[Node]:
-        """Yield its device; add an SPCR table for the console."""
+        """Yield its device; add an SPCR table for the console, a DBG2 table for debuggers."""
         unit = context.unique_id("PNP0501") + 1
-        name = self.name or f"COM{unit}"
+        name = self.name or f"COM{unit:X}"
         resources = [
-            *_ports(context, name, (self.port, 8)),
+            *_ports(context, name, (self.port, _UART_PORTS)),
             _interrupt(context, name, self.interrupt),
         ]
         if self.console:
             self._add_console(context)
+        if self.debug:
+            port = (Gas.io(self.port, 8), _UART_PORTS)
+            path = context.path_of(name)
+            device = DebugDevice(
+                PortType.SERIAL, SerialSubtype.FULL_16550, [port], namespace_string=path
+            )
+            context.add_table(Dbg2([device], **context.header))
         yield _device(name, "PNP0501", resources, Name("_UID", unit))
 
     def _add_console(self, context: Context) -> None:

@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """PCI host bridges: windows, buses, interrupt routing, and what the system may control.
 
-ACPI Specification, Resource Type Specific Flags, _PRT (PCI Routing Table) and _CBA (Configuration
-Base Address); PCI Firmware Specification, _OSC Interface for PCI Host Bridge Devices.
+ACPI Specification, Address Space Resource Descriptors and _PRT (PCI Routing Table); PCI Firmware
+Specification, for _CBA and for _OSC of PCI host bridges.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import attrs
@@ -17,7 +17,7 @@ from vmmkit.acpi.aml.blocks import Else, If
 from vmmkit.acpi.aml.create_field import CreateDWordField
 from vmmkit.acpi.aml.data import EisaId, Package, ToUUID, Zero, integer
 from vmmkit.acpi.aml.named import Device, Method, Name
-from vmmkit.acpi.aml.node import Node, Path
+from vmmkit.acpi.aml.node import Node, Path, term
 from vmmkit.acpi.aml.operators import And, LEqual, LNotEqual, Or, Store
 from vmmkit.acpi.aml.places import Arg, Local
 from vmmkit.acpi.aml.resources import (
@@ -32,6 +32,7 @@ from vmmkit.acpi.aml.resources import (
     WordIo,
 )
 from vmmkit.acpi.aml.statements import Return
+from vmmkit.acpi.platform.claims import ISA_INTERRUPTS
 from vmmkit.acpi.platform.context import Context, contributors
 from vmmkit.acpi.platform.values import (
     FOUR_GIB,
@@ -70,6 +71,8 @@ class PciHost:
         windows: what it lets through, `Windows` or `{"io": [(base, size)], "mem": [...]}`.
         routing: `(device, pin, gsi)` of the root bus.
         ecam: where its configuration space is mapped; `None`: nowhere.
+        pic_routing: `(device, pin, interrupt)` for systems that use the 8259s: ISA interrupts.
+            Where it is given, `_PRT` is a method that returns the one or the other.
         name: of its device, four characters at most.
         segment: that of `ecam` where there is one.
         first_bus: number of the root bus; that of `ecam` where there is one.
@@ -88,6 +91,7 @@ class PciHost:
     windows: Windows = attrs.field(converter=windows_of)
     routing: tuple[Route, ...] = attrs.field(default=(), converter=routes)
     ecam: Ecam | None = attrs.field(default=None, converter=_ecam_or_none)
+    pic_routing: tuple[Route, ...] = attrs.field(default=(), converter=routes, kw_only=True)
     name: str = attrs.field(default="PCI0", kw_only=True)
     segment: int = attrs.field(kw_only=True)
     first_bus: int = attrs.field(kw_only=True)
@@ -117,6 +121,8 @@ class PciHost:
         number(f"the segment of {self.name}", self.segment, 1 << 16)
         number(f"the last bus of {self.name}", self.last_bus, 256)
         number(f"the first bus of {self.name}", self.first_bus, self.last_bus + 1)
+        for _device, _pin, interrupt in self.pic_routing:
+            number(f"an interrupt of the 8259s for {self.name}", interrupt, ISA_INTERRUPTS)
         number(f"the _OSC control of {self.name}", self.osc_control or 0, FOUR_GIB)
         if self.hot_added and self.ecam is None:
             raise PlatformError(f"{self.name} is hot-added and has no ECAM window")
@@ -142,8 +148,7 @@ class PciHost:
             Name("_UID", context.unique_id("PNP0A08")),
             Name("_CRS", Resources(*self.resources())),
         ]
-        if self.routing:
-            nodes.append(Name("_PRT", [_route(*route) for route in self.routing]))
+        nodes += self._routing_nodes(context)
         if self.osc_control is not None:
             nodes.append(_osc(self.osc_control))
         if self.hot_added and self.ecam:
@@ -151,6 +156,18 @@ class PciHost:
         if self.proximity_domain is not None:
             nodes.append(Name("_PXM", self.proximity_domain))
         yield Device(self.name, *nodes, *inner.collect(self.children))
+
+    def _routing_nodes(self, context: Context) -> list[Node]:
+        if not self.pic_routing:
+            return [Name("_PRT", _table(self.routing))] if self.routing else []
+        # What _PIC is told: 0 the 8259s, 1 the I/O APICs.
+        mode = Path("\\PICM")
+        context.add_at_root(Name("PICM", 0), Method("_PIC", 1, Store(Arg(0), mode)))
+        return [
+            Name("PRTA", _table(self.routing)),
+            Name("PRTP", _table(self.pic_routing)),
+            Method("_PRT", 0, If(mode, Return(Path("PRTA"))), Return(Path("PRTP"))),
+        ]
 
     def resources(self) -> Iterator[Descriptor]:
         """Yield the descriptors of `_CRS`; the ECAM window is never among them."""
@@ -169,7 +186,7 @@ class PciHost:
             context.claim_port_window(f"the configuration ports of {self.name}", *_CONFIG_PORTS)
         if self.ecam:
             context.add_ecam(self.ecam, listed=not self.hot_added)
-        for gsi in {gsi for _device, _pin, gsi in self.routing}:
+        for gsi in {gsi for _device, _pin, gsi in (*self.routing, *self.pic_routing)}:
             context.claim_interrupt(f"the routing of {self.name}", gsi, level=True, active_low=True)
 
 
@@ -183,8 +200,9 @@ def _mem_window(base: int, size: int) -> Descriptor:
     return kind(base, base + size - 1)
 
 
-def _route(device: int, pin: int, gsi: int) -> Node:
-    return Package(_ROUTE_KEYS[device], pin, Zero, gsi)
+def _table(routing: Iterable[Route]) -> Node:
+    """Return a routing table without interrupt links: the last element is the interrupt."""
+    return term([Package(_ROUTE_KEYS[device], pin, Zero, gsi) for device, pin, gsi in routing])
 
 
 def _osc(control: int) -> Node:

@@ -79,6 +79,7 @@ def q35_like(
     ecam: Ecam | None = Q35_ECAM,
     windows: Windows | Mapping[str, Iterable[Range]] = Q35_WINDOWS,
     routing: Iterable[Route] | None = None,
+    pic_routing: Iterable[Route] = (),
     pm_base: int = 0x600,
     power_registers: RegisterBlocks | None = None,
     sci: int = 9,
@@ -105,6 +106,7 @@ def q35_like(
             there are ISA devices and no I/O window begins below CF8H, ports 0 to CF7H are added,
             because those devices are behind the same bridge.
         routing: `(device, pin, gsi)` of the root bus; `None`: `q35_routing()`.
+        pic_routing: `(device, pin, interrupt)` for systems that use the 8259s; see `PciHost`.
         pm_base: first port of the power management registers, a multiple of 80H.
         power_registers: where they are, if not as `pm_registers(pm_base)` says.
         sci: the GSI of ACPI, level triggered.
@@ -132,7 +134,9 @@ def q35_like(
         _with_legacy_ports(windows) if isa else windows,
         q35_routing() if routing is None else routing,
         ecam,
+        pic_routing=pic_routing,
         osc_control=board.osc_control,
+        proximity_domain=board.host_bridge_domain,
         children=[*([LpcBridge(isa)] if isa else []), *pci_devices],
     )
     timers = [HpetTimer()] if hpet is True else [hpet] if hpet else []

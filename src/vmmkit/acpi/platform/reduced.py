@@ -102,6 +102,7 @@ def reduced(
             ecam,
             config_ports=config_ports,
             osc_control=board.osc_control,
+            proximity_domain=board.host_bridge_domain,
             children=pci_devices,
         )
         contributors.insert(0, host)

@@ -318,7 +318,9 @@ class Numa:
     Args:
         memory: ranges.
         distances: a row for each domain, 10 to itself; empty: no SLIT is made.
+        host_bridge: domain of the preset's PCI host bridge; `None`: not said.
     """
 
     memory: tuple[MemoryRange, ...] = attrs.field(converter=tuple)
     distances: tuple[tuple[int, ...], ...] = attrs.field(default=(), converter=_rows)
+    host_bridge: int | None = attrs.field(default=None, kw_only=True)

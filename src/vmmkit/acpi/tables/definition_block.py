@@ -13,6 +13,7 @@ from typing import Any, Self, TypedDict, Unpack
 
 import attrs
 
+from vmmkit.acpi.aml.blocks import ElseIf, body
 from vmmkit.acpi.aml.node import Node, RawAml, encode_list
 from vmmkit.acpi.aml.reader import read
 from vmmkit.acpi.relocation import Relocation
@@ -36,7 +37,9 @@ class Header(TypedDict, total=False):
 
 
 def _nodes(terms: Iterable[Node | bytes]) -> tuple[Node, ...]:
-    return tuple([_node(term) for term in terms])
+    nodes = tuple([_node(term) for term in terms])
+    # Only what a person wrote holds an ElseIf, which AML has no opcode for.
+    return body("a definition block", nodes) if ElseIf in map(type, nodes) else nodes
 
 
 def _node(term: Any) -> Node:

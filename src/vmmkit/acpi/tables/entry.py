@@ -166,6 +166,7 @@ def joined_relocations(entries: Iterable[Entry | RawEntry], offset: int) -> tupl
     """Return the relocations of sub-structures that lie one after the other from `offset` on."""
     found: list[Relocation] = []
     for entry in entries:
-        found.extend(place._replace(offset=offset + place.offset) for place in entry.relocations())
+        if places := entry.relocations():
+            found.extend(place._replace(offset=offset + place.offset) for place in places)
         offset += len(entry.to_bytes())
     return tuple(found)

@@ -1,3 +1,3 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""ACPI."""
+"""Judges table sets by their bytes: what tools and guests pass over in silence."""

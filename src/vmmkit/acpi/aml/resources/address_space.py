@@ -168,7 +168,7 @@ class _Extended(AddressSpace, tag=0x8B, format="BBBBBQQQQQQ"):
         return cls(**fields, attribute=attribute)
 
     def _end(self) -> str:
-        return f"{self._sizes()}, {self.attribute:#x}, "
+        return f"{self._sizes()}, 0x{self.attribute:02X}, "
 
 
 _KINDS: dict[int, type[AddressSpace]] = {16: _Word, 32: _DWord, 64: _QWord}
@@ -423,7 +423,7 @@ def _bus_asl(space: AddressSpace) -> str:
 
 
 def _vendor_asl(space: AddressSpace) -> str:
-    words = f"{space.space:#04x}, {_general(space, decode_last=False)}, {space.type_flags:#04x}"
+    words = f"0x{space.space:02X}, {_general(space, decode_last=False)}, 0x{space.type_flags:02X}"
     return f"{space.WORD}Space ({words}, {space._end()})"  # noqa: SLF001
 
 

@@ -137,7 +137,7 @@ class RawDescriptor(Descriptor):
 
     def asl(self) -> str:
         """Return it as a comment, which no compiler turns back."""
-        return f"/* item {self.tag:#04x}: {self.body.hex(' ')} */"
+        return f"/* item 0x{self.tag:02X}: {self.body.hex(' ')} */"
 
 
 class Resources(Buffer):
@@ -244,7 +244,7 @@ def source_of(tail: bytes) -> tuple[int | None, str | None]:
 
 def source_asl(index: int | None, source: str | None) -> str:
     """Return both as arguments of an ASL macro."""
-    first = "" if index is None else f"{index:#04x}"
+    first = "" if index is None else f"0x{index:02X}"
     return f"{first}, " + ("" if source is None else quoted(source))
 
 
@@ -260,4 +260,4 @@ def listed(values: Iterable[int]) -> str:
 
 def number(value: int) -> str:
     """Return a number as ASL."""
-    return f"{value:#x}"
+    return f"0x{value:02X}"

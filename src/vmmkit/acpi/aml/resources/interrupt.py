@@ -187,9 +187,9 @@ class _Gpio(Descriptor):
 
     def _asl(self, words: str) -> str:
         consumer = _consumer(consumer=self.consumer)
-        place = f"{quoted(self.source)}, {self.source_index:#04x}, {consumer}, , "
+        place = f"{quoted(self.source)}, 0x{self.source_index:02X}, {consumer}, , "
         vendor = (
-            f"RawDataBuffer ({len(self.vendor):#x}) {listed(self.vendor)}" if self.vendor else ""
+            f"RawDataBuffer (0x{len(self.vendor):02X}) {listed(self.vendor)}" if self.vendor else ""
         )
         return f"{words}, {place}{vendor}) {listed(self.pins)}"
 
@@ -220,7 +220,7 @@ class GpioInt(_Gpio, tag=0x8C, format=_GPIO):
     def asl(self) -> str:
         """Return it as an ASL resource macro."""
         words = (self.trigger.asl, self.polarity.asl, sharing_asl(self.sharing), self.pull.asl)
-        return self._asl(f"GpioInt ({', '.join(words)}, {self.debounce:#x}")
+        return self._asl(f"GpioInt ({', '.join(words)}, 0x{self.debounce:02X}")
 
 
 @attrs.frozen
@@ -255,7 +255,8 @@ class GpioIo(_Gpio):
 
     def asl(self) -> str:
         """Return it as an ASL resource macro."""
-        words = f"{sharing_asl(self.sharing)}, {self.pull.asl}, {self.debounce:#x}, {self.drive:#x}"
+        times = f"0x{self.debounce:02X}, 0x{self.drive:02X}"
+        words = f"{sharing_asl(self.sharing)}, {self.pull.asl}, {times}"
         return self._asl(f"GpioIo ({words}, {self.restriction.asl}")
 
 

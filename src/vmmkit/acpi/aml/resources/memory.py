@@ -90,7 +90,7 @@ class Memory32Fixed(Descriptor, tag=0x86, format="BII"):
     def asl(self) -> str:
         """Return it as an ASL resource macro."""
         access = _access(writeable=self.writeable)
-        return f"Memory32Fixed ({access}, {self.base:#x}, {self.length:#x}, )"
+        return f"Memory32Fixed ({access}, 0x{self.base:02X}, 0x{self.length:02X}, )"
 
 
 _SPACES = {
@@ -138,9 +138,9 @@ class Register(Descriptor, tag=0x82, format="BBBBQ"):
 
     def asl(self) -> str:
         """Return it as an ASL resource macro."""
-        space = _SPACES.get(self.space, f"{self.space:#x}")
-        place = f"{self.bit_width:#x}, {self.bit_offset:#x}, {self.address:#x}"
-        return f"Register ({space}, {place}, {self.access_size:#x}, )"
+        space = _SPACES.get(self.space, f"0x{self.space:02X}")
+        place = f"0x{self.bit_width:02X}, 0x{self.bit_offset:02X}, 0x{self.address:02X}"
+        return f"Register ({space}, {place}, 0x{self.access_size:02X}, )"
 
 
 @attrs.frozen

@@ -151,25 +151,27 @@ class UartSerialBus(Descriptor, tag=0x8E, format=_FORMAT):
     def asl(self) -> str:
         """Return it as an ASL resource macro."""
         words = (
-            f"{self.baud_rate:#x}",
+            f"0x{self.baud_rate:02X}",
             ("DataBitsFive", "DataBitsSix", "DataBitsSeven", "DataBitsEight", "DataBitsNine")[
                 self.data_bits - 5
             ],
             self.stop_bits.asl,
-            f"{self.lines:#04x}",
+            f"0x{self.lines:02X}",
             "BigEndian" if self.big_endian else "LittleEndian",
             self.parity.asl,
             self.flow_control.asl,
-            f"{self.receive_fifo:#06x}",
-            f"{self.transmit_fifo:#06x}",
+            f"0x{self.receive_fifo:04X}",
+            f"0x{self.transmit_fifo:04X}",
             quoted(self.source),
-            f"{self.source_index:#04x}",
+            f"0x{self.source_index:02X}",
             "ResourceConsumer" if self.consumer else "ResourceProducer",
             "",
             *(["Shared" if self.shared else "Exclusive"] if self.revision > 1 else []),
         )
         macro = "UartSerialBusV2" if self.revision > 1 else "UartSerialBus"
         vendor = (
-            f" RawDataBuffer ({len(self.vendor):#x}) {listed(self.vendor)}" if self.vendor else ""
+            f" RawDataBuffer (0x{len(self.vendor):02X}) {listed(self.vendor)}"
+            if self.vendor
+            else ""
         )
         return f"{macro} ({', '.join(words)},{vendor})"

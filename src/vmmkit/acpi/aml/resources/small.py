@@ -249,7 +249,7 @@ class FixedIo(Descriptor, tag=0x48, format="HB"):
 
     def asl(self) -> str:
         """Return it as an ASL resource macro."""
-        return f"FixedIO ({self.base:#x}, {self.length:#x}, )"
+        return f"FixedIO (0x{self.base:02X}, 0x{self.length:02X}, )"
 
 
 _WIDTHS = ("Width8bit", "Width16bit", "Width32bit", "Width64bit", "Width128bit", "Width256bit")
@@ -276,7 +276,9 @@ class FixedDma(Descriptor, tag=0x50, format="HHB"):
 
     def asl(self) -> str:
         """Return it as an ASL resource macro."""
-        return f"FixedDMA ({self.request_line:#x}, {self.channel:#x}, {_WIDTHS[self.width]}, )"
+        return (
+            f"FixedDMA (0x{self.request_line:02X}, 0x{self.channel:02X}, {_WIDTHS[self.width]}, )"
+        )
 
 
 @attrs.frozen
