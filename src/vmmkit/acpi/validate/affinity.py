@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from vmmkit.acpi.validate.entries import Entry, entries
+from vmmkit.acpi.validate.entries import Entry, are_whole, entries
 from vmmkit.acpi.validate.finding import Finding
 from vmmkit.acpi.validate.memory import Span, overlaps
 from vmmkit.acpi.validate.processors import cpus
@@ -63,6 +63,8 @@ def _member(entry: Entry) -> _Member:
 
 def _processors(subject: Subject, srat: TableBytes, members: list[_Member]) -> Iterator[Finding]:
     madt = subject.first("APIC")
+    if madt is not None and not are_whole(madt):
+        madt = None
     known = None if madt is None else {cpu.apic_id for cpu in cpus(madt)}
     seen: set[int] = set()
     for _domain, apic_id, entry in members:
@@ -75,7 +77,7 @@ def _processors(subject: Subject, srat: TableBytes, members: list[_Member]) -> I
         if known and apic_id not in known:
             message = f"APIC id {apic_id} is not in the MADT"
             yield srat.finding("SRAT-CPU-UNKNOWN", entry.offset, message)
-    if madt is None or not seen:
+    if madt is None or not seen or not are_whole(srat):
         return
     for cpu in cpus(madt):
         if cpu.flags & _ENABLED and cpu.apic_id not in seen:

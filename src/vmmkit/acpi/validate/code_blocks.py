@@ -34,8 +34,11 @@ def check(subject: Subject) -> Iterator[Finding]:
     yield from _duplicates(objects)
     dsdt = subject.first("DSDT")
     narrow = dsdt is not None and dsdt.number(8, 1) < 2
+    # What follows a fault was read from its middle.
+    spoilt = {fault.table.name for fault in objects.faults}
     for table, visit in objects.visits():
-        yield from _node(table, visit, narrow)
+        if table.name not in spoilt:
+            yield from _node(table, visit, narrow)
         if subject.complete and objects.whole and opcode_name(visit.node) == "Scope":
             yield from _scope(objects, table, visit)
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from vmmkit.acpi.validate.finding import Finding
 from vmmkit.acpi.validate.subject import Subject, TableBytes
 
-__all__ = ["Entry", "check", "entries"]
+__all__ = ["Entry", "are_whole", "check", "entries"]
 
 
 class _Format(NamedTuple):
@@ -96,6 +96,11 @@ _FORMATS: Final = {
 def entries(table: TableBytes) -> list[Entry]:
     """Return the sub-structures of a table up to the first that is impossible."""
     return [found for found in _walk(table) if isinstance(found, Entry)]
+
+
+def are_whole(table: TableBytes) -> bool:
+    """Return whether all sub-structures could be read, so that one not there is not there."""
+    return all(found.code == "TABLE-ENTRY-TYPE" for found in _check(table))
 
 
 def check(subject: Subject) -> Iterator[Finding]:

@@ -12,15 +12,17 @@ import bisect
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from vmmkit.acpi.validate.entries import Entry, entries
+from vmmkit.acpi.aml.namespace import opcode_name
+from vmmkit.acpi.validate.entries import Entry, are_whole, entries
 from vmmkit.acpi.validate.finding import Finding
 from vmmkit.acpi.validate.fixed_hardware import is_reduced
-from vmmkit.acpi.validate.objects import Object, opcode_name, text_of, value_of
+from vmmkit.acpi.validate.objects import Object, text_of, value_of
 from vmmkit.acpi.validate.resources import INTERRUPT, items
 from vmmkit.acpi.validate.subject import Subject, TableBytes
 
 __all__ = ["check"]
 
+_LOCAL_APICS: Final = frozenset({0, 9})
 _IO_APIC: Final = 1
 _OVERRIDE: Final = 2
 _ISA_INTERRUPTS: Final = 16
@@ -57,7 +59,7 @@ def check(subject: Subject) -> Iterator[Finding]:
     found = entries(madt)
     chips = [entry for entry in found if entry.type == _IO_APIC]
     if not chips:
-        if any(entry.type in {0, 9} for entry in found):
+        if are_whole(madt) and any(entry.type in _LOCAL_APICS for entry in found):
             yield madt.finding("MADT-NO-IOAPIC", 44, "no I/O APIC")
         return
     yield from _chips(madt, chips)
@@ -65,7 +67,8 @@ def check(subject: Subject) -> Iterator[Finding]:
     yield from _overrides(madt, overrides)
     uses += [_Use(one.number(4, 4), madt, one.offset + 4, "an override") for one in overrides]
     uses += [*_sci(subject), *_device_interrupts(subject)]
-    yield from _in_range(_ranges(subject, chips), uses)
+    if are_whole(madt):
+        yield from _in_range(_ranges(subject, chips), uses)
 
 
 def _ranges(subject: Subject, chips: list[Entry]) -> list[_Range]:
@@ -188,7 +191,7 @@ def _routes(declared: Object, path: tuple[str, ...], uses: list[_Use]) -> Iterat
                 message = f"{text_of(path)} has device {address >> 16} and pin {pin} twice"
                 yield declared.table.finding("PRT-DUPLICATE", offset, message)
             seen.add(key)
-            if _is_zero(row.args[1][2]):
+            if value_of(row.args[1][2]) == 0:
                 what = f"device {address >> 16}, pin {pin} in {text_of(path)}"
                 uses.append(_Use(index, declared.table, offset, what))
         offset += len(row.encoded)
@@ -209,10 +212,6 @@ def _row_problem(row: Any) -> str:
     if isinstance(source, int) and source:
         return f"source {_shown(source)}, neither 0 nor the name of a device"
     return "" if isinstance(index, int) else "a source index that is no number"
-
-
-def _is_zero(node: Any) -> bool:
-    return value_of(node) == 0
 
 
 def _shown(value: Any) -> str:

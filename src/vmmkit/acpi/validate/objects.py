@@ -246,7 +246,10 @@ def _length(letter: str, arg: Any) -> int:
 
 
 def value_of(node: Any) -> Any:
-    """Return the Python value of a constant: int, str, bytes, list; `None` for all else."""
+    """Return the Python value of a constant: int, str, bytes, list; `None` for all else.
+
+    Packages within a package are left out, however deep they are.
+    """
     kind = opcode_name(node)
     if isinstance(node, Integer):
         return node.value

@@ -72,9 +72,11 @@ class _Bridge:
 
     def finding(self, code: str, window: Window | None, message: str) -> Finding:
         """Return a finding at a range of it, or at the device."""
+        table: TableBytes = self.device.table
         if window is None or self.resources is None:
-            return self.device.table.finding(code, self.device.offset, message)
-        return self.resources.table.finding(code, self.start + window.offset, message)
+            return table.finding(code, self.device.offset, message)
+        table = self.resources.table
+        return table.finding(code, self.start + window.offset, message)
 
     @property
     def by_offset(self) -> dict[int, Window]:

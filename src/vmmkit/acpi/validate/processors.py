@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from vmmkit.acpi.validate.entries import entries
+from vmmkit.acpi.validate.entries import are_whole, entries
 from vmmkit.acpi.validate.finding import Finding
 from vmmkit.acpi.validate.objects import Object, text_of
 from vmmkit.acpi.validate.subject import Subject, TableBytes
@@ -63,13 +63,15 @@ def check(subject: Subject) -> Iterator[Finding]:
         return
     found = cpus(madt)
     yield from _entries(madt, found)
+    if not are_whole(madt):
+        return
+    if not any(cpu.flags & _ENABLED for cpu in found):
+        yield madt.finding("MADT-NO-CPU", 44, f"{len(found)} processors, none of them enabled")
     yield from _agree(subject, madt, found, devices)
 
 
 def _entries(madt: TableBytes, found: list[Cpu]) -> Iterator[Finding]:
     usable = [cpu for cpu in found if cpu.usable]
-    if not any(cpu.flags & _ENABLED for cpu in found):
-        yield madt.finding("MADT-NO-CPU", 44, f"{len(found)} processors, none of them enabled")
     yield from _unique(madt, usable)
     has_local = any(cpu.type == _LOCAL_APIC for cpu in usable)
     for cpu in usable:

@@ -110,7 +110,8 @@ def _subject(source: Any) -> Subject:
 
 def _placed(placement: Placement, memory_map: Iterable[E820Entry] | None) -> Subject:
     kept = [entry for entry in placement.e820 if entry.type == E820Type.RESERVED]
-    tables, other = [], []
+    tables: list[tuple[str, int, bytes]] = []
+    other: list[tuple[str, int, bytes]] = []
     for gpa, data, name in placement.pieces:
         is_blob = covers(kept, gpa, gpa, (E820Type.RESERVED,)) and not _begins_with(data, name)
         (other if is_blob else tables).append((name, gpa, data))
