@@ -511,7 +511,7 @@ RULES: Final[dict[str, Rule]] = {
     ),
     "AML-STRAY-DATA": Rule(
         _ERROR,
-        "a constant where a statement belongs, as a package length too short by some leaves it",
+        "a value where a statement belongs, as a package length that is too short leaves it",
         _AML_LOST,
     ),
     "AML-BUFFER-SIZE": Rule(
