@@ -278,6 +278,8 @@ class Layout:
 
     def relocations(self, record: Structure) -> tuple[Relocation, ...]:
         """Return where addresses of others belong."""
+        if not self._pointers:
+            return ()
         found = []
         for name, offset, size, codec in self._pointers:
             target = codec.target(getattr(record, name)) if codec.target else None
@@ -304,7 +306,7 @@ def _packed(field: Field, value: Any) -> Any:
 class Structure:
     """A record that knows its bytes; subclasses are decorated with `structure`."""
 
-    _encoded: bytes = attrs.field(init=False, eq=False, repr=False, default=b"")
+    _encoded: bytes = attrs.field(init=False, eq=False, repr=False)
 
     _layout: ClassVar[Layout]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar, Self
 
-from vmmkit.acpi.aml.encoding import encode, framed, shown
+from vmmkit.acpi.aml.encoding import encode, package_length, shown
 from vmmkit.acpi.aml.flat import Record, flattened, rebuilt
 from vmmkit.acpi.aml.opcodes import BY_NAME, Opcode
 from vmmkit.acpi.relocation import Relocation
@@ -74,11 +74,14 @@ class Node:
 
     def _enclose(self, fixed: bytes, nodes: tuple[Node, ...]) -> None:
         """Encode a code, a package length, bytes without relocations, and nodes."""
+        parts = [fixed]
         for node in nodes:
             if node.relocations:
                 self.encoded, self.relocations = encode(self.OPCODE, self.args)
                 return
-        self.encoded = framed(self.OPCODE.code, [fixed, *[node.encoded for node in nodes]])
+            parts.append(node.encoded)
+        content = b"".join(parts)
+        self.encoded = self.OPCODE.code + package_length(len(content)) + content
         self.relocations = ()
 
     @classmethod
