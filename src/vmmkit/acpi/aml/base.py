@@ -56,18 +56,17 @@ class Node:
     def __init__(self, *args: Any) -> None:
         """Encode arguments that are nodes, numbers, texts or tuples already."""
         self.args = args
-        code = self._PLAIN
-        if code:
-            parts = [code]
+        encoded = self._PLAIN
+        if encoded:
             for arg in args:
                 if arg is None:
-                    parts.append(b"\0")
+                    encoded += b"\0"
                 elif arg.relocations:
                     break
                 else:
-                    parts.append(arg.encoded)
+                    encoded += arg.encoded
             else:
-                self.encoded = b"".join(parts)
+                self.encoded = encoded
                 self.relocations = ()
                 return
         self.encoded, self.relocations = encode(self.OPCODE, args)
