@@ -47,7 +47,7 @@ napoleon_use_ivar = True
 # The manual is built without a network, so the standard library's index is not at hand: these
 # names are right and lead nowhere.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(abc|array|collections|contextlib|datetime|enum|pathlib|types|typing)\..*"),
+    (r"py:.*", r"(abc|array|collections|contextlib|datetime|enum|pathlib|types|typing|uuid)\..*"),
     (r"py:.*", "Buffer"),
     # Signatures that name it cannot be evaluated, so these stay as they are written.
     (r"py:class", r"datetime|AbstractContextManager"),
@@ -57,6 +57,7 @@ nitpick_ignore_regex = [
         r"py:class",
         r"(vmmkit\.pci\..*\.)?((Read|Write)(Method|Element)|Owner|Value|AnyCapability|Plugged|Driven_co)",
     ),
+    (r"py:class", r"(vmmkit\.acpi\..*\.)?_Arguments"),
     # A union with a Literal reaches the Python domain as one word that is no name.
     (r"py:class", r".*typing\.Literal.*"),
 ]

@@ -138,6 +138,7 @@ OPERATORS = [
     ("Store", (A0, "INT0"), "Store (Arg0, INT0)"),
     ("Store", (A0, Path("INT0")), "Store (Arg0, INT0)"),
     ("CopyObject", (A0, L0), "CopyObject (Arg0, Local0)"),
+    ("CopyObject", (Call("FUN2", A0, 2), L0), "CopyObject (FUN2 (Arg0, 0x02), Local0)"),
     ("RefOf", (L0,), "RefOf (Local0)"),
     ("DerefOf", (L0,), "DerefOf (Local0)"),
     ("CondRefOf", (Path("INT0"),), "CondRefOf (INT0)"),

@@ -219,8 +219,8 @@ def build(folder, *options):
 def test_a_preset_is_built_as_files(preset, tmp_path, capsys):
     summary = build(tmp_path, "--preset", preset, "--cpus", "3", "--memory", "512M")
     assert capsys.readouterr().out == (tmp_path / "summary.txt").read_text()
-    tables = {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()}
-    assert {"rsdp.dat", "xsdt.dat", "facp.dat", "apic.dat", "dsdt.aml"} <= tables.keys()
+    tables = {path.name: path.read_bytes() for path in tmp_path.glob("*.aml")}
+    assert {"rsdp.aml", "xsdt.aml", "facp.aml", "apic.aml", "dsdt.aml"} <= tables.keys()
     ((start, size),) = summary["tables.bin"]
     block = (tmp_path / "tables.bin").read_bytes()
     assert len(block) == int(size, 16)
@@ -228,7 +228,7 @@ def test_a_preset_is_built_as_files(preset, tmp_path, capsys):
         offset = int(gpa, 16) - int(start, 16)
         assert block[offset : offset + int(length, 16)] == tables[name]
     assert summary["rsdp"] == [[start]]
-    assert main(["dump", str(tmp_path / "tables")]) == 0
+    assert main(["dump", *(str(tmp_path / name) for name in tables)]) == 0
     assert main(["dump", str(tmp_path / "tables.bin"), str(tmp_path / "acpidump.txt")]) == 0
 
 
@@ -254,7 +254,7 @@ def test_the_loader_files_are_those_of_the_same_tables(tmp_path):
         return 0xE_0000 if zone == Zone.FSEG else first
 
     linked = apply(files, files[LOADER_FILE], allocate)
-    assert linked.contents["etc/acpi/rsdp"] == (tmp_path / "tables" / "rsdp.dat").read_bytes()
+    assert linked.contents["etc/acpi/rsdp"] == (tmp_path / "rsdp.aml").read_bytes()
     assert linked.contents["etc/acpi/tables"] == (tmp_path / "tables.bin").read_bytes()
 
 
@@ -264,7 +264,7 @@ def test_no_two_tables_share_a_file():
         tables.add(Raw("SSDT"), name)
     files = file_names(tables.place(0x1000))
     assert files == (
-        *("rsdp.dat", "xsdt.dat", "rsdt.dat"),
+        *("rsdp.aml", "xsdt.aml", "rsdt.aml"),
         *("ssdt-a-1.aml", "ssdt-a-1-2.aml", "ssdt-a-1-3.aml", "ssdt.aml"),
     )
 
@@ -292,6 +292,37 @@ def test_tables_that_cannot_be_are_refused(options, tmp_path, capsys):
     assert main(["build", "-o", str(folder), "--preset", "q35", *options]) == 1
     assert capsys.readouterr().err.startswith("vmmkit.acpi: ")
     assert not folder.exists()
+
+
+# --- validate -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", ["q35", "reduced"])
+def test_nothing_is_wrong_with_the_presets(preset, tmp_path, capsys):
+    build(tmp_path, "--preset", preset, "--cpus", "2")
+    capsys.readouterr()
+    assert main(["validate", str(tmp_path / "acpidump.txt")]) == 0
+    assert "ERROR" not in capsys.readouterr().out
+
+
+def test_findings_are_printed_with_their_consequence(tmp_path, capsys):
+    (tmp_path / "t.dat").write_bytes(Madt([LocalApic(0, 7), LocalApic(1, 7)]).to_bytes())
+    assert main(["validate", str(tmp_path / "t.dat")]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    found = [
+        line for line in lines if line.startswith("ERROR MADT-DUPLICATE-APIC-ID: APIC at 0x34")
+    ]
+    assert len(found) == 1
+    assert lines[lines.index(found[0]) + 1].startswith("    ")
+
+
+def test_what_cannot_be_read_is_an_error_too(tmp_path, capsys):
+    missing = str(tmp_path / "missing")
+    assert main(["validate", missing]) == 1
+    assert capsys.readouterr().out == f"{missing}: No such file or directory\n"
+    (tmp_path / "t.dat").write_bytes(MADT[:-1])
+    assert main(["validate", str(tmp_path / "t.dat")]) == 1
+    assert "has length 52, of 51 bytes that are left" in capsys.readouterr().out
 
 
 def test_it_runs_as_a_program(tmp_path):

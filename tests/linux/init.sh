@@ -50,11 +50,13 @@ virtio() {
 interrupts() { cat /proc/interrupts; }
 interrupts_before() { interrupts; }
 
-# Causes interrupts. The kernel reads one source at a time: each in turn becomes the current one.
+# Causes interrupts. The kernel reads one source at a time: each in turn becomes the current one. A
+# read whose interrupt does not arrive is given up, and so are those of the sources after it.
 random() {
     for source in $(cat /sys/class/misc/hw_random/rng_available); do
-        echo "$source" >/sys/class/misc/hw_random/rng_current
-        dd if=/dev/hwrng of=/dev/null bs=64 count=4 2>/dev/null && echo "$source"
+        echo "$source" >/sys/class/misc/hw_random/rng_current &&
+            timeout -s KILL 5 dd if=/dev/hwrng of=/dev/null bs=64 count=4 2>/dev/null || return
+        echo "$source"
     done
 }
 

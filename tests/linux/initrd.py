@@ -16,7 +16,10 @@ from typing import NamedTuple
 
 from linux.kernel import Kernel
 
-APPLETS = "cat dd dmesg echo grep insmod mount od poweroff readlink reboot seq sh sha1sum sleep wc"
+APPLETS = (
+    *("cat", "dd", "dmesg", "echo", "grep", "insmod", "mount", "od", "poweroff", "readlink"),
+    *("reboot", "seq", "sh", "sha1sum", "sleep", "timeout", "wc"),
+)
 
 
 class Entry(NamedTuple):
@@ -57,7 +60,7 @@ def initrd(kernel: Kernel, modules: Sequence[Path], script: bytes) -> bytes:
         [
             *map(folder, ("bin", "dev", "modules", "proc", "sys")),
             program("bin/busybox", kernel.busybox.read_bytes()),
-            *(link(f"bin/{applet}", "busybox") for applet in APPLETS.split()),
+            *(link(f"bin/{applet}", "busybox") for applet in APPLETS),
             *(
                 program(f"modules/{place:02}-{path.name}", path.read_bytes())
                 for place, path in enumerate(modules)

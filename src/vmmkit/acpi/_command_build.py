@@ -22,7 +22,6 @@ from vmmkit.errors import PlatformError
 
 PRESETS: dict[str, Callable[..., Platform]] = {"q35": q35_like, "reduced": reduced}
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_AML = ("DSDT", "SSDT")
 _CONVENTIONAL_LAST = 0x9_FFFF
 _HIGH = 0x10_0000  # RAM goes on here after video memory and firmware
 _LOW_LIMIT = 0x8000_0000  # RAM beyond goes above 4 GiB, out of the way of windows and ECAM
@@ -52,9 +51,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "build",
         help="write the tables of a preset",
-        description="Write the tables of a preset, placed: one file each in DIR/tables, all of "
-        "them as one block in DIR/tables.bin and as text in DIR/acpidump.txt, addresses and memory "
-        "map in DIR/summary.txt, and in DIR/fw_cfg the files that firmware places by itself.",
+        description="Write the tables of a preset, placed: each as DIR/NAME.aml, all as one block "
+        "in DIR/tables.bin and as text in DIR/acpidump.txt, addresses and memory map in "
+        "DIR/summary.txt, and in DIR/fw_cfg the files of a loader script.",
     )
     parser.add_argument("--preset", choices=PRESETS, required=True)
     parser.add_argument("--cpus", type=int, default=1, metavar="N", help="processors, 1")
@@ -78,9 +77,9 @@ def run(options: argparse.Namespace) -> int:
     entries = memory_map(platform, placement, options.memory)
     summary = "\n".join([*_summary(placement, entries), f"tables.bin {base:#x} {len(block):#x}"])
     folder = options.output
-    (folder / "tables").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for (_gpa, data, _name), file in zip(placement.pieces, file_names(placement), strict=True):
-        (folder / "tables" / file).write_bytes(data)
+        (folder / file).write_bytes(data)
     (folder / "tables.bin").write_bytes(block)
     (folder / "acpidump.txt").write_text(write(placement.pieces), encoding="ascii")
     (folder / "summary.txt").write_text(summary + "\n", encoding="ascii")
@@ -119,14 +118,13 @@ def _block(placement: Placement, options: argparse.Namespace) -> Placement:
 
 
 def file_names(placement: Placement) -> tuple[str, ...]:
-    """Return a file for each piece; AML has the ending that acpiexec and firmware builds want."""
+    """Return a file for each piece, with the ending that iasl gives tables of every kind."""
     files: dict[str, None] = {}
     for _gpa, _data, name in placement.pieces:
-        ending = "aml" if name.startswith(_AML) else "dat"
         stem = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
         choices = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-        free = next(choice for choice in choices if f"{choice}.{ending}" not in files)
-        files[f"{free}.{ending}"] = None
+        free = next(choice for choice in choices if f"{choice}.aml" not in files)
+        files[f"{free}.aml"] = None
     return tuple(files)
 
 

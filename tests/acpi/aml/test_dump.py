@@ -16,6 +16,7 @@ from vmmkit.acpi.aml.data import (
     Package,
     QWordConst,
     ToUUID,
+    Unicode,
     VarPackage,
     WordConst,
 )
@@ -74,6 +75,8 @@ ONE_LINE = {
         Name("_CID", [EisaId("PNP0A03"), "ACPI0001", 5]),
         'Name (_CID, Package (0x03) {EisaId ("PNP0A03"), "ACPI0001", 0x05})',
     ),
+    "texts": (Name("_STR", Unicode('a"b')), 'Name (_STR, Unicode ("a\\"b"))'),
+    "no texts": (Name("_STR", b"a\x00b"), "Name (_STR, Buffer (0x03) {0x61, 0x00, 0x62})"),
     "no EISA ids": (Name("_HID", 0x1000_0000), "Name (_HID, 0x10000000)"),
     "keywords as names": (Store(Path("ADD"), Path("_SB")), "Store (ADD_, _SB)"),
     "a name of fill": (Name("_", 1), "Name (____, One)"),
@@ -248,7 +251,7 @@ Name (_PRS, ResourceTemplate ()
     }
     StartDependentFn (1, 1)
     {
-        IO (Decode16, 0x3f8, 0x3f8, 0x1, 0x8, )
+        IO (Decode16, 0x3F8, 0x3F8, 0x01, 0x08, )
     }
 })
 """,
@@ -313,6 +316,10 @@ def test_no_depth_is_too_deep():
     for _ in range(5000):
         node = CLASSES["LNot"](node)
     assert dump(node) == "LNot (" * 5000 + "Local0" + ")" * 5000 + "\n"
+    node = Package(1)
+    for _ in range(5000):
+        node = Package(node)
+    assert dump(Name("_CID", node), indent=0).count("Package (0x01)") == 5001
     node = Name("AAAA", 1)
     for _ in range(500):
         node = Device("DEV0", node)

@@ -43,7 +43,8 @@ DATA = r"""
     Name (ADD_, 0x05)
     Name (OR__, 0x0005)
     Name (____, Revision)
-    Device (DEV0) { Name (_HID, EisaId ("PNP0A08")) Name (_CID, Package () {EisaId ("PNP0A03")}) }
+    Device (DEV0) { Name (_HID, EisaId ("PNP0A08")) Name (_CID, Package () {EisaId ("PNP0A03")})
+        Name (_STR, Unicode ("a\"\x01b")) }
 """
 
 RESOURCES = r"""

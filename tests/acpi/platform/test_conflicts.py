@@ -65,7 +65,7 @@ SECOND = PciHost({}, ecam=Ecam(0xA000_0000, last_bus=3), name="PCI1", config_por
         ({"routing": [(1, 0, 4)]}, "GSI 4 is edge triggered for COM1 and level triggered for the"),
         ({"sci": 24}, "the SCI has GSI 24; the I/O APICs have 0 to 23"),
         ({"sci": -1}, "the SCI has GSI -1; the I/O APICs have 0 to 23"),
-        ({"sci": "9"}, "the SCI has GSI 9; the I/O APICs have 0 to 23"),
+        ({"sci": "9"}, "the SCI has GSI '9'; the I/O APICs have 0 to 23"),
         ({"sci": 8}, "GSI 8 is edge triggered for RTC and level triggered for the SCI"),
         ({"io_apics": ()}, "the SCI has GSI 9; the I/O APICs have none"),
         ({"pm_base": 0x610}, "is 0x610, not a multiple of 0x80"),

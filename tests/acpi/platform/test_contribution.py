@@ -130,6 +130,16 @@ def test_fixed_hardware_can_have_a_generic_event_device_too():
     assert view.devices("ACPI0013") == ["\\_SB.GED"]
 
 
+def test_nodes_of_the_root_are_there_once():
+    def describe(context):
+        context.add_at_root(Name("\\_S3", [1, 0, 0, 0]), Name("OWN", 1))
+        return ()
+
+    view = View(q35_like(devices=[Contributor(describe), Contributor(describe)]))
+    assert view.value("\\_S3") == [1, 0, 0, 0]
+    assert view.paths.count("\\OWN") == 1
+
+
 def test_power_button_by_a_general_purpose_event():
     view = View(q35_like(devices=[PowerButton(gpe=3)]))
     assert "\\_GPE._E03" in view.paths
@@ -168,6 +178,8 @@ def asking(ask):
         (build(devices=[Contributor(lambda _context: [b"\0"])]), "contributes b'\\x00' to \\_SB"),
         (build(devices=asking(lambda it: it.on_gpe(64))), "event 64 does not exist: of 64"),
         (build(devices=asking(lambda it: it.on_gpe(-1))), "event -1 does not exist"),
+        (build(devices=asking(lambda it: it.on_gpe("5"))), "event '5' does not exist"),
+        (build(isa_devices=[Uart(interrupt="4")]), "COM1 has GSI '4'; the I/O APICs have"),
         (
             build(reduced, devices=asking(lambda it: it.on_gpe(1))),
             "event 1 does not exist: a hardware-reduced platform has none",
@@ -179,6 +191,10 @@ def asking(ask):
         (
             build(devices=asking(lambda it: (it.on_event(10), it.on_event(10, level=True)))),
             "the event of GSI 10 is an edge for one and a level for another",
+        ),
+        (
+            build(devices=asking(lambda it: it.add_at_root(Name("OWN", 1), Name("OWN", 2)))),
+            "two objects",
         ),
         (build(devices=asking(lambda it: it.on_event(24))), "the generic event device has GSI 24"),
         (

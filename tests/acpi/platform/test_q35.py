@@ -33,6 +33,7 @@ from vmmkit.acpi.tables.madt import (
 )
 from vmmkit.acpi.tables.mcfg import McfgAllocation
 from vmmkit.acpi.tables.spec import Spec
+from vmmkit.acpi.tables.table import Raw
 
 HIGH_LEVEL = MpsIntiFlags.of(Polarity.ACTIVE_HIGH, TriggerMode.LEVEL)
 LOW_LEVEL = MpsIntiFlags.of(Polarity.ACTIVE_LOW, TriggerMode.LEVEL)
@@ -193,6 +194,7 @@ def test_redirected_isa_interrupt_is_known_to_its_device():
         InterruptSourceOverride(0, 2, MpsIntiFlags.of()),
         InterruptSourceOverride(9, 20, HIGH_LEVEL),
     ]
+    assert view.tables["FACP"].sci_int == 9
 
 
 def test_without_isa_devices_windows_are_as_given():
@@ -228,6 +230,15 @@ def test_reset_register_and_command_port():
     fadt = View(platform).tables["FACP"]
     assert (fadt.reset_reg, fadt.reset_value) == (Gas.mem(0xFEF0_0000, 8), 1)
     assert (fadt.smi_cmd, fadt.acpi_enable, fadt.acpi_disable) == (0xB0, 5, 6)
+
+
+def test_further_tables_and_options_of_the_set():
+    platform = q35_like(tables=[Raw("DMAR", bytes(12)), Raw("OEM1")])
+    tables = platform.table_set(rsdt=False)
+    assert [table.name for table in tables][-2:] == ["DMAR", "OEM1"]
+    names = [piece.name for piece in tables.place(0x7000_0000).pieces]
+    assert "RSDT" not in names
+    assert platform.table_set().find("DSDT") == (platform.dsdt,)
 
 
 def test_routing_reaches_only_inputs_of_the_io_apic():

@@ -13,6 +13,7 @@ from vmmkit.acpi.aml.resources import (
     Io,
     IrqNoFlags,
     Memory32Fixed,
+    Sharing,
     Trigger,
 )
 from vmmkit.acpi.platform.isa import Rtc, Uart
@@ -87,7 +88,7 @@ def test_virtio_without_a_bus():
     assert [view.value(f"\\_SB.VR0{unit}._UID") for unit in range(3)] == [0, 1, 2]
     assert view.resources("\\_SB.VR02") == [
         Memory32Fixed(0xFEB0_0400, 0x200),
-        Interrupt(26, Trigger.LEVEL),
+        Interrupt(26, sharing=Sharing.SHARED),
     ]
     assert view.entries(IoApic) == [IoApic(0, 0xFEC0_0000, 0), IoApic(1, 0xFEC1_0000, 24)]
 
@@ -106,7 +107,7 @@ def test_own_sleep_reset_and_button():
     fadt = view.tables["FACP"]
     assert (fadt.sleep_control_reg, fadt.sleep_status_reg) == (Gas.io(0x600), Gas.io(0x601))
     assert (fadt.reset_reg, fadt.reset_value) == (Gas.io(0x602), 1)
-    assert view.resources("\\_SB.GED") == [Interrupt(5, Trigger.LEVEL)]
+    assert view.resources("\\_SB.GED") == [Interrupt(5, sharing=Sharing.SHARED)]
     assert view.resources("\\_SB.COM1") == [Io(0x2F8, 8), Interrupt(20, Trigger.EDGE)]
     assert fadt.iapc_boot_arch == BootArchFlags.VGA_NOT_PRESENT
     assert fadt.century == 0x32

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from vmmkit.acpi.aml.data import Buffer, EisaId
+from vmmkit.acpi.aml.data import Buffer, EisaId, Unicode
 from vmmkit.acpi.aml.dump_layout import IN, LINE, OUT, Piece, commas, lines
 from vmmkit.acpi.aml.namespace import opcode_name
 from vmmkit.acpi.aml.node import Node
@@ -83,12 +83,15 @@ def _number(size: int) -> Callable[[Node], Sequence[Piece]]:
 
 
 def eisa_value(node: Node) -> Sequence[Piece]:
-    """Return the pieces of a value of `_HID` or `_CID`, numbers as the EISA ids that they are."""
-    kind = opcode_name(node)
-    if kind in {"Package", "VarPackage"}:
-        count: Piece = node.args[0] if kind == "VarPackage" else hexadecimal(node.args[0])
-        return _package(count, [eisa_value(each) for each in node.args[1]])
-    text = _eisa_text(node.args[0]) if kind == "DWordConst" else None
+    """Return the value of `_HID` or `_CID`, numbers as the EISA ids that they are."""
+    if opcode_name(node) == "Package":
+        count, elements = node.args
+        return _package(hexadecimal(count), [_eisa_id(each) for each in elements])
+    return _eisa_id(node)
+
+
+def _eisa_id(node: Node) -> Sequence[Piece]:
+    text = _eisa_text(node.args[0]) if opcode_name(node) == "DWordConst" else None
     return [node] if text is None else [f"EisaId ({string(text)})"]
 
 
@@ -100,6 +103,16 @@ def _eisa_text(value: int) -> str | None:
         return text if EisaId(text).args[0] == value else None
     except AmlValueError:
         return None
+
+
+def unicode_value(node: Node) -> Sequence[Piece]:
+    """Return the value of `_STR`, a buffer as the text that it holds."""
+    if opcode_name(node) != "Buffer":
+        return [node]
+    text = node.args[1].decode("utf-16-le", "replace")[:-1]
+    if not text.isascii() or "\0" in text or node.encoded != Unicode(text).encoded:
+        return [node]
+    return [f"Unicode ({string(text)})"]
 
 
 def _is_small(element: Sequence[Piece]) -> bool:

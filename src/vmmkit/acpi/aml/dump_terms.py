@@ -20,6 +20,7 @@ from vmmkit.acpi.aml.dump_data import (
     eisa_value,
     hexadecimal,
     name,
+    unicode_value,
 )
 from vmmkit.acpi.aml.dump_fields import FIELDS
 from vmmkit.acpi.aml.dump_layout import LINE, Piece, block, commas
@@ -29,7 +30,8 @@ from vmmkit.acpi.aml.node import Node, Path
 __all__ = ["expand"]
 
 _SIZES: Final = {"B": 1, "W": 2, "D": 4, "Q": 8}
-_EISA_NAMES: Final = frozenset({"_HID", "_CID"})
+# Objects whose value has a macro of its own.
+_VALUES: Final = {"_HID": eisa_value, "_CID": eisa_value, "_STR": unicode_value}
 _MATCHES: Final = ("MTR", "MEQ", "MLE", "MLT", "MGE", "MGT")
 _OBJECTS: Final = (
     "UnknownObj",
@@ -99,8 +101,8 @@ def _argument(letter: str, value: Any) -> list[Piece]:
 
 def _name(node: Node) -> Sequence[Piece]:
     path, value = node.args
-    pieces = eisa_value(value) if path.text in _EISA_NAMES else [value]
-    return ["Name (", path, ", ", *pieces, ")"]
+    make = _VALUES.get(path.text)
+    return ["Name (", path, ", ", *(make(value) if make is not None else [value]), ")"]
 
 
 def _method(node: Node) -> Sequence[Piece]:

@@ -95,7 +95,7 @@ class Interrupts:
         """
         if not isinstance(gsi, int) or not any(gsi in io_apic.gsis for io_apic in self._io_apics):
             inputs = ", ".join(f"{one.gsis[0]} to {one.gsis[-1]}" for one in self._io_apics)
-            raise PlatformError(f"{holder} has GSI {gsi}; the I/O APICs have {inputs or 'none'}")
+            raise PlatformError(f"{holder} has GSI {gsi!r}; the I/O APICs have {inputs or 'none'}")
         other_level, other = self._held.setdefault(gsi, (level, holder))
         if other != holder and not (level and other_level):
             ways = ("edge", "level")
@@ -114,6 +114,10 @@ class Interrupts:
         """Return the GSI of an ISA interrupt."""
         return self._redirected.get(interrupt, interrupt)
 
+    def source_of(self, gsi: int) -> int:
+        """Return the ISA interrupt that is wired to a GSI, or the GSI if none is."""
+        return next((source for source, each in self._redirected.items() if each == gsi), gsi)
+
     def overrides(self) -> list[InterruptSourceOverride]:
         """Return MADT entries for ISA interrupts that are not what they are on an ISA bus.
 
@@ -121,9 +125,8 @@ class Interrupts:
         operating system takes an interrupt of PCI for level triggered by itself, but not if
         its number is that of an ISA interrupt.
         """
-        sources = {gsi: source for source, gsi in self._redirected.items()}
-        wanted = set(sources) | {gsi for gsi in self._held if gsi < ISA_INTERRUPTS}
-        found = [(sources.get(gsi, gsi), gsi, self._wiring(gsi)) for gsi in wanted]
+        wanted = {gsi for gsi in self._held if gsi < ISA_INTERRUPTS} | {*self._redirected.values()}
+        found = [(self.source_of(gsi), gsi, self._wiring(gsi)) for gsi in wanted]
         return [
             InterruptSourceOverride(*each)
             for each in sorted(found)

@@ -187,7 +187,7 @@ class Context:
         Raises:
             PlatformError: no such event here, or it is an edge for one and a level for another.
         """
-        if not 0 <= number < self._gpes:
+        if not isinstance(number, int) or not 0 <= number < self._gpes:
             what = "a hardware-reduced platform has none" if self.reduced else f"of {self._gpes}"
             raise PlatformError(f"general-purpose event {number!r} does not exist: {what}")
         self._handle("general-purpose event", self.gpe_handlers, number, Handler(statements, level))

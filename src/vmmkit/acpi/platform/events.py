@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 r"""Events: the methods of `\_GPE`, and the generic event device for interrupts.
 
-ACPI Specification, General-Purpose Event Handling and Interrupt-signaled ACPI events.
+ACPI Specification, ACPI Event Programming Model; QEMU documentation, "QEMU and ACPI BIOS Generic
+Event Device interface", for the event selector.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from vmmkit.acpi.aml.named import Device, Method, Name, OperationRegion, RegionS
 from vmmkit.acpi.aml.node import Node, Path
 from vmmkit.acpi.aml.operators import And, LEqual, Store
 from vmmkit.acpi.aml.places import Arg, Local
-from vmmkit.acpi.aml.resources import Interrupt, Resources, Trigger
+from vmmkit.acpi.aml.resources import Interrupt, Resources, Sharing, Trigger
 from vmmkit.acpi.aml.statements import Notify
 from vmmkit.acpi.platform.context import Context, Handler
 from vmmkit.errors import PlatformError
 
-__all__ = ["EventDevice", "EventSource", "gpe_scope"]
+__all__ = ["EventDevice", "EventSource", "gpe_scope", "gsi_descriptor"]
 
 
 @attrs.frozen(kw_only=True)
@@ -92,10 +93,7 @@ class EventDevice:
         events = sorted(context.event_handlers.items())
         if not events:
             return
-        interrupts = [
-            Interrupt(gsi, Trigger.LEVEL if handlers[0].level else Trigger.EDGE)
-            for gsi, handlers in events
-        ]
+        interrupts = [gsi_descriptor(gsi, level=handlers[0].level) for gsi, handlers in events]
         yield Device(
             "GED",
             Name("_HID", "ACPI0013"),
@@ -110,6 +108,13 @@ class EventDevice:
             context.claim_memory("the event selector", self.selector, 4)
             yield OperationRegion("ESRG", RegionSpace.SystemMemory, self.selector, 4)
             yield Field("ESRG", Access.DWord, Lock.NoLock, Update.WriteAsZeros, ("ESEL", 32))
+
+
+def gsi_descriptor(gsi: int, *, level: bool) -> Interrupt:
+    """Return the descriptor of an interrupt: an edge, or a level that may be shared."""
+    if level:
+        return Interrupt(gsi, Trigger.LEVEL, sharing=Sharing.SHARED)
+    return Interrupt(gsi, Trigger.EDGE)
 
 
 def _event(gsi: int, handlers: list[Handler]) -> Node:

@@ -15,9 +15,10 @@ import attrs
 from vmmkit.acpi.aml.data import EisaId
 from vmmkit.acpi.aml.named import Device, Name
 from vmmkit.acpi.aml.node import Node
-from vmmkit.acpi.aml.resources import Descriptor, Interrupt, Io, IrqNoFlags, Resources, Trigger
+from vmmkit.acpi.aml.resources import Descriptor, Io, IrqNoFlags, Resources
 from vmmkit.acpi.platform.claims import ISA_INTERRUPTS
 from vmmkit.acpi.platform.context import Context, contributors
+from vmmkit.acpi.platform.events import gsi_descriptor
 from vmmkit.acpi.platform.values import Range, checked_range
 from vmmkit.acpi.tables.dbg2 import Dbg2, DebugDevice, PortType, SerialSubtype
 from vmmkit.acpi.tables.fadt import BootArchFlags
@@ -57,11 +58,11 @@ def _ports(context: Context, holder: str, *ranges: Range) -> list[Descriptor]:
 
 def _interrupt(context: Context, holder: str, line: int) -> Descriptor:
     """Claim an edge triggered interrupt, and return its descriptor."""
-    if line < ISA_INTERRUPTS:
+    if isinstance(line, int) and line < ISA_INTERRUPTS:
         context.claim_isa_interrupt(holder, line)
         return IrqNoFlags(line)
     context.claim_interrupt(holder, line)
-    return Interrupt(line, Trigger.EDGE)
+    return gsi_descriptor(line, level=False)
 
 
 def _device(name: str, hardware_id: str, resources: Iterable[Descriptor], *more: Node) -> Node:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 r"""Power: fixed registers, sleep and reset registers, the soft-off state, the power button.
 
-ACPI Specification, ACPI Hardware Specification and \_Sx (System States).
+ACPI Specification, ACPI Hardware Specification and OEM-Supplied System-Level Control Methods.
 """
 
 from __future__ import annotations

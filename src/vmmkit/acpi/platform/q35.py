@@ -143,7 +143,9 @@ def q35_like(
     dsdt = board.dsdt([host, *timers, *devices], s5)
     facs = Facs(version=board.spec.value.facs_version)
     fields = board.fadt_fields(reset) | _smi_fields(smi)
-    fadt = Fadt.full_hardware(dsdt, facs, blocks, sci_int=sci, **fields)
+    # With 8259s, SCI_INT is their interrupt, and an override says the GSI.
+    sci_int = board.context.interrupts.source_of(sci)
+    fadt = Fadt.full_hardware(dsdt, facs, blocks, sci_int=sci_int, **fields)
     return board.platform(fadt, dsdt, [Waet(**board.context.header)] if waet else [])
 
 

@@ -28,7 +28,9 @@ _PRESENT_HIDDEN = 0x0B  # _STA: present, enabled, functioning, not shown to the 
 
 @attrs.frozen
 class FwCfg:
-    r"""The firmware configuration device; a contributor to `\_SB`.
+    r"""The firmware configuration device.
+
+    A contributor to the scope of the host bridge whose windows have its ports, else to `\_SB`.
 
     Args:
         port: of its selector; the data register follows.

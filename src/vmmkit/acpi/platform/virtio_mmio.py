@@ -14,8 +14,9 @@ import attrs
 
 from vmmkit.acpi.aml.named import Device, Name
 from vmmkit.acpi.aml.node import Node
-from vmmkit.acpi.aml.resources import Interrupt, Memory32Fixed, Resources, Trigger
+from vmmkit.acpi.aml.resources import Memory32Fixed, Resources
 from vmmkit.acpi.platform.context import Context
+from vmmkit.acpi.platform.events import gsi_descriptor
 from vmmkit.acpi.platform.values import FOUR_GIB, checked_range
 
 __all__ = ["VirtioMmio"]
@@ -46,6 +47,6 @@ class VirtioMmio:
         checked_range(f"the registers of {name}", (self.base, self.size), FOUR_GIB)
         context.claim_memory(name, self.base, self.size)
         context.claim_interrupt(name, self.gsi, level=self.level)
-        trigger = Trigger.LEVEL if self.level else Trigger.EDGE
-        crs = Resources(Memory32Fixed(self.base, self.size), Interrupt(self.gsi, trigger))
+        interrupt = gsi_descriptor(self.gsi, level=self.level)
+        crs = Resources(Memory32Fixed(self.base, self.size), interrupt)
         yield Device(name, Name("_HID", "LNRO0005"), Name("_UID", unit), Name("_CRS", crs))
