@@ -11,7 +11,17 @@ stored there as well as yielded.
 from __future__ import annotations
 
 from vmmkit.acpi.aml.encoding import shown
-from vmmkit.acpi.aml.node import Expression, Path, Place, RawAml, Value, operand, place, target
+from vmmkit.acpi.aml.node import (
+    Expression,
+    Path,
+    Place,
+    RawAml,
+    Value,
+    condition,
+    operand,
+    place,
+    target,
+)
 from vmmkit.acpi.aml.places import Arg, Local
 from vmmkit.errors import AmlValueError
 
@@ -280,13 +290,31 @@ class FindSetRightBit(_Unary, opcode="FindSetRightBit"):
 # -- comparisons ----
 
 
-class LAnd(_Comparison, opcode="LAnd"):
+class _Logical(Expression):
+    """An operator of two conditions that yields Ones where it holds, else Zero.
+
+    Args:
+        left: the first condition.
+        right: the second one.
+
+    Raises:
+        AmlValueError: an operand that yields no value, or is a `bool`.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, left: Value, right: Value) -> None:
+        """Encode the operands."""
+        super().__init__(condition(left), condition(right))
+
+
+class LAnd(_Logical, opcode="LAnd"):
     """Whether neither is zero ("LAnd (Logical And)"). Both are evaluated."""
 
     __slots__ = ()
 
 
-class LOr(_Comparison, opcode="LOr"):
+class LOr(_Logical, opcode="LOr"):
     """Whether one is not zero ("LOr (Logical Or)"). Both are evaluated."""
 
     __slots__ = ()
@@ -299,14 +327,14 @@ class LNot(Expression, opcode="LNot"):
         value: the operand.
 
     Raises:
-        AmlValueError: an operand that yields no value.
+        AmlValueError: an operand that yields no value, or is a `bool`.
     """
 
     __slots__ = ()
 
     def __init__(self, value: Value) -> None:
         """Encode the operand."""
-        super().__init__(operand(value))
+        super().__init__(condition(value))
 
 
 class LEqual(_Comparison, opcode="LEqual"):
