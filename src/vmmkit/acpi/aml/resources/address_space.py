@@ -55,6 +55,9 @@ _WINDOW = _MIN_FIXED | _MAX_FIXED
 _ENTIRE_RANGE: Final = 3  # I/O: the ranges that an ISA card aliases, and those that it does not
 
 
+# Type flags that have a keyword; those of a vendor's space are a number.
+_KNOWN_FLAGS: Final = {MEMORY: 0x3F, IO: 0x33, BUS: 0}
+
 _FIELDS: Final = (
     "space",
     "general_flags",
@@ -113,6 +116,15 @@ class AddressSpace(Descriptor):
     def is_window(self) -> bool:
         """Whether it is passed on by a bridge, and not used by the device itself."""
         return not self.general_flags & _CONSUMER
+
+    @property
+    def has_asl(self) -> bool:
+        """Not with flags that the macros have no keyword for."""
+        known = _KNOWN_FLAGS.get(self.space, 0xFF)
+        if self.space == BUS and self.WORD != "Word":
+            known = 0xFF
+        is_ranged = self.space != IO or self.type_flags & _ENTIRE_RANGE
+        return bool(is_ranged) and not (self.general_flags & ~0xF or self.type_flags & ~known)
 
     def asl(self) -> str:
         """Return it as an ASL resource macro."""

@@ -11,6 +11,7 @@ format and back. What a class cannot express is kept as a `RawDescriptor`.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final, Self
@@ -37,6 +38,7 @@ __all__ = [
 END_TAG: Final = 0x79
 _END: Final = bytes((END_TAG, 0))
 _LARGE: Final = 0x80
+_SOURCE: Final = re.compile("[ !#-~]*")
 
 _MEMBERS: dict[int, type[Descriptor]] = {}
 
@@ -100,6 +102,11 @@ class Descriptor:
         """Make a descriptor of the values of the format and what follows them."""
         del tail  # compared by the caller, who encodes again
         return cls(*values)
+
+    @property
+    def has_asl(self) -> bool:
+        """Whether there is an ASL resource macro that a compiler makes the same bytes of."""
+        return True
 
     def asl(self) -> str:
         """Return it as an ASL resource macro."""
@@ -179,6 +186,11 @@ class RawDescriptor(Descriptor):
         if self.tag == END_TAG & ~7:
             raise AmlValueError("Resources adds the end tag, which is no item of its own")
         return tagged(self.tag, self.body)
+
+    @property
+    def has_asl(self) -> bool:
+        """No, whatever it is."""
+        return False
 
     def asl(self) -> str:
         """Return it as a comment, which no compiler turns back."""
@@ -274,9 +286,9 @@ def path_bytes(source: str) -> bytes:
     """Return the path of a device, ended by a zero.
 
     Raises:
-        AmlValueError: not ASCII.
+        AmlValueError: other characters than ASCII has, or a quotation mark.
     """
-    if not isinstance(source, str) or not source.isascii() or "\0" in source:
+    if not isinstance(source, str) or not _SOURCE.fullmatch(source):
         raise AmlValueError(f"a resource source is the path of a device, not {shown(source)}")
     return source.encode("ascii") + b"\0"
 

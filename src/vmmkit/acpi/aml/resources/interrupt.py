@@ -164,6 +164,7 @@ class _Gpio(Descriptor):
         raise NotImplementedError
 
     def _values(self) -> tuple[Any, ...]:
+        checked("how many pins there are", len(self.pins), 0x7FFF, 1)
         for each in self.pins:
             checked("a pin", each, 0xFFFF)
         kind, flags, drive, debounce = self._connection()

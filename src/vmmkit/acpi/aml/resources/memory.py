@@ -117,8 +117,12 @@ _SPACES = {
     8: "GeneralPurposeIo",
     9: "GenericSerialBus",
     10: "PCC",
+    11: "PlatformRtMechanism",
     0x7F: "FFixedHW",
 }
+
+
+_VENDOR_SPACES = 0x80
 
 
 @attrs.frozen
@@ -152,6 +156,11 @@ class Register(Descriptor, tag=0x82, format="BBBBQ"):
         del tail
         space, width, offset, access, address = values
         return cls(space, width, offset, address, access)
+
+    @property
+    def has_asl(self) -> bool:
+        """Not with a space that is reserved."""
+        return self.space in _SPACES or self.space >= _VENDOR_SPACES
 
     def asl(self) -> str:
         """Return it as an ASL resource macro."""
