@@ -58,16 +58,9 @@ _ENTIRE_RANGE: Final = 3  # I/O: the ranges that an ISA card aliases, and those 
 # Type flags that have a keyword; those of a vendor's space are a number.
 _KNOWN_FLAGS: Final = {MEMORY: 0x3F, IO: 0x33, BUS: 0}
 
-_FIELDS: Final = (
-    "space",
-    "general_flags",
-    "type_flags",
-    "granularity",
-    "minimum",
-    "maximum",
-    "translation",
-    "length",
-)
+_FLAGS: Final = ("space", "general_flags", "type_flags")
+_SIZES: Final = ("granularity", "minimum", "maximum", "translation", "length")
+_FIELDS: Final = _FLAGS + _SIZES
 
 
 @attrs.frozen
@@ -140,8 +133,7 @@ class AddressSpace(Descriptor):
 
 
 def _limits(highest: int, *more: str) -> dict[str, int]:
-    flags = dict.fromkeys(_FIELDS[:3], 0xFF)
-    return flags | dict.fromkeys((*_FIELDS[3:], *more), highest)
+    return dict.fromkeys(_FLAGS, 0xFF) | dict.fromkeys((*_SIZES, *more), highest)
 
 
 @attrs.frozen
