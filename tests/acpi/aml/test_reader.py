@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acpi.aml.trees import blocks, shape
-from vmmkit.acpi.aml.blocks import Else, If
+from vmmkit.acpi.aml.blocks import Else, ElseIf, If
 from vmmkit.acpi.aml.calls import Call
 from vmmkit.acpi.aml.data import Buffer
+from vmmkit.acpi.aml.dump import dump
 from vmmkit.acpi.aml.encoding import package_length
 from vmmkit.acpi.aml.named import Device, Method, Name, Scope
 from vmmkit.acpi.aml.node import CLASSES, Path, RawAml
@@ -225,3 +226,11 @@ def test_memory_is_bounded_however_blocks_lie_within_each_other(opcode):
     assert 0 < caught.value.offset < len(content)
     nodes = read(content, lenient=True)
     assert b"".join(node.encoded for node in nodes) == content
+
+
+def test_a_long_chain_of_else_if_reads_back():
+    chain = [ElseIf(Arg(0).eq(number), Return(number)) for number in range(1000)]
+    content = Method("AAAA", 1, If(Arg(0), Return(0)), *chain).encoded
+    (node,) = read(content)
+    assert node.encoded == content
+    assert dump(node).count("ElseIf") == 1000

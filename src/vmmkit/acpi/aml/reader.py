@@ -35,7 +35,7 @@ from vmmkit.acpi.aml.node import CLASSES, Data, Expression, Node, Path, Place, R
 from vmmkit.acpi.aml.opcodes import Opcode
 from vmmkit.errors import AmlParseError
 
-__all__ = ["MAX_DEPTH", "read", "read_all"]
+__all__ = ["MAX_BLOCKS", "MAX_DEPTH", "read", "read_all"]
 
 # Classes enter `CLASSES` as their modules are imported.
 _REGISTERED: Final = (
@@ -50,8 +50,11 @@ _REGISTERED: Final = (
     statements,
 )
 
-#: How deep opcodes may lie within each other.
+#: How deep opcodes without a package length may lie within each other.
 MAX_DEPTH: Final = 256
+
+#: How deep opcodes of any kind may lie within each other: each ElseIf lies in the one before it.
+MAX_BLOCKS: Final = 4096
 
 # Every node has its bytes, so that those within a package are kept again for the package. How many
 # bytes all nodes may take: these, and so many for each byte read.
@@ -230,9 +233,10 @@ class _Reader(Cursor):
             self._push(_Frame(opcode, start, frame.limit, frame.scope))
 
     def _push(self, frame: _Frame) -> None:
-        if len(self._frames) > MAX_DEPTH:
-            raise self.error(f"more than {MAX_DEPTH} opcodes within each other", frame.start)
         outer = self._frames[-1].loose + 1
+        limit = MAX_DEPTH if outer > MAX_DEPTH else MAX_BLOCKS
+        if outer > limit or len(self._frames) > limit:
+            raise self.error(f"more than {limit} opcodes within each other", frame.start)
         if frame.opcode.package:
             self._keep((frame.limit - frame.start) * outer, frame.start)
         else:
