@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """How the manual is built: Markdown pages, and reference pages from the docstrings."""
 
+import itertools
 import os
 import re
 from collections import defaultdict
 from enum import Enum
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -139,6 +141,12 @@ def show_defaults(
     return signature.replace("= NOTHING", "= ..."), returned
 
 
+def _near(name: str, home: str) -> int:
+    """Return how many packages and modules a name has in common with a module."""
+    pairs = zip(name.split("."), home.split("."), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
 class NearestName(SphinxPostTransform):
     """Give a bare name that several modules have its meaning in the module that is nearest."""
 
@@ -154,9 +162,7 @@ class NearestName(SphinxPostTransform):
             known = modules.get(node["reftarget"], ()) if "refspecific" in node else ()
             if len(known) > 1:
                 home = node.get("py:module") or ""
-                node["reftarget"] = max(
-                    known, key=lambda full: len(os.path.commonprefix([full, home]))
-                )
+                node["reftarget"] = max(known, key=partial(_near, home=home))
 
 
 def setup(app: Sphinx) -> None:

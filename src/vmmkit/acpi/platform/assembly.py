@@ -140,6 +140,11 @@ _FADT_TAKEN: Final = frozenset(
 )
 
 
+def _check_spec(_board: object, _attribute: object, spec: object) -> None:
+    if not isinstance(spec, Spec):
+        raise PlatformError(f"spec is a Spec such as Spec.V6_5, not {spec!r}")
+
+
 def _check_fadt(_board: object, _attribute: object, fields: Mapping[str, Any]) -> None:
     known = {field.name for field in attrs.fields(Fadt) if not field.name.startswith("_")}
     for name in fields:
@@ -170,7 +175,7 @@ class Assembly:
     osc_control: int | None = OSC_CONTROL
     vga: bool = attrs.field()
     smbios: bool = False
-    spec: Spec = Spec.V6_5
+    spec: Spec = attrs.field(default=Spec.V6_5, validator=_check_spec)
     fadt: Mapping[str, Any] = attrs.field(factory=dict, validator=_check_fadt)
     tables: tuple[Addressable, ...] = attrs.field(default=(), converter=_tables)
     oem_id: str = "VMMKIT"

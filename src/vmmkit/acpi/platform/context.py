@@ -57,10 +57,14 @@ def contributors(values: Iterable[AcpiContributor]) -> tuple[AcpiContributor, ..
     """Return a tuple of what has a method `acpi_nodes`.
 
     Raises:
-        PlatformError: something has none.
+        PlatformError: something has none, or no list.
     """
+    if not isinstance(values, Iterable):
+        raise PlatformError(f"devices are a list, not {values!r}")
     listed = tuple(values)
     for each in listed:
+        if isinstance(each, type):
+            raise PlatformError(f"the class {each.__name__} is given; a device is an object of it")
         if not hasattr(each, "acpi_nodes"):
             raise PlatformError(f"{each!r} cannot describe itself: it has no method acpi_nodes")
     return listed
