@@ -55,7 +55,8 @@ class DefinitionBlock(Table):
     """A header and a list of AML terms.
 
     Args:
-        terms: nodes, or `bytes` that are whole terms of AML.
+        nodes: the terms one by one, or `bytes` that are whole terms of AML.
+        terms: more of them, as a list; `attrs.evolve` hands them over so.
         header: as in `Table`; with a `revision` of 1, AML computes in 32 bits.
 
     Raises:
@@ -66,9 +67,14 @@ class DefinitionBlock(Table):
 
     terms: tuple[Node, ...] = attrs.field(converter=_nodes)
 
-    def __init__(self, *terms: Node | bytes, **header: Unpack[Header]) -> None:
-        """Take the terms one by one."""
-        self.__attrs_init__(terms, **header)  # type: ignore[attr-defined]
+    def __init__(
+        self,
+        *nodes: Node | bytes,
+        terms: Iterable[Node | bytes] = (),
+        **header: Unpack[Header],
+    ) -> None:
+        """Take the terms one by one, or as a list."""
+        self.__attrs_init__((*nodes, *terms), **header)  # type: ignore[attr-defined]
 
     def _tail(self) -> bytes:
         return encode_list(self.terms)[0]
