@@ -117,7 +117,14 @@ class Board:
     def move(self, name, address):
         """Move a table, and let the root tables, and the FADT, point there."""
         old = self.places[name]
-        for other, size in (("XSDT", 8), ("RSDT", 4), ("FACP", 4), ("FACP", 8), ("RSDP", 4), ("RSDP", 8)):
+        for other, size in (
+            ("XSDT", 8),
+            ("RSDT", 4),
+            ("FACP", 4),
+            ("FACP", 8),
+            ("RSDP", 4),
+            ("RSDP", 8),
+        ):
             data = self.data[other]
             before, after = old.to_bytes(size, "little"), address.to_bytes(8, "little")[:size]
             if before in data:

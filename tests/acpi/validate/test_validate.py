@@ -17,6 +17,7 @@ from vmmkit.acpi.aml.namespace import opcode_name
 from vmmkit.acpi.aml.node import RawAml
 from vmmkit.acpi.aml.reader import read
 from vmmkit.acpi.aml.resources import Interrupt, Resources
+from vmmkit.acpi.platform.power import PowerButton
 from vmmkit.acpi.platform.q35 import q35_like
 from vmmkit.acpi.platform.reduced import reduced
 from vmmkit.acpi.platform.values import Ecam, IoApicRange, MemoryRange, Numa
@@ -39,7 +40,7 @@ SMALL = [bytes(data) for data in Board(reduced_platform()).data.values()]
 @pytest.mark.parametrize("cpus", [1, 2, 7, 8, 9, 64, 254, 255, 256, 300])
 @pytest.mark.parametrize("x2apic", ["auto", "always"])
 def test_presets_are_faultless(preset, cpus, x2apic):
-    assert validate(preset(cpus=cpus, x2apic=x2apic)) == []
+    assert preset(cpus=cpus, x2apic=x2apic).validate() == []
 
 
 @pytest.mark.parametrize(
@@ -52,11 +53,13 @@ def test_presets_are_faultless(preset, cpus, x2apic):
         q35_like(hpet=False, waet=False, isa_devices=()),
         q35_like(cpus=4, numa=Numa([MemoryRange(0, 1 << 30, 0)], [[10]])),
         reduced(windows={"mem": [(0xC000_0000, 0x1000_0000)]}, ecam=Ecam(0xB000_0000)),
+        q35_like(ecam=Ecam(0x10_0000_0000), smbios=True),
         reduced(io_apics=[IoApicRange(), IoApicRange(0xFEC1_0000, 24, io_apic_id=1)]),
+        reduced(io_apics=[IoApicRange(inputs=64)], power_button=PowerButton(gsi=63, select=2)),
     ],
 )
 def test_presets_with_options_are_faultless(platform):
-    assert validate(platform) == []
+    assert platform.validate() == []
 
 
 @pytest.mark.parametrize("platform", [PC, reduced_platform()])
@@ -85,7 +88,7 @@ def test_what_is_no_table_is_not_judged_as_one():
 
 
 def test_few_tables_are_not_missed():
-    assert [finding.code for finding in validate([Fadt(0, x_dsdt=Dsdt())])] == [
+    assert [finding.code for finding in validate([Fadt(x_dsdt=Dsdt())])] == [
         "FADT-NO-PM1",
         "FADT-NO-PM1",
         "FADT-NO-RESET",
@@ -161,7 +164,8 @@ def test_each_package_length_that_is_wrong_by_one_is_found(step):
         changed = (
             bytes([wrong])
             if size == 1
-            else bytes([content[at] & 0xC0 | wrong & 0xF]) + (wrong >> 4).to_bytes(size - 1, "little")
+            else bytes([content[at] & 0xC0 | wrong & 0xF])
+            + (wrong >> 4).to_bytes(size - 1, "little")
         )
         if size == 1 and wrong > 0x3F:
             continue
@@ -169,7 +173,7 @@ def test_each_package_length_that_is_wrong_by_one_is_found(step):
         codes = {each.code for each in validate([spoilt])}
         assert codes, (start, content[start : start + 8].hex(" "))
         tried += 1
-    assert tried > 80
+    assert tried > 25
 
 
 def every_node(nodes):
@@ -217,14 +221,14 @@ def test_any_tables_are_judged(tables):
     check_whole(tables)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(st.data())
 def test_spoilt_machines_are_judged(data):
     tables = list(data.draw(st.sampled_from([TABLES, SMALL])))
     for _ in range(data.draw(st.integers(1, 4))):
         number = data.draw(st.integers(0, len(tables) - 1))
         content = bytearray(tables[number])
-        at = data.draw(st.integers(0, len(content) - 1))
+        at = data.draw(st.integers(0, len(content)))
         patch = data.draw(st.binary(min_size=1, max_size=4))
         content[at : at + len(patch)] = patch
         if data.draw(st.booleans()):

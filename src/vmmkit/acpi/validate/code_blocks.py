@@ -22,7 +22,11 @@ __all__ = ["check"]
 _NAME_CHARACTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 _FIRST_CHARACTERS: Final = _NAME_CHARACTERS - frozenset(b"0123456789")
 _PREFIXES: Final = frozenset(b"\\^./")
-_STRAY: Final = frozenset({"String", "Buffer", "Package", "VarPackage"})
+_STRAY: Final = frozenset(
+    {"String", "Buffer", "Package", "VarPackage", "Revision", "Debug"}
+    | {f"Local{number}" for number in range(8)}
+    | {f"Arg{number}" for number in range(7)}
+)
 _SEGMENT: Final = 4
 
 

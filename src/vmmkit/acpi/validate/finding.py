@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import NamedTuple
 
 import attrs
 
-__all__ = ["Finding", "Severity"]
+__all__ = ["Finding", "Rule", "Severity"]
 
 
 class Severity(IntEnum):
@@ -17,6 +18,20 @@ class Severity(IntEnum):
     NOTE = 0  #: legal, and worth a look
     WARNING = 1  #: something does not work, or works on some systems only
     ERROR = 2  #: against the specification, or systems ignore the part, or the whole table
+
+
+class Rule(NamedTuple):
+    """What a code stands for.
+
+    Attributes:
+        severity: of all its findings.
+        says: what is wrong.
+        consequence: what a guest does.
+    """
+
+    severity: Severity
+    says: str
+    consequence: str
 
 
 @attrs.frozen

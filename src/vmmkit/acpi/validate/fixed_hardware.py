@@ -33,7 +33,7 @@ _MADT_REVISIONS: Final = {
     (5, None): (3,),
     (6, 0): (3, 4),
     (6, 1): (4,),
-    (6, 2): (4, 45),  # 45 is that of ACPI 6.2 Errata A
+    (6, 2): (4, 45),  # some firmware of that version has 45
     (6, 3): (5,),
     (6, 4): (5,),
     (6, 5): (6,),

@@ -21,8 +21,6 @@ _RSDP_V1: Final = 20
 _RSDP_V2: Final = 36
 _LEGAL: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_!#$ ")
 _WITHOUT_HEADER: Final = frozenset({RSDP, "FACS"})
-#: Tables that list or hold what there may be any number of.
-_SEVERAL: Final = frozenset({"SSDT", "PSDT", "UEFI", "CDAT"})
 
 #: Bytes that a table has at least: its header and fixed fields.
 MINIMUM_SIZES: Final = {
@@ -44,6 +42,12 @@ MINIMUM_SIZES: Final = {
     "TPM2": 52,
     "VIOT": 48,
     "WAET": 40,
+}
+
+#: Tables of which a machine has one.
+_SINGLE: Final = frozenset(MINIMUM_SIZES) | {
+    *("DSDT", "ECDT", "FACS", "MSCT", "PCCT", "RSDT", "XSDT", "TCPA", "WSMT"),
+    RSDP,
 }
 
 
@@ -174,7 +178,7 @@ def _roots_agree(subject: Subject) -> Iterator[Finding]:
 
 def _counts(subject: Subject) -> Iterator[Finding]:
     for signature, tables in subject.by_signature.items():
-        if signature in _SEVERAL or signature.startswith("OEM"):
+        if signature not in _SINGLE:
             continue
         for table in tables[1:]:
             yield table.finding("TABLE-DUPLICATE", 0, f"there is a {signature} already")
