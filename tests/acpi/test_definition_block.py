@@ -94,4 +94,5 @@ def test_a_changed_copy(kind):
         Name("FOO", 1), revision=1, oem_table_id="ONE", oem_revision=7
     )
     assert attrs.evolve(block, terms=[Name("BAR", 2)]).terms == (Name("BAR", 2),)
-    assert kind(Name("A", 1), terms=[b"\x08B___\x01"]).to_bytes()[36:] == b"\x08A___\x01\x08B___\x01"
+    both = kind(Name("A", 1), terms=[b"\x08B___\x01"])
+    assert both.to_bytes()[36:] == b"\x08A___\x01\x08B___\x01"

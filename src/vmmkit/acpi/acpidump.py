@@ -66,8 +66,8 @@ def parse(text: str) -> tuple[Piece, ...]:
     """Return the tables in a text, each with its address, and its signature as name.
 
     `Placement(parse(text), rsdp, ())` is a memory with these tables, whose method `read` is what
-    `TableSet.from_memory` wants. Lines that belong to no table are passed over. The bytes are not looked at: a table may be
-    anything, of any length.
+    `TableSet.from_memory` wants. Lines that belong to no table are passed over. The bytes are not
+    looked at: a table may be anything, of any length.
 
     Raises:
         TableParseError: a line whose offset is not that of the bytes so far: lines are missing.

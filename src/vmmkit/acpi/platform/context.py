@@ -328,7 +328,10 @@ class Context:
         names = self._names.setdefault(self.path, {})
         for device in contributors(devices):
             who = type(device).__name__
-            for node in device.acpi_nodes(self):
+            nodes = device.acpi_nodes(self)
+            if not isinstance(nodes, Iterable):
+                raise PlatformError(f"{who} contributes {nodes!r} to {self.path}, no list of nodes")
+            for node in nodes:
                 self._enter(names, who, node)
                 found.append(node)
         return found

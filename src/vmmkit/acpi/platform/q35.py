@@ -22,6 +22,7 @@ from vmmkit.acpi.platform.values import (
     Route,
     SmiCommand,
     Windows,
+    optional,
     windows_of,
 )
 from vmmkit.acpi.tables.facs import Facs
@@ -129,6 +130,8 @@ def q35_like(
     """
     blocks = pm_registers(pm_base) if power_registers is None else power_registers
     selector = event_selector
+    optional("smi", smi, SmiCommand)
+    optional("reset", reset, Reset)
     board = Assembly(reduced=False, gpes=_gpes(blocks), event_selector=selector, **options)
     _claim_fixed_hardware(board.context, blocks, sci, smi)
     isa = contributors(isa_devices)

@@ -23,6 +23,7 @@ from vmmkit.acpi.platform.values import (
     Range,
     Route,
     Windows,
+    optional,
 )
 from vmmkit.acpi.tables.fadt import BootArchFlags, Fadt, RegisterBlocks
 from vmmkit.acpi.tables.gas import Gas
@@ -90,6 +91,8 @@ def reduced(
         PlatformError: values that contradict each other; the text names the parts.
         AcpiError: a value that its table or device cannot hold.
     """
+    optional("sleep", sleep, SleepRegisters)
+    optional("reset", reset, Reset)
     board = Assembly(reduced=True, event_selector=event_selector, **options)
     if board.spec.value.fadt_revision < _FIRST_REDUCED:
         raise PlatformError(f"hardware-reduced machines begin with ACPI 5.0, not {board.spec.name}")
