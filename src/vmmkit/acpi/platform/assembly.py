@@ -17,7 +17,15 @@ from vmmkit.acpi.platform.events import EventDevice, gpe_scope
 from vmmkit.acpi.platform.pci_host import OSC_CONTROL, Reservations
 from vmmkit.acpi.platform.power import Reset, soft_off
 from vmmkit.acpi.platform.processors import Processors, X2ApicPolicy
-from vmmkit.acpi.platform.values import FOUR_GIB, Cpu, IoApicRange, Numa, number
+from vmmkit.acpi.platform.values import (
+    FOUR_GIB,
+    Cpu,
+    IoApicRange,
+    Numa,
+    listed,
+    number,
+    optional,
+)
 from vmmkit.acpi.relocation import Addressable
 from vmmkit.acpi.tables.definition_block import Dsdt
 from vmmkit.acpi.tables.fadt import BootArchFlags, Fadt, FadtFlags
@@ -122,11 +130,16 @@ class Options(TypedDict, total=False):
 
 
 def _io_apics(values: Iterable[IoApicRange]) -> tuple[IoApicRange, ...]:
-    return tuple(values)
+    return listed("io_apics", values, IoApicRange)
 
 
 def _tables(values: Iterable[Addressable]) -> tuple[Addressable, ...]:
-    return tuple(values)
+    found = tuple(values) if isinstance(values, Iterable) else None
+    if found is None or not all(hasattr(each, "relocations") for each in found):
+        raise PlatformError(
+            f"tables is a list of tables, not {values!r:.60}; from_bytes makes them"
+        )
+    return found
 
 
 #: Fields of the FADT that arguments of their own say.
@@ -149,6 +162,15 @@ _FADT_TAKEN: Final = frozenset(
         "trailing",
     ]
 )
+
+
+def _check_spec(_board: object, _attribute: object, spec: object) -> None:
+    if not isinstance(spec, Spec):
+        raise PlatformError(f"spec is a Spec such as Spec.V6_5, not {spec!r}")
+
+
+def _check_numa(_board: object, _attribute: object, numa: Numa | None) -> None:
+    optional("numa", numa, Numa)
 
 
 def _check_fadt(_board: object, _attribute: object, fields: Mapping[str, Any]) -> None:
@@ -176,14 +198,14 @@ class Assembly:
     event_selector: int | None = None
     cpus: int | Iterable[Cpu] = 1
     x2apic: X2ApicPolicy = "auto"
-    numa: Numa | None = None
+    numa: Numa | None = attrs.field(default=None, validator=_check_numa)
     local_apic: int = LOCAL_APIC
     io_apics: tuple[IoApicRange, ...] = attrs.field(default=(IoApicRange(),), converter=_io_apics)
     redirected: Mapping[int, int] = attrs.field()
     osc_control: int | None = OSC_CONTROL
     vga: bool = attrs.field()
     smbios: bool = False
-    spec: Spec = Spec.V6_5
+    spec: Spec = attrs.field(default=Spec.V6_5, validator=_check_spec)
     fadt: Mapping[str, Any] = attrs.field(factory=dict, validator=_check_fadt)
     tables: tuple[Addressable, ...] = attrs.field(default=(), converter=_tables)
     oem_id: str = "VMMKIT"
