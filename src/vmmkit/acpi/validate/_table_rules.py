@@ -160,7 +160,8 @@ TABLE_RULES: Final[dict[str, Rule]] = {
     "FADT-NO-PM1": Rule(
         _ERROR,
         "full hardware without PM1a event or control block",
-        "ACPICA: «Required FADT field … has zero address and/or length»; no power button, no poweroff.",
+        "ACPICA: «Required FADT field … has zero address and/or length»; no power button, no "
+        "poweroff.",
     ),
     "FADT-BLOCK-LENGTH": Rule(_ERROR, "a register block of impossible length", _PM_BLOCK),
     "FADT-BLOCK-WIDTH": Rule(
