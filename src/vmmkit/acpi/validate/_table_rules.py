@@ -135,8 +135,8 @@ TABLE_RULES: Final[dict[str, Rule]] = {
     "FADT-LENGTH": Rule(
         _ERROR,
         "a length that is not that of its revision",
-        "Linux: «Invalid length for FADT», and converts what there is; fields after the end are "
-        "zero, such as sleep and reset registers.",
+        "Systems that go by the length find fields zero, such as sleep and reset registers; those "
+        "that go by the revision read beyond the table.",
     ),
     "FADT-DSDT-MISMATCH": Rule(
         _ERROR,
@@ -160,7 +160,8 @@ TABLE_RULES: Final[dict[str, Rule]] = {
     "FADT-NO-PM1": Rule(
         _ERROR,
         "full hardware without PM1a event or control block",
-        "ACPICA: «Required field … has zero address and/or length»; no power button, no poweroff.",
+        "ACPICA: «Required FADT field … has zero address and/or length»; no power button, no "
+        "poweroff.",
     ),
     "FADT-BLOCK-LENGTH": Rule(_ERROR, "a register block of impossible length", _PM_BLOCK),
     "FADT-BLOCK-WIDTH": Rule(
