@@ -152,6 +152,8 @@ _FADT_TAKEN: Final = frozenset(
 
 
 def _check_fadt(_board: object, _attribute: object, fields: Mapping[str, Any]) -> None:
+    if not fields:
+        return
     known = {field.name for field in attrs.fields(Fadt) if not field.name.startswith("_")}
     for name in fields:
         if name not in known:

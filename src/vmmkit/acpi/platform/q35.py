@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Final, Unpack
 
 import attrs
@@ -59,6 +60,7 @@ _LEGACY_END = 0xCF8  # ports of ISA devices are below
 _GPES_PER_BYTE = 4  # of a block, half of whose bytes are status and half enable
 
 
+@cache
 def q35_routing() -> tuple[Route, ...]:
     """Return where the chip set wires the pins of the root bus after a reset.
 
