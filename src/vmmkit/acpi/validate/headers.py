@@ -166,7 +166,7 @@ def _roots_agree(subject: Subject) -> Iterator[Finding]:
     xsdt, rsdt = subject.first("XSDT"), subject.first("RSDT")
     if xsdt is None or rsdt is None:
         return
-    wide, narrow = _entries(xsdt), _entries(rsdt)
+    wide, narrow = sorted(_entries(xsdt)), sorted(_entries(rsdt))
     if wide == narrow:
         return
     pairs = enumerate(zip(wide, narrow, strict=False))
