@@ -36,6 +36,7 @@ from vmmkit.acpi.tables.definition_block import Dsdt
 from vmmkit.acpi.tables.madt import LocalApic, Madt
 from vmmkit.acpi.tables.reading import from_bytes
 from vmmkit.acpi.tables.table import HEADER_SIZE
+from vmmkit.acpi.validate.validator import validate
 
 ROUNDS = 60
 SLOW_ROUNDS = 8
@@ -46,10 +47,12 @@ LISTED_GROWTH = (MANY, 1024, 4096)
 # Bytes of the header that a compiler writes: checksum, its name and version.
 COMPILER_BYTES = {9, *range(28, HEADER_SIZE)}
 
+NEEDS_IASL = pytest.mark.skipif(shutil.which("iasl") is None, reason="iasl is not installed")
+
 WHOLE = "ACPI: all tables, from arguments to bytes at their addresses"
 SPLIT = f"ACPI: parts of that, {MANY} CPUs"
-GROWING = "ACPI: time per CPU as their number grows"
-COMPILING = f"ACPI: AML of a DSDT with {MANY} CPUs, from a program or a compiler"
+GROWING = "ACPI: all tables, by the number of CPUs"
+COMPILING = "ACPI: AML of a DSDT, by a preset (with all other tables) or by a compiler"
 THROUGHPUT = "ACPI: AML bytes a second"
 READING = f"ACPI: reading tables of {MANY} CPUs"
 
@@ -145,6 +148,15 @@ def test_linker_script(benchmark):
     measure(benchmark, tables.linker_script, "TableSet.linker_script", SPLIT)
 
 
+@pytest.mark.parametrize("cpus", [2, MANY])
+def test_validate(benchmark, cpus):
+    """Not a part of the whole: who wants it asks for it."""
+    platform = q35_like(cpus=cpus)
+    validate(platform)
+    label = f"validate, {cpus} CPUs (not in the above)"
+    measure(benchmark, lambda: validate(platform), label, SPLIT, rounds=SLOW_ROUNDS)
+
+
 # -- growth ---------------------------------------------------------------------------------------
 
 
@@ -163,7 +175,7 @@ def test_growth(benchmark, cpus):
     measure(
         benchmark,
         lambda: placed(q35_like, cpus),
-        f"{cpus} CPUs",
+        f"time per CPU, {cpus} CPUs",
         GROWING,
         operations=cpus,
         rounds=ROUNDS if cpus <= MANY else SLOW_ROUNDS,
@@ -179,10 +191,10 @@ def dsdt():
 
 
 def test_aml_of_nodes(benchmark):
-    measure(benchmark, dsdt, "with all other tables", COMPILING)
+    measure(benchmark, dsdt, f"DSDT of {MANY} CPUs", COMPILING)
 
 
-@pytest.mark.skipif(shutil.which("iasl") is None, reason="iasl is not installed")
+@NEEDS_IASL
 def test_aml_of_iasl(benchmark, tmp_path):
     ours = dsdt()
     text = dump(ours)
@@ -197,7 +209,7 @@ def test_aml_of_iasl(benchmark, tmp_path):
     pairs = zip(run(), ours.to_bytes(), strict=True)
     differ = {offset for offset, (one, other) in enumerate(pairs) if one != other}
     assert differ <= COMPILER_BYTES
-    label = "with all other tables"
+    label = f"DSDT of {MANY} CPUs"
     measure(benchmark, run, label, COMPILING, rounds=SLOW_ROUNDS, engine="iasl", floor=True)
 
 
@@ -308,6 +320,21 @@ def test_dump_aml(benchmark, what):
     table = make()
     size = len(table.to_bytes())
     throughput(benchmark, lambda: dump(table), size, f"dump as ASL: {what}", rounds)
+
+
+@NEEDS_IASL
+@pytest.mark.parametrize("what", BLOCKS)
+def test_dump_by_iasl(benchmark, tmp_path, what):
+    content = BLOCKS[what][0]().to_bytes()
+    (tmp_path / "dsdt.aml").write_bytes(content)
+
+    def run():
+        command = ["iasl", "-p", "dsdt", "-d", "dsdt.aml"]
+        subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+
+    notes = {"rate": True, "engine": "iasl", "floor": True, "operations": len(content)}
+    measure(benchmark, run, f"dump as ASL: {what}", THROUGHPUT, rounds=SLOW_ROUNDS, **notes)
+    assert (tmp_path / "dsdt.dsl").exists()
 
 
 # -- reading tables -------------------------------------------------------------------------------

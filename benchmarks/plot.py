@@ -145,6 +145,5 @@ def dots(
         x, y = across.at(point.x), up.at(point.y)
         yield f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>'
         if (len(points) - 1 - number) % 2 == 0:
-            at_edge = number == len(points) - 1
-            shift, anchor = (-8, "end") if at_edge else (0, "middle")
-            yield label(x + shift, y - 10, y_text(point.y), anchor=anchor)
+            shift, anchor = (-4, "end") if number else (4, "start")
+            yield label(x + shift, y - 9, y_text(point.y), anchor=anchor)

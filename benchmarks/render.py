@@ -246,9 +246,11 @@ def main(folder: str, target: str) -> int:
         return 1
     text = page(runs)
     Path(target).write_text(text)
+    folder_of_pictures = Path(target).parent / PICTURES
     for rows in groups(runs).values():
         for name, picture in pictures(rows).items():
-            Path(target).parent.joinpath(PICTURES, f"{name}.svg").write_text(picture)
+            folder_of_pictures.mkdir(exist_ok=True)
+            (folder_of_pictures / f"{name}.svg").write_text(picture)
     print(text)
     return 0
 

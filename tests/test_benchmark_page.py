@@ -4,11 +4,15 @@
 
 import json
 import runpy
+import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
-RENDER = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "render.py"))
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+sys.path.append(str(BENCHMARKS))  # the program imports what stands beside it
+RENDER = runpy.run_path(str(BENCHMARKS / "render.py"))
 MACHINE = {"cpu": {"brand_raw": "Some CPU"}, "cpus": 2, "python": "CPython 3.11", "system": "Linux"}
 
 
@@ -47,6 +51,38 @@ def test_page(tmp_path, capsys):
         "| paired | 100 ns | 1.50 |  |  |  |  |  |",
     ]
     assert page.read_text() in capsys.readouterr().out
+
+
+def test_points_become_a_picture_above_the_table(tmp_path):
+    """Labels are of the points that have one; a hidden row is in the picture and nowhere else."""
+    notes = {"picture": "growth", "axis": "parts"}
+    rows = [
+        record("one", 1e-6, label="1 part", at=1, operations=1, hidden=True, **notes),
+        record("ten", 8e-6, label="10 parts", at=10, operations=10, floor=True, **notes),
+        record("many", 1e-4, label="100 parts", at=100, operations=100, **notes),
+    ]
+    (tmp_path / "native.json").write_text(json.dumps(run(*rows)))
+    assert RENDER["main"](str(tmp_path), str(tmp_path / "page.md")) == 0
+    assert (tmp_path / "page.md").read_text().splitlines()[-8:] == [
+        "## decode",
+        "",
+        "![decode](images/growth.svg)",
+        "",
+        "|  | time | x floor |",
+        "| --- | ---: | ---: |",
+        "| 10 parts | 800 ns | 1.00 |",
+        "| 100 parts | 1.00 us | 1.25 |",
+    ]
+    picture = ET.parse(tmp_path / "images" / "growth.svg")
+    texts = [element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"decode", "parts", "1", "10", "100", "1.00 us", "100 us"} <= set(texts)
+    assert "proportional, through 10" in texts
+    dots = [
+        (float(dot.get("cx")), float(dot.get("cy")))
+        for dot in picture.iter("{http://www.w3.org/2000/svg}circle")
+    ]
+    assert dots == sorted(dots, key=lambda dot: (dot[0], -dot[1]))
+    assert dots[1][0] - dots[0][0] == pytest.approx(dots[2][0] - dots[1][0], abs=0.2)
 
 
 def test_no_results_is_an_error(tmp_path, capsys):

@@ -294,6 +294,37 @@ def test_tables_that_cannot_be_are_refused(options, tmp_path, capsys):
     assert not folder.exists()
 
 
+# --- validate -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", ["q35", "reduced"])
+def test_nothing_is_wrong_with_the_presets(preset, tmp_path, capsys):
+    build(tmp_path, "--preset", preset, "--cpus", "2")
+    capsys.readouterr()
+    assert main(["validate", str(tmp_path / "acpidump.txt")]) == 0
+    assert "ERROR" not in capsys.readouterr().out
+
+
+def test_findings_are_printed_with_their_consequence(tmp_path, capsys):
+    (tmp_path / "t.dat").write_bytes(Madt([LocalApic(0, 7), LocalApic(1, 7)]).to_bytes())
+    assert main(["validate", str(tmp_path / "t.dat")]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    found = [
+        line for line in lines if line.startswith("ERROR MADT-DUPLICATE-APIC-ID: APIC at 0x34")
+    ]
+    assert len(found) == 1
+    assert lines[lines.index(found[0]) + 1].startswith("    ")
+
+
+def test_what_cannot_be_read_is_an_error_too(tmp_path, capsys):
+    missing = str(tmp_path / "missing")
+    assert main(["validate", missing]) == 1
+    assert capsys.readouterr().out == f"{missing}: No such file or directory\n"
+    (tmp_path / "t.dat").write_bytes(MADT[:-1])
+    assert main(["validate", str(tmp_path / "t.dat")]) == 1
+    assert "has length 52, of 51 bytes that are left" in capsys.readouterr().out
+
+
 def test_it_runs_as_a_program(tmp_path):
     (tmp_path / "t.dat").write_bytes(MADT)
     command = [sys.executable, "-m", "vmmkit.acpi", "dump", str(tmp_path / "t.dat")]

@@ -152,6 +152,7 @@ def check(bench, cases, *, brings_code):
     return reached
 
 
+@pytest.mark.slow
 def test_every_memory_form_does_on_a_device_what_it_does_on_ram(bench, mode):
     cases = list(sample(mode))
     assert check(bench, cases, brings_code=False) == {form.row for form in cases}

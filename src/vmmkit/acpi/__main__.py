@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""The command `python -m vmmkit.acpi`: print tables, build those of a preset."""
+"""The command `python -m vmmkit.acpi`: print tables, build those of a preset, judge them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from vmmkit.acpi import _command_build, _command_dump
+from vmmkit.acpi import _command_build, _command_dump, _command_validate
 from vmmkit.errors import AcpiError
 
 __all__ = ["main"]
 
-_COMMANDS = (_command_dump, _command_build)
+_COMMANDS = (_command_dump, _command_build, _command_validate)
 
 
 def parser() -> argparse.ArgumentParser:

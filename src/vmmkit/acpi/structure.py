@@ -278,6 +278,8 @@ class Layout:
 
     def relocations(self, record: Structure) -> tuple[Relocation, ...]:
         """Return where addresses of others belong."""
+        if not self._pointers:
+            return ()
         found = []
         for name, offset, size, codec in self._pointers:
             target = codec.target(getattr(record, name)) if codec.target else None
@@ -300,17 +302,36 @@ def _packed(field: Field, value: Any) -> Any:
     return value if field.codec.pack is None else field.codec.pack(value)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Structure:
     """A record that knows its bytes; subclasses are decorated with `structure`."""
 
-    _encoded: bytes = attrs.field(init=False, eq=False, repr=False, default=b"")
+    _encoded: bytes = attrs.field(init=False, eq=False, repr=False)
 
     _layout: ClassVar[Layout]
 
     def __attrs_post_init__(self) -> None:
         """Encode, so that a value that does not fit is an error at once."""
         object.__setattr__(self, "_encoded", self._encode())
+
+    def __eq__(self, other: object) -> bool:
+        """Compare bytes and what is pointed at."""
+        if not isinstance(other, Structure) or type(other) is not type(self):
+            return NotImplemented
+        return self._encoded == other._encoded and self.relocations() == other.relocations()
+
+    def __hash__(self) -> int:
+        """Hash the bytes."""
+        return hash(self._encoded)
+
+    def __repr__(self) -> str:
+        """Return the class and its fields, as attrs writes them."""
+        shown = []
+        for field in attrs.fields(type(self)):
+            if field.repr:
+                text = field.repr if callable(field.repr) else repr
+                shown.append(f"{field.name}={text(getattr(self, field.name))}")
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def _encode(self) -> bytes:
         """Return the bytes; subclasses with more than fixed fields add theirs."""
@@ -353,7 +374,11 @@ class Structure:
     field_specifiers=(u8, u16, u32, u64, raw, text, guid, nested, pointer, attrs.field),
 )
 def structure(kind: _Class) -> _Class:
-    """Make a frozen attrs class with a layout of its fields (class decorator)."""
-    made: _Class = attrs.frozen(kind)
+    """Make a frozen attrs class with a layout of its fields (class decorator).
+
+    What compares, hashes and shows records is in the base class: there are so many of these
+    classes that to have attrs compile it for each would be half of the time to import them.
+    """
+    made: _Class = attrs.frozen(kind, eq=False, repr=False)
     made._layout = Layout(made, made.fields_base())  # noqa: SLF001
     return made

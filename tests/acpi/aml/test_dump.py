@@ -251,7 +251,7 @@ Name (_PRS, ResourceTemplate ()
     }
     StartDependentFn (1, 1)
     {
-        IO (Decode16, 0x3f8, 0x3f8, 0x1, 0x8, )
+        IO (Decode16, 0x3F8, 0x3F8, 0x01, 0x08, )
     }
 })
 """,

@@ -87,6 +87,29 @@ def test_methods_of_other_tables_are_told():
     assert isinstance(kept.args[2][-1], RawAml)
 
 
+def test_arguments_that_can_be_nothing_else_tell_how_many_there_are():
+    nodes = (
+        Name("INT0", 1),
+        caller(Call("\\_SB.UNKN", Arg(0), Path("INT0")), Return(Call("\\_SB.UNKN", 1, 2))),
+        Device("DEV0", Method("MTHD", 0, Call("UNKO", 1), Call("UNKO", Add(1, 2)), Return(1))),
+    )
+    assert shape(read(b"".join(node.encoded for node in nodes))) == shape(nodes)
+
+
+def test_guessed_arguments_that_lead_nowhere_are_forgotten():
+    nodes = caller(Call("UNKN"), Local(0), Return(Path("UNKN")))
+    assert shape(read(nodes.encoded)) == shape((nodes,))
+    assert shape(read(nodes.encoded, lenient=True)) == shape((nodes,))
+
+
+def test_guessed_arguments_help_where_other_calls_cannot_be_read():
+    nodes = caller(Store(Call("UNKN", 1, 2), Local(0)), Return(1)), caller(Call("UNKN", 1, 2))
+    content = b"".join(node.encoded for node in nodes)
+    with pytest.raises(AmlParseError):
+        read(content)
+    assert shape(read(content, lenient=True)) == shape(nodes)
+
+
 def test_tables_read_together_know_each_others_methods():
     dsdt = Scope("\\_SB", Device("DEV0", TWO)), uses("\\_SB.DEV1.MTH3")
     ssdt = Scope("\\_SB", Device("DEV1", Method("MTH3", 2), uses("\\_SB.DEV0.MTH2")))

@@ -129,6 +129,16 @@ from vmmkit.acpi.aml.operators import (
     ToString,
     XOr,
 )
+from vmmkit.acpi.aml.physical import (
+    ConnectorType,
+    HorizontalPosition,
+    Location,
+    Panel,
+    Pld,
+    Shape,
+    Upc,
+    VerticalPosition,
+)
 from vmmkit.acpi.aml.places import (
     Arg,
     Debug,
@@ -399,6 +409,14 @@ __all__ = [
     "StopBits",
     "Parity",
     "FlowControl",
+    "Pld",
+    "Upc",
+    "Location",
+    "Panel",
+    "VerticalPosition",
+    "HorizontalPosition",
+    "Shape",
+    "ConnectorType",
     "read",
     "read_all",
     "Namespace",

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar, Self
 
-from vmmkit.acpi.aml.encoding import encode, framed, shown
+from vmmkit.acpi.aml.encoding import encode, package_length, shown
 from vmmkit.acpi.aml.flat import Record, flattened, rebuilt
 from vmmkit.acpi.aml.opcodes import BY_NAME, Opcode
 from vmmkit.acpi.relocation import Relocation
@@ -56,29 +56,31 @@ class Node:
     def __init__(self, *args: Any) -> None:
         """Encode arguments that are nodes, numbers, texts or tuples already."""
         self.args = args
-        code = self._PLAIN
-        if code:
-            parts = [code]
+        encoded = self._PLAIN
+        if encoded:
             for arg in args:
                 if arg is None:
-                    parts.append(b"\0")
+                    encoded += b"\0"
                 elif arg.relocations:
                     break
                 else:
-                    parts.append(arg.encoded)
+                    encoded += arg.encoded
             else:
-                self.encoded = b"".join(parts)
+                self.encoded = encoded
                 self.relocations = ()
                 return
         self.encoded, self.relocations = encode(self.OPCODE, args)
 
     def _enclose(self, fixed: bytes, nodes: tuple[Node, ...]) -> None:
         """Encode a code, a package length, bytes without relocations, and nodes."""
+        parts = [fixed]
         for node in nodes:
             if node.relocations:
                 self.encoded, self.relocations = encode(self.OPCODE, self.args)
                 return
-        self.encoded = framed(self.OPCODE.code, [fixed, *[node.encoded for node in nodes]])
+            parts.append(node.encoded)
+        content = b"".join(parts)
+        self.encoded = self.OPCODE.code + package_length(len(content)) + content
         self.relocations = ()
 
     @classmethod

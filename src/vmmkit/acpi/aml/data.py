@@ -256,6 +256,8 @@ def _elements(values: Sequence[Any]) -> tuple[Node, ...]:
                 # Most are small numbers.
                 node: Node | None = _SMALL.get(value)
                 nodes.append(integer(value) if node is None else node)
+            elif isinstance(value, _ELEMENT):
+                nodes.append(value)
             elif not isinstance(value, (list, tuple)):
                 nodes.append(_element(value))
             elif id(value) in unfinished:

@@ -22,7 +22,7 @@ from vmmkit.acpi.aml.unresolved import unresolved
 from vmmkit.acpi.tables.table import HEADER_SIZE, Table
 from vmmkit.errors import AmlValueError
 
-__all__ = ["dump"]
+__all__ = ["SIGNATURES", "dump"]
 
 #: Tables that are definition blocks.
 SIGNATURES: Final = frozenset({"DSDT", "SSDT", "PSDT", "OSDT"})

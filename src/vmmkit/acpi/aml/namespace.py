@@ -160,6 +160,16 @@ class Namespace:
             here = here.parent
         return tuple(reversed(segments))
 
+    def elsewhere(self, text: str) -> str:
+        """Return the path that an object most likely has which a name in this scope does not find.
+
+        That of a single segment may lie in any scope around this; the root is taken.
+        """
+        prefix, segments = split_name(text)
+        if prefix or len(segments) != 1:
+            segments = self._from(prefix).path() + segments
+        return _text(segments)
+
     def declare(
         self,
         text: str,

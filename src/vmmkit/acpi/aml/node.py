@@ -194,7 +194,7 @@ class RawAml(Place, Data):
         self.relocations = ()
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)  # more than the names of 4096 processors, which are made in turns
 def _path(text: str) -> Path:
     return Path(text)
 

@@ -31,7 +31,7 @@ from vmmkit.acpi.aml.bytecode import CONNECTION, Cursor
 from vmmkit.acpi.aml.calls import Call
 from vmmkit.acpi.aml.field_units import Connection
 from vmmkit.acpi.aml.namespace import DECLARED_NAME, FIELDS, SCOPES, Namespace
-from vmmkit.acpi.aml.node import CLASSES, Expression, Node, Path, Place, RawAml
+from vmmkit.acpi.aml.node import CLASSES, Data, Expression, Node, Path, Place, RawAml
 from vmmkit.acpi.aml.opcodes import Opcode
 from vmmkit.errors import AmlParseError
 
@@ -64,7 +64,8 @@ _KINDS: Final[dict[str, tuple[type[Node], str]]] = {
 }
 
 _BLOCK: Final = Opcode("block", b"", "L", package=True)
-_CALLS: Final = tuple(Opcode("call", b"", "T" * count) for count in range(8))
+_MAX_ARGUMENTS: Final = 7
+_CALLS: Final = tuple(Opcode("call", b"", "T" * count) for count in range(_MAX_ARGUMENTS + 1))
 _CONNECTION: Final = Opcode("Connection", bytes((CONNECTION,)), "C")
 
 # Their place is the object of that name, never what a method of that name returns.
@@ -72,6 +73,9 @@ _NO_CALLS: Final = frozenset({"RefOf", "CondRefOf", "ObjectType", "CopyObject"})
 
 # Those that declare something when they have been read; the others before their list is.
 _DECLARING: Final = (DECLARED_NAME.keys() | FIELDS) - SCOPES
+
+# What has no effect in a list of terms, and is no term by the grammar ("Term Objects Encoding").
+_NO_TERMS: Final = (Data, Path, places.Local, places.Arg)
 
 # Of these the outline needs no more than the length.
 _OPAQUE: Final = frozenset({"Buffer", "Package", "VarPackage"})
@@ -109,6 +113,10 @@ class _Reader(Cursor):
         namespace: where declarations are found, and entered.
         lenient: keep what cannot be read as `RawAml`.
         outline: leave out the lists of methods, buffers and packages.
+
+    Attributes:
+        guesses: how many arguments methods that are not declared seem to take, by path.
+        failed: something was kept as `RawAml`.
     """
 
     def __init__(
@@ -120,6 +128,8 @@ class _Reader(Cursor):
         self._term = 0  # where the last term or unit begins
         self._root = _Frame(_BLOCK, 0, len(content), namespace)
         self._frames = [self._root]
+        self.guesses: dict[str, int] = {}
+        self.failed = False
 
     def run(self) -> tuple[Node, ...]:
         """Read the block."""
@@ -131,6 +141,7 @@ class _Reader(Cursor):
             except AmlParseError:
                 if not self._lenient:
                     raise
+                self.failed = True
                 self._recover()
         nodes: tuple[Node, ...] = self._root.args[0]
         return nodes
@@ -244,6 +255,8 @@ class _Reader(Cursor):
     def _close(self, frame: _Frame) -> None:
         """Make the node of a frame and hand it to the frame around."""
         self._frames.pop()
+        if frame.opcode.args.endswith("L"):
+            self._guess(frame)
         if not self._frames:
             return
         outer = self._frames[-1]
@@ -258,6 +271,20 @@ class _Reader(Cursor):
             if name in _DECLARING:
                 outer.scope.declare_node(name, args)
             outer.sink.append(CLASSES[name].as_read(args, encoded))
+
+    def _guess(self, frame: _Frame) -> None:
+        """Note which unknown methods of a list are followed by what only an argument can be."""
+        called: Path | None = None
+        count = 0
+        for node in frame.args[-1]:
+            if called is not None and isinstance(node, _NO_TERMS) and count < _MAX_ARGUMENTS:
+                count += 1
+                path = frame.scope.elsewhere(called.text)
+                self.guesses[path] = max(count, self.guesses.get(path, 0))
+                continue
+            called, count = None, 0
+            if isinstance(node, Call) and frame.scope.find(node.args[0].text) is None:
+                called = node.args[0]
 
     def _recover(self) -> None:
         """Keep the smallest package around the failure, or what is left of its list, as it is."""
@@ -303,7 +330,20 @@ def read_all(
         namespace.declare(path, argument_count, external=True)
     for content in copies:
         _outline(content, namespace)
-    return [_Reader(content, namespace, lenient=lenient, outline=False).run() for content in copies]
+    readers = [_Reader(content, namespace, lenient=lenient, outline=False) for content in copies]
+    found = [reader.run() for reader in readers]
+    guesses = {path: count for reader in readers for path, count in reader.guesses.items()}
+    if not guesses:
+        return found
+    for path, argument_count in guesses.items():
+        namespace.declare(path, argument_count, external=True)
+    # A guess may help what could not be read, but must not harm what could.
+    lenient = any(reader.failed for reader in readers)
+    readers = [_Reader(content, namespace, lenient=lenient, outline=False) for content in copies]
+    try:
+        return [reader.run() for reader in readers]
+    except AmlParseError:
+        return found
 
 
 def read(
@@ -319,8 +359,9 @@ def read(
         lenient: what cannot be read becomes `RawAml`: what is left of the smallest list around
             the failure, or the smallest package around it where no list is being read.
         methods: how many arguments methods of other tables take, by path
-            (`{r"\_SB.PCI0.PCNT": 2}`). A method that is neither declared here nor known is read
-            as one without arguments.
+            (`{r"\_SB.PCI0.PCNT": 2}`). A method that is neither declared here nor known takes as
+            many as follow a call of it that can be nothing else (numbers, ArgX, LocalX and the like
+            where a statement should begin), or none.
 
     Raises:
         AmlParseError: bytes that are no AML, at `offset`; never where `lenient`.

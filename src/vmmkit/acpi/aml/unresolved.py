@@ -81,7 +81,7 @@ def unresolved(nodes: Iterable[Node]) -> list[tuple[str, int, int]]:
     for scope, node in _scoped(nodes, root):
         for text, kind, argument_count in _used(node):
             if _is_missing(scope, text):
-                path = _guess(scope, text)
+                path = scope.elsewhere(text)
                 if found.get(path, (ObjectKind.Unknown, 0))[0] == ObjectKind.Unknown:
                     found[path] = kind, argument_count
     return [(path, *use) for path, use in found.items()]
@@ -92,12 +92,3 @@ def _is_missing(scope: Namespace, text: str) -> bool:
         return False
     object_ = scope.find(text)
     return object_ is None or not object_.declared
-
-
-def _guess(scope: Namespace, text: str) -> str:
-    """Return where an object lies that is not here: a single segment may be anywhere above."""
-    prefix, segments = split_name(text)
-    if prefix == "\\" or (not prefix and len(segments) == 1):
-        return "\\" + ".".join(segments)
-    here = scope.path()
-    return "\\" + ".".join((*here[: max(0, len(here) - len(prefix))], *segments))

@@ -33,6 +33,8 @@ from vmmkit.acpi.tables.fadt import BootArchFlags, Fadt, FadtFlags
 from vmmkit.acpi.tables.madt import IoApic, Madt, MadtFlags
 from vmmkit.acpi.tables.mcfg import Mcfg, McfgAllocation
 from vmmkit.acpi.tables.spec import Spec
+from vmmkit.acpi.validate.finding import Finding
+from vmmkit.acpi.validate.validator import validate
 from vmmkit.errors import PlatformError
 from vmmkit.protocols import AcpiContributor
 
@@ -56,6 +58,8 @@ class Platform:
         tables: what root tables list, the FADT first.
         reserved: ranges of memory that are no RAM, with their holders.
         header: what all tables have in their headers.
+        io_apics: with their inputs, which no table says.
+        smbios: see `Options`.
     """
 
     dsdt: Dsdt
@@ -63,6 +67,8 @@ class Platform:
     tables: tuple[Addressable, ...]
     reserved: tuple[tuple[str, tuple[int, int]], ...]
     header: Mapping[str, Any]
+    io_apics: tuple[IoApicRange, ...] = ()
+    smbios: bool = False
 
     def table_set(self, **options: Any) -> TableSet:
         """Return the tables as a set that can be placed.
@@ -79,6 +85,11 @@ class Platform:
         """
         ranges = sorted(place for _holder, place in self.reserved)
         return tuple([E820Entry(base, size, E820Type.RESERVED) for base, size in ranges])
+
+    def validate(self) -> list[Finding]:
+        """Judge the tables and the memory map; return what is wrong, nothing if all is well."""
+        inputs = {one.io_apic_id: one.inputs for one in self.io_apics}
+        return validate(self, smbios=self.smbios, io_apic_inputs=inputs)
 
 
 class Options(TypedDict, total=False):
@@ -159,6 +170,8 @@ _FADT_BLOCKS: Final = ("pm1", "pm2", "pm_tmr", "gpe0_blk", "gpe1_blk")
 
 
 def _check_fadt(_board: object, _attribute: object, fields: Mapping[str, Any]) -> None:
+    if not fields:
+        return
     known = {field.name for field in attrs.fields(Fadt) if not field.name.startswith("_")}
     for name in fields:
         if name not in known:
@@ -314,7 +327,15 @@ class Assembly:
         context = self.context
         made: list[Addressable] = [fadt, self._madt(), *self._mcfg(), *context.tables]
         made += [*self.processors.affinity_tables(context.header), *tables, *self.tables]
-        return Platform(dsdt, fadt, tuple(made), tuple(context.reserved), context.header)
+        return Platform(
+            dsdt,
+            fadt,
+            tuple(made),
+            tuple(context.reserved),
+            context.header,
+            self.io_apics,
+            self.smbios,
+        )
 
     def _madt(self) -> Madt:
         io_apics = [IoApic(one.io_apic_id, one.address, one.first_gsi) for one in self.io_apics]

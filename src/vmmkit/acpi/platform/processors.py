@@ -48,6 +48,7 @@ X2ApicPolicy: TypeAlias = Literal["auto", "always", "never"]
 _XAPIC_IDS: Final = 0xFF  # ids and UIDs below this fit into a local APIC entry
 _ACPI0007: Final = Name("_HID", "ACPI0007")
 _ABSENT: Final = Name("_STA", 0)
+_ENABLED: Final = LapicFlags.ENABLED  # enumerations look their members up anew each time
 
 
 def _listed(cpus: int | Iterable[Cpu]) -> tuple[Cpu, ...]:
@@ -199,7 +200,7 @@ def _check_unique(what: str, numbers: list[int]) -> None:
 
 
 def _madt_entry(cpu: Cpu, x2apic_from: int) -> Entry:
-    flags = LapicFlags.ENABLED if cpu.enabled else LapicFlags(2 * cpu.online_capable)
+    flags = _ENABLED if cpu.enabled else LapicFlags(2 * cpu.online_capable)
     if cpu.apic_id < x2apic_from:
         return LocalApic(cpu.uid, cpu.apic_id, flags)
     return LocalX2Apic(cpu.apic_id, cpu.uid, flags=flags)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Final, Unpack
 
 import attrs
@@ -60,6 +61,7 @@ _GPE_METHODS = 0x100  # their names have two digits for the number
 _GPES_PER_BYTE = 4  # of a block, half of whose bytes are status and half enable
 
 
+@cache
 def q35_routing() -> tuple[Route, ...]:
     """Return where the chip set wires the pins of the root bus after a reset.
 

@@ -220,7 +220,8 @@ class Cpu:
     def __attrs_post_init__(self) -> None:
         """Check the numbers; the last of each means all processors."""
         number("the APIC id of a processor", self.apic_id, FOUR_GIB - 1)
-        number("the UID of a processor", self.uid, FOUR_GIB - 1)
+        if self.uid is not self.apic_id:
+            number("the UID of a processor", self.uid, FOUR_GIB - 1)
         number("the proximity domain of a processor", self.proximity_domain, FOUR_GIB)
         if self.enabled and self.online_capable:
             raise PlatformError(

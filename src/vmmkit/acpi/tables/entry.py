@@ -61,7 +61,7 @@ class Family:
             ) from None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Entry(Structure):
     """A sub-structure; `trailing` are bytes beyond its last known field, kept as they are."""
 

@@ -102,7 +102,7 @@ class ReferringEntry(Entry):
 
     REFERS: ClassVar[Mapping[str, frozenset[int]]] = {}
 
-    # Those of `Entry` compare values.
+    # Those of `Structure` compare bytes.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 

@@ -1,0 +1,262 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""`validate`: silent on valid machines, whole on any bytes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acpi.table_cases import sealed, table_bytes
+from acpi.validate.mutation import BASE, Board, full_platform, reduced_platform
+from vmmkit.acpi.aml.named import Device, Name, Scope
+from vmmkit.acpi.aml.namespace import opcode_name
+from vmmkit.acpi.aml.node import RawAml
+from vmmkit.acpi.aml.reader import read
+from vmmkit.acpi.aml.resources import Interrupt, Resources
+from vmmkit.acpi.platform.power import PowerButton
+from vmmkit.acpi.platform.q35 import q35_like
+from vmmkit.acpi.platform.reduced import reduced
+from vmmkit.acpi.platform.values import Ecam, IoApicRange, MemoryRange, Numa
+from vmmkit.acpi.relocation import Blob
+from vmmkit.acpi.tables.definition_block import Dsdt
+from vmmkit.acpi.tables.fadt import Fadt
+from vmmkit.acpi.tables.spec import Spec
+from vmmkit.acpi.tables.table import Raw
+from vmmkit.acpi.validate.codes import RULES
+from vmmkit.acpi.validate.finding import Severity
+from vmmkit.acpi.validate.validator import validate
+from vmmkit.errors import TableValueError
+
+PC = full_platform()
+TABLES = [bytes(data) for data in Board(PC).data.values()]
+SMALL = [bytes(data) for data in Board(reduced_platform()).data.values()]
+
+
+@pytest.mark.parametrize("preset", [q35_like, reduced])
+@pytest.mark.parametrize("cpus", [1, 2, 7, 8, 9, 64, 254, 255, 256, 300])
+@pytest.mark.parametrize("x2apic", ["auto", "always"])
+def test_presets_are_faultless(preset, cpus, x2apic):
+    assert preset(cpus=cpus, x2apic=x2apic).validate() == []
+
+
+@pytest.mark.parametrize(
+    "platform",
+    [
+        *[q35_like(spec=spec) for spec in Spec],
+        q35_like(ecam=None),
+        q35_like(ecam=Ecam(0xB000_0000, 0, 0, 63)),
+        q35_like(ecam=Ecam(0xE100_0000, 2, 16, 31), windows={"mem": [(0xC000_0000, 0x1000_0000)]}),
+        q35_like(hpet=False, waet=False, isa_devices=()),
+        q35_like(cpus=4, numa=Numa([MemoryRange(0, 1 << 30, 0)], [[10]])),
+        reduced(windows={"mem": [(0xC000_0000, 0x1000_0000)]}, ecam=Ecam(0xB000_0000)),
+        q35_like(ecam=Ecam(0x10_0000_0000), smbios=True),
+        reduced(io_apics=[IoApicRange(), IoApicRange(0xFEC1_0000, 24, io_apic_id=1)]),
+        reduced(io_apics=[IoApicRange(inputs=64)], power_button=PowerButton(gsi=63, select=2)),
+    ],
+)
+def test_presets_with_options_are_faultless(platform):
+    assert platform.validate() == []
+
+
+@pytest.mark.parametrize("platform", [PC, reduced_platform()])
+def test_every_kind_of_source_is_taken(platform):
+    tables = platform.table_set()
+    placement = tables.place(BASE)
+    assert validate(tables) == []
+    assert validate(placement) == []
+    assert validate([piece.data for piece in placement.pieces]) == []
+    assert validate(tables) == validate(iter(tables)) == []
+    assert validate([]) == []
+
+
+@pytest.mark.parametrize("source", [b"APIC", "APIC", 5, None, [5], [None]])
+def test_other_sources_are_refused(source):
+    with pytest.raises(TableValueError, match="not"):
+        validate(source)
+
+
+def test_what_is_no_table_is_not_judged_as_one():
+    tables = reduced_platform().table_set()
+    blob = tables.add(Blob(b"\xff" * 100, "etc/blob"))
+    tables.add(Raw("OEM1", b"12345678"), "mine")
+    assert validate(tables) == []
+    assert blob in list(tables)
+
+
+def test_few_tables_are_not_missed():
+    assert [finding.code for finding in validate([Fadt(x_dsdt=Dsdt())])] == [
+        "FADT-NO-PM1",
+        "FADT-NO-PM1",
+        "FADT-NO-RESET",
+    ]
+
+
+def test_a_finding_says_where_and_what():
+    board = Board(PC)
+    at = board.entry("APIC", 0, number=3)
+    board.put("APIC", at + 2, 0)
+    found = {finding.code: finding for finding in validate(board.placement())}
+    finding = found["MADT-DUPLICATE-UID"]
+    assert (finding.table, finding.offset, finding.severity) == ("APIC", at, Severity.ERROR)
+    assert "UID 0" in finding.message
+    assert hex(board.entry("APIC", 0)) in finding.message
+    assert str(finding).startswith(f"ERROR MADT-DUPLICATE-UID: APIC at {at:#x}: UID 0")
+
+
+def test_findings_of_several_tables_say_which():
+    ssdt = Raw("SSDT", Scope("\\_SB", Device("DEVX")).to_bytes(), revision=2)
+    bad = Raw("SSDT", b"\0", revision=2)
+    found = validate([piece.to_bytes() for piece in (ssdt, bad, ssdt)])
+    assert [(each.table, each.code) for each in found] == [
+        ("SSDT", "DEVICE-NO-ID"),
+        ("SSDT#2", "AML-STRAY-DATA"),
+        ("SSDT#3", "AML-DUPLICATE-NAME"),
+    ]
+
+
+def test_ecam_beyond_4_gib_is_right_with_smbios():
+    platform = q35_like(ecam=Ecam(0x10_0000_0000), smbios=True).table_set()
+    assert [each.code for each in validate(platform)] == ["ECAM-ABOVE-4G"]
+    assert validate(platform, smbios=True) == []
+
+
+def test_inputs_of_an_io_apic_can_be_told():
+    ssdt = Raw(
+        "SSDT",
+        Device(
+            "\\_SB.DEVX", Name("_ADR", 0), Name("_CRS", Resources(Interrupt(23), Interrupt(100)))
+        ).to_bytes(),
+        revision=2,
+    )
+    tables = reduced_platform().table_set()
+    tables.add(ssdt)
+    assert [each.code for each in validate(tables)] == ["GSI-BEYOND-24"]
+    assert validate(tables, io_apic_inputs={0: 120}) == []
+    assert [each.code for each in validate(tables, io_apic_inputs={0: 100})] == ["GSI-OUT-OF-RANGE"]
+
+
+def packages(content):
+    """Yield where the package lengths of a block are, and their sizes."""
+    for match in re.finditer(rb"\x10|\x11|\x12|\x14|\xa0|\x5b\x82|\x5b\x81", content):
+        at = match.end()
+        if at < len(content):
+            yield match.start(), at, 1 + (content[at] >> 6)
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_each_package_length_that_is_wrong_by_one_is_found(step):
+    """Every object with a package length, of a machine with all kinds of them."""
+    platform = q35_like(routing=[(0, 0, 16), (1, 0, 17)])
+    body = Dsdt.from_bytes(Board(platform).data["DSDT"])
+    content = body.to_bytes()[36:]
+    real = {node.encoded for node in every_node(read(content))}
+    tried = 0
+    for start, at, size in packages(content):
+        length = content[at] & (0x3F if size == 1 else 0xF)
+        length |= int.from_bytes(content[at + 1 : at + size], "little") << 4
+        if content[start : at + length] not in real:
+            continue
+        wrong = length + step
+        changed = (
+            bytes([wrong])
+            if size == 1
+            else bytes([content[at] & 0xC0 | wrong & 0xF])
+            + (wrong >> 4).to_bytes(size - 1, "little")
+        )
+        if size == 1 and wrong > 0x3F:
+            continue
+        spoilt = table_bytes("DSDT", content[:at] + changed + content[at + size :], 2)
+        codes = {each.code for each in validate([spoilt])}
+        assert codes, (start, content[start : start + 8].hex(" "))
+        tried += 1
+    assert tried > 25
+
+
+def every_node(nodes):
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if opcode_name(node):
+            yield node
+        waiting.extend(node.children())
+
+
+# -- any bytes --------------------------------------------------------------------------------
+
+SIGNATURES = ["APIC", "FACP", "DSDT", "SSDT", "MCFG", "SRAT", "SLIT", "HPET", "SPCR", "DBG2"]
+SIGNATURES += ["DMAR", "PPTT", "XSDT", "RSDT", "RSD ", "FACS", "IVRS", "HMAT", "VIOT", "OEMX"]
+
+
+def check_whole(tables):
+    for finding in validate(tables):
+        assert finding.code in RULES
+        assert finding.offset >= 0
+        assert finding.message
+        assert finding.consequence == RULES[finding.code].consequence
+
+
+@settings(max_examples=60)
+@given(st.lists(st.binary(max_size=200), max_size=4))
+def test_any_bytes_are_judged(tables):
+    check_whole(tables)
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(
+        st.builds(
+            table_bytes,
+            st.sampled_from(SIGNATURES),
+            st.binary(max_size=120),
+            st.integers(0, 7),
+        ),
+        max_size=5,
+    )
+)
+def test_any_tables_are_judged(tables):
+    check_whole(tables)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_spoilt_machines_are_judged(data):
+    tables = list(data.draw(st.sampled_from([TABLES, SMALL])))
+    for _ in range(data.draw(st.integers(1, 4))):
+        number = data.draw(st.integers(0, len(tables) - 1))
+        content = bytearray(tables[number])
+        at = data.draw(st.integers(0, len(content)))
+        patch = data.draw(st.binary(min_size=1, max_size=4))
+        content[at : at + len(patch)] = patch
+        if data.draw(st.booleans()):
+            content = content[: data.draw(st.integers(0, len(content)))]
+        tables[number] = sealed(content) if len(content) > 36 else bytes(content)
+    check_whole(tables)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x5b\x82\x0a" * 3000,
+        b"\x12\xff\xff\xff" * 3000,
+        b"\x08AAAA\x00" * 3000,
+        b"\x10\x05_SB_" * 3000,
+        b"\xa0\x02\x00" * 3000,
+    ],
+)
+def test_much_of_the_same_is_judged(content):
+    check_whole([table_bytes("DSDT", content, 2), table_bytes("APIC", bytes(8) + b"\0\2" * 4000)])
+
+
+def test_many_windows_are_judged():
+    """MCFG and `_CRS` of thousands of ranges each, all of which overlap."""
+    allocations = b"".join([(at << 20).to_bytes(8, "little") + bytes(8) for at in range(3000)])
+    item = bytes.fromhex("86 0900 01 00000000 00000001")
+    body = b"".join([item[:4] + at.to_bytes(4, "little") + item[8:] for at in range(3000)])
+    mcfg = table_bytes("MCFG", bytes(8) + allocations)
+    terms = [Name("_HID", 0x030AD041), Name("_CRS", body + b"\x79\0")]
+    dsdt = Dsdt(Device("\\PCI0", *terms), Device("\\PCI1", *terms))
+    check_whole([mcfg, dsdt, RawAml(b"")])
