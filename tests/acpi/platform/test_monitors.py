@@ -23,6 +23,7 @@ from vmmkit.acpi.tables.fadt import BootArchFlags, FadtFlags, RegisterBlock, Reg
 from vmmkit.acpi.tables.gas import Gas
 from vmmkit.acpi.tables.madt import InterruptSourceOverride, LocalX2Apic
 from vmmkit.acpi.tables.mcfg import McfgAllocation
+from vmmkit.acpi.validate.validator import validate
 
 TIB = 1 << 40
 GUID = uuid.UUID("12345678-1234-5678-1234-567812345678")
@@ -124,12 +125,17 @@ def of_a_conventional_pc():
     )
 
 
+# The micro machine ends when its keyboard controller is told to reset, which no table says.
+ENDLESS = {"S5-MISSING", "FADT-NO-RESET", "FADT-NO-SLEEP-REGISTERS"}
 MACHINES = [of_two_segments, of_micro_machines, of_a_pc_with_links, of_a_conventional_pc]
 
 
 @pytest.mark.parametrize("make", MACHINES)
 def test_interpreter_takes_it(make):
-    placed = View(make()).bytes
+    platform = make()
+    codes = {finding.code for finding in validate(platform)}
+    assert codes <= (ENDLESS if make is of_micro_machines else set())
+    placed = View(platform).bytes
     output = acpica.acpiexec(["namespace"], placed["DSDT"])
     assert "Error" not in output
     assert acpica.disassemble(placed["DSDT"]).resource_templates
