@@ -162,7 +162,8 @@ VERSIONS_REFUSED = {
     "no versions of tables": lambda: Versions({}),
     "no version 'v2' of the tables; there are v0$": lambda: Versions({"v0": build_v0}, "v2"),
     "no version 'v2' of the tables; there are v0, v1": lambda: VERSIONS.build("v2", 1),
-    "is no stamp": lambda: VERSIONS.restore("v0", 1),
+    "'v0' is no stamp": lambda: VERSIONS.restore("v0", 1),
+    "None is no stamp": lambda: VERSIONS.restore(None, 1),
     "no version '' of": lambda: VERSIONS.restore(" sha256:00", 1),
     "and the guest came with": lambda: VERSIONS.restore(VERSIONS.stamp("v0", build_v0(1)), 2),
 }

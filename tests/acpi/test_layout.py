@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from acpi.table_sets import PointingTable, minimal, table_sets
 from vmmkit.acpi.layout import E820Type, TableSet
+from vmmkit.acpi.placement import BIOS_FIRST, BIOS_LAST
 from vmmkit.acpi.relocation import Blob
 from vmmkit.acpi.tables.facs import Facs
 from vmmkit.acpi.tables.fadt import Fadt
@@ -79,6 +80,25 @@ def test_a_granule_of_one_puts_everything_close_together():
     gaps = [after.gpa - before.last for before, after in itertools.pairwise(placement.pieces)]
     assert max(gaps) <= 64
     assert placement.e820 == ()  # the firmware's area is the monitor's to report
+
+
+@pytest.mark.parametrize(
+    ("base", "granule", "last_below", "first_above"),
+    [
+        (0xD_FF80, 0x1000, 0xD_FFFF, None),  # the RSDP below, the rest in the area
+        (0xC_0000, 0x10_0000, 0xD_FFFF, 0x10_0000),
+        (0xF_FFC0, 0x1000, None, 0x10_0000),
+    ],
+)
+def test_memory_map_leaves_the_area_of_the_firmware_out(base, granule, last_below, first_above):
+    entries = minimal().place(base, granule=granule).e820
+    assert entries
+    for entry in entries:
+        assert entry.last < BIOS_FIRST or entry.base > BIOS_LAST
+    below = [entry.last for entry in entries if entry.last < BIOS_FIRST]
+    above = [entry.base for entry in entries if entry.base > BIOS_LAST]
+    assert max(below, default=None) == last_below
+    assert min(above, default=None) == first_above
 
 
 def test_rsdp_and_facs_can_lie_elsewhere():
@@ -242,6 +262,8 @@ PLACES_REFUSED = {
     "rsdp negative": ({"base": BASE, "rsdp": -16}, "no range of addresses"),
     "avoid empty": ({"base": BASE, "avoid": [(0, 0)]}, "no range of addresses"),
     "avoid beyond": ({"base": BASE, "avoid": [(1, 1 << 64)]}, "no range of addresses"),
+    "at 0": ({"base": 0}, "RSDP of 36 bytes cannot be at 0: a pointer of 0 says"),
+    "first at 0": ({"base": 0, "rsdp": 0xE_0000}, "XSDT of .* bytes cannot be at 0"),
     "all avoided": ({"base": 0, "avoid": [(0, 1 << 64)]}, "does not fit"),
     "base negative": ({"base": -1}, "no addresses from -0x1"),
     "base at limit": ({"base": BASE, "limit": BASE}, "no addresses from 0x7ff00000"),

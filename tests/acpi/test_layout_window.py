@@ -81,7 +81,8 @@ MAPS = [
     ([(0x8000, 0x800, ACPI)], [], [(0x8000, 0x800, ACPI)]),
     ([(0x9000, 1, ACPI)], [], [(0x9000, 0x1000, ACPI)]),  # fixed, beyond the limit of the others
     ([(0xE_0000, 0x2_0000, ACPI)], [], []),
-    ([(0xD_FFFF, 2, ACPI)], [], [(0xD_FFFF, 0x1001, ACPI)]),
+    ([(0xD_FFFF, 2, ACPI)], [], [(0xD_FFFF, 1, ACPI)]),
+    ([(0xF_FFFF, 2, ACPI)], [], [(0x10_0000, 0x1000, ACPI)]),
     ([(0x1000, 0, ACPI)], [], []),
 ]
 

@@ -161,7 +161,8 @@ def test_windows_are_those_given(name):
     # Where there are ISA devices, the bridge lets their ports through.
     legacy = [(IO, 0, 0xCF7, 0xCF8)] if "q35" in name else []
     io = [(IO, base, base + size - 1, size) for base, size in WINDOWS["io"]]
-    memory = [(MEMORY, base, base + size - 1, size) for base, size in WINDOWS["mem"]]
+    vga = [(0xA_0000, 0x2_0000)] if "q35" in name else []
+    memory = [(MEMORY, base, base + size - 1, size) for base, size in vga + WINDOWS["mem"]]
     assert found == buses + legacy + io + memory
 
 

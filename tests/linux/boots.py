@@ -19,6 +19,8 @@ class Boot(NamedTuple):
     cpus: int
     ending: str
     scripted: bool = False
+    uefi: bool = False  # it is OVMF that carries out the script, not SeaBIOS
+    pic: bool = False  # the kernel does without I/O APICs: interrupts by link devices and 8259s
     button: bool = False
     msi: bool = False  # instead of INTx
     hide_e820: bool = False  # the kernel is told of RAM only, not of what firmware reserved
@@ -28,6 +30,7 @@ class Boot(NamedTuple):
         """Return the part of the kernel's command line; init.sh reads the first two."""
         own = [f"ending={self.ending}", f"button={'yes' if self.button else 'no'}"]
         own += [] if self.msi else ["pci=nomsi"]
+        own += ["noapic"] if self.pic else []
         ram = ["memmap=exactmap", "memmap=639K@0", f"memmap={RAM - 1}M@1M"]
         return own + ram if self.hide_e820 else own
 

@@ -18,7 +18,7 @@ import pytest
 from linux.boards import RAM, Board
 from linux.boots import Boot, Booted
 from linux.guest import Guest, GuestError
-from linux.handover import InMemory, Scripted
+from linux.handover import Handover, InMemory, Scripted, ScriptedUefi
 from linux.initrd import initrd
 from linux.kernel import FetchError, Kernel, fetch
 from vmmkit.acpi.platform.assembly import Platform
@@ -56,6 +56,13 @@ def disk(kernel: Kernel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def handover_of(boot: Boot, platform: Platform, kernel: Kernel) -> Handover:
+    """Return the way that a guest gets its tables."""
+    if boot.uefi:
+        return ScriptedUefi(platform, kernel.ovmf, kernel.ovmf_variables)
+    return Scripted(platform) if boot.scripted else InMemory(platform, hide_e820=boot.hide_e820)
+
+
 @pytest.fixture(scope="session")
 def boot_linux(
     kernel: Kernel,
@@ -67,9 +74,7 @@ def boot_linux(
     program = require_tool("qemu-system-x86_64")
 
     def run(boot: Boot, board: Board, platform: Platform) -> Booted:
-        handover = (
-            Scripted(platform) if boot.scripted else InMemory(platform, hide_e820=boot.hide_e820)
-        )
+        handover = handover_of(boot, platform, kernel)
         parameters = (COMMAND_LINE, *board.parameters, *boot.parameters(), *handover.parameters())
         options = (
             *board.options,

@@ -13,16 +13,21 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+import attrs
+
 from linux.report import Report
 from vmmkit.acpi.layout import E820Type
 from vmmkit.acpi.linker import apply
 from vmmkit.acpi.platform.assembly import Platform
+from vmmkit.acpi.tables.fadt import Fadt
+from vmmkit.acpi.tables.reading import from_bytes
 
 BASE = 0x1000_0000  # in RAM, away from kernel, initial RAM disk and what firmware uses
 TABLES, RSDP, LOADER = "etc/acpi/tables", "etc/acpi/rsdp", "etc/table-loader"
@@ -113,6 +118,35 @@ class Scripted:
         addresses = {RSDP: logged(report, "RSDP"), TABLES: logged(report, "DSDT") - offset}
         linked = apply(self.files, self.files[LOADER], lambda name, *_: addresses[name])
         return digests(data for _, data in tables_in(linked.contents[TABLES]))
+
+
+class ScriptedUefi(Scripted):
+    """As `Scripted`, by OVMF, which installs a copy of each table at a place of its own."""
+
+    name = "by OVMF"
+
+    def __init__(self, platform: Platform, code: Path, variables: Path) -> None:
+        super().__init__(platform)
+        self.code, self.variables = code, variables
+
+    def options(self, folder: Path) -> list[str]:
+        shutil.copy(self.variables, folder / "variables")
+        drive = "if=pflash,format=raw,unit={},file={}"
+        return [
+            *("-drive", drive.format(0, self.code) + ",readonly=on"),
+            *("-drive", drive.format(1, folder / "variables")),
+            *super().options(folder),
+        ]
+
+    def expected(self, report: Report) -> dict[str, str]:
+        """Return what the script says, with the FADT's pointers as the firmware sets them."""
+        dsdt, facs = logged(report, "DSDT"), logged(report, "FACS")
+        places = {"dsdt": dsdt, "x_dsdt": dsdt, "firmware_ctrl": facs}
+        tables = [from_bytes(data, verify=False) for _, data in tables_in(self.files[TABLES])]
+        return digests(
+            (attrs.evolve(one, **places) if isinstance(one, Fadt) else one).to_bytes()
+            for one in tables
+        )
 
 
 def tables_in(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -43,6 +43,8 @@ nodes() {
     done
 }
 
+root_bus_node() { cat /sys/bus/pci/devices/0000:00:00.0/numa_node; }
+
 virtio() {
     for device in /sys/bus/virtio/devices/*; do readlink -f "$device"; done
 }
@@ -94,6 +96,7 @@ probe tables
 probe clocks
 probe acpi_devices
 probe nodes
+probe root_bus_node
 probe virtio
 probe interrupts_before
 probe random

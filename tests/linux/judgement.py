@@ -31,6 +31,9 @@ ENDINGS = {
     "poweroff": ("guest-shutdown", "ACPI: PM: Preparing to enter system sleep state S5"),
     "reboot": ("guest-reset", "ACPI: ACPI MEMORY or I/O RESET_REG."),
 }
+# By (msi, pic): the chip that the kernel names, and the ISA interrupts that links can have.
+CHIPS = {(True, False): ("PCI-MSI",), (False, True): ("XT-PIC",)}
+LINKED = (5, 10, 11)
 AER = 0x0001  # the extended capability that QEMU's root port has first
 
 
@@ -82,8 +85,10 @@ class Judgement:
             (irq,) = (one for one in after.values() if re.search(pattern, one.actions))
             assert irq.count > before[irq.irq].count
             found[parent] = (irq.chip, irq.source) if irq.chip == "IO-APIC" else (irq.chip,)
+            if booted.boot.pic:
+                assert irq.irq in LINKED
         wanted = {
-            parent: ("PCI-MSI",) if booted.boot.msi else ("IO-APIC", f"{gsi}-fasteoi")
+            parent: CHIPS.get((booted.boot.msi, booted.boot.pic), ("IO-APIC", f"{gsi}-fasteoi"))
             for parent, gsi in booted.board.interrupts.items()
         }
         assert found == wanted

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Debian's cloud kernel and a static busybox, fetched but not installed.
+"""Debian's cloud kernel, a static busybox and OVMF, fetched but not installed.
 
-`fetch(folder)` downloads two packages with apt-get, of the release that this system runs, and
+`fetch(folder)` downloads the packages with apt-get, of the release that this system runs, and
 unpacks them into the folder; what lies there already is used again. Run as a program, it does the
 same and prints the paths:
 
@@ -24,6 +24,7 @@ from typing import NamedTuple
 # The first names the kernel of the day by what it depends on.
 KERNEL_META = "linux-image-cloud-amd64"
 BUSYBOX = "busybox-static"
+OVMF = "ovmf"
 NEEDED = ("apt-cache", "apt-get", "dpkg-deb")
 PATIENCE = 300  # seconds for a download
 
@@ -40,10 +41,12 @@ class Kernel(NamedTuple):
     image: Path
     busybox: Path
     modules: Path  # the folder of one release below lib/modules
+    ovmf: Path  # the code of UEFI firmware
+    ovmf_variables: Path  # an image of what it stores, to be copied
 
     @classmethod
     def unpacked(cls, root: Path) -> Kernel:
-        """Return the paths of what two packages hold, or raise `FetchError`."""
+        """Return the paths of what the packages hold, or raise `FetchError`."""
 
         def only(pattern: str) -> Path:
             found = sorted(root.glob(pattern))
@@ -51,7 +54,13 @@ class Kernel(NamedTuple):
                 raise FetchError(f"{pattern} matches {len(found)} files of {root}")
             return found[0]
 
-        return cls(only("boot/vmlinuz-*"), only("bin/busybox"), only("lib/modules/*"))
+        return cls(
+            only("boot/vmlinuz-*"),
+            only("bin/busybox"),
+            only("lib/modules/*"),
+            only("usr/share/OVMF/OVMF_CODE_4M.fd"),
+            only("usr/share/OVMF/OVMF_VARS_4M.fd"),
+        )
 
     def module_files(self, *names: str) -> list[Path]:
         """Return the files of modules and of all they depend on, in the order of loading.
@@ -102,8 +111,8 @@ def kernel_package() -> str:
 
 
 def fetch(folder: Path) -> Kernel:
-    """Return the kernel unpacked in `folder`/root; download it if it is not there."""
-    root = folder / "root"
+    """Return the kernel unpacked in `folder`/debian; download it if it is not there."""
+    root = folder / "debian"
     if root.exists():
         return Kernel.unpacked(root)
     missing = [name for name in NEEDED if shutil.which(name) is None]
@@ -113,7 +122,7 @@ def fetch(folder: Path) -> Kernel:
     # Of two runs at once, one renames its folder first and both use that one.
     with tempfile.TemporaryDirectory(dir=folder) as name:
         scratch = Path(name)
-        run("apt-get", "download", kernel_package(), BUSYBOX, folder=scratch)
+        run("apt-get", "download", kernel_package(), BUSYBOX, OVMF, folder=scratch)
         for package in scratch.glob("*.deb"):
             run("dpkg-deb", "-x", str(package), str(scratch / "root"))
         Kernel.unpacked(scratch / "root")

@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+_INTERRUPT = r" *(\d+): +((?:\d+ +)+)(\S+)(?: +(\d+-\S+))? +(.*)"  # the 8259s have no source
+
 
 class Interrupt(NamedTuple):
     """One line of /proc/interrupts."""
@@ -14,7 +16,7 @@ class Interrupt(NamedTuple):
     irq: int
     count: int  # on all processors
     chip: str  # "IO-APIC"
-    source: str  # "20-fasteoi": the number at the chip and the way of handling
+    source: str | None  # "20-fasteoi": the number at the chip and the way of handling
     actions: str  # "virtio0, virtio1"
 
 
@@ -102,7 +104,7 @@ class Report:
         """Return the numbered interrupts of one reading, by number."""
         found = {}
         for line in self[section].splitlines()[1:]:
-            if match := re.match(r" *(\d+): +((?:\d+ +)+)(\S+) +(\S+) *(.*)", line):
+            if match := re.match(_INTERRUPT, line):
                 irq, counts = int(match[1]), sum(map(int, match[2].split()))
                 found[irq] = Interrupt(irq, counts, match[3], match[4], match[5])
         return found

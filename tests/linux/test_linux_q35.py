@@ -14,7 +14,8 @@ from linux.boots import Boot
 from linux.judgement import Judgement
 from vmmkit.acpi.platform.assembly import Platform
 from vmmkit.acpi.platform.isa import Uart
-from vmmkit.acpi.platform.q35 import Q35_ISA_DEVICES, q35_like
+from vmmkit.acpi.platform.pirq_links import PirqLinks
+from vmmkit.acpi.platform.q35 import Q35_ISA_DEVICES, q35_like, q35_routing
 from vmmkit.acpi.platform.values import Cpu, MemoryRange, Numa
 
 pytestmark = pytest.mark.linux
@@ -23,6 +24,8 @@ BOOTS = (
     Boot("poweroff", cpus=2, ending="poweroff", button=True),
     Boot("ECAM by PNP0C02", cpus=4, ending="reboot", hide_e820=True),
     Boot("linked by SeaBIOS", cpus=2, ending="reboot", scripted=True, button=True),
+    Boot("linked by OVMF", cpus=2, ending="poweroff", scripted=True, uefi=True, button=True),
+    Boot("PIC by link devices", cpus=1, ending="poweroff", pic=True),
     Boot("12 processors, MSI", cpus=12, ending="poweroff", msi=True),
     Boot("2 nodes, SPCR", cpus=4, ending="poweroff", nodes=2),
 )
@@ -31,6 +34,11 @@ BOOTS = (
 def q35_platform(boot: Boot) -> Platform:
     """Return the preset, told what QEMU and its firmware make of this boot."""
     pm_base = PM_BASE_SCRIPTED if boot.scripted else PM_BASE
+    if boot.pic:
+        links = PirqLinks()
+        pic_routing = links.routing(q35_routing())
+        isa = [*Q35_ISA_DEVICES, links]
+        return q35_like(pm_base=pm_base, pic_routing=pic_routing, isa_devices=isa)
     if boot.nodes == 1:
         return q35_like(cpus=boot.cpus, pm_base=pm_base)
     each, ram = boot.cpus // boot.nodes, (RAM << 20) // boot.nodes
@@ -57,8 +65,15 @@ class TestQ35(Judgement):
 
     def test_nodes(self, booted):
         """Processors and distances by SRAT and SLIT; without them all is one node."""
-        wanted = {1: f"node0 0-{booted.boot.cpus - 1} 10", 2: "node0 0-1 10 21\nnode1 2-3 21 10"}
+        cpus = booted.boot.cpus
+        wanted = {
+            1: f"node0 0-{cpus - 1} 10" if cpus > 1 else "node0 0 10",
+            2: "node0 0-1 10 21\nnode1 2-3 21 10",
+        }
         assert booted.report["nodes"] == wanted[booted.boot.nodes]
+
+    def test_node_of_the_root_bus(self, booted):
+        assert booted.report["root_bus_node"] == ("0" if booted.boot.nodes > 1 else "-1")
 
     def test_console_of_spcr(self, booted):
         console = booted.report.lines("SPCR: console: uart,io,0x3f8,115200")

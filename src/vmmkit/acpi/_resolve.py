@@ -79,7 +79,7 @@ def assign(
     does not depend on where.
 
     Raises:
-        PlacementError: they do not fit, or the FACS is not below 4 GiB.
+        PlacementError: they do not fit, one is at 0, or the FACS is not below 4 GiB.
     """
     addresses = {key: one.first for key, one in fixed.items()}
     groups = [members[:1]]
@@ -96,7 +96,18 @@ def assign(
             size = len(target.to_bytes())
             addresses[id(target)] = window.take(size, target.alignment, name)
     _check_facs(groups[2], addresses)
+    _check_not_zero(members, addresses)
     return addresses
+
+
+def _check_not_zero(members: Sequence[Member], addresses: Mapping[int, int]) -> None:
+    for name, target, _places in members:
+        if addresses[id(target)] == 0:
+            raise PlacementError(
+                f"{name} of {len(target.to_bytes())} bytes cannot be at 0: a pointer of 0 says "
+                "that there is nothing",
+                name,
+            )
 
 
 def _check_facs(group: Sequence[Member], addresses: Mapping[int, int]) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from vmmkit.acpi.placement import BIOS_FIRST, BIOS_LAST, E820Entry, E820Type
@@ -143,9 +143,8 @@ def memory_map(
     or leads beyond the window's limit.
     """
     found: list[E820Entry] = []
-    for base, size, kind in sorted(ranges):
-        if size == 0 or BIOS_FIRST <= base <= base + size - 1 <= BIOS_LAST:
-            continue
+    outside = (part for one in ranges for part in _outside_bios(*one))
+    for base, size, kind in sorted(outside):
         before = found[-1] if found else None
         if before is not None and _joins(before, base, kind, window, granule):
             found[-1] = E820Entry(before.base, base + size - before.base, kind)
@@ -153,16 +152,31 @@ def memory_map(
             found.append(E820Entry(base, size, kind))
     following = [*(entry.base for entry in found[1:]), ADDRESS_LIMIT]
     return tuple(
-        _widened(entry, min(after, window.taken_after(entry.last)), window.limit, granule)
+        _widened(entry, min(after, _taken_after(window, entry.last)), window.limit, granule)
         for entry, after in zip(found, following, strict=False)
     )
+
+
+def _outside_bios(base: int, size: int, kind: E820Type) -> Iterator[tuple[int, int, E820Type]]:
+    """Yield what of a range is below and above the area of the firmware."""
+    for first, past in (
+        (base, min(base + size, BIOS_FIRST)),
+        (max(base, BIOS_LAST + 1), base + size),
+    ):
+        if first < past:
+            yield first, past - first, kind
+
+
+def _taken_after(window: Window, address: int) -> int:
+    taken = window.taken_after(address)
+    return min(taken, BIOS_FIRST) if address < BIOS_FIRST else taken
 
 
 def _joins(before: E820Entry, base: int, kind: E820Type, window: Window, granule: int) -> bool:
     return (
         before.type == kind
         and base <= align_up(before.last + 1, granule)
-        and window.taken_after(before.last) >= base
+        and _taken_after(window, before.last) >= base
     )
 
 

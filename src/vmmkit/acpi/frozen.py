@@ -284,7 +284,9 @@ class Versions(Generic[_Arguments]):
             PlatformError: no stamp, no such version here, or its tables came out otherwise: the
                 arguments differ, or the code of the version was changed.
         """
-        name, space, expected = stamp.rpartition(" sha256:")
+        name, space, expected = (
+            stamp.rpartition(" sha256:") if isinstance(stamp, str) else ("",) * 3
+        )
         if not space:
             raise PlatformError(f"{stamp!r} is no stamp of a version of tables")
         placement = self.build(name, *args, **kwargs)

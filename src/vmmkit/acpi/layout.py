@@ -258,7 +258,7 @@ class TableSet:
         The same set and arguments give the same bytes.
 
         Args:
-            base: guest-physical address of the first.
+            base: guest-physical address of the first, not 0.
             limit: no byte is put at this address or above; `None`: anywhere.
             rsdp: where to put the RSDP instead, a multiple of 16, such as 0xE0000, where systems
                 search that are not told.

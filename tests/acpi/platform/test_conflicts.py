@@ -7,10 +7,11 @@ import pytest
 from vmmkit.acpi.platform.claims import Ranges
 from vmmkit.acpi.platform.isa import Uart
 from vmmkit.acpi.platform.pci_host import PciHost
-from vmmkit.acpi.platform.power import Reset
+from vmmkit.acpi.platform.power import PowerButton, Reset
 from vmmkit.acpi.platform.q35 import q35_like
 from vmmkit.acpi.platform.reduced import reduced
-from vmmkit.acpi.platform.values import Ecam, IoApicRange, Numa, SmiCommand
+from vmmkit.acpi.platform.values import Ecam, IoApicRange, MemoryRange, Numa, SmiCommand
+from vmmkit.acpi.tables.fadt import RegisterBlock, RegisterBlocks
 from vmmkit.acpi.tables.gas import Gas
 from vmmkit.errors import AcpiError, PlatformError, VmmkitError
 
@@ -23,6 +24,7 @@ def io(*ranges):
     return {"windows": {"io": ranges}}
 
 
+MEMORY = MemoryRange(0, 1 << 20)
 SECOND = PciHost({}, ecam=Ecam(0xA000_0000, last_bus=3), name="PCI1", config_ports=False)
 
 
@@ -105,7 +107,32 @@ SECOND = PciHost({}, ecam=Ecam(0xA000_0000, last_bus=3), name="PCI1", config_por
         ({"redirected": {16: 20}}, "an ISA interrupt that is redirected is 0x10"),
         ({"redirected": {0: 2, 1: 2}}, "two ISA interrupts are redirected to GSI 2"),
         ({"redirected": {0: -1}}, "the GSI of ISA interrupt 0 is -0x1"),
-        ({"redirected": {0: 2, 8: 30}}, "RTC has GSI 30; the I/O APICs have 0 to 23"),
+        ({"redirected": {0: 2, 9: 20}}, "the SCI has GSI 9, but ISA interrupt 9 is redirected"),
+        (
+            {"reset": Reset(Gas.mem(0xFED0_0010, 8), 1)},
+            "the timer HPET at 0xfed00000 to 0xfed003ff and the reset register at 0xfed00010",
+        ),
+        (
+            {"devices": [PciHost({}, name="PCI1", config_ports=False, first_bus=0x80)]},
+            "PCI1 at 0x80 to 0xff and PCI0 at 0x0 to 0xff overlap in the buses of segment 0",
+        ),
+        ({"fadt": {"century": 0x33}}, "FADT: century is 51 for one and 50 for another"),
+        ({"fadt": {"smi_cmd": 0xB3}}, "the FADT's smi_cmd follows from another argument"),
+        ({"fadt": {"x_pm1a_cnt_blk": 0}}, "the FADT's x_pm1a_cnt_blk follows from another"),
+        ({"fadt": {"gpe0_blk_len": 4}}, "the FADT's gpe0_blk_len follows from another"),
+        ({"fadt": {"flags": "all"}}, "FADT: flags is 'all', not a number"),
+        ({"numa": [MEMORY]}, "numa is a Numa or None, not [MemoryRange("),
+        (
+            {"numa": Numa([MEMORY], host_bridge=7)},
+            "the host bridge is in proximity domain 7, where no processor and no memory is",
+        ),
+        ({"cpus": True}, "processors are a number or Cpu objects, not True"),
+        ({"routing": 5}, "routing is a list of (device, pin, GSI), not 5"),
+        ({"windows": {"mem": 5}}, "a memory window is a list of pairs of base and size, not 5"),
+        (
+            {"redirected": {0: 2, 8: 30}},
+            "the redirected ISA interrupt 8 has GSI 30; the I/O APICs have 0 to 23",
+        ),
     ],
 )
 def test_full_hardware(values, message):
@@ -172,3 +199,36 @@ def test_ranges_of_any_order():
             ranges.claim("late", base, 1)
     with pytest.raises(PlatformError, match="the base of late is 0x64"):
         ranges.claim("late", 100, 1)
+
+
+@pytest.mark.parametrize(
+    ("memory", "message"),
+    [
+        ([5], "is a list of MemoryRange, not [5]"),
+        (5, "is a list of MemoryRange, not 5"),
+        (
+            [MemoryRange(1 << 20, 1 << 20, 1), MemoryRange(0, (1 << 20) + 1)],
+            "0x100001 bytes of memory of proximity domain 0 at 0x0 lie over those of domain 1",
+        ),
+    ],
+)
+def test_memory_of_proximity_domains(memory, message):
+    with pytest.raises(PlatformError) as caught:
+        Numa(memory)
+    assert message in str(caught.value)
+
+
+def test_events_that_no_block_has():
+    """The second block begins at 20H, so there is none from 10H on; names end at FFH."""
+    registers = RegisterBlocks(
+        RegisterBlock.io(0x600, 4),
+        RegisterBlock.io(0x604, 2),
+        gpe0=RegisterBlock.io(0x700, 4),
+        gpe1=RegisterBlock.io(0x800, 250),
+        gpe1_base=0x20,
+    )
+    for event in (0, 0xF, 0x20, 0xFF):
+        q35_like(power_registers=registers, devices=[PowerButton(gpe=event)])
+    for event in (0x10, 0x1F, 0x100, -1):
+        with pytest.raises(PlatformError, match=f"event {event} does not exist: there are 240"):
+            q35_like(power_registers=registers, devices=[PowerButton(gpe=event)])

@@ -184,7 +184,10 @@ def asking(ask):
             build(devices=[Contributor(lambda _context: Device("DEV"))]),
             "Contributor contributes Device('DEV', ()) to \\_SB, no list of nodes",
         ),
-        (build(devices=asking(lambda it: it.on_gpe(64))), "event 64 does not exist: of 64"),
+        (
+            build(devices=asking(lambda it: it.on_gpe(64))),
+            "event 64 does not exist: there are 64, the",
+        ),
         (build(devices=asking(lambda it: it.on_gpe(-1))), "event -1 does not exist"),
         (build(devices=asking(lambda it: it.on_gpe("5"))), "event '5' does not exist"),
         (build(isa_devices=[Uart(interrupt="4")]), "COM1 has GSI '4'; the I/O APICs have"),
@@ -213,7 +216,10 @@ def asking(ask):
             ),
         ),
         (build(devices=[PowerButton(gsi=20, select=2)], routing=()), "the platform has none"),
-        (build(devices=asking(lambda it: it.fadt(century=1))), "FADT: century is 0x32 for one"),
+        (
+            build(devices=asking(lambda it: it.fadt(century=1))),
+            "FADT: century is 50 for one and 1 for another",
+        ),
         (build(fadt={"sci_interrupt": 9}), "the FADT has no field 'sci_interrupt'"),
         (build(fadt={"sci_int": 9}), "the FADT's sci_int follows from another argument"),
         (build(isa_devices=[Rtc(), Rtc()]), "RTC at 0x70 to 0x71 and RTC at 0x70 to 0x71 overlap"),

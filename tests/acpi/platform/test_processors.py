@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Processors: MADT, SRAT and namespace from one list, and which entries they get."""
 
+import functools
+
 import pytest
 
 from acpi.platform_view import View
 from vmmkit.acpi.platform.processors import MAX_CPUS, Processors
 from vmmkit.acpi.platform.q35 import q35_like
+from vmmkit.acpi.platform.reduced import reduced
 from vmmkit.acpi.platform.values import Cpu, MemoryRange, Numa
 from vmmkit.acpi.tables.fadt import FadtFlags
 from vmmkit.acpi.tables.madt import (
@@ -99,6 +102,15 @@ def test_proximity_domains():
     assert [list(row) for row in view.tables["SLIT"].distances] == [[10, 21], [21, 10]]
     assert [view.value(f"\\_SB.C00{number}._PXM") for number in range(3)] == [0, 1, 1]
     assert view.value("\\_SB.PCI0._PXM") == 1
+
+
+def test_host_bridge_is_near_the_first_processor():
+    """Linux warns of a root bus that is in no domain."""
+    numa = Numa([MemoryRange(0, 1 << 20), MemoryRange(1 << 20, 1 << 20, 1)])
+    cpus = [Cpu(0, enabled=False), Cpu(1, proximity_domain=1), Cpu(2)]
+    for preset in (q35_like, functools.partial(reduced, windows={"mem": [(1 << 30, 1 << 20)]})):
+        assert View(preset(cpus=cpus, numa=numa)).value("\\_SB.PCI0._PXM") == 1
+    assert "\\_SB.PCI0._PXM" not in View(q35_like(cpus=cpus)).paths
 
 
 def test_no_slit_without_distances():

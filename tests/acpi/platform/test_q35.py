@@ -101,6 +101,7 @@ def test_host_bridge(view):
         Io(0xCF8, 8),
         WordIo(0, 0xCF7),
         WordIo(0xD00, 0xFFFF),
+        DWordMemory(0xA_0000, 0xB_FFFF),
         DWordMemory(0xC000_0000, 0xFEBF_FFFF),
         QWordMemory(0x8_0000_0000, 0xF_FFFF_FFFF),
     ]
@@ -198,10 +199,12 @@ def test_redirected_isa_interrupt_is_known_to_its_device():
 
 
 def test_without_isa_devices_windows_are_as_given():
-    view = View(q35_like(isa_devices=(), windows=Windows(io=[(0x2000, 0x100)]), hpet=False))
+    windows = Windows(io=[(0x2000, 0x100)])
+    view = View(q35_like(isa_devices=(), windows=windows, hpet=False, vga=False))
     assert view.resources("\\_SB.PCI0") == [BusNumber(0, 255), Io(0xCF8, 8), WordIo(0x2000, 0x20FF)]
     assert not any("ISA" in path for path in view.paths)
-    assert view.tables["FACP"].iapc_boot_arch == 0
+    flags = BootArchFlags.VGA_NOT_PRESENT | BootArchFlags.CMOS_RTC_NOT_PRESENT
+    assert view.tables["FACP"].iapc_boot_arch == flags
     assert view.tables["FACP"].century == 0
     assert "HPET" not in view.bytes
 
@@ -243,3 +246,18 @@ def test_further_tables_and_options_of_the_set():
 
 def test_routing_reaches_only_inputs_of_the_io_apic():
     assert {gsi for _device, _pin, gsi in q35_routing()} == set(range(16, 24))
+
+
+def test_window_for_vga_only_where_no_other_has_it():
+    view = View(q35_like(windows={"mem": [(0x8_0000, 0x8_0000)]}))
+    assert view.resources("\\_SB.PCI0")[-1] == DWordMemory(0x8_0000, 0xF_FFFF)
+    assert DWordMemory(0xA_0000, 0xB_FFFF) not in view.resources("\\_SB.PCI0")
+    view = View(q35_like(windows={"mem": [(0xC000_0000, 0x1000)]}, vga=False))
+    assert DWordMemory(0xA_0000, 0xB_FFFF) not in view.resources("\\_SB.PCI0")
+
+
+def test_no_clock_flag_came_with_acpi_5():
+    for spec in Spec:
+        fadt = View(q35_like(isa_devices=(), spec=spec)).tables["FACP"]
+        absent = bool(fadt.iapc_boot_arch & BootArchFlags.CMOS_RTC_NOT_PRESENT)
+        assert absent == (fadt.revision >= 5)

@@ -38,6 +38,9 @@ from vmmkit.acpi.platform.pci_host import (
     PciHost,
     Reservations,
 )
+from vmmkit.acpi.platform.pirq_links import (
+    PirqLinks,
+)
 from vmmkit.acpi.platform.power import (
     PowerButton,
     Reset,
@@ -137,6 +140,7 @@ __all__ = [
     "Rtc",
     "Speaker",
     "Uart",
+    "PirqLinks",
     "VirtioMmio",
     "FwCfg",
     "Pvpanic",

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, TypedDict
 
 import attrs
@@ -12,7 +12,7 @@ import attrs
 from vmmkit.acpi.aml.named import Scope
 from vmmkit.acpi.aml.node import Node
 from vmmkit.acpi.layout import E820Entry, E820Type, TableSet
-from vmmkit.acpi.platform.context import FADT_FLAGS, Context
+from vmmkit.acpi.platform.context import Context
 from vmmkit.acpi.platform.events import EventDevice, gpe_scope
 from vmmkit.acpi.platform.pci_host import OSC_CONTROL, Reservations
 from vmmkit.acpi.platform.power import Reset, soft_off
@@ -22,9 +22,12 @@ from vmmkit.acpi.platform.values import (
     Cpu,
     IoApicRange,
     Numa,
+    Range,
+    Windows,
     listed,
     number,
     optional,
+    windows_of,
 )
 from vmmkit.acpi.relocation import Addressable
 from vmmkit.acpi.tables.definition_block import Dsdt
@@ -42,6 +45,8 @@ __all__ = ["LOCAL_APIC", "Assembly", "Options", "Platform"]
 #: Where local APICs are after a reset.
 LOCAL_APIC: Final = 0xFEE0_0000
 _PAGE: Final = 0x1000
+_VGA_MEMORY: Final = (0xA_0000, 0x2_0000)
+_NO_RTC_FLAG: Final = 5  # revision of the FADT that can say that there is no CMOS clock
 _LOGICAL_APICS: Final = 8  # that the flat model of logical destinations can tell apart
 
 
@@ -101,7 +106,8 @@ class Options(TypedDict, total=False):
         redirected: GSI by ISA interrupt, for those that are not the same number. Where not given,
             with fixed hardware interrupt 0 has GSI 2.
         osc_control: what a system may control of PCI Express; see `PciHost`.
-        vga: there may be a VGA adapter; true where not given, but not on reduced hardware.
+        vga: there may be a VGA adapter; true where not given, but not on reduced hardware. The
+            preset's host bridge then lets its memory, A0000H to BFFFFH, through.
         smbios: the guest has SMBIOS with a BIOS date from 2010 on, which Linux wants to see before
             it takes an ECAM window above 4 GiB.
         spec: version of the ACPI Specification that the tables follow.
@@ -152,6 +158,10 @@ _FADT_TAKEN: Final = frozenset(
         "dsdt",
         "x_dsdt",
         "sci_int",
+        "smi_cmd",
+        "acpi_enable",
+        "acpi_disable",
+        "gpe1_base",
         "reset_reg",
         "reset_value",
         "sleep_control_reg",
@@ -162,6 +172,8 @@ _FADT_TAKEN: Final = frozenset(
         "trailing",
     ]
 )
+#: And those that the register blocks say: addresses and lengths.
+_FADT_BLOCKS: Final = ("pm1", "pm2", "pm_tmr", "gpe0_blk", "gpe1_blk")
 
 
 def _check_spec(_board: object, _attribute: object, spec: object) -> None:
@@ -180,7 +192,7 @@ def _check_fadt(_board: object, _attribute: object, fields: Mapping[str, Any]) -
     for name in fields:
         if name not in known:
             raise PlatformError(f"the FADT has no field {name!r}")
-        if name in _FADT_TAKEN:
+        if name in _FADT_TAKEN or name.removeprefix("x_").startswith(_FADT_BLOCKS):
             raise PlatformError(f"the FADT's {name} follows from another argument")
 
 
@@ -194,7 +206,7 @@ class Assembly:
     """
 
     reduced: bool
-    gpes: int = 0
+    gpes: Collection[int] = ()
     event_selector: int | None = None
     cpus: int | Iterable[Cpu] = 1
     x2apic: X2ApicPolicy = "auto"
@@ -254,12 +266,24 @@ class Assembly:
             flags |= FadtFlags.FORCE_APIC_PHYSICAL_DESTINATION_MODE
         boot = BootArchFlags(0) if self.vga else BootArchFlags.VGA_NOT_PRESENT
         self.context.fadt(flags=flags, iapc_boot_arch=boot)
-        self.context.fadt(**{name: self.fadt[name] for name in FADT_FLAGS & self.fadt.keys()})
+        self.context.fadt(**self.fadt)
 
     @property
     def host_bridge_domain(self) -> int | None:
-        """The proximity domain of the PCI host bridge, where it is said."""
-        return None if self.numa is None else self.numa.host_bridge
+        """The proximity domain of the PCI host bridge, where there are any."""
+        return self.processors.host_bridge_domain
+
+    def host_windows(self, windows: Windows | Mapping[str, Iterable[Range]]) -> Windows:
+        """Return windows with the memory of a VGA adapter, where there is one and no window has it.
+
+        Systems give an adapter, or its driver, no range that no host bridge lets through.
+        """
+        windows = windows_of(windows)
+        base, size = _VGA_MEMORY
+        has = any(first < base + size and base < first + count for first, count in windows.mem)
+        if has or not self.vga:
+            return windows
+        return attrs.evolve(windows, mem=(_VGA_MEMORY, *windows.mem))
 
     def dsdt(self, devices: Iterable[AcpiContributor], s5: int | None) -> Dsdt:
         r"""Return the definition block.
@@ -301,10 +325,12 @@ class Assembly:
             reset: how the machine is reset.
         """
         context = self.context
+        if "century" not in context.fadt_fields and self.spec.value.fadt_revision >= _NO_RTC_FLAG:
+            context.fadt(iapc_boot_arch=BootArchFlags.CMOS_RTC_NOT_PRESENT)
         found: dict[str, Any] = {**self.spec.fadt, **context.header}
         if reset is not None:
             found |= {"reset_reg": reset.register, "reset_value": reset.value}
-        return {**found, **self.fadt, **context.fadt_fields}
+        return found | context.fadt_fields
 
     def platform(self, fadt: Fadt, dsdt: Dsdt, tables: Iterable[Addressable] = ()) -> Platform:
         """Return the finished platform.

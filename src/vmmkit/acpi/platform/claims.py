@@ -80,6 +80,9 @@ class Interrupts:
                     f"{upper.first_gsi}"
                 )
         _check_unique_ids(self._io_apics)
+        for source, gsi in self._redirected.items():
+            if self._io_apics:
+                self._check_input(f"the redirected ISA interrupt {source}", gsi)
 
     def claim(self, holder: str, gsi: int, *, level: bool, active_low: bool = False) -> None:
         """Use an interrupt: alone if it is edge triggered, else with others.
@@ -91,11 +94,15 @@ class Interrupts:
             active_low: it is, as that of a PCI pin, active low.
 
         Raises:
-            PlatformError: no I/O APIC has it, or it is in use in another way.
+            PlatformError: no I/O APIC has it, it is in use in another way, or it is a level and
+                the ISA interrupt of its number is redirected: no override could say so.
         """
-        if not isinstance(gsi, int) or not any(gsi in io_apic.gsis for io_apic in self._io_apics):
-            inputs = ", ".join(f"{one.gsis[0]} to {one.gsis[-1]}" for one in self._io_apics)
-            raise PlatformError(f"{holder} has GSI {gsi!r}; the I/O APICs have {inputs or 'none'}")
+        self._check_input(holder, gsi)
+        if level and self._redirected.get(self.source_of(gsi), gsi) != gsi:
+            raise PlatformError(
+                f"{holder} has GSI {gsi}, but ISA interrupt {gsi} is redirected to GSI "
+                f"{self._redirected[gsi]}"
+            )
         other_level, other = self._held.setdefault(gsi, (level, holder))
         if other != holder and not (level and other_level):
             ways = ("edge", "level")
@@ -105,6 +112,11 @@ class Interrupts:
             )
         if active_low:
             self._active_low.add(gsi)
+
+    def _check_input(self, holder: str, gsi: int) -> None:
+        if not isinstance(gsi, int) or not any(gsi in io_apic.gsis for io_apic in self._io_apics):
+            inputs = ", ".join(f"{one.gsis[0]} to {one.gsis[-1]}" for one in self._io_apics)
+            raise PlatformError(f"{holder} has GSI {gsi!r}; the I/O APICs have {inputs or 'none'}")
 
     def claim_isa(self, holder: str, interrupt: int, *, level: bool = False) -> None:
         """Use an ISA interrupt, which may reach a GSI of another number."""

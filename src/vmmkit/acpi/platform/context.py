@@ -10,7 +10,7 @@ fields of the FADT, ranges and interrupts that it holds. The presets' own parts 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from vmmkit.acpi.aml.named import (
@@ -27,7 +27,7 @@ from vmmkit.acpi.aml.named import (
 )
 from vmmkit.acpi.aml.node import Node
 from vmmkit.acpi.platform.claims import Interrupts, Ranges
-from vmmkit.acpi.platform.values import Ecam, IoApicRange, Range
+from vmmkit.acpi.platform.values import FOUR_GIB, Ecam, IoApicRange, Range, number
 from vmmkit.acpi.relocation import Addressable
 from vmmkit.acpi.tables.spec import Spec
 from vmmkit.errors import PlatformError
@@ -93,7 +93,7 @@ class Context:
         header: what every table made for this platform has in its header, such as `oem_id`.
         io_apics: whose inputs there are.
         redirected: GSI by ISA interrupt, for those that are not the same number.
-        gpes: how many general-purpose events there are.
+        gpes: numbers of the general-purpose events that there are.
         event_selector: whether the generic event device has a register with one bit an event.
 
     Attributes:
@@ -120,7 +120,7 @@ class Context:
         header: Mapping[str, Any],
         io_apics: Iterable[IoApicRange],
         redirected: Mapping[int, int],
-        gpes: int = 0,
+        gpes: Collection[int] = (),
         event_selector: bool = False,
     ) -> None:
         """Start at the root, with nothing held."""
@@ -130,12 +130,13 @@ class Context:
         self.memory = Ranges("memory", 1 << 64)
         self.ports = Ranges("I/O ports", 1 << 16)
         self.port_windows = Ranges("the I/O ports that host bridges let through", 1 << 16)
+        self._buses: dict[int, Ranges] = {}
         self.tables: list[Addressable] = []
         self.root_nodes: list[Node] = []
         self.reserved: list[tuple[str, Range]] = []
         self.ecams: list[Ecam] = []
         self.listed_ecams: list[Ecam] = []
-        self.fadt_fields: dict[str, int] = {}
+        self.fadt_fields: dict[str, Any] = {}
         self.gpe_handlers: dict[int, list[Handler]] = {}
         self.event_handlers: dict[int, list[Handler]] = {}
         self._gpes, self._event_selector = gpes, event_selector
@@ -191,8 +192,9 @@ class Context:
         Raises:
             PlatformError: no such event here, or it is an edge for one and a level for another.
         """
-        if not isinstance(number, int) or not 0 <= number < self._gpes:
-            what = "a hardware-reduced platform has none" if self.reduced else f"of {self._gpes}"
+        if not isinstance(number, int) or number not in self._gpes:
+            there = f"there are {len(self._gpes)}, the last is {max(self._gpes, default=None)}"
+            what = "a hardware-reduced platform has none" if self.reduced else there
             raise PlatformError(f"general-purpose event {number!r} does not exist: {what}")
         self._handle("general-purpose event", self.gpe_handlers, number, Handler(statements, level))
 
@@ -242,6 +244,15 @@ class Context:
             PlatformError: another host bridge has some of it.
         """
         self.port_windows.claim(holder, base, size)
+
+    def claim_buses(self, holder: str, segment: int, first_bus: int, last_bus: int) -> None:
+        """Say that PCI buses are behind a host bridge.
+
+        Raises:
+            PlatformError: some of them are behind another.
+        """
+        buses = self._buses.setdefault(segment, Ranges(f"the buses of segment {segment}", 256))
+        buses.claim(holder, first_bus, last_bus - first_bus + 1)
 
     def claim_interrupt(
         self, holder: str, gsi: int, *, level: bool = False, active_low: bool = False
@@ -303,18 +314,22 @@ class Context:
         if listed:
             self.listed_ecams.append(ecam)
 
-    def fadt(self, **fields: int) -> None:
+    def fadt(self, **fields: Any) -> None:
         """Set fields of the FADT; bits of `flags` and `iapc_boot_arch` are added to those there.
 
+        Where nobody sets `century`, the table says that there is no CMOS clock.
+
         Raises:
-            PlatformError: another has set the field to something else.
+            PlatformError: another has set the field to something else, or bits that are no number.
         """
         for name, value in fields.items():
-            present = self.fadt_fields.setdefault(name, value)
             if name in FADT_FLAGS:
-                self.fadt_fields[name] = present | value
-            elif present != value:
-                raise PlatformError(f"FADT: {name} is {present:#x} for one and {value:#x} for one")
+                number(f"FADT: {name}", value, FOUR_GIB)
+                self.fadt_fields[name] = self.fadt_fields.get(name, value) | value
+            elif self.fadt_fields.setdefault(name, value) != value:
+                raise PlatformError(
+                    f"FADT: {name} is {self.fadt_fields[name]!r} for one and {value!r} for another"
+                )
 
     # -- for presets, and contributors with others inside ----
 

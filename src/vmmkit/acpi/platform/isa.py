@@ -19,7 +19,7 @@ from vmmkit.acpi.aml.resources import Descriptor, Io, IrqNoFlags, Resources
 from vmmkit.acpi.platform.claims import ISA_INTERRUPTS
 from vmmkit.acpi.platform.context import Context, contributors
 from vmmkit.acpi.platform.events import gsi_descriptor
-from vmmkit.acpi.platform.values import Range, checked_range
+from vmmkit.acpi.platform.values import Range, checked_range, number
 from vmmkit.acpi.tables.dbg2 import Dbg2, DebugDevice, PortType, SerialSubtype
 from vmmkit.acpi.tables.fadt import BootArchFlags
 from vmmkit.acpi.tables.gas import Gas
@@ -88,8 +88,8 @@ class LpcBridge:
 
     def acpi_nodes(self, context: Context) -> Iterator[Node]:
         """Yield its device, with those behind it."""
-        if not (0 <= self.device < 32 and 0 <= self.function < 8):
-            raise PlatformError(f"{self.name} is no PCI function: {self.device}.{self.function}")
+        number(f"the device of {self.name}", self.device, 32)
+        number(f"the function of {self.name}", self.function, 8)
         context.fadt(iapc_boot_arch=BootArchFlags.LEGACY_DEVICES)
         inner = context.below(self.name)
         address = Name("_ADR", self.device << 16 | self.function)

@@ -53,6 +53,8 @@ __all__ = ["OSC_CONTROL", "PciHost", "Reservations"]
 OSC_CONTROL: Final = 0x1D
 
 _OSC_UUID: Final = ToUUID("33db4d5b-1ff7-401c-9657-7441c03dd766")
+_CONVENTIONAL_IDS: Final = (Name("_HID", EisaId("PNP0A03")),)
+_EXPRESS_IDS: Final = (Name("_HID", EisaId("PNP0A08")), Name("_CID", EisaId("PNP0A03")))
 _CONFIG_PORTS: Final = (0xCF8, 8)
 _ROUTE_KEYS: Final = tuple([integer(device << 16 | 0xFFFF) for device in range(32)])
 
@@ -69,14 +71,17 @@ class PciHost:
 
     Args:
         windows: what it lets through, `Windows` or `{"io": [(base, size)], "mem": [...]}`.
-        routing: `(device, pin, gsi)` of the root bus.
+        routing: `(device, pin, gsi)` of the root bus. In place of a GSI there can be the path of a
+            link device, such as one of `PirqLinks`, which then says what interrupt it is.
         ecam: where its configuration space is mapped; `None`: nowhere.
-        pic_routing: `(device, pin, interrupt)` for systems that use the 8259s: ISA interrupts.
-            Where it is given, `_PRT` is a method that returns the one or the other.
+        pic_routing: `(device, pin, interrupt)` for systems that use the 8259s: ISA interrupts, or
+            paths of link devices. Where it is given, `_PRT` is a method that returns the one or
+            the other.
         name: of its device, four characters at most. That of a preset has the default.
         segment: that of `ecam` where there is one.
         first_bus: number of the root bus; that of `ecam` where there is one.
         last_bus: greatest bus number behind it; that of `ecam` where there is one.
+        express: its root bus is PCI Express, or else conventional PCI, where there is no `_OSC`.
         config_ports: it has the ports CF8H to CFFH, which reach segment 0 only. One host bridge
             can have them; by default each of segment 0 has.
         osc_control: control bits that `_OSC` grants; `None`: there is no `_OSC`.
@@ -97,6 +102,7 @@ class PciHost:
     segment: int = attrs.field(kw_only=True)
     first_bus: int = attrs.field(kw_only=True)
     last_bus: int = attrs.field(kw_only=True)
+    express: bool = attrs.field(default=True, kw_only=True)
     config_ports: bool = attrs.field(kw_only=True)
     osc_control: int | None = attrs.field(default=OSC_CONTROL, kw_only=True)
     hot_added: bool = attrs.field(default=False, kw_only=True)
@@ -127,7 +133,8 @@ class PciHost:
         number(f"the last bus of {self.name}", self.last_bus, 256)
         number(f"the first bus of {self.name}", self.first_bus, self.last_bus + 1)
         for _device, _pin, interrupt in self.pic_routing:
-            number(f"an interrupt of the 8259s for {self.name}", interrupt, ISA_INTERRUPTS)
+            if not isinstance(interrupt, str):
+                number(f"an interrupt of the 8259s for {self.name}", interrupt, ISA_INTERRUPTS)
         number(f"the _OSC control of {self.name}", self.osc_control or 0, FOUR_GIB)
         if self.hot_added and self.ecam is None:
             raise PlatformError(f"{self.name} is hot-added and has no ECAM window")
@@ -146,21 +153,21 @@ class PciHost:
         self._claim(context)
         inner = context.below(self.name)
         nodes: list[Node] = [
-            Name("_HID", EisaId("PNP0A08")),
-            Name("_CID", EisaId("PNP0A03")),
+            *(_EXPRESS_IDS if self.express else _CONVENTIONAL_IDS),
             Name("_SEG", self.segment),
             Name("_BBN", self.first_bus),
-            Name("_UID", context.unique_id("PNP0A08")),
+            Name("_UID", context.unique_id("PNP0A03")),
             Name("_CRS", Resources(*self.resources())),
         ]
-        nodes += self._routing_nodes(context)
-        if self.osc_control is not None:
+        if self.express and self.osc_control is not None:
             nodes.append(_osc(self.osc_control))
         if self.hot_added and self.ecam:
             nodes.append(Name("_CBA", self.ecam.bus_zero))
         if self.proximity_domain is not None:
             nodes.append(Name("_PXM", self.proximity_domain))
-        yield Device(self.name, *nodes, *inner.collect(self.children))
+        nodes += inner.collect(self.children)
+        # After the children, since link devices that it names may be among them.
+        yield Device(self.name, *nodes, *self._routing_nodes(context))
 
     def _routing_nodes(self, context: Context) -> list[Node]:
         if not self.pic_routing:
@@ -191,7 +198,9 @@ class PciHost:
             context.claim_port_window(f"the configuration ports of {self.name}", *_CONFIG_PORTS)
         if self.ecam:
             context.add_ecam(self.ecam, listed=not self.hot_added)
-        for gsi in {gsi for _device, _pin, gsi in (*self.routing, *self.pic_routing)}:
+        context.claim_buses(self.name, self.segment, self.first_bus, self.last_bus)
+        routed = {target for _device, _pin, target in (*self.routing, *self.pic_routing)}
+        for gsi in sorted(target for target in routed if not isinstance(target, str)):
             context.claim_interrupt(f"the routing of {self.name}", gsi, level=True, active_low=True)
 
 
@@ -206,8 +215,12 @@ def _mem_window(base: int, size: int) -> Descriptor:
 
 
 def _table(routing: Iterable[Route]) -> Node:
-    """Return a routing table without interrupt links: the last element is the interrupt."""
-    return term([Package(_ROUTE_KEYS[device], pin, Zero, gsi) for device, pin, gsi in routing])
+    """Return a routing table: each row has the path of a link device and 0, or 0 and a GSI."""
+    return term([Package(_ROUTE_KEYS[device], pin, *_source(to)) for device, pin, to in routing])
+
+
+def _source(target: int | str) -> tuple[Node, Node]:
+    return (Path(target), Zero) if isinstance(target, str) else (Zero, integer(target))
 
 
 def _osc(control: int) -> Node:

@@ -82,7 +82,7 @@ class SleepRegisters:
 def pm_registers(base: int) -> RegisterBlocks:
     """Return the fixed registers of a PC, as chip sets place them from one base on.
 
-    PM1 event at 0, PM1 control at 4, PM timer at 8, 128 general-purpose events at 20H.
+    PM1 event at 0, PM1 control at 4, PM timer at 8, 64 general-purpose events at 20H.
 
     Args:
         base: first port, a multiple of 80H.

@@ -52,10 +52,12 @@ _ENABLED: Final = LapicFlags.ENABLED  # enumerations look their members up anew 
 
 
 def _listed(cpus: int | Iterable[Cpu]) -> tuple[Cpu, ...]:
-    if isinstance(cpus, int):
+    if isinstance(cpus, int) and not isinstance(cpus, bool):
         _check_count(cpus)
         return tuple([Cpu(number, number) for number in range(cpus)])
-    listed = tuple(cpus) if isinstance(cpus, Iterable) else (cpus,)
+    if not isinstance(cpus, Iterable):
+        raise PlatformError(f"processors are a number or Cpu objects, not {cpus!r}")
+    listed = tuple(cpus)
     for each in listed:
         if not isinstance(each, Cpu):
             raise PlatformError(f"processors are a number or Cpu objects, not {each!r}")
@@ -93,6 +95,8 @@ class Processors:
         _check_unique("UID", [cpu.uid for cpu in self.cpus])
         if not any(cpu.enabled for cpu in self.cpus):
             raise PlatformError("none of the processors is enabled")
+        if self.numa is not None and not isinstance(self.numa, Numa):
+            raise PlatformError(f"numa is a Numa or None, not {self.numa!r}")
         object.__setattr__(self, "_x2apic_from", self._first_x2apic())
 
     def _first_x2apic(self) -> int:
@@ -119,6 +123,29 @@ class Processors:
         """Whether there is any x2APIC entry."""
         return any(cpu.apic_id >= self._x2apic_from for cpu in self.cpus)
 
+    @property
+    def host_bridge_domain(self) -> int | None:
+        """The proximity domain of the preset's host bridge: what `Numa` says of it.
+
+        Raises:
+            PlatformError: a domain that no processor and no memory has.
+        """
+        if self.numa is None:
+            return None
+        domain = self.numa.host_bridge
+        if domain is None:
+            return next(cpu.proximity_domain for cpu in self.cpus if cpu.enabled)
+        if domain not in self._domains(self.numa):
+            raise PlatformError(
+                f"the host bridge is in proximity domain {domain!r}, where no processor and no "
+                "memory is"
+            )
+        return domain
+
+    def _domains(self, numa: Numa) -> set[int]:
+        domains = {cpu.proximity_domain for cpu in self.cpus}
+        return domains | {memory.proximity_domain for memory in numa.memory}
+
     def madt_entries(self) -> list[Entry]:
         """Return an entry for each, and the NMI pin of all: LINT1."""
         entries: list[Entry] = [_madt_entry(cpu, self._x2apic_from) for cpu in self.cpus]
@@ -142,17 +169,15 @@ class Processors:
         """Return SRAT and SLIT, where proximity domains matter.
 
         Raises:
-            PlatformError: a domain that has no row of distances, or memory that overlaps.
+            PlatformError: a domain that has no row of distances.
         """
         if self.numa is None:
             return []
         entries: list[Entry] = [_srat_entry(cpu, self._x2apic_from) for cpu in self.cpus]
         entries += [_memory_entry(memory) for memory in self.numa.memory]
-        domains = [cpu.proximity_domain for cpu in self.cpus]
-        domains += [memory.proximity_domain for memory in self.numa.memory]
         tables: list[Table] = [Srat(entries, **header)]
         if self.numa.distances:
-            _check_distances(max(domains), len(self.numa.distances))
+            _check_distances(max(self._domains(self.numa)), len(self.numa.distances))
             tables.append(Slit(self.numa.distances, **header))
         return tables
 

@@ -14,7 +14,7 @@ from vmmkit.acpi.platform.assembly import Assembly, Options, Platform
 from vmmkit.acpi.platform.context import Context, contributors
 from vmmkit.acpi.platform.isa import LpcBridge, MotherboardPorts, Pic, Pit, Rtc, Speaker, Uart
 from vmmkit.acpi.platform.pci_host import PciHost
-from vmmkit.acpi.platform.power import Reset, claim_blocks, pm_registers
+from vmmkit.acpi.platform.power import Reset, claim_blocks, claim_register, pm_registers
 from vmmkit.acpi.platform.timers import HpetTimer
 from vmmkit.acpi.platform.values import (
     Ecam,
@@ -58,6 +58,7 @@ Q35_ISA_DEVICES: Final[tuple[AcpiContributor, ...]] = (
 )
 
 _LEGACY_END = 0xCF8  # ports of ISA devices are below
+_GPE_METHODS = 0x100  # their names have two digits for the number
 _GPES_PER_BYTE = 4  # of a block, half of whose bytes are status and half enable
 
 
@@ -82,6 +83,7 @@ def q35_like(
     ecam: Ecam | None = Q35_ECAM,
     windows: Windows | Mapping[str, Iterable[Range]] = Q35_WINDOWS,
     routing: Iterable[Route] | None = None,
+    express: bool = True,
     pic_routing: Iterable[Route] = (),
     pm_base: int = 0x600,
     power_registers: RegisterBlocks | None = None,
@@ -108,7 +110,9 @@ def q35_like(
         windows: of the host bridge, `Windows` or `{"io": [(base, size)], "mem": [...]}`. Where
             there are ISA devices and no I/O window begins below CF8H, ports 0 to CF7H are added,
             because those devices are behind the same bridge.
-        routing: `(device, pin, gsi)` of the root bus; `None`: `q35_routing()`.
+        routing: `(device, pin, gsi)` of the root bus; `None`: `q35_routing()`. A link device can
+            stand in place of a GSI; see `PciHost`.
+        express: the root bus is PCI Express; see `PciHost`.
         pic_routing: `(device, pin, interrupt)` for systems that use the 8259s; see `PciHost`.
         pm_base: first port of the power management registers, a multiple of 80H.
         power_registers: where they are, if not as `pm_registers(pm_base)` says.
@@ -135,10 +139,13 @@ def q35_like(
     board = Assembly(reduced=False, gpes=_gpes(blocks), event_selector=selector, **options)
     _claim_fixed_hardware(board.context, blocks, sci, smi)
     isa = contributors(isa_devices)
+    if reset is not None:
+        claim_register(board.context, "the reset register", reset.register)
     host = PciHost(
-        _with_legacy_ports(windows) if isa else windows,
+        board.host_windows(_with_legacy_ports(windows) if isa else windows),
         q35_routing() if routing is None else routing,
         ecam,
+        express=express,
         pic_routing=pic_routing,
         osc_control=board.osc_control,
         proximity_domain=board.host_bridge_domain,
@@ -154,12 +161,13 @@ def q35_like(
     return board.platform(fadt, dsdt, [Waet(**board.context.header)] if waet else [])
 
 
-def _gpes(blocks: RegisterBlocks) -> int:
-    """Return how many general-purpose events the blocks have."""
-    known = [block.length * _GPES_PER_BYTE for block in (blocks.gpe0,) if block is not None]
-    if blocks.gpe1 is not None:
-        known.append(blocks.gpe1_base + blocks.gpe1.length * _GPES_PER_BYTE)
-    return max(known, default=0)
+def _gpes(blocks: RegisterBlocks) -> frozenset[int]:
+    """Return the numbers of the general-purpose events that the blocks have and methods can."""
+    found: set[int] = set()
+    for first, block in ((0, blocks.gpe0), (blocks.gpe1_base, blocks.gpe1)):
+        if block is not None:
+            found |= {*range(first, first + block.length * _GPES_PER_BYTE)}
+    return frozenset(found & {*range(_GPE_METHODS)})
 
 
 def _claim_fixed_hardware(

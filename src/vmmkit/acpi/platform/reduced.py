@@ -25,7 +25,7 @@ from vmmkit.acpi.platform.values import (
     Windows,
     optional,
 )
-from vmmkit.acpi.tables.fadt import BootArchFlags, Fadt, RegisterBlocks
+from vmmkit.acpi.tables.fadt import Fadt, RegisterBlocks
 from vmmkit.acpi.tables.gas import Gas
 from vmmkit.errors import PlatformError
 from vmmkit.protocols import AcpiContributor
@@ -55,6 +55,7 @@ def reduced(
     routing: Iterable[Route] = (),
     ecam: Ecam | None = None,
     config_ports: bool = False,
+    express: bool = True,
     pci_devices: Iterable[AcpiContributor] = (),
     devices: Iterable[AcpiContributor] = REDUCED_DEVICES,
     power_button: PowerButton | None = REDUCED_POWER_BUTTON,
@@ -77,6 +78,7 @@ def reduced(
         routing: `(device, pin, gsi)` of the root bus.
         ecam: window of PCI configuration space.
         config_ports: the host bridge has the ports CF8H to CFFH.
+        express: see `PciHost`.
         pci_devices: contributors to the scope of the host bridge.
         devices: contributors to `\_SB`.
         power_button: a device; `None`: there is none.
@@ -100,10 +102,11 @@ def reduced(
     parts = [*contributors(devices)]
     if windows is not None:
         host = PciHost(
-            windows,
+            board.host_windows(windows),
             routing,
             ecam,
             config_ports=config_ports,
+            express=express,
             osc_control=board.osc_control,
             proximity_domain=board.host_bridge_domain,
             children=pci_devices,
@@ -114,8 +117,6 @@ def reduced(
     if power_button is not None:
         parts.append(power_button)
     dsdt = board.dsdt(parts, s5)
-    if "century" not in board.context.fadt_fields:  # which the clock sets
-        board.context.fadt(iapc_boot_arch=BootArchFlags.CMOS_RTC_NOT_PRESENT)
     fields = board.fadt_fields(reset) | _sleep_fields(sleep)
     fadt = Fadt.hardware_reduced(dsdt, blocks=power_registers, **fields)
     return board.platform(fadt, dsdt)

@@ -9,6 +9,7 @@ here, and against the others when a platform is made of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Final, TypeAlias, TypeVar
 
 import attrs
@@ -35,8 +36,9 @@ _Kind = TypeVar("_Kind")
 #: Base and size, in bytes or ports.
 Range: TypeAlias = tuple[int, int]
 
-#: Device 0-31, pin 0 (INTA#) to 3 (INTD#), and the global system interrupt that it reaches.
-Route: TypeAlias = tuple[int, int, int]
+#: Device 0-31, pin 0 (INTA#) to 3 (INTD#), and the global system interrupt that it reaches, or
+#: the path of the link device that says which.
+Route: TypeAlias = tuple[int, int, int] | tuple[int, int, int | str]
 
 FOUR_GIB: Final = 1 << 32
 _MEMORY: Final = 1 << 64
@@ -144,6 +146,8 @@ class Ecam:
 
 
 def _ranges(what: str, ranges: Iterable[Range], limit: int) -> tuple[Range, ...]:
+    if not isinstance(ranges, Iterable):
+        raise PlatformError(f"{what} is a list of pairs of base and size, not {ranges!r}")
     return tuple([checked_range(what, each, limit) for each in ranges])
 
 
@@ -193,12 +197,12 @@ def routes(routing: Iterable[Route]) -> tuple[Route, ...]:
     if not isinstance(routing, Iterable):
         raise PlatformError(f"routing is a list of (device, pin, GSI), not {routing!r}")
     rows = [_route(each) for each in routing]
-    found: dict[tuple[int, int], int] = {}
+    found: dict[tuple[int, int], int | str] = {}
     for device, pin, gsi in rows:
         other = found.setdefault((device, pin), gsi)
         if other != gsi:
             raise PlatformError(
-                f"device {device}, pin {pin} is routed twice: to GSI {other} and to GSI {gsi}"
+                f"device {device}, pin {pin} is routed twice: to {other} and to {gsi}"
             )
     if len(found) != len(rows):
         raise PlatformError("a pin is routed twice to the same GSI")
@@ -211,7 +215,8 @@ def _route(each: Route) -> Route:
     device, pin, gsi = each
     number("the device of a route", device, 32)
     number("the pin of a route", pin, 4)
-    number("the GSI of a route", gsi, FOUR_GIB)
+    if not isinstance(gsi, str):
+        number("the GSI of a route", gsi, FOUR_GIB)
     return device, pin, gsi
 
 
@@ -335,7 +340,15 @@ class MemoryRange:
 
 
 def _memory(values: Iterable[MemoryRange]) -> tuple[MemoryRange, ...]:
-    return listed("the memory of proximity domains", values, MemoryRange)
+    ranges = listed("the memory of proximity domains", values, MemoryRange)
+    for one, other in pairwise(sorted(ranges, key=lambda memory: memory.base)):
+        if one.base + one.size > other.base:
+            raise PlatformError(
+                f"{one.size:#x} bytes of memory of proximity domain {one.proximity_domain} at "
+                f"{one.base:#x} lie over those of domain {other.proximity_domain} at "
+                f"{other.base:#x}"
+            )
+    return ranges
 
 
 def _rows(distances: Iterable[Iterable[int]]) -> tuple[tuple[int, ...], ...]:
@@ -349,7 +362,11 @@ class Numa:
     Args:
         memory: ranges.
         distances: a row for each domain, 10 to itself; empty: no SLIT is made.
-        host_bridge: domain of the preset's PCI host bridge; `None`: not said.
+        host_bridge: domain of the preset's PCI host bridge, one of a processor or of memory;
+            `None`: that of the first processor that is enabled.
+
+    Raises:
+        PlatformError: something else than memory ranges, or two that overlap.
     """
 
     memory: tuple[MemoryRange, ...] = attrs.field(converter=_memory)
