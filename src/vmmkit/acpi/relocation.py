@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import attrs
 
+from vmmkit.acpi.arguments import table_octets
 from vmmkit.errors import TableValueError
 
 __all__ = ["Addressable", "Blob", "Checksum", "Pointer", "Relocation"]
@@ -91,7 +92,7 @@ class Blob:
         address_offset: bytes into that file.
     """
 
-    data: bytes = attrs.field(converter=bytes)
+    data: bytes = attrs.field(converter=table_octets)
     name: str = "blob"
     alignment: int = 16
     address_file: str | None = None
@@ -103,8 +104,12 @@ class Blob:
         Raises:
             TableValueError: it is no power of two.
         """
-        if self.alignment < 1 or self.alignment & (self.alignment - 1):
-            raise TableValueError(f"alignment {self.alignment} of {self.name} is no power of two")
+        if (
+            not isinstance(self.alignment, int)
+            or self.alignment < 1
+            or self.alignment & (self.alignment - 1)
+        ):
+            raise TableValueError(f"alignment {self.alignment!r} of {self.name} is no power of two")
 
     def to_bytes(self) -> bytes:
         """Return its content."""

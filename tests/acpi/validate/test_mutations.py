@@ -27,7 +27,7 @@ from vmmkit.acpi.platform.values import Cpu, Ecam, IoApicRange
 from vmmkit.acpi.tables.madt import LocalApic
 from vmmkit.acpi.tables.spec import Spec
 from vmmkit.acpi.tables.srat import ProcessorLocalApicAffinity
-from vmmkit.acpi.tables.viot import PciRange, VirtioIommuPci, Viot
+from vmmkit.acpi.tables.viot import PciRange, Viot, VirtioIommuPci
 from vmmkit.acpi.validate.codes import RULES
 from vmmkit.acpi.validate.validator import validate
 

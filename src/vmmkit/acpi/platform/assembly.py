@@ -11,6 +11,7 @@ import attrs
 
 from vmmkit.acpi.aml.named import Scope
 from vmmkit.acpi.aml.node import Node
+from vmmkit.acpi.arguments import elements, instance
 from vmmkit.acpi.layout import E820Entry, E820Type, TableSet
 from vmmkit.acpi.platform.context import FADT_FLAGS, Context
 from vmmkit.acpi.platform.events import EventDevice, gpe_scope
@@ -122,11 +123,34 @@ class Options(TypedDict, total=False):
 
 
 def _io_apics(values: Iterable[IoApicRange]) -> tuple[IoApicRange, ...]:
-    return tuple(values)
+    found = elements("io_apics", values, PlatformError)
+    for each in found:
+        instance("one of the io_apics", each, IoApicRange, PlatformError)
+    return found
+
+
+def _numa(value: Numa | None) -> Numa | None:
+    return value if value is None else instance("numa", value, Numa, PlatformError)
+
+
+def _spec(value: Spec) -> Spec:
+    return instance("spec", value, Spec, PlatformError)
+
+
+def _redirected(value: Mapping[int, int]) -> Mapping[int, int]:
+    if not isinstance(value, Mapping):
+        raise PlatformError(f"redirected is no mapping of interrupts to GSIs: {value!r:.80}")
+    return value
+
+
+def _fadt(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise PlatformError(f"fadt is no mapping of fields: {value!r:.80}")
+    return value
 
 
 def _tables(values: Iterable[Addressable]) -> tuple[Addressable, ...]:
-    return tuple(values)
+    return elements("tables", values, PlatformError)
 
 
 #: Fields of the FADT that arguments of their own say.
@@ -176,15 +200,15 @@ class Assembly:
     event_selector: int | None = None
     cpus: int | Iterable[Cpu] = 1
     x2apic: X2ApicPolicy = "auto"
-    numa: Numa | None = None
+    numa: Numa | None = attrs.field(default=None, converter=_numa)
     local_apic: int = LOCAL_APIC
     io_apics: tuple[IoApicRange, ...] = attrs.field(default=(IoApicRange(),), converter=_io_apics)
-    redirected: Mapping[int, int] = attrs.field()
+    redirected: Mapping[int, int] = attrs.field(converter=_redirected)
     osc_control: int | None = OSC_CONTROL
     vga: bool = attrs.field()
     smbios: bool = False
-    spec: Spec = Spec.V6_5
-    fadt: Mapping[str, Any] = attrs.field(factory=dict, validator=_check_fadt)
+    spec: Spec = attrs.field(default=Spec.V6_5, converter=_spec)
+    fadt: Mapping[str, Any] = attrs.field(factory=dict, converter=_fadt, validator=_check_fadt)
     tables: tuple[Addressable, ...] = attrs.field(default=(), converter=_tables)
     oem_id: str = "VMMKIT"
     oem_table_id: str = "VMMKIT"
@@ -193,7 +217,7 @@ class Assembly:
     context: Context = attrs.field(init=False)
 
     @redirected.default
-    def _redirected(self) -> Mapping[int, int]:
+    def _usual_overrides(self) -> Mapping[int, int]:
         return {} if self.reduced else {0: 2}
 
     @vga.default
@@ -281,6 +305,7 @@ class Assembly:
         context = self.context
         found: dict[str, Any] = {**self.spec.fadt, **context.header}
         if reset is not None:
+            instance("reset", reset, Reset, PlatformError)
             found |= {"reset_reg": reset.register, "reset_value": reset.value}
         return {**found, **self.fadt, **context.fadt_fields}
 

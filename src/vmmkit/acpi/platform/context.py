@@ -26,6 +26,7 @@ from vmmkit.acpi.aml.named import (
     ThermalZone,
 )
 from vmmkit.acpi.aml.node import Node
+from vmmkit.acpi.arguments import elements
 from vmmkit.acpi.platform.claims import Interrupts, Ranges
 from vmmkit.acpi.platform.values import Ecam, IoApicRange, Range
 from vmmkit.acpi.relocation import Addressable
@@ -59,11 +60,11 @@ def contributors(values: Iterable[AcpiContributor]) -> tuple[AcpiContributor, ..
     Raises:
         PlatformError: something has none.
     """
-    listed = tuple(values)
-    for each in listed:
+    found = elements("the devices", values, PlatformError)
+    for each in found:
         if not hasattr(each, "acpi_nodes"):
             raise PlatformError(f"{each!r} cannot describe itself: it has no method acpi_nodes")
-    return listed
+    return found
 
 
 class Handler(NamedTuple):

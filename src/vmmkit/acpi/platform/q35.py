@@ -10,8 +10,9 @@ from typing import Any, Final, Unpack
 
 import attrs
 
+from vmmkit.acpi.arguments import instance
 from vmmkit.acpi.platform.assembly import Assembly, Options, Platform
-from vmmkit.acpi.platform.context import Context
+from vmmkit.acpi.platform.context import Context, contributors
 from vmmkit.acpi.platform.isa import LpcBridge, MotherboardPorts, Pic, Pit, Rtc, Speaker, Uart
 from vmmkit.acpi.platform.pci_host import PciHost
 from vmmkit.acpi.platform.power import Reset, claim_blocks, pm_registers
@@ -28,6 +29,7 @@ from vmmkit.acpi.tables.facs import Facs
 from vmmkit.acpi.tables.fadt import Fadt, FadtFlags, RegisterBlocks
 from vmmkit.acpi.tables.gas import Gas
 from vmmkit.acpi.tables.waet import Waet
+from vmmkit.errors import PlatformError
 from vmmkit.protocols import AcpiContributor
 
 __all__ = [
@@ -128,10 +130,13 @@ def q35_like(
         AcpiError: a value that its table or device cannot hold.
     """
     blocks = pm_registers(pm_base) if power_registers is None else power_registers
+    instance("power_registers", blocks, RegisterBlocks, PlatformError)
+    if smi is not None:
+        instance("smi", smi, SmiCommand, PlatformError)
     selector = event_selector
     board = Assembly(reduced=False, gpes=_gpes(blocks), event_selector=selector, **options)
     _claim_fixed_hardware(board.context, blocks, sci, smi)
-    isa = tuple(isa_devices)
+    isa = contributors(isa_devices)
     host = PciHost(
         _with_legacy_ports(windows) if isa else windows,
         q35_routing() if routing is None else routing,
@@ -139,10 +144,10 @@ def q35_like(
         pic_routing=pic_routing,
         osc_control=board.osc_control,
         proximity_domain=board.host_bridge_domain,
-        children=[*([LpcBridge(isa)] if isa else []), *pci_devices],
+        children=[*([LpcBridge(isa)] if isa else []), *contributors(pci_devices)],
     )
     timers = [HpetTimer()] if hpet is True else [hpet] if hpet else []
-    dsdt = board.dsdt([host, *timers, *devices], s5)
+    dsdt = board.dsdt([host, *timers, *contributors(devices)], s5)
     facs = Facs(version=board.spec.value.facs_version)
     fields = board.fadt_fields(reset) | _smi_fields(smi)
     # With 8259s, SCI_INT is their interrupt, and an override says the GSI.

@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Unpack
 
+from vmmkit.acpi.arguments import instance
 from vmmkit.acpi.platform.assembly import Assembly, Options, Platform
-from vmmkit.acpi.platform.context import Context
+from vmmkit.acpi.platform.context import Context, contributors
 from vmmkit.acpi.platform.isa import Uart
 from vmmkit.acpi.platform.pci_host import PciHost
 from vmmkit.acpi.platform.power import (
@@ -23,6 +24,7 @@ from vmmkit.acpi.platform.values import (
     Range,
     Route,
     Windows,
+    routes,
 )
 from vmmkit.acpi.tables.fadt import BootArchFlags, Fadt, RegisterBlocks
 from vmmkit.acpi.tables.gas import Gas
@@ -94,7 +96,7 @@ def reduced(
     if board.spec.value.fadt_revision < _FIRST_REDUCED:
         raise PlatformError(f"hardware-reduced machines begin with ACPI 5.0, not {board.spec.name}")
     _claim_registers(board.context, sleep, reset, power_registers)
-    contributors: list[AcpiContributor] = [*devices]
+    described: list[AcpiContributor] = [*contributors(devices)]
     if windows is not None:
         host = PciHost(
             windows,
@@ -105,12 +107,12 @@ def reduced(
             proximity_domain=board.host_bridge_domain,
             children=pci_devices,
         )
-        contributors.insert(0, host)
-    elif ecam is not None or any(True for _ in (*routing, *pci_devices)):
+        described.insert(0, host)
+    elif ecam is not None or any(True for _ in (*routes(routing), *contributors(pci_devices))):
         raise PlatformError("ecam, routing or PCI devices are given, but no windows of a PCI host")
     if power_button is not None:
-        contributors.append(power_button)
-    dsdt = board.dsdt(contributors, s5)
+        described.append(power_button)
+    dsdt = board.dsdt(described, s5)
     if "century" not in board.context.fadt_fields:  # which the clock sets
         board.context.fadt(iapc_boot_arch=BootArchFlags.CMOS_RTC_NOT_PRESENT)
     fields = board.fadt_fields(reset) | _sleep_fields(sleep)
@@ -121,10 +123,13 @@ def reduced(
 def _claim_registers(
     context: Context, sleep: SleepRegisters | None, reset: Reset | None, blocks: RegisterBlocks
 ) -> None:
+    instance("power_registers", blocks, RegisterBlocks, PlatformError)
     if sleep is not None:
+        instance("sleep", sleep, SleepRegisters, PlatformError)
         claim_register(context, "the sleep control register", sleep.control)
         claim_register(context, "the sleep status register", sleep.status)
     if reset is not None:
+        instance("reset", reset, Reset, PlatformError)
         claim_register(context, "the reset register", reset.register)
     claim_blocks(context, blocks)
 

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
+from vmmkit.acpi.arguments import elements, instance
 from vmmkit.errors import PlatformError
 
 __all__ = [
@@ -120,7 +121,9 @@ class Ecam:
 
 
 def _ranges(what: str, ranges: Iterable[Range], limit: int) -> tuple[Range, ...]:
-    return tuple([checked_range(what, each, limit) for each in ranges])
+    return tuple(
+        [checked_range(what, each, limit) for each in elements(what, ranges, PlatformError)]
+    )
 
 
 def _io(ranges: Iterable[Range]) -> tuple[Range, ...]:
@@ -166,7 +169,7 @@ def routes(routing: Iterable[Route]) -> tuple[Route, ...]:
     Raises:
         PlatformError: a device, pin or GSI out of range, or a pin that is listed twice.
     """
-    listed = [_route(each) for each in routing]
+    listed = [_route(each) for each in elements("the routing", routing, PlatformError)]
     found: dict[tuple[int, int], int] = {}
     for device, pin, gsi in listed:
         other = found.setdefault((device, pin), gsi)
@@ -308,8 +311,16 @@ class MemoryRange:
         number("the proximity domain of memory", self.proximity_domain, FOUR_GIB)
 
 
+def _memory(ranges: Iterable[MemoryRange]) -> tuple[MemoryRange, ...]:
+    found = elements("the memory of domains", ranges, PlatformError)
+    for each in found:
+        instance("the memory of a domain", each, MemoryRange, PlatformError)
+    return found
+
+
 def _rows(distances: Iterable[Iterable[int]]) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(row) for row in distances)
+    rows = elements("the distances", distances, PlatformError)
+    return tuple([elements("a row of distances", row, PlatformError) for row in rows])
 
 
 @attrs.frozen
@@ -322,6 +333,6 @@ class Numa:
         host_bridge: domain of the preset's PCI host bridge; `None`: not said.
     """
 
-    memory: tuple[MemoryRange, ...] = attrs.field(converter=tuple)
+    memory: tuple[MemoryRange, ...] = attrs.field(converter=_memory)
     distances: tuple[tuple[int, ...], ...] = attrs.field(default=(), converter=_rows)
     host_bridge: int | None = attrs.field(default=None, kw_only=True)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 
 import attrs
 
+from vmmkit.acpi.arguments import instance
 from vmmkit.acpi.tables.gas import AccessSize, AddressSpace, Gas
 from vmmkit.errors import TableValueError
 
@@ -40,6 +41,8 @@ class RegisterBlock:
 
     def __attrs_post_init__(self) -> None:
         """Check the range."""
+        for name in ("address", "length"):
+            instance(f"RegisterBlock.{name}", getattr(self, name), int)
         limit = 1 << (16 if self.address_space_id == AddressSpace.SYSTEM_IO else 64)
         fits = 0 < self.address <= limit - self.length
         if not (1 <= self.length <= _MAX_LENGTH and fits):
@@ -143,6 +146,7 @@ class RegisterBlocks:
         for name, kind in _KINDS.items():
             block: RegisterBlock | None = getattr(self, name)
             if block is not None:
+                instance(f"RegisterBlocks.{name}", block, RegisterBlock)
                 _check_length(name, kind, block.length, found)
                 found[f"{name}_blk"] = block.port
                 found[kind.length_field] = block.length

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import attrs
 
+from vmmkit.acpi.arguments import instance, octets_of
 from vmmkit.acpi.relocation import Blob, Pointer
 from vmmkit.acpi.structure import KEY, Codec, Structure, guid, pointer, raw, structure, u8, u16, u32
 from vmmkit.acpi.tables.sequences import tuple_of
@@ -92,7 +93,7 @@ class GenericErrorDataEntry(Structure):
     """
 
     section_type: uuid.UUID = guid()
-    data: bytes = attrs.field(default=b"", converter=bytes)
+    data: bytes = attrs.field(default=b"", converter=octets_of("data"))
     error_severity: ErrorSeverity = u32(
         default=ErrorSeverity.RECOVERABLE, kw_only=True, enum=ErrorSeverity
     )
@@ -113,6 +114,7 @@ class GenericErrorDataEntry(Structure):
     timestamp: bytes = raw(8, default=bytes(8), kw_only=True)
 
     def _encode(self) -> bytes:
+        instance("GenericErrorDataEntry.revision", self.revision, int)
         if self.revision < _WITH_TIMESTAMP:
             raise TableValueError(
                 f"GenericErrorDataEntry.revision {self.revision:#x} has another layout than "
@@ -173,7 +175,7 @@ class GenericErrorStatusBlock(Structure):
         default=(),
         converter=tuple_of("BERT", "GenericErrorStatusBlock.entries", GenericErrorDataEntry),
     )
-    raw_data: bytes = attrs.field(default=b"", converter=bytes)
+    raw_data: bytes = attrs.field(default=b"", converter=octets_of("raw_data"))
     block_status: BlockStatus = u32(default=BlockStatus(0), kw_only=True, enum=BlockStatus)
     raw_data_offset: int = attrs.field(
         init=False,

@@ -14,8 +14,10 @@ from typing import Any, Self
 
 import attrs
 
+from vmmkit.acpi.arguments import elements, table_octets
 from vmmkit.acpi.structure import Structure, structure, u8, u16
 from vmmkit.acpi.tables.gas import Gas
+from vmmkit.acpi.tables.sequences import tuple_of
 from vmmkit.acpi.tables.table import HEADER_SIZE, Table
 from vmmkit.errors import TableParseError, TableValueError
 
@@ -108,7 +110,7 @@ class _DeviceHead(Structure):
 
 
 def _pairs(registers: Iterable[tuple[Gas, int]]) -> tuple[tuple[Gas, int], ...]:
-    return tuple([_pair(register) for register in registers])
+    return tuple([_pair(register) for register in elements("registers", registers)])
 
 
 def _pair(register: Any) -> tuple[Gas, int]:
@@ -142,7 +144,7 @@ class DebugDevice:
     port_subtype: int
     registers: Sequence[tuple[Gas, int]] = attrs.field(default=(), converter=_pairs)
     namespace_string: str = attrs.field(default=".", kw_only=True)
-    oem_data: bytes = attrs.field(default=b"", kw_only=True, converter=bytes)
+    oem_data: bytes = attrs.field(default=b"", kw_only=True, converter=table_octets)
     revision: int = attrs.field(default=0, kw_only=True)
     reserved: int = attrs.field(default=0, kw_only=True)
     _encoded: bytes = attrs.field(init=False, eq=False, repr=False, default=b"")
@@ -231,7 +233,9 @@ class Dbg2(Table):
     SIGNATURE = "DBG2"
     REVISION = 0
 
-    devices: Sequence[DebugDevice] = attrs.field(default=(), converter=tuple)
+    devices: Sequence[DebugDevice] = attrs.field(
+        default=(), converter=tuple_of("DBG2", "Dbg2.devices", DebugDevice)
+    )
 
     def _tail(self) -> bytes:
         head = _LIST.pack(HEADER_SIZE + _LIST.size, len(self.devices))

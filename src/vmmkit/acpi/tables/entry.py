@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Self
 
 import attrs
 
+from vmmkit.acpi.arguments import instance, table_octets
 from vmmkit.acpi.relocation import Relocation
 from vmmkit.acpi.structure import Structure
 from vmmkit.errors import TableParseError, TableValueError
@@ -65,7 +66,7 @@ class Family:
 class Entry(Structure):
     """A sub-structure; `trailing` are bytes beyond its last known field, kept as they are."""
 
-    trailing: bytes = attrs.field(default=b"", kw_only=True, converter=bytes)
+    trailing: bytes = attrs.field(default=b"", kw_only=True, converter=table_octets)
 
     FAMILY: ClassVar[Family]
     TYPE: ClassVar[int]
@@ -111,10 +112,11 @@ class RawEntry:
 
     family: Family
     type: int
-    body: bytes = attrs.field(converter=bytes)
+    body: bytes = attrs.field(converter=table_octets)
 
     def __attrs_post_init__(self) -> None:
-        """Check type and length."""
+        """Check family, type and length."""
+        instance("the family of a RawEntry", self.family, Family)
         self.to_bytes()
 
     def to_bytes(self) -> bytes:

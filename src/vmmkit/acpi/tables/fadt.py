@@ -228,7 +228,7 @@ class Fadt(Table):
         return cls(**{**derived, "flags": FadtFlags(flags), **fields})
 
     def _encode(self) -> bytes:
-        if self.revision not in FADT_LENGTHS:
+        if not isinstance(self.revision, int) or self.revision not in FADT_LENGTHS:
             raise TableValueError(
                 f"FACP.revision is 1 to {max(FADT_LENGTHS)}, not {self.revision!r}", "FACP", 8
             )

@@ -14,6 +14,7 @@ from typing import Self
 
 import attrs
 
+from vmmkit.acpi.arguments import tuple_of_any
 from vmmkit.acpi.structure import KEY, Codec, structure, u8, u16, u32, u64
 from vmmkit.acpi.tables.entry import Entry, Family
 from vmmkit.acpi.tables.table import EntryTable
@@ -173,8 +174,12 @@ class SystemLocalityLatencyAndBandwidthInformation(HmatEntry):
 
     TYPE = 1
 
-    initiator_proximity_domains: Sequence[int] = attrs.field(converter=tuple)
-    target_proximity_domains: Sequence[int] = attrs.field(converter=tuple)
+    initiator_proximity_domains: Sequence[int] = attrs.field(
+        converter=tuple_of_any("initiator_proximity_domains")
+    )
+    target_proximity_domains: Sequence[int] = attrs.field(
+        converter=tuple_of_any("target_proximity_domains")
+    )
     entries: Sequence[Sequence[int]] = attrs.field(converter=_matrix)
     flags: int = u8(default=MemoryHierarchy.MEMORY, kw_only=True)
     data_type: LocalityDataType = u8(enum=LocalityDataType, kw_only=True)
@@ -273,7 +278,9 @@ class MemorySideCacheInformation(HmatEntry):
     reserved_12: int = u32(default=0, kw_only=True)
     memory_side_cache_size: int = u64()
     cache_attributes: int = u32()
-    smbios_handles: Sequence[int] = attrs.field(default=(), converter=tuple)
+    smbios_handles: Sequence[int] = attrs.field(
+        default=(), converter=tuple_of_any("smbios_handles")
+    )
     reserved_28: int = u16(default=0, kw_only=True)
     number_of_smbios_handles: int = attrs.field(
         init=False,

@@ -13,6 +13,7 @@ from typing import Self
 import attrs
 
 from vmmkit.acpi.structure import Structure, raw, structure, u8, u16, u32, u64
+from vmmkit.acpi.tables.sequences import tuple_of
 from vmmkit.acpi.tables.table import Table
 from vmmkit.errors import TableValueError
 
@@ -85,7 +86,9 @@ class Mcfg(Table):
 
     SIGNATURE = "MCFG"
 
-    allocations: Sequence[McfgAllocation] = attrs.field(default=(), converter=tuple)
+    allocations: Sequence[McfgAllocation] = attrs.field(
+        default=(), converter=tuple_of("MCFG", "Mcfg.allocations", McfgAllocation)
+    )
     reserved: bytes = raw(8, default=bytes(8), kw_only=True)
 
     def _tail(self) -> bytes:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 
 import attrs
 
+from vmmkit.acpi.arguments import elements
 from vmmkit.acpi.structure import KEY, Codec, u8, u16, u32, u64
 from vmmkit.acpi.tables.entry import Entry, Family, RawEntry
 from vmmkit.acpi.tables.reference import (
@@ -110,7 +111,7 @@ _PROCESSOR, _CACHE, _ID = 0, 1, 2
 
 
 def _targets(resources: Any) -> tuple[Target, ...]:
-    return tuple(resources)
+    return elements("private_resources", resources)
 
 
 @node

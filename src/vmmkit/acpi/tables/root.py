@@ -13,6 +13,7 @@ from typing import ClassVar, Self
 
 import attrs
 
+from vmmkit.acpi.arguments import tuple_of_any
 from vmmkit.acpi.relocation import Pointer, Relocation
 from vmmkit.acpi.structure import address_or_zero, structure
 from vmmkit.acpi.tables.table import HEADER_SIZE, Table
@@ -32,7 +33,7 @@ class RootTable(Table):
         TableValueError: an address that the entries' size cannot hold.
     """
 
-    entries: Sequence[Pointer] = attrs.field(default=(), converter=tuple)
+    entries: Sequence[Pointer] = attrs.field(default=(), converter=tuple_of_any("entries"))
 
     ENTRY_SIZE: ClassVar[int] = 0  # in bytes
 

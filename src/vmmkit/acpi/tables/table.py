@@ -14,6 +14,7 @@ from zlib import adler32
 
 import attrs
 
+from vmmkit.acpi.arguments import elements, octets, octets_of
 from vmmkit.acpi.relocation import Checksum, Relocation
 from vmmkit.acpi.structure import KEY, Codec, Structure, structure, text, u32
 from vmmkit.acpi.tables.entry import Entry, Family, RawEntry, joined_relocations, parse_entries
@@ -66,7 +67,7 @@ class Table(Structure):
     oem_revision: int = u32(default=1, kw_only=True)
     creator_id: str = text(4, default="VMMK", kw_only=True)
     creator_revision: int = u32(default=1, kw_only=True)
-    trailing: bytes = attrs.field(default=b"", kw_only=True, converter=bytes)
+    trailing: bytes = attrs.field(default=b"", kw_only=True, converter=octets_of("trailing"))
 
     SIGNATURE: ClassVar[str] = ""
     REVISION: ClassVar[int] = 1  # where the caller gives none
@@ -127,7 +128,7 @@ class Table(Structure):
             TableParseError: another signature, a length that is not that of `data`, a wrong
                 checksum, or content that the table cannot have.
         """
-        data = bytes(data)
+        data = octets("data", data)
         check_header(data, cls.SIGNATURE)
         name = data[:4].decode("latin-1")
         try:
@@ -197,6 +198,15 @@ def _check_same(again: bytes, data: bytes, signature: str) -> None:
     raise TableParseError(f"{signature} does not read back at offset {offset}", signature, offset)
 
 
+def _entries(values: Any) -> tuple[Entry | RawEntry, ...]:
+    found = elements("entries", values)
+    for number, value in enumerate(found):
+        is_class = isinstance(value, type)
+        if is_class or not hasattr(value, "to_bytes") or not hasattr(value, "relocations"):
+            raise TableValueError(f"entries[{number}] is no sub-structure: {value!r:.80}")
+    return found
+
+
 @structure
 class EntryTable(Table):
     """A table that ends with a list of sub-structures of one `FAMILY`.
@@ -205,7 +215,7 @@ class EntryTable(Table):
         entries: sub-structures, `RawEntry` for those that no class is for.
     """
 
-    entries: Sequence[Entry | RawEntry] = attrs.field(default=(), converter=tuple)
+    entries: Sequence[Entry | RawEntry] = attrs.field(default=(), converter=_entries)
 
     FAMILY: ClassVar[Family]
 
@@ -233,7 +243,7 @@ class Raw(Table):
     """
 
     _signature: str = attrs.field(alias="signature")
-    body: bytes = attrs.field(default=b"", converter=bytes)
+    body: bytes = attrs.field(default=b"", converter=octets_of("body"))
 
     @property
     def signature(self) -> str:
@@ -241,7 +251,11 @@ class Raw(Table):
         return self._signature
 
     def _encode(self) -> bytes:
-        if len(self.signature) != 4 or not self.signature.isascii():
+        if (
+            not isinstance(self.signature, str)
+            or len(self.signature) != 4
+            or not self.signature.isascii()
+        ):
             raise TableValueError(f"{self.signature!r} is no signature of 4 characters")
         return super()._encode()
 

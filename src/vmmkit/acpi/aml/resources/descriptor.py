@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Final, Self
 import attrs
 
 from vmmkit.acpi.aml.data import Buffer
+from vmmkit.acpi.arguments import aml_octets, octets
 from vmmkit.errors import AmlParseError, AmlValueError
 
 __all__ = [
@@ -123,7 +124,7 @@ class RawDescriptor(Descriptor):
     """
 
     tag: int
-    body: bytes = attrs.field(converter=bytes)
+    body: bytes = attrs.field(converter=aml_octets)
 
     def to_bytes(self) -> bytes:
         """Return tag, length and content.
@@ -131,8 +132,9 @@ class RawDescriptor(Descriptor):
         Raises:
             AmlValueError: no such tag, or too long.
         """
-        if not 0 <= self.tag <= 0xFF or (not self.tag & _LARGE and self.tag & 7):
-            raise AmlValueError(f"no tag of a resource item: {self.tag:#x}")
+        tag = self.tag
+        if not isinstance(tag, int) or not 0 <= tag <= 0xFF or (not tag & _LARGE and tag & 7):
+            raise AmlValueError(f"no tag of a resource item: {tag!r}")
         return tagged(self.tag, self.body)
 
     def asl(self) -> str:
@@ -169,6 +171,7 @@ def parse_resources(content: bytes) -> tuple[Descriptor, ...]:
     Raises:
         AmlParseError: an item that leads beyond the buffer, no end tag, or bytes after it.
     """
+    content = octets("a resource template", content, AmlValueError)
     found: list[Descriptor] = []
     offset = 0
     while offset < len(content):
@@ -217,9 +220,15 @@ def _descriptor(tag: int, body: bytes) -> Descriptor:
 
 
 def source_bytes(index: int | None, source: str | None) -> bytes:
-    """Return the optional resource source: an index, and the name of a device."""
+    """Return the optional resource source: an index, and the name of a device.
+
+    Raises:
+        AmlValueError: an index that is no byte, or a name that is not ASCII.
+    """
     if index is None and source is None:
         return b""
+    if index is not None and (not isinstance(index, int) or not 0 <= index <= 0xFF):
+        raise AmlValueError(f"a resource source index is 0 to 255, not {index!r}")
     encoded = bytes((index or 0,))
     return encoded if source is None else encoded + path_bytes(source)
 
@@ -230,7 +239,7 @@ def path_bytes(source: str) -> bytes:
     Raises:
         AmlValueError: not ASCII.
     """
-    if not source.isascii() or "\0" in source:
+    if not isinstance(source, str) or not source.isascii() or "\0" in source:
         raise AmlValueError(f"a resource source is the path of a device, not {source!r}")
     return source.encode("ascii") + b"\0"
 

@@ -23,12 +23,16 @@ from vmmkit.acpi.aml.resources.descriptor import (
     source_of,
 )
 from vmmkit.acpi.aml.resources.values import Keyword, Polarity, Sharing, Trigger, sharing_asl
+from vmmkit.acpi.arguments import aml_octets, elements
+from vmmkit.errors import AmlValueError
 
 __all__ = ["GpioInt", "GpioIo", "Interrupt", "IoRestriction", "PinPull"]
 
 
 def _several(value: int | Iterable[int]) -> tuple[int, ...]:
-    return (value,) if isinstance(value, int) else tuple(value)
+    return (
+        (value,) if isinstance(value, int) else elements("interrupts or pins", value, AmlValueError)
+    )
 
 
 def _consumer(*, consumer: bool) -> str:
@@ -146,7 +150,7 @@ class _Gpio(Descriptor):
     sharing: Sharing = attrs.field(default=Sharing.EXCLUSIVE, kw_only=True)
     source_index: int = attrs.field(default=0, kw_only=True)
     consumer: bool = attrs.field(default=True, kw_only=True)
-    vendor: bytes = attrs.field(default=b"", converter=bytes, kw_only=True)
+    vendor: bytes = attrs.field(default=b"", converter=aml_octets, kw_only=True)
 
     def _connection(self) -> tuple[int, int, int, int]:
         """Return connection type, flags, drive strength and debounce time."""

@@ -12,6 +12,7 @@ from typing import Any, Self
 import attrs
 
 from vmmkit.acpi.aml.resources.descriptor import Descriptor, listed, number
+from vmmkit.acpi.arguments import aml_octets
 
 __all__ = ["Memory24", "Memory32", "Memory32Fixed", "Register", "VendorLong"]
 
@@ -151,7 +152,7 @@ class VendorLong(Descriptor, tag=0x84, format=""):
         content: the bytes.
     """
 
-    content: bytes = attrs.field(converter=bytes)
+    content: bytes = attrs.field(converter=aml_octets)
 
     def _values(self) -> tuple[Any, ...]:
         return ()

@@ -14,6 +14,7 @@ import attrs
 
 from vmmkit.acpi.aml.resources.descriptor import Descriptor, listed, path_bytes, quoted
 from vmmkit.acpi.aml.resources.values import Keyword
+from vmmkit.acpi.arguments import aml_octets
 from vmmkit.errors import AmlValueError
 
 __all__ = ["FlowControl", "Parity", "StopBits", "UartSerialBus"]
@@ -104,7 +105,7 @@ class UartSerialBus(Descriptor, tag=0x8E, format=_FORMAT):
     consumer: bool = attrs.field(default=True, kw_only=True)
     shared: bool = attrs.field(default=False, kw_only=True)
     revision: int = attrs.field(default=2, kw_only=True)
-    vendor: bytes = attrs.field(default=b"", converter=bytes, kw_only=True)
+    vendor: bytes = attrs.field(default=b"", converter=aml_octets, kw_only=True)
 
     def _values(self) -> tuple[Any, ...]:
         if not 5 <= self.data_bits <= 9:

@@ -21,6 +21,7 @@ from vmmkit.acpi.aml.resources.values import (
     Trigger,
     sharing_asl,
 )
+from vmmkit.acpi.arguments import aml_octets, elements, instance
 from vmmkit.errors import AmlValueError
 
 __all__ = [
@@ -53,7 +54,12 @@ def _numbers(mask: int) -> tuple[int, ...]:
 
 def _lines(value: int | Iterable[int]) -> tuple[int, ...]:
     """Take one number for a tuple of one, and put several in the order a mask has."""
-    return (value,) if isinstance(value, int) else tuple(sorted(set(value)))
+    if isinstance(value, int):
+        return (value,)
+    numbers = elements("lines", value, AmlValueError)
+    for each in numbers:
+        instance("a line", each, int, AmlValueError)
+    return tuple(sorted(set(numbers)))
 
 
 def _body_of(mask: int) -> bytes:
@@ -289,7 +295,7 @@ class VendorShort(Descriptor, tag=0x70, format=""):
         content: the bytes.
     """
 
-    content: bytes = attrs.field(converter=bytes)
+    content: bytes = attrs.field(converter=aml_octets)
 
     def _values(self) -> tuple[Any, ...]:
         return ()
