@@ -7,51 +7,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from vmmkit.errors import AcpiError, AmlValueError, TableValueError
+from vmmkit.errors import AcpiError, TableValueError
 
-__all__ = ["instance", "elements", "octets", "octets_of", "tuple_of_any"]
+__all__ = ["elements", "instance", "octets"]
 
 _Kind = TypeVar("_Kind")
 
 
-def octets(what: str, value: Any, error: type[AcpiError] = TableValueError) -> bytes:
-    """Return a copy of bytes, a bytearray, a memoryview or another buffer.
+def octets(
+    value: Any,
+    what: str = "a field of bytes",
+    table: str | None = None,
+    error: type[AcpiError] = TableValueError,
+) -> bytes:
+    """Return a copy of bytes, a bytearray or a memoryview.
 
     Args:
-        what: for the message.
         value: anything.
+        what: for the message.
+        table: signature, for errors, where the value is one table's.
         error: what is raised where it is something else.
     """
     if type(value) is bytes:
         return value
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
-    try:
-        return memoryview(value).tobytes()
-    except TypeError:
-        raise error(f"{what} is not bytes: {value!r:.80}") from None
-
-
-def octets_of(what: str, error: type[AcpiError] = TableValueError) -> Callable[[Any], bytes]:
-    """Return `octets` as a converter of an attrs class."""
-
-    def converter(value: Any) -> bytes:
-        return value if type(value) is bytes else octets(what, value, error)
-
-    return converter
-
-
-def table_octets(value: Any) -> bytes:
-    """Return `octets` of what a table, or what lies beside one, consists of."""
-    return value if type(value) is bytes else octets("the content", value)
-
-
-def aml_octets(value: Any) -> bytes:
-    """Return `octets` of what a resource item has besides its fields."""
-    return octets("the content of a resource item", value, AmlValueError)
+    raise error(f"{what} takes bytes, not {value!r:.80}", table)
 
 
 def elements(what: str, values: Any, error: type[AcpiError] = TableValueError) -> tuple[Any, ...]:
@@ -65,17 +49,6 @@ def elements(what: str, values: Any, error: type[AcpiError] = TableValueError) -
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise error(f"{what} is no list: {values!r:.80}")
     return tuple(values)
-
-
-def tuple_of_any(
-    what: str, error: type[AcpiError] = TableValueError
-) -> Callable[[Any], tuple[Any, ...]]:
-    """Return `elements` as a converter of an attrs class."""
-
-    def converter(values: Any) -> tuple[Any, ...]:
-        return elements(what, values, error)
-
-    return converter
 
 
 def instance(

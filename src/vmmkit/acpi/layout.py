@@ -33,6 +33,7 @@ from vmmkit.acpi._resolve import (
 )
 from vmmkit.acpi._script import script_of
 from vmmkit.acpi._window import Window, span
+from vmmkit.acpi.arguments import elements
 from vmmkit.acpi.linker import LinkerScript
 from vmmkit.acpi.placement import E820Entry, E820Type, Piece, Placement
 from vmmkit.acpi.relocation import Addressable, Relocation
@@ -131,7 +132,7 @@ class TableSet:
         }
         self._added: list[tuple[Addressable, str | None]] = []
         self._ids: set[int] = set()
-        for table in tables:
+        for table in elements("tables", tables):
             self.add(table)
         Xsdt((), **self._oem)  # says now what is wrong with the OEM fields
 
@@ -147,7 +148,7 @@ class TableSet:
             TableValueError: the same object again, a table that is made here (RSDP, RSDT, XSDT),
                 a second one of a table that there is only one of, or no table.
         """
-        if not hasattr(table, "relocations"):
+        if isinstance(table, type) or not hasattr(table, "relocations"):
             raise TableValueError(f"no table: {table!r:.60}; from_bytes makes one of bytes")
         signature = signature_of(table)
         if id(table) in self._ids:

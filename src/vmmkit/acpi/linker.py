@@ -207,7 +207,7 @@ def parse(loader: bytes) -> tuple[Command, ...]:
     Raises:
         LinkerError: no whole number of records, an unknown command, or a name without an end.
     """
-    loader = octets("a script", loader, LinkerError)
+    loader = octets(loader, "a script", error=LinkerError)
     if len(loader) % RECORD_SIZE:
         whole = len(loader) // RECORD_SIZE * RECORD_SIZE
         message = f"a script of {len(loader)} bytes is not made of records of {RECORD_SIZE}"

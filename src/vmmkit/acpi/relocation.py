@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import attrs
 
+from vmmkit.acpi.arguments import instance, octets
 from vmmkit.errors import TableValueError
 
 __all__ = [
@@ -20,7 +21,6 @@ __all__ = [
     "Checksum",
     "Pointer",
     "Relocation",
-    "octets",
     "shown_bytes",
     "shown_target",
 ]
@@ -50,22 +50,6 @@ class Addressable(Protocol):
     def checksums(self) -> tuple[Checksum, ...]:
         """Return which bytes make sums zero, in the order they are to be set."""
         ...
-
-
-def octets(value: Any, field: str = "a field of bytes", table: str | None = None) -> bytes:
-    """Return the content of a field that holds any number of bytes.
-
-    Args:
-        value: `bytes`, or another buffer.
-        field: name, for errors.
-        table: signature, for errors, where the class is one table's.
-
-    Raises:
-        TableValueError: it is no buffer. (Of a number, `bytes` would make that many zeros.)
-    """
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
-    raise TableValueError(f"{field} takes bytes, not {value!r:.80}", table)
 
 
 _SHOWN = 64
@@ -141,6 +125,7 @@ class Blob:
         Raises:
             TableValueError: it is no power of two.
         """
+        instance(f"the alignment of {self.name}", self.alignment, int)
         if self.alignment < 1 or self.alignment & (self.alignment - 1):
             raise TableValueError(f"alignment {self.alignment} of {self.name} is no power of two")
 

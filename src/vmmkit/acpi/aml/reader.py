@@ -349,9 +349,8 @@ def read_all(
     Raises:
         AmlParseError: as in `read`; `offset` is that in the block that fails.
     """
-    copies = [
-        octets("AML", one, AmlValueError) for one in elements("contents", contents, AmlValueError)
-    ]
+    listed = elements("contents", contents, AmlValueError)
+    copies = [octets(one, "AML", error=AmlValueError) for one in listed]
     namespace = Namespace()
     for path, argument_count in (methods or {}).items():
         namespace.declare(path, argument_count, external=True)

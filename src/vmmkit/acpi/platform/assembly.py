@@ -11,6 +11,7 @@ import attrs
 
 from vmmkit.acpi.aml.named import Scope
 from vmmkit.acpi.aml.node import Node
+from vmmkit.acpi.arguments import instance
 from vmmkit.acpi.layout import E820Entry, E820Type, TableSet
 from vmmkit.acpi.platform.context import Context
 from vmmkit.acpi.platform.events import EventDevice, gpe_scope
@@ -186,6 +187,7 @@ def _check_numa(_board: object, _attribute: object, numa: Numa | None) -> None:
 
 
 def _check_fadt(_board: object, _attribute: object, fields: Mapping[str, Any]) -> None:
+    instance("fadt", fields, Mapping, PlatformError)  # type: ignore[type-abstract]
     if not fields:
         return
     known = {field.name for field in attrs.fields(Fadt) if not field.name.startswith("_")}

@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from vmmkit.acpi.arguments import instance
 from vmmkit.acpi.platform.values import FOUR_GIB, IoApicRange, checked_range, number
 from vmmkit.acpi.tables.madt import (
     InterruptSourceOverride,
@@ -164,6 +165,7 @@ def _check_unique_ids(io_apics: Iterable[IoApicRange]) -> None:
 
 
 def _checked(redirected: Mapping[int, int]) -> dict[int, int]:
+    instance("redirected", redirected, Mapping, PlatformError)  # type: ignore[type-abstract]
     found: dict[int, int] = {}
     for source, gsi in redirected.items():
         number("an ISA interrupt that is redirected", source, ISA_INTERRUPTS)

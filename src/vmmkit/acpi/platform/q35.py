@@ -10,6 +10,7 @@ from typing import Any, Final, Unpack
 
 import attrs
 
+from vmmkit.acpi.arguments import instance
 from vmmkit.acpi.platform.assembly import Assembly, Options, Platform
 from vmmkit.acpi.platform.context import Context, contributors
 from vmmkit.acpi.platform.isa import LpcBridge, MotherboardPorts, Pic, Pit, Rtc, Speaker, Uart
@@ -29,6 +30,7 @@ from vmmkit.acpi.tables.facs import Facs
 from vmmkit.acpi.tables.fadt import Fadt, FadtFlags, RegisterBlocks
 from vmmkit.acpi.tables.gas import Gas
 from vmmkit.acpi.tables.waet import Waet
+from vmmkit.errors import PlatformError
 from vmmkit.protocols import AcpiContributor
 
 __all__ = [
@@ -134,6 +136,7 @@ def q35_like(
     """
     blocks = pm_registers(pm_base) if power_registers is None else power_registers
     selector = event_selector
+    instance("power_registers", blocks, RegisterBlocks, PlatformError)
     optional("smi", smi, SmiCommand)
     optional("reset", reset, Reset)
     board = Assembly(reduced=False, gpes=_gpes(blocks), event_selector=selector, **options)

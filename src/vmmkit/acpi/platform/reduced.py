@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Unpack
 
+from vmmkit.acpi.arguments import instance
 from vmmkit.acpi.platform.assembly import Assembly, Options, Platform
 from vmmkit.acpi.platform.context import Context, contributors
 from vmmkit.acpi.platform.isa import Uart
@@ -24,6 +25,7 @@ from vmmkit.acpi.platform.values import (
     Route,
     Windows,
     optional,
+    routes,
 )
 from vmmkit.acpi.tables.fadt import Fadt, RegisterBlocks
 from vmmkit.acpi.tables.gas import Gas
@@ -93,6 +95,7 @@ def reduced(
         PlatformError: values that contradict each other; the text names the parts.
         AcpiError: a value that its table or device cannot hold.
     """
+    instance("power_registers", power_registers, RegisterBlocks, PlatformError)
     optional("sleep", sleep, SleepRegisters)
     optional("reset", reset, Reset)
     board = Assembly(reduced=True, event_selector=event_selector, **options)
@@ -112,7 +115,7 @@ def reduced(
             children=pci_devices,
         )
         parts.insert(0, host)
-    elif ecam is not None or any(True for _ in (*routing, *pci_devices)):
+    elif ecam is not None or routes(routing) or contributors(pci_devices):
         raise PlatformError("ecam, routing or PCI devices are given, but no windows of a PCI host")
     if power_button is not None:
         parts.append(power_button)

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
+from vmmkit.acpi.arguments import elements
 from vmmkit.errors import PlatformError
 
 __all__ = [
@@ -352,7 +353,8 @@ def _memory(values: Iterable[MemoryRange]) -> tuple[MemoryRange, ...]:
 
 
 def _rows(distances: Iterable[Iterable[int]]) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(row) for row in distances)
+    rows = elements("the distances", distances, PlatformError)
+    return tuple([elements("a row of distances", row, PlatformError) for row in rows])
 
 
 @attrs.frozen

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 
 import attrs
 
+from vmmkit.acpi.arguments import instance
 from vmmkit.acpi.tables.gas import AccessSize, AddressSpace, Gas
 from vmmkit.errors import TableValueError
 
@@ -40,10 +41,8 @@ class RegisterBlock:
 
     def __attrs_post_init__(self) -> None:
         """Check the range."""
-        if not isinstance(self.address, int) or not isinstance(self.length, int):
-            raise TableValueError(
-                f"RegisterBlock: no numbers: {self.length!r} bytes at {self.address!r}", "FACP"
-            )
+        for name in ("address", "length"):
+            instance(f"RegisterBlock.{name}", getattr(self, name), int)
         limit = 1 << (16 if self.address_space_id == AddressSpace.SYSTEM_IO else 64)
         fits = 0 < self.address <= limit - self.length
         if not (1 <= self.length <= _MAX_LENGTH and fits):

@@ -14,7 +14,8 @@ from typing import Any, Self
 
 import attrs
 
-from vmmkit.acpi.relocation import Blob, Pointer, octets
+from vmmkit.acpi.arguments import octets
+from vmmkit.acpi.relocation import Blob, Pointer
 from vmmkit.acpi.structure import KEY, Codec, Structure, guid, pointer, raw, structure, u8, u16, u32
 from vmmkit.acpi.tables.sequences import tuple_of
 from vmmkit.acpi.tables.table import Table

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import attrs
 
-from vmmkit.acpi.relocation import octets
+from vmmkit.acpi.arguments import octets
 from vmmkit.acpi.structure import Structure, structure, u8, u16
 from vmmkit.acpi.tables.gas import Gas
 from vmmkit.acpi.tables.sequences import tuple_of

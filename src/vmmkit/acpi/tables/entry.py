@@ -24,7 +24,8 @@ from typing import Any, ClassVar, Self
 
 import attrs
 
-from vmmkit.acpi.relocation import Relocation, octets, shown_bytes
+from vmmkit.acpi.arguments import octets
+from vmmkit.acpi.relocation import Relocation, shown_bytes
 from vmmkit.acpi.structure import Structure
 from vmmkit.errors import TableParseError, TableValueError
 

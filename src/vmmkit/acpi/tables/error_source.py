@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 import attrs
 
-from vmmkit.acpi.relocation import octets
+from vmmkit.acpi.arguments import octets
 from vmmkit.acpi.structure import KEY, Codec, Structure, structure, u8, u16, u32
 from vmmkit.errors import TableParseError, TableValueError
 

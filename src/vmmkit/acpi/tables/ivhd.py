@@ -14,7 +14,7 @@ from typing import ClassVar, Self, TypeAlias
 
 import attrs
 
-from vmmkit.acpi.relocation import octets
+from vmmkit.acpi.arguments import octets
 from vmmkit.acpi.structure import KEY, Codec, Structure, structure, text, u8, u16, u32
 from vmmkit.errors import TableParseError, TableValueError
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self, TypeAlias, get_args
 
 import attrs
 
-from vmmkit.acpi.relocation import octets
+from vmmkit.acpi.arguments import octets
 from vmmkit.acpi.structure import KEY, Codec, Structure, raw, structure, u8, u16, u32, u64
 from vmmkit.acpi.tables.ivhd import DeviceEntries, parse_device_entries
 from vmmkit.acpi.tables.sequences import tuple_of

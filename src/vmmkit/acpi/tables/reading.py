@@ -71,7 +71,7 @@ def from_bytes(data: bytes, *, verify: bool = True) -> AnyTable:
     Raises:
         TableParseError: no table, one that is longer or shorter than it says, or a wrong checksum.
     """
-    data = octets("data", data)
+    data = octets(data, "data")
     if data.startswith(RSDP_SIGNATURE):
         return Rsdp.from_bytes(data if verify else _summed_rsdp(data))
     if data.startswith(FACS_SIGNATURE):
@@ -105,7 +105,7 @@ def split(data: bytes) -> list[bytes]:
     Raises:
         TableParseError: what begins at some offset is no table, or leads beyond the end.
     """
-    data = octets("data", data)
+    data = octets(data, "data")
     found = []
     offset = _end_of_zeros(data, 0)
     while offset < len(data):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 
 import attrs
 
-from vmmkit.acpi.relocation import octets
+from vmmkit.acpi.arguments import octets
 from vmmkit.acpi.structure import KEY, Codec, Structure, raw, structure, text, u8, u16, u32, u64
 from vmmkit.acpi.tables.entry import Entry, Family
 from vmmkit.acpi.tables.table import EntryTable

@@ -14,7 +14,8 @@ from zlib import adler32
 
 import attrs
 
-from vmmkit.acpi.relocation import Checksum, Relocation, octets, shown_bytes
+from vmmkit.acpi.arguments import octets
+from vmmkit.acpi.relocation import Checksum, Relocation, shown_bytes
 from vmmkit.acpi.structure import KEY, Codec, Structure, structure, text, u32
 from vmmkit.acpi.tables.entry import Entry, Family, RawEntry, joined_relocations, parse_entries
 from vmmkit.acpi.tables.sequences import tuple_of
@@ -130,7 +131,7 @@ class Table(Structure):
             TableParseError: another signature, a length that is not that of `data`, a wrong
                 checksum, or content that the table cannot have.
         """
-        data = bytes(data)
+        data = octets(data, "from_bytes", cls.SIGNATURE)
         check_header(data, cls.SIGNATURE)
         name = data[:4].decode("latin-1")
         try:

@@ -12,7 +12,8 @@ from typing import Self
 
 import attrs
 
-from vmmkit.acpi.relocation import Pointer, Relocation, octets
+from vmmkit.acpi.arguments import octets
+from vmmkit.acpi.relocation import Pointer, Relocation
 from vmmkit.acpi.structure import Structure, pointer, structure, u16, u32, u64
 from vmmkit.acpi.tables.table import Table
 from vmmkit.errors import TableValueError

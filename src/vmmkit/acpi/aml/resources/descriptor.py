@@ -20,6 +20,7 @@ import attrs
 
 from vmmkit.acpi.aml.data import Buffer
 from vmmkit.acpi.aml.encoding import shown
+from vmmkit.acpi.arguments import octets
 from vmmkit.errors import AmlParseError, AmlValueError
 
 __all__ = [
@@ -131,9 +132,7 @@ def content_of(value: Any) -> bytes:
     Raises:
         AmlValueError: something else.
     """
-    if not isinstance(value, (bytes, bytearray, memoryview)):
-        raise AmlValueError(f"a resource item holds bytes, not {shown(value)}")
-    return bytes(value)
+    return octets(value, "a resource item", error=AmlValueError)
 
 
 def numbers_of(value: Any) -> tuple[Any, ...]:
