@@ -200,7 +200,9 @@ def parse(loader: bytes) -> tuple[Command, ...]:
         LinkerError: no whole number of records, an unknown command, or a name without an end.
     """
     if len(loader) % RECORD_SIZE:
-        raise LinkerError(f"a script of {len(loader)} bytes is not made of records of 128")
+        whole = len(loader) // RECORD_SIZE * RECORD_SIZE
+        message = f"a script of {len(loader)} bytes is not made of records of {RECORD_SIZE}"
+        raise LinkerError(message, LOADER_FILE, whole)
     found = []
     for offset in range(0, len(loader), RECORD_SIZE):
         (kind,) = _NUMBER.unpack_from(loader, offset)
@@ -211,7 +213,7 @@ def parse(loader: bytes) -> tuple[Command, ...]:
 
 def _command(number: int, loader: bytes, offset: int) -> Command:
     if number not in _KINDS:
-        raise LinkerError(f"unknown command {number:#x} at offset {offset}", None, offset)
+        raise LinkerError(f"unknown command {number:#x} at offset {offset}", LOADER_FILE, offset)
     body, kind = _KINDS[number]
     values = body.unpack_from(loader, offset + _NUMBER.size)
     return kind(*(_name(one, offset) if isinstance(one, bytes) else one for one in values))
@@ -221,7 +223,7 @@ def _name(field: bytes, offset: int) -> str:
     name, zero, _rest = field.partition(b"\0")
     if not zero or not name or not name.isascii():
         raise LinkerError(
-            f"no file name in the command at offset {offset}: {field!r}", None, offset
+            f"no file name in the command at offset {offset}: {field!r}", LOADER_FILE, offset
         )
     return name.decode()
 

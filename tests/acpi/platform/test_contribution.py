@@ -177,6 +177,14 @@ def asking(ask):
         (build(devices=[Contributor(lambda _context: [EisaId])]), "which is no AML node"),
         (build(devices=[Contributor(lambda _context: [b"\0"])]), "contributes b'\\x00' to \\_SB"),
         (
+            build(devices=[Contributor(lambda _context: None)]),
+            "Contributor contributes None to \\_SB, no list of nodes",
+        ),
+        (
+            build(devices=[Contributor(lambda _context: Device("DEV"))]),
+            "Contributor contributes Device('DEV', ()) to \\_SB, no list of nodes",
+        ),
+        (
             build(devices=asking(lambda it: it.on_gpe(64))),
             "event 64 does not exist: there are 64, the",
         ),

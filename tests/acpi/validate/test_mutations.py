@@ -9,7 +9,7 @@ import pytest
 from acpi.validate.mutation import Board, full_platform, reduced_platform, with_ssdt
 from vmmkit.acpi.aml.data import EisaId
 from vmmkit.acpi.aml.named import Device, Method, Name, Scope
-from vmmkit.acpi.aml.node import RawAml
+from vmmkit.acpi.aml.node import Path, RawAml
 from vmmkit.acpi.aml.resources import (
     BusNumber,
     DWordMemory,
@@ -27,6 +27,7 @@ from vmmkit.acpi.platform.values import Cpu, Ecam, IoApicRange
 from vmmkit.acpi.tables.madt import LocalApic
 from vmmkit.acpi.tables.spec import Spec
 from vmmkit.acpi.tables.srat import ProcessorLocalApicAffinity
+from vmmkit.acpi.tables.viot import PciRange, Viot, VirtioIommuPci
 from vmmkit.acpi.validate.codes import RULES
 from vmmkit.acpi.validate.validator import validate
 
@@ -35,6 +36,8 @@ MIXED = reduced(cpus=[Cpu(0, 0), Cpu(300, 1)])
 NO_S5 = q35_like(s5=None)
 OLD = q35_like(spec=Spec.V4_0)
 TWO = reduced(io_apics=[IoApicRange(), IoApicRange(0xFEC1_0000, 24, io_apic_id=1)])
+IOMMU = VirtioIommuPci(8)
+VIRTUAL = reduced(tables=[Viot([IOMMU, PciRange(IOMMU)])])
 LOCAL_APIC, IO_APIC, OVERRIDE = 0, 1, 2
 
 
@@ -159,9 +162,13 @@ def first_checksum(board):
         board.data["RSDP"][at] = board.data["RSDP"][at] + step & 0xFF
 
 
-def swapped_entries(board):
-    data = board.data["RSDT"]
-    data[36:44] = data[40:44] + data[36:40]
+def other_entry(board):
+    """Let the RSDT list a second copy of a table in place of the first."""
+    second_copy(board)
+    data = board.data["HPET#2"]
+    data[:4] = b"OEM1"
+    board.mend("HPET#2")
+    board.put("RSDT", len(board.data["RSDT"]) - 4, 0x7100_0000, 4)
 
 
 def two_facs(board):
@@ -262,6 +269,7 @@ def ecam_high():
 
 WINDOW = "000000c0ffffbffe00000000"  # ends of q35's window below 4 GiB, and its translation
 REVERSED = "00 0d 00 00000000 00000080 00000070 00000000 00100000"
+NO_LENGTH = "00 0d 00 00000000 00000080 00100080 00000000 00000000"
 RAM = 0x7000_0000
 
 MUTATIONS = [
@@ -277,6 +285,7 @@ MUTATIONS = [
     ("TABLE-MISSING", edited(forget_madt)),
     ("TABLE-ENTRY-TYPE", entry("APIC", 4, 0, 0x70)),
     ("TABLE-ENTRY-LENGTH", put("PPTT", 36 + 1, 0xFF)),
+    ("TABLE-ENTRY-LENGTH", put("VIOT", 48 + 2, 23, platform=VIRTUAL)),
     # -- root tables ----
     ("RSDP-CHECKSUM", edited(first_checksum)),
     ("RSDP-EXTENDED-CHECKSUM", raw("RSDP", 33, 1)),
@@ -289,7 +298,7 @@ MUTATIONS = [
     ("ROOT-NULL-ENTRY", edited(null_entry)),
     ("ROOT-DUPLICATE-ENTRY", edited(double_entry)),
     ("ROOT-ENTRY-TARGET", edited(lost_entry)),
-    ("ROOT-DISAGREE", edited(swapped_entries)),
+    ("ROOT-DISAGREE", edited(other_entry)),
     # -- memory ----
     ("MEMORY-OVERLAP", edited(lambda board: board.move("SLIT", board.places["FACP"] + 8))),
     ("MEMORY-NOT-RESERVED", edited(lambda board: board.places.update(RSDP=0x100_0000))),
@@ -362,6 +371,8 @@ MUTATIONS = [
     ("PRT-ROW", aml(device("DEV0", Name("_PRT", [[0x1FFFE, 1, 0, 20]])))),
     ("PRT-ROW", aml(device("DEV0", Name("_PRT", [[0x1FFFF, 1, 20]])))),
     ("PRT-ROW", aml(device("DEV0", Name("_PRT", [20])))),
+    ("PRT-ROW", aml(device("DEV0", Name("_PRT", [[0x20_FFFF, 1, 0, 20]])))),
+    ("PRT-ROW", aml(device("DEV0", Name("_PRT", [[Path("\\GSI_"), 4, 0, Path("\\GSI_")]])))),
     (
         "PRT-DUPLICATE",
         aml(device("DEV0", Name("_PRT", [[0xFFFF, 1, 0, 20], [0xFFFF, 1, 0, 21]]))),
@@ -397,6 +408,7 @@ MUTATIONS = [
     ("CRS-TRAILING-BYTES", aml(crs(b"\x79\x00\x01"))),
     ("CRS-CHECKSUM", aml(crs(b"\x22\x10\x00\x79\x01"))),
     ("CRS-WINDOW-LENGTH", replaced(WINDOW + "0000c03e", WINDOW + "0100c03e")),
+    ("CRS-WINDOW-LENGTH", aml(host(RawDescriptor(0x87, bytes.fromhex(NO_LENGTH))))),
     (
         "CRS-WINDOW-REVERSED",
         aml(host(RawDescriptor(0x87, bytes.fromhex(REVERSED)))),
@@ -436,6 +448,9 @@ MUTATIONS = [
     ("S5-MISSING", replaced("085c5f53355f", "085c5f53375f")),
     ("S5-FORMAT", replaced("085c5f53355f12060400000000", "085c5f53355f1206040a090000")),
     ("S5-FORMAT", lambda: Board(NO_S5, [[Name("\\_S5", 5)]])),
+    ("S5-FORMAT", lambda: Board(NO_S5, [[Name("\\_S5", [5, 9, 0, 0])]])),
+    ("S5-FORMAT", lambda: Board(NO_S5, [[Name("\\_S5", [0x0905])]])),
+    ("S5-SINGLE", lambda: Board(NO_S5, [[Name("\\_S5", [0x0505])]])),
     ("S5-SINGLE", lambda: Board(NO_S5, [[Name("\\_S5", [5])]])),
     # -- other tables ----
     ("HPET-SPACE", put("HPET", 40, 1)),

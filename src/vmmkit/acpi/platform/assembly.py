@@ -24,7 +24,9 @@ from vmmkit.acpi.platform.values import (
     Numa,
     Range,
     Windows,
+    listed,
     number,
+    optional,
     windows_of,
 )
 from vmmkit.acpi.relocation import Addressable
@@ -134,11 +136,16 @@ class Options(TypedDict, total=False):
 
 
 def _io_apics(values: Iterable[IoApicRange]) -> tuple[IoApicRange, ...]:
-    return tuple(values)
+    return listed("io_apics", values, IoApicRange)
 
 
 def _tables(values: Iterable[Addressable]) -> tuple[Addressable, ...]:
-    return tuple(values)
+    found = tuple(values) if isinstance(values, Iterable) else None
+    if found is None or not all(hasattr(each, "relocations") for each in found):
+        raise PlatformError(
+            f"tables is a list of tables, not {values!r:.60}; from_bytes makes them"
+        )
+    return found
 
 
 #: Fields of the FADT that arguments of their own say.
@@ -169,6 +176,15 @@ _FADT_TAKEN: Final = frozenset(
 _FADT_BLOCKS: Final = ("pm1", "pm2", "pm_tmr", "gpe0_blk", "gpe1_blk")
 
 
+def _check_spec(_board: object, _attribute: object, spec: object) -> None:
+    if not isinstance(spec, Spec):
+        raise PlatformError(f"spec is a Spec such as Spec.V6_5, not {spec!r}")
+
+
+def _check_numa(_board: object, _attribute: object, numa: Numa | None) -> None:
+    optional("numa", numa, Numa)
+
+
 def _check_fadt(_board: object, _attribute: object, fields: Mapping[str, Any]) -> None:
     if not fields:
         return
@@ -194,14 +210,14 @@ class Assembly:
     event_selector: int | None = None
     cpus: int | Iterable[Cpu] = 1
     x2apic: X2ApicPolicy = "auto"
-    numa: Numa | None = None
+    numa: Numa | None = attrs.field(default=None, validator=_check_numa)
     local_apic: int = LOCAL_APIC
     io_apics: tuple[IoApicRange, ...] = attrs.field(default=(IoApicRange(),), converter=_io_apics)
     redirected: Mapping[int, int] = attrs.field()
     osc_control: int | None = OSC_CONTROL
     vga: bool = attrs.field()
     smbios: bool = False
-    spec: Spec = Spec.V6_5
+    spec: Spec = attrs.field(default=Spec.V6_5, validator=_check_spec)
     fadt: Mapping[str, Any] = attrs.field(factory=dict, validator=_check_fadt)
     tables: tuple[Addressable, ...] = attrs.field(default=(), converter=_tables)
     oem_id: str = "VMMKIT"

@@ -57,10 +57,14 @@ def contributors(values: Iterable[AcpiContributor]) -> tuple[AcpiContributor, ..
     """Return a tuple of what has a method `acpi_nodes`.
 
     Raises:
-        PlatformError: something has none.
+        PlatformError: something has none, or no list.
     """
+    if not isinstance(values, Iterable):
+        raise PlatformError(f"devices are a list, not {values!r}")
     listed = tuple(values)
     for each in listed:
+        if isinstance(each, type):
+            raise PlatformError(f"the class {each.__name__} is given; a device is an object of it")
         if not hasattr(each, "acpi_nodes"):
             raise PlatformError(f"{each!r} cannot describe itself: it has no method acpi_nodes")
     return listed
@@ -339,7 +343,10 @@ class Context:
         names = self._names.setdefault(self.path, {})
         for device in contributors(devices):
             who = type(device).__name__
-            for node in device.acpi_nodes(self):
+            nodes = device.acpi_nodes(self)
+            if not isinstance(nodes, Iterable):
+                raise PlatformError(f"{who} contributes {nodes!r} to {self.path}, no list of nodes")
+            for node in nodes:
                 self._enter(names, who, node)
                 found.append(node)
         return found

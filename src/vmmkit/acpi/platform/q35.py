@@ -11,7 +11,7 @@ from typing import Any, Final, Unpack
 import attrs
 
 from vmmkit.acpi.platform.assembly import Assembly, Options, Platform
-from vmmkit.acpi.platform.context import Context
+from vmmkit.acpi.platform.context import Context, contributors
 from vmmkit.acpi.platform.isa import LpcBridge, MotherboardPorts, Pic, Pit, Rtc, Speaker, Uart
 from vmmkit.acpi.platform.pci_host import PciHost
 from vmmkit.acpi.platform.power import Reset, claim_blocks, claim_register, pm_registers
@@ -22,6 +22,7 @@ from vmmkit.acpi.platform.values import (
     Route,
     SmiCommand,
     Windows,
+    optional,
     windows_of,
 )
 from vmmkit.acpi.tables.facs import Facs
@@ -133,11 +134,13 @@ def q35_like(
     """
     blocks = pm_registers(pm_base) if power_registers is None else power_registers
     selector = event_selector
+    optional("smi", smi, SmiCommand)
+    optional("reset", reset, Reset)
     board = Assembly(reduced=False, gpes=_gpes(blocks), event_selector=selector, **options)
     _claim_fixed_hardware(board.context, blocks, sci, smi)
     if reset is not None:
         claim_register(board.context, "the reset register", reset.register)
-    isa = tuple(isa_devices)
+    isa = contributors(isa_devices)
     host = PciHost(
         board.host_windows(_with_legacy_ports(windows) if isa else windows),
         q35_routing() if routing is None else routing,
@@ -146,10 +149,10 @@ def q35_like(
         pic_routing=pic_routing,
         osc_control=board.osc_control,
         proximity_domain=board.host_bridge_domain,
-        children=[*([LpcBridge(isa)] if isa else []), *pci_devices],
+        children=[*([LpcBridge(isa)] if isa else []), *contributors(pci_devices)],
     )
     timers = [HpetTimer()] if hpet is True else [hpet] if hpet else []
-    dsdt = board.dsdt([host, *timers, *devices], s5)
+    dsdt = board.dsdt([host, *timers, *contributors(devices)], s5)
     facs = Facs(version=board.spec.value.facs_version)
     fields = board.fadt_fields(reset) | _smi_fields(smi)
     # With 8259s, SCI_INT is their interrupt, and an override says the GSI.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Unpack
 
 from vmmkit.acpi.platform.assembly import Assembly, Options, Platform
-from vmmkit.acpi.platform.context import Context
+from vmmkit.acpi.platform.context import Context, contributors
 from vmmkit.acpi.platform.isa import Uart
 from vmmkit.acpi.platform.pci_host import PciHost
 from vmmkit.acpi.platform.power import (
@@ -23,6 +23,7 @@ from vmmkit.acpi.platform.values import (
     Range,
     Route,
     Windows,
+    optional,
 )
 from vmmkit.acpi.tables.fadt import Fadt, RegisterBlocks
 from vmmkit.acpi.tables.gas import Gas
@@ -92,11 +93,13 @@ def reduced(
         PlatformError: values that contradict each other; the text names the parts.
         AcpiError: a value that its table or device cannot hold.
     """
+    optional("sleep", sleep, SleepRegisters)
+    optional("reset", reset, Reset)
     board = Assembly(reduced=True, event_selector=event_selector, **options)
     if board.spec.value.fadt_revision < _FIRST_REDUCED:
         raise PlatformError(f"hardware-reduced machines begin with ACPI 5.0, not {board.spec.name}")
     _claim_registers(board.context, sleep, reset, power_registers)
-    contributors: list[AcpiContributor] = [*devices]
+    parts = [*contributors(devices)]
     if windows is not None:
         host = PciHost(
             board.host_windows(windows),
@@ -108,12 +111,12 @@ def reduced(
             proximity_domain=board.host_bridge_domain,
             children=pci_devices,
         )
-        contributors.insert(0, host)
+        parts.insert(0, host)
     elif ecam is not None or any(True for _ in (*routing, *pci_devices)):
         raise PlatformError("ecam, routing or PCI devices are given, but no windows of a PCI host")
     if power_button is not None:
-        contributors.append(power_button)
-    dsdt = board.dsdt(contributors, s5)
+        parts.append(power_button)
+    dsdt = board.dsdt(parts, s5)
     fields = board.fadt_fields(reset) | _sleep_fields(sleep)
     fadt = Fadt.hardware_reduced(dsdt, blocks=power_registers, **fields)
     return board.platform(fadt, dsdt)

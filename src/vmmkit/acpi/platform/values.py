@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
@@ -30,6 +30,8 @@ __all__ = [
     "routes",
     "windows_of",
 ]
+
+_Kind = TypeVar("_Kind")
 
 #: Base and size, in bytes or ports.
 Range: TypeAlias = tuple[int, int]
@@ -56,6 +58,28 @@ def number(what: str, value: object, limit: int) -> int:
         return int(value)
     shown = f"{value:#x}" if isinstance(value, int) else repr(value)
     raise PlatformError(f"{what} is {shown}, not a number from 0 to {limit - 1:#x}")
+
+
+def optional(what: str, value: object, kind: type) -> None:
+    """Check that a value is of a class, or `None`.
+
+    Raises:
+        PlatformError: it is not.
+    """
+    if value is not None and not isinstance(value, kind):
+        raise PlatformError(f"{what} is a {kind.__name__} or None, not {value!r}")
+
+
+def listed(what: str, values: Iterable[_Kind], kind: type[_Kind]) -> tuple[_Kind, ...]:
+    """Return a tuple of values that are all of a class.
+
+    Raises:
+        PlatformError: they are not, or no list.
+    """
+    found = tuple(values) if isinstance(values, Iterable) else None
+    if found is None or not all(isinstance(each, kind) for each in found):
+        raise PlatformError(f"{what} is a list of {kind.__name__}, not {values!r}")
+    return found
 
 
 def checked_range(what: str, value: object, limit: int) -> Range:
@@ -171,18 +195,18 @@ def routes(routing: Iterable[Route]) -> tuple[Route, ...]:
         PlatformError: a device, pin or GSI out of range, or a pin that is listed twice.
     """
     if not isinstance(routing, Iterable):
-        raise PlatformError(f"a routing is a list of (device, pin, GSI), not {routing!r}")
-    listed = [_route(each) for each in routing]
+        raise PlatformError(f"routing is a list of (device, pin, GSI), not {routing!r}")
+    rows = [_route(each) for each in routing]
     found: dict[tuple[int, int], int | str] = {}
-    for device, pin, gsi in listed:
+    for device, pin, gsi in rows:
         other = found.setdefault((device, pin), gsi)
         if other != gsi:
             raise PlatformError(
                 f"device {device}, pin {pin} is routed twice: to {other} and to {gsi}"
             )
-    if len(found) != len(listed):
+    if len(found) != len(rows):
         raise PlatformError("a pin is routed twice to the same GSI")
-    return tuple(listed)
+    return tuple(rows)
 
 
 def _route(each: Route) -> Route:
@@ -316,18 +340,15 @@ class MemoryRange:
 
 
 def _memory(values: Iterable[MemoryRange]) -> tuple[MemoryRange, ...]:
-    listed = tuple(values) if isinstance(values, Iterable) else (values,)
-    for each in listed:
-        if not isinstance(each, MemoryRange):
-            raise PlatformError(f"the memory of proximity domains is MemoryRange, not {each!r}")
-    for one, other in pairwise(sorted(listed, key=lambda memory: memory.base)):
+    memory = listed("the memory of proximity domains", values, MemoryRange)
+    for one, other in pairwise(sorted(memory, key=lambda each: each.base)):
         if one.base + one.size > other.base:
             raise PlatformError(
                 f"{one.size:#x} bytes of memory of proximity domain {one.proximity_domain} at "
                 f"{one.base:#x} lie over those of domain {other.proximity_domain} at "
                 f"{other.base:#x}"
             )
-    return listed
+    return memory
 
 
 def _rows(distances: Iterable[Iterable[int]]) -> tuple[tuple[int, ...], ...]:

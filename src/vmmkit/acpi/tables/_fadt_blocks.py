@@ -40,6 +40,10 @@ class RegisterBlock:
 
     def __attrs_post_init__(self) -> None:
         """Check the range."""
+        if not isinstance(self.address, int) or not isinstance(self.length, int):
+            raise TableValueError(
+                f"RegisterBlock: no numbers: {self.length!r} bytes at {self.address!r}", "FACP"
+            )
         limit = 1 << (16 if self.address_space_id == AddressSpace.SYSTEM_IO else 64)
         fits = 0 < self.address <= limit - self.length
         if not (1 <= self.length <= _MAX_LENGTH and fits):
@@ -143,6 +147,10 @@ class RegisterBlocks:
         for name, kind in _KINDS.items():
             block: RegisterBlock | None = getattr(self, name)
             if block is not None:
+                if not isinstance(block, RegisterBlock):
+                    raise TableValueError(
+                        f"RegisterBlocks.{name} is no RegisterBlock: {block!r}", "FACP"
+                    )
                 _check_length(name, kind, block.length, found)
                 found[f"{name}_blk"] = block.port
                 found[kind.length_field] = block.length

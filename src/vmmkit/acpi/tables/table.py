@@ -14,9 +14,10 @@ from zlib import adler32
 
 import attrs
 
-from vmmkit.acpi.relocation import Checksum, Relocation
+from vmmkit.acpi.relocation import Checksum, Relocation, octets, shown_bytes
 from vmmkit.acpi.structure import KEY, Codec, Structure, structure, text, u32
 from vmmkit.acpi.tables.entry import Entry, Family, RawEntry, joined_relocations, parse_entries
+from vmmkit.acpi.tables.sequences import tuple_of
 from vmmkit.errors import AcpiError, TableParseError, TableValueError
 
 __all__ = ["CHECKSUM_OFFSET", "HEADER_SIZE", "EntryTable", "Raw", "Table", "checksum"]
@@ -66,7 +67,9 @@ class Table(Structure):
     oem_revision: int = u32(default=1, kw_only=True)
     creator_id: str = text(4, default="VMMK", kw_only=True)
     creator_revision: int = u32(default=1, kw_only=True)
-    trailing: bytes = attrs.field(default=b"", kw_only=True, converter=bytes)
+    trailing: bytes = attrs.field(
+        default=b"", kw_only=True, converter=lambda value: octets(value, "trailing")
+    )
 
     SIGNATURE: ClassVar[str] = ""
     REVISION: ClassVar[int] = 1  # where the caller gives none
@@ -138,6 +141,11 @@ class Table(Structure):
         return table
 
     @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Read a table; the same as `from_bytes`."""
+        return cls.from_bytes(data)
+
+    @classmethod
     def _from_fields(cls, data: bytes) -> Self:
         """Read fixed fields and tail of checked bytes; subclasses with a tail extend this."""
         fields, rest = cls._fixed(data)
@@ -184,6 +192,11 @@ def check_header(data: bytes, signature: str) -> None:
         )
 
 
+def moved(error: AcpiError, table: str, offset: int) -> TableParseError:
+    """Return the error of a structure that begins at an offset as one of its table."""
+    return TableParseError(str(error), table, offset + (error.offset or 0))
+
+
 def _check_same(again: bytes, data: bytes, signature: str) -> None:
     """Check that a table's bytes are those it was read from.
 
@@ -203,13 +216,25 @@ class EntryTable(Table):
 
     Args:
         entries: sub-structures, `RawEntry` for those that no class is for.
+
+    Raises:
+        TableValueError: an entry that is no sub-structure, or one of another table.
     """
 
-    entries: Sequence[Entry | RawEntry] = attrs.field(default=(), converter=tuple)
+    entries: Sequence[Entry | RawEntry] = attrs.field(
+        default=(), converter=tuple_of(None, "entries", Entry, RawEntry)
+    )
 
     FAMILY: ClassVar[Family]
 
     def _tail(self) -> bytes:
+        for number, entry in enumerate(self.entries):
+            if entry.family is not self.FAMILY:
+                raise TableValueError(
+                    f"{self.name}.entries[{number}] is a {type(entry).__name__} of the "
+                    f"{entry.family.table}",
+                    self.name,
+                )
         return b"".join([entry.to_bytes() for entry in self.entries])
 
     def relocations(self) -> tuple[Relocation, ...]:
@@ -233,7 +258,9 @@ class Raw(Table):
     """
 
     _signature: str = attrs.field(alias="signature")
-    body: bytes = attrs.field(default=b"", converter=bytes)
+    body: bytes = attrs.field(
+        default=b"", converter=lambda value: octets(value, "Raw.body"), repr=shown_bytes
+    )
 
     @property
     def signature(self) -> str:
@@ -241,7 +268,8 @@ class Raw(Table):
         return self._signature
 
     def _encode(self) -> bytes:
-        if len(self.signature) != 4 or not self.signature.isascii():
+        named = isinstance(self.signature, str) and self.signature.isascii()
+        if not named or len(self.signature) != 4:
             raise TableValueError(f"{self.signature!r} is no signature of 4 characters")
         return super()._encode()
 

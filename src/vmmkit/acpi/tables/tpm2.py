@@ -12,7 +12,7 @@ from typing import Self
 
 import attrs
 
-from vmmkit.acpi.relocation import Pointer, Relocation
+from vmmkit.acpi.relocation import Pointer, Relocation, octets
 from vmmkit.acpi.structure import Structure, pointer, structure, u16, u32, u64
 from vmmkit.acpi.tables.table import Table
 from vmmkit.errors import TableValueError
@@ -96,7 +96,10 @@ class Tpm2(Table):
     reserved_38: int = u16(default=0, kw_only=True)
     address_of_control_area: int = u64(default=0, kw_only=True)
     start_method: StartMethod = u32(enum=StartMethod)
-    start_method_specific_parameters: bytes = attrs.field(default=b"", converter=bytes)
+    start_method_specific_parameters: bytes = attrs.field(
+        default=b"",
+        converter=lambda value: octets(value, "Tpm2.start_method_specific_parameters", "TPM2"),
+    )
     log_area: LogArea | None = None
 
     def __attrs_post_init__(self) -> None:

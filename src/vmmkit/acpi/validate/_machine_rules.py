@@ -10,7 +10,8 @@ from vmmkit.acpi.validate.finding import Rule, Severity
 
 _NOTE, _WARNING, _ERROR = Severity.NOTE, Severity.WARNING, Severity.ERROR
 _NO_MADT: Final = (
-    "Linux: «Invalid BIOS MADT, disabling ACPI»; it runs on one CPU and cannot power off."
+    "Linux, where it is too short: «Invalid BIOS MADT, disabling ACPI»; it runs on one CPU and "
+    "cannot power off."
 )
 
 MACHINE_RULES: Final[dict[str, Rule]] = {
@@ -131,7 +132,7 @@ MACHINE_RULES: Final[dict[str, Rule]] = {
     "SRAT-MEMORY-RANGE": Rule(
         _ERROR,
         "memory of no bytes, or beyond the address space, that is enabled",
-        "Linux leaves out the table: one NUMA node.",
+        "Linux ignores the range, and then all of the table if memory of the guest is in no other.",
     ),
     "SRAT-MEMORY-OVERLAP": Rule(
         _ERROR,

@@ -11,8 +11,8 @@ from vmmkit.acpi.validate.finding import Rule, Severity
 _NOTE, _WARNING, _ERROR = Severity.NOTE, Severity.WARNING, Severity.ERROR
 _STOPS: Final = "Systems stop reading the table here, or leave all of it out."
 _PM_BLOCK: Final = (
-    "The guest reads and writes wrong registers: no power button, no way to power off, or a timer "
-    "that fails its «consistency check»."
+    "ACPICA: «Invalid length for FADT/…, using default …», but not for GPE blocks; systems that "
+    "take the length read and write wrong registers: no power button, no way to power off."
 )
 
 TABLE_RULES: Final[dict[str, Rule]] = {
@@ -135,8 +135,8 @@ TABLE_RULES: Final[dict[str, Rule]] = {
     "FADT-LENGTH": Rule(
         _ERROR,
         "a length that is not that of its revision",
-        "Linux: «Invalid length for FADT», and converts what there is; fields after the end are "
-        "zero, such as sleep and reset registers.",
+        "Linux goes by the length, and fields after the end are zero, such as sleep and reset "
+        "registers; other systems go by the revision, and read what follows the table.",
     ),
     "FADT-DSDT-MISMATCH": Rule(
         _ERROR,
@@ -160,7 +160,8 @@ TABLE_RULES: Final[dict[str, Rule]] = {
     "FADT-NO-PM1": Rule(
         _ERROR,
         "full hardware without PM1a event or control block",
-        "ACPICA: «Required field … has zero address and/or length»; no power button, no poweroff.",
+        "ACPICA: «Required FADT field … has zero address and/or length»; no power button, no "
+        "poweroff.",
     ),
     "FADT-BLOCK-LENGTH": Rule(_ERROR, "a register block of impossible length", _PM_BLOCK),
     "FADT-BLOCK-WIDTH": Rule(

@@ -72,6 +72,24 @@ def _unit(
         yield device.table.finding("DEVICE-DUPLICATE-UID", device.offset, message)
 
 
+def _sleep_types_problem(value: Any) -> str:
+    """Return what is wrong with the sleep types for PM1a and PM1b, nothing if nothing is.
+
+    A single number has them in a byte each. `None` is a name, whose value only the guest knows.
+    """
+    if not isinstance(value, list) or not value:
+        return "is no package with a number in front"
+    types = value[:2]
+    if len(value) == 1 and isinstance(value[0], int):
+        types = [value[0] & 0xFF, value[0] >> 8]
+    for each in types:
+        if each is not None and not isinstance(each, int):
+            return "has no numbers in front"
+        if each is not None and each > _MAX_SLEEP_TYPE:
+            return f"has sleep type {each:#x}, not 0 to 7"
+    return ""
+
+
 def _soft_off(subject: Subject) -> Iterator[Finding]:
     dsdt = subject.first("DSDT")
     declared = subject.objects.declared.get(_S5)
@@ -83,12 +101,9 @@ def _soft_off(subject: Subject) -> Iterator[Finding]:
         value = each.value
         if each.kind != "Name":
             continue
-        if not isinstance(value, list) or not value or not isinstance(value[0], int):
-            message = r"\_S5 is no package with a number in front"
-            yield each.table.finding("S5-FORMAT", each.offset, message)
-        elif value[0] > _MAX_SLEEP_TYPE:
-            message = rf"\_S5 begins with {value[0]:#x}, not 0 to 7"
-            yield each.table.finding("S5-FORMAT", each.value_offset, message)
+        problem = _sleep_types_problem(value)
+        if problem:
+            yield each.table.finding("S5-FORMAT", each.value_offset, rf"\_S5 {problem}")
         elif len(value) < 2:
             message = rf"\_S5 has {len(value)} element"
             yield each.table.finding("S5-SINGLE", each.value_offset, message)

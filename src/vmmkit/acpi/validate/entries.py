@@ -21,7 +21,7 @@ class _Format(NamedTuple):
     """Sub-structures of one table.
 
     Attributes:
-        start: offset of the first.
+        start: offset of the first; a negative number: of the field that says it.
         type_size: bytes of their type, at their start.
         length_offset: of their length, from their start.
         length_size: bytes.
@@ -35,6 +35,10 @@ class _Format(NamedTuple):
     length_size: int
     lengths: dict[int, int]
     code: str = "TABLE-ENTRY-LENGTH"
+
+    def first(self, table: TableBytes) -> int:
+        """Return where the first one is; tables can say it in a field of 16 bits."""
+        return self.start if self.start > 0 else table.number(-self.start, 2)
 
 
 class Entry(NamedTuple):
@@ -89,6 +93,7 @@ _FORMATS: Final = {
     "DMAR": _Format(48, 2, 2, 2, _DMAR, "DMAR-ENTRY-LENGTH"),
     "IVRS": _Format(48, 1, 2, 2, _IVRS),
     "HMAT": _Format(40, 2, 4, 4, {0: 40, 1: -32, 2: -32}),
+    "VIOT": _Format(-38, 1, 2, 2, {1: 24, 2: 16, 3: 16, 4: 16}),
     "PPTT": _Format(36, 1, 1, 1, {0: -20, 1: -24, 2: 30}),
 }
 
@@ -113,7 +118,7 @@ def check(subject: Subject) -> Iterator[Finding]:
 def _walk(table: TableBytes) -> Iterator[Entry | int]:
     """Yield sub-structures, and the offset of one that is impossible."""
     form = _FORMATS[table.signature]
-    offset, limit = form.start, table.size
+    offset, limit = form.first(table), table.size
     header = form.length_offset + form.length_size
     while offset < limit:
         length = table.number(offset + form.length_offset, form.length_size)

@@ -20,7 +20,7 @@ __all__ = ["MINIMUM_SIZES", "check"]
 _RSDP_V1: Final = 20
 _RSDP_V2: Final = 36
 _LEGAL: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_!#$ ")
-_WITHOUT_HEADER: Final = frozenset({RSDP, "FACS"})
+_WITHOUT_HEADER: Final = frozenset({RSDP, "FACS", "S3PT"})
 
 #: Bytes that a table has at least: its header and fixed fields.
 MINIMUM_SIZES: Final = {
@@ -166,7 +166,7 @@ def _roots_agree(subject: Subject) -> Iterator[Finding]:
     xsdt, rsdt = subject.first("XSDT"), subject.first("RSDT")
     if xsdt is None or rsdt is None:
         return
-    wide, narrow = _entries(xsdt), _entries(rsdt)
+    wide, narrow = sorted(_entries(xsdt)), sorted(_entries(rsdt))
     if wide == narrow:
         return
     pairs = enumerate(zip(wide, narrow, strict=False))

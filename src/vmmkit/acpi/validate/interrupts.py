@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from vmmkit.acpi.aml.namespace import opcode_name
+from vmmkit.acpi.aml.node import Path
 from vmmkit.acpi.validate.entries import Entry, are_whole, entries
 from vmmkit.acpi.validate.finding import Finding
 from vmmkit.acpi.validate.fixed_hardware import is_reduced
@@ -25,10 +26,12 @@ __all__ = ["check"]
 _LOCAL_APICS: Final = frozenset({0, 9})
 _IO_APIC: Final = 1
 _OVERRIDE: Final = 2
+_LOCAL_APIC_ADDRESS: Final = 5
 _ISA_INTERRUPTS: Final = 16
 _USUAL: Final = 24  # inputs of an I/O APIC
 _MOST: Final = 240  # that its version register can tell
 _PAGE: Final = 0x1000
+_LAST_DEVICE: Final = 31  # of a bus
 
 
 class _Use(NamedTuple):
@@ -110,9 +113,12 @@ def _chips(madt: TableBytes, chips: list[Entry]) -> Iterator[Finding]:
         if not address or address % 16:
             message = f"an I/O APIC at {address:#x}"
             yield madt.finding("MADT-IOAPIC-ADDRESS", chip.offset + 4, message)
-    local = madt.number(36, 4)
+    local, offset = madt.number(36, 4), 36
+    for entry in entries(madt):
+        if entry.type == _LOCAL_APIC_ADDRESS:
+            local, offset = entry.number(4, 8), entry.offset + 4
     if not local or local % _PAGE:
-        yield madt.finding("MADT-LAPIC-ADDRESS", 36, f"local APICs at {local:#x}")
+        yield madt.finding("MADT-LAPIC-ADDRESS", offset, f"local APICs at {local:#x}")
 
 
 def _overrides(madt: TableBytes, overrides: list[Entry]) -> Iterator[Finding]:
@@ -184,7 +190,7 @@ def _routes(declared: Object, path: tuple[str, ...], uses: list[_Use]) -> Iterat
         if problem:
             message = f"a row of {text_of(path)}: {problem}"
             yield declared.table.finding("PRT-ROW", offset, message)
-        else:
+        elif not _is_reference(row) and not any(map(_is_reference, _judged(row))):
             address, pin, _source, index = [value_of(each) for each in row.args[1]]
             key = (address, pin)
             if key in seen:
@@ -199,19 +205,36 @@ def _routes(declared: Object, path: tuple[str, ...], uses: list[_Use]) -> Iterat
 
 def _row_problem(row: Any) -> str:
     """Return what is wrong with a row, nothing if nothing is."""
+    if _is_reference(row):
+        return ""
     if opcode_name(row) != "Package":
         return "no package"
     columns = row.args[1]
     if len(columns) != 4:
         return f"{len(columns)} elements, not 4"
-    address, pin, source, index = [value_of(each) for each in columns]
-    if not isinstance(address, int) or address & 0xFFFF != 0xFFFF:
-        return f"address {_shown(address)}, whose low 16 bits are not FFFFH"
+    # Where a name stands for a number, its value is that at run time.
+    known = [0 if _is_reference(each) else value_of(each) for each in columns]
+    address, pin, source, index = known
+    if _is_reference(columns[0]):
+        address = 0xFFFF
+    if not isinstance(address, int) or address & 0xFFFF != 0xFFFF or address >> 16 > _LAST_DEVICE:
+        return f"address {_shown(address)}, which is not a device of 0 to 31 with FFFFH below it"
     if not isinstance(pin, int) or pin > 3:
         return f"pin {_shown(pin)}, not 0 to 3"
     if isinstance(source, int) and source:
         return f"source {_shown(source)}, neither 0 nor the name of a device"
     return "" if isinstance(index, int) else "a source index that is no number"
+
+
+def _is_reference(node: Any) -> bool:
+    """Return whether this is a name, whose object is looked for when the guest reads it."""
+    return isinstance(node, Path)
+
+
+def _judged(row: Any) -> tuple[Any, Any, Any]:
+    """Return what of a row has to be known: address, pin and index."""
+    address, pin, _source, index = row.args[1]
+    return address, pin, index
 
 
 def _shown(value: Any) -> str:

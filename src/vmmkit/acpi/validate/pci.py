@@ -252,7 +252,8 @@ def _reservations(subject: Subject, mcfg: TableBytes, ecams: list[_Ecam]) -> Ite
                 yield mcfg.finding("ECAM-PARTLY-RESERVED", ecam.offset, message)
                 break
         else:
-            yield mcfg.finding("ECAM-NOT-RESERVED", ecam.offset, str(ecam))
+            told = "" if subject.memory is not None else "; the memory map is not known"
+            yield mcfg.finding("ECAM-NOT-RESERVED", ecam.offset, f"{ecam}{told}")
 
 
 def _is_reserved(reserved: Ranges, first: int, size: int) -> bool:
@@ -291,6 +292,13 @@ def _against_bridge(mcfg: TableBytes, ecams: list[_Ecam], bridge: _Bridge) -> It
     )
     for window in bridge.bus_ranges():
         ecam = buses.containing(window.first, window.first)
-        if ecam is not None and ecam.last < window.last:
-            message = f"{ecam.name}; {text_of(bridge.path)} has buses to {window.last}"
-            yield mcfg.finding("MCFG-PART-OF-BRIDGE", ecam.offset, message)
+        if ecam is None:
+            continue
+        reached = ecam
+        while reached.last < window.last:
+            following = buses.containing(reached.last + 1, reached.last + 1)
+            if following is None:
+                message = f"{ecam.name}; {text_of(bridge.path)} has buses to {window.last}"
+                yield mcfg.finding("MCFG-PART-OF-BRIDGE", ecam.offset, message)
+                break
+            reached = following

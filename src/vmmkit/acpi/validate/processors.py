@@ -102,15 +102,12 @@ def _devices(subject: Subject) -> Iterator[tuple[int, tuple[str, ...], Object]]:
     objects = subject.objects
     for path, found in objects.declared.items():
         declared = found[0]
+        uid = None
         if declared.kind == "Processor":
             uid = declared.node.args[1]
-        elif declared.kind != "Device" or _PROCESSOR_DEVICE not in objects.ids(path):
-            continue
-        else:
-            uid = None
-        member = objects.of(path, "_UID")
-        if member is not None:
-            uid = member.value
+        elif declared.kind == "Device" and _PROCESSOR_DEVICE in objects.ids(path):
+            member = objects.of(path, "_UID")
+            uid = None if member is None else member.value
         if isinstance(uid, int):
             yield uid, path, declared
 

@@ -191,8 +191,8 @@ def _range(declared: Object, path: str, item: Item, start: int) -> Iterator[Find
     window = _window(item)
     if window is None or item.tag not in _SPACES:
         return
-    if not window.length:  # not there, or written by a method before it is used
-        return
+    if not window.length and (not window.fixed or window.first == window.last):
+        return  # not there, or written by a method before it is used
     text = f"{window.first:#x}-{window.last:#x} with length {window.length:#x} in {path}"
     if window.first > window.last:
         yield declared.table.finding("CRS-WINDOW-REVERSED", start + window.offset, text)

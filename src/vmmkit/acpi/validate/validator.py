@@ -54,7 +54,10 @@ _BASE: Final = 0x0100_0000
 
 
 class Machine(Protocol):
-    """What knows its tables and its memory map: a `Platform`."""
+    """What knows its tables and its memory map: a `Platform`.
+
+    It may have `smbios` and `io_apics` as well, as a `Platform` has.
+    """
 
     def table_set(self) -> TableSet:
         """Return the tables."""
@@ -66,7 +69,7 @@ class Machine(Protocol):
 def validate(
     source: TableSet | Placement | Machine | Iterable[Any],
     *,
-    smbios: bool = False,
+    smbios: bool | None = None,
     io_apic_inputs: Mapping[int, int] | None = None,
 ) -> list[Finding]:
     r"""Judge tables; return what is wrong with them, or worth a look.
@@ -75,9 +78,9 @@ def validate(
         source: a platform, a table set, a placement, or tables, as bytes or objects. Of the last,
             none counts as missing and addresses are not known.
         smbios: the guest has SMBIOS with a BIOS date from 2010 on, without which Linux ignores ECAM
-            above 4 GiB.
-        io_apic_inputs: how many inputs I/O APICs have, by their id, which no table says; else 24
-            are expected.
+            above 4 GiB. Where not given, a platform says it itself; other sources have none.
+        io_apic_inputs: how many inputs I/O APICs have, by their id, which no table says. Where not
+            given, a platform says it itself; of other sources, 24 are expected.
 
     Returns:
         Findings by table, in the order of the tables, and then by offset.
@@ -87,8 +90,12 @@ def validate(
         TableValueError: a source of another kind.
     """
     subject = _subject(source)
+    if smbios is None:
+        smbios = getattr(source, "smbios", False)
+    if io_apic_inputs is None:
+        io_apic_inputs = {one.io_apic_id: one.inputs for one in getattr(source, "io_apics", ())}
     subject.smbios = smbios
-    subject.inputs = dict(io_apic_inputs or {})
+    subject.inputs = dict(io_apic_inputs)
     order = {table.name: number for number, table in enumerate(subject.tables)}
     found = [finding for check in _CHECKS for finding in check(subject)]
     last = len(order)
