@@ -127,7 +127,6 @@ SECOND = PciHost({}, ecam=Ecam(0xA000_0000, last_bus=3), name="PCI1", config_por
             "the host bridge is in proximity domain 7, where no processor and no memory is",
         ),
         ({"cpus": True}, "processors are a number or Cpu objects, not True"),
-        ({"routing": 5}, "routing is a list of (device, pin, GSI), not 5"),
         ({"windows": {"mem": 5}}, "a memory window is a list of pairs of base and size, not 5"),
         (
             {"redirected": {0: 2, 8: 30}},
