@@ -116,7 +116,7 @@ def _shown(default: object) -> str:
     if isinstance(default, Enum):
         name = type(default).__name__
         return f"{name}.{default.name}" if default.name else f"{name}({default.value})"
-    text = repr(default)
+    text = hex(default) if type(default) is int and default > 0xFFFF else repr(default)
     return text if len(text) <= _LONGEST_DEFAULT and "<" not in text else "..."
 
 

@@ -5,7 +5,8 @@
 * `vmmkit.acpi.tables`: one class a table, `from_bytes` for all of them.
 * `vmmkit.acpi.aml`: nodes for DSDT and SSDTs, `read` and `dump`.
 * `vmmkit.acpi.platform`: presets that make all tables of a machine agree.
-* here: `TableSet`, which gives tables addresses or leaves that to firmware, and `validate`.
+* `vmmkit.acpi.validate`: what is wrong with tables.
+* here: `TableSet`, which gives tables addresses or leaves that to firmware.
 
 Nothing here writes guest memory, runs a program or reads a file; `python -m vmmkit.acpi` does the
 latter.

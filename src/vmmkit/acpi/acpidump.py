@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from vmmkit.acpi.arguments import instance
 from vmmkit.acpi.placement import Piece
 from vmmkit.acpi.tables.rsdp import RSDP_SIGNATURE
 from vmmkit.errors import TableParseError
@@ -73,6 +74,7 @@ def parse(text: str) -> tuple[Piece, ...]:
         TableParseError: a line whose offset is not that of the bytes so far: lines are missing.
     """
     found = []
+    instance("the text of acpidump", text, str)
     gpa, name, content = 0, "", None
     for number, line in enumerate(text.splitlines(), 1):
         row = _LINE.match(line) if content is not None else None

@@ -230,6 +230,8 @@ class Versions(Generic[_Arguments]):
         default: str | None = None,
     ) -> None:
         """Keep the builders."""
+        if not isinstance(builders, Mapping):
+            raise PlatformError(f"the versions are no mapping: {builders!r:.80}")
         if not builders:
             raise PlatformError("no versions of tables to choose from")
         self._builders = dict(builders)

@@ -35,6 +35,7 @@ from typing import ClassVar, TypeAlias
 
 import attrs
 
+from vmmkit.acpi.arguments import elements, octets
 from vmmkit.errors import LinkerError
 
 __all__ = [
@@ -180,10 +181,17 @@ def encode(commands: Iterable[Command]) -> bytes:
     Raises:
         LinkerError: a name that is too long or not ASCII, or a number that its field cannot hold.
     """
-    return b"".join([_record(number, command) for number, command in enumerate(commands)])
+    return b"".join(
+        [
+            _record(number, command)
+            for number, command in enumerate(elements("commands", commands, LinkerError))
+        ]
+    )
 
 
 def _record(number: int, command: Command) -> bytes:
+    if type(command) not in {kind for _body, kind in _KINDS.values()}:
+        raise LinkerError(f"command {number} is none: {command!r:.80}")
     values = attrs.astuple(command, recurse=False)
     fields = [_name_bytes(value) if isinstance(value, str) else value for value in values]
     try:
@@ -199,6 +207,7 @@ def parse(loader: bytes) -> tuple[Command, ...]:
     Raises:
         LinkerError: no whole number of records, an unknown command, or a name without an end.
     """
+    loader = octets("a script", loader, LinkerError)
     if len(loader) % RECORD_SIZE:
         whole = len(loader) // RECORD_SIZE * RECORD_SIZE
         message = f"a script of {len(loader)} bytes is not made of records of {RECORD_SIZE}"
@@ -207,7 +216,7 @@ def parse(loader: bytes) -> tuple[Command, ...]:
     for offset in range(0, len(loader), RECORD_SIZE):
         (kind,) = _NUMBER.unpack_from(loader, offset)
         if kind != _PADDING:
-            found.append(_command(kind, bytes(loader), offset))
+            found.append(_command(kind, loader, offset))
     return tuple(found)
 
 

@@ -203,8 +203,8 @@ def test_ranges_of_any_order():
 @pytest.mark.parametrize(
     ("memory", "message"),
     [
-        ([5], "the memory of proximity domains is a list of MemoryRange, not [5]"),
-        (5, "the memory of proximity domains is a list of MemoryRange, not 5"),
+        ([5], "is a list of MemoryRange, not [5]"),
+        (5, "is a list of MemoryRange, not 5"),
         (
             [MemoryRange(1 << 20, 1 << 20, 1), MemoryRange(0, (1 << 20) + 1)],
             "0x100001 bytes of memory of proximity domain 0 at 0x0 lie over those of domain 1",

@@ -12,18 +12,24 @@ from hypothesis import strategies as st
 
 from acpi.table_cases import sealed, table_bytes
 from acpi.validate.mutation import BASE, Board, full_platform, reduced_platform
-from vmmkit.acpi.aml.named import Device, Name, Scope
+from vmmkit.acpi.aml.blocks import Else, If
+from vmmkit.acpi.aml.data import EisaId, Package
+from vmmkit.acpi.aml.named import Alias, Device, Method, Name, Processor, Scope
 from vmmkit.acpi.aml.namespace import opcode_name
-from vmmkit.acpi.aml.node import RawAml
+from vmmkit.acpi.aml.node import Path, RawAml
 from vmmkit.acpi.aml.reader import read
-from vmmkit.acpi.aml.resources import Interrupt, Resources
+from vmmkit.acpi.aml.resources import Interrupt, Memory32Fixed, Resources
+from vmmkit.acpi.aml.statements import Return
+from vmmkit.acpi.layout import TableSet
 from vmmkit.acpi.platform.power import PowerButton
 from vmmkit.acpi.platform.q35 import q35_like
 from vmmkit.acpi.platform.reduced import reduced
-from vmmkit.acpi.platform.values import Ecam, IoApicRange, MemoryRange, Numa
+from vmmkit.acpi.platform.values import Cpu, Ecam, IoApicRange, MemoryRange, Numa
 from vmmkit.acpi.relocation import Blob
 from vmmkit.acpi.tables.definition_block import Dsdt
 from vmmkit.acpi.tables.fadt import Fadt
+from vmmkit.acpi.tables.madt import IoApic, LocalApic, LocalApicAddressOverride, Madt
+from vmmkit.acpi.tables.mcfg import Mcfg, McfgAllocation
 from vmmkit.acpi.tables.spec import Spec
 from vmmkit.acpi.tables.table import Raw
 from vmmkit.acpi.validate.codes import RULES
@@ -60,6 +66,81 @@ def test_presets_are_faultless(preset, cpus, x2apic):
 )
 def test_presets_with_options_are_faultless(platform):
     assert platform.validate() == []
+
+
+def with_ssdt(*nodes, **options):
+    """Return the tables of a PC and an SSDT."""
+    tables = q35_like(**options).table_set()
+    tables.add(Raw("SSDT", b"".join([each.to_bytes() for each in nodes]), revision=2))
+    return tables
+
+
+def with_device(*nodes, name="DEV0", hid="PNP0501", uid=77):
+    return Scope("\\_SB", Device(name, Name("_HID", EisaId(hid)), Name("_UID", uid), *nodes))
+
+
+def split_ecam():
+    """Return a PC whose ECAM is in two allocations of the MCFG."""
+    board = with_device(Name("_CRS", Resources(Memory32Fixed(0xB000_0000, 1 << 28))), hid="PNP0C02")
+    tables = with_ssdt(board, ecam=None)
+    allocations = [McfgAllocation(0xB000_0000, 0, 0, 63), McfgAllocation(0xB000_0000, 0, 64, 255)]
+    tables.add(Mcfg(allocations))
+    return tables
+
+
+ROUTES = Package(
+    [0xFFFF, 0, 0, Path("\\GSI_")], [0x1_FFFF, Path("\\PIN_"), Path("LNKA"), 0], Path("\\ROW_")
+)
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        with_ssdt(with_device(Name("_PRT", ROUTES))),
+        with_ssdt(with_device(Method("_PRT", 0, Return([[0xFFFF, 0, 0, 20]])))),
+        with_ssdt(with_device(Method("_CRS", 0, Return(Resources(Interrupt(20)))))),
+        with_ssdt(with_device(uid="one"), with_device(name="DEV1", uid="two")),
+        with_ssdt(Name("\\_S5", Package(Path("\\STYP"), 0, 0, 0)), Name("\\STYP", 5), s5=None),
+        with_ssdt(Alias("\\_SB.PCI0", "\\HOST"), Scope("\\HOST", Name("NAMX", 1))),
+        with_ssdt(
+            If(Path("\\ONE_"), Name("\\TWO_", 1)), Else(Name("\\TWO_", 2)), Name("\\ONE_", 1)
+        ),
+        split_ecam(),
+        q35_like(sci=20),
+        q35_like(pic_routing=[(device, 0, 10) for device in range(32)]),
+        q35_like(cpus=[Cpu(0, 10), Cpu(2, 20, enabled=False), Cpu(300, 30)]),
+        q35_like(io_apics=[IoApicRange(), IoApicRange(0xFEC1_0000, 64, io_apic_id=1)]),
+        q35_like(ecam=Ecam(0x10_0000_0000), smbios=True),
+        reduced(io_apics=[IoApicRange(inputs=64)], power_button=PowerButton(gsi=63, select=2)),
+        TableSet(list(q35_like(spec=Spec.V3_0).table_set()), xsdt=False),
+        [
+            Madt(
+                [LocalApic(0, 0), IoApic(0, 0xFEC0_0000), LocalApicAddressOverride(0xFEE0_0000)],
+                local_apic_address=0,
+            )
+        ],
+        [
+            Madt([LocalApic(3, 3), IoApic(0, 0xFEC0_0000)]),
+            Dsdt(Name("\\_S5", [5, 5]), Processor("CPU0", 3, 0, 0, Name("_UID", 7))),
+        ],
+    ],
+)
+def test_what_is_unusual_and_legal_is_passed(tables):
+    assert validate(tables) == []
+
+
+def test_the_order_of_root_tables_may_differ():
+    board = Board(PC)
+    data = board.data["RSDT"]
+    data[36:44] = data[40:44] + data[36:40]
+    assert validate(board.placement()) == []
+
+
+def test_an_unknown_memory_map_is_mentioned():
+    tables = [piece for piece in TABLES if piece[:4] == b"MCFG"]
+    found = validate([*tables, Dsdt(Name("\\_S5", [5, 5]))])
+    assert [each.code for each in found] == ["ECAM-NOT-RESERVED"]
+    assert found[0].message.endswith("; the memory map is not known")
 
 
 @pytest.mark.parametrize("platform", [PC, reduced_platform()])

@@ -19,6 +19,7 @@ from vmmkit.acpi.aml.namespace import opcode_name
 from vmmkit.acpi.aml.node import Node
 from vmmkit.acpi.aml.reader import read
 from vmmkit.acpi.aml.unresolved import unresolved
+from vmmkit.acpi.arguments import elements, instance
 from vmmkit.acpi.tables.table import HEADER_SIZE, Table
 from vmmkit.errors import AmlValueError
 
@@ -41,14 +42,14 @@ def dump(source: Table | Node | Iterable[Node], indent: int = 4) -> str:
         indent: spaces for each level.
 
     Raises:
-        AmlValueError: a table without AML.
+        AmlValueError: a table without AML, or something that is no node.
     """
     if isinstance(source, Table):
         return render(_definition_block(source), expand, indent) + "\n"
     nodes = [source] if isinstance(source, Node) else source
     pieces: list[Piece] = []
-    for node in nodes:
-        pieces += [node, LINE]
+    for node in elements("what is to be dumped", nodes, AmlValueError):
+        pieces += [instance("what is to be dumped", node, Node, AmlValueError), LINE]
     return render(pieces, expand, indent)
 
 

@@ -33,7 +33,8 @@ from vmmkit.acpi.aml.field_units import Connection
 from vmmkit.acpi.aml.namespace import DECLARED_NAME, FIELDS, SCOPES, Namespace
 from vmmkit.acpi.aml.node import CLASSES, Data, Expression, Node, Path, Place, RawAml
 from vmmkit.acpi.aml.opcodes import Opcode
-from vmmkit.errors import AmlParseError
+from vmmkit.acpi.arguments import elements, octets
+from vmmkit.errors import AmlParseError, AmlValueError
 
 __all__ = ["MAX_BLOCKS", "MAX_DEPTH", "read", "read_all"]
 
@@ -348,7 +349,9 @@ def read_all(
     Raises:
         AmlParseError: as in `read`; `offset` is that in the block that fails.
     """
-    copies = [bytes(content) for content in contents]
+    copies = [
+        octets("AML", one, AmlValueError) for one in elements("contents", contents, AmlValueError)
+    ]
     namespace = Namespace()
     for path, argument_count in (methods or {}).items():
         namespace.declare(path, argument_count, external=True)

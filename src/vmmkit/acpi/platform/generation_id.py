@@ -16,9 +16,11 @@ import attrs
 from vmmkit.acpi.aml.data import Address, Package
 from vmmkit.acpi.aml.named import Device, Name
 from vmmkit.acpi.aml.node import Node
+from vmmkit.acpi.arguments import instance
 from vmmkit.acpi.platform.context import Context
 from vmmkit.acpi.platform.events import EventSource
 from vmmkit.acpi.relocation import Blob
+from vmmkit.errors import PlatformError
 
 __all__ = ["GENERATION_ID_OFFSET", "GenerationId", "generation_id_blob"]
 
@@ -37,6 +39,7 @@ def generation_id_blob(guid: uuid.UUID) -> Blob:
     Its file in a loader script is etc/vmgenid_guid; the address that firmware gives it is written
     to etc/vmgenid_addr.
     """
+    instance("the generation id", guid, uuid.UUID, PlatformError)
     content = bytes(GENERATION_ID_OFFSET) + guid.bytes_le
     return Blob(
         content.ljust(_PAGE, b"\0"),

@@ -16,6 +16,7 @@ from vmmkit.acpi.aml.data import EisaId
 from vmmkit.acpi.aml.named import Device, Name
 from vmmkit.acpi.aml.node import Node
 from vmmkit.acpi.aml.resources import Descriptor, Io, IrqNoFlags, Resources
+from vmmkit.acpi.arguments import elements
 from vmmkit.acpi.platform.claims import ISA_INTERRUPTS
 from vmmkit.acpi.platform.context import Context, contributors
 from vmmkit.acpi.platform.events import gsi_descriptor
@@ -235,7 +236,12 @@ _BOARD_PORTS = ((0x80, 1), (0x92, 1), (0x4D0, 2))
 
 
 def _ranges(ranges: Iterable[Range]) -> tuple[Range, ...]:
-    return tuple([checked_range("a range of the motherboard", each, _PORTS) for each in ranges])
+    return tuple(
+        [
+            checked_range("a range of the motherboard", each, _PORTS)
+            for each in elements("the ports", ranges, PlatformError)
+        ]
+    )
 
 
 @attrs.frozen

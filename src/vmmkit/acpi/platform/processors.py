@@ -101,7 +101,7 @@ class Processors:
 
     def _first_x2apic(self) -> int:
         """Return the least APIC id that gets an x2APIC entry."""
-        if self.x2apic not in {"auto", "always", "never"}:
+        if self.x2apic not in ("auto", "always", "never"):
             raise PlatformError(
                 f'the x2APIC policy is "auto", "always" or "never", not {self.x2apic!r}'
             )

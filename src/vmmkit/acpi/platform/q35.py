@@ -138,9 +138,9 @@ def q35_like(
     optional("reset", reset, Reset)
     board = Assembly(reduced=False, gpes=_gpes(blocks), event_selector=selector, **options)
     _claim_fixed_hardware(board.context, blocks, sci, smi)
+    isa = contributors(isa_devices)
     if reset is not None:
         claim_register(board.context, "the reset register", reset.register)
-    isa = contributors(isa_devices)
     host = PciHost(
         board.host_windows(_with_legacy_ports(windows) if isa else windows),
         q35_routing() if routing is None else routing,

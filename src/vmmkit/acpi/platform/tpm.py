@@ -16,10 +16,12 @@ import attrs
 from vmmkit.acpi.aml.named import Device, Name
 from vmmkit.acpi.aml.node import Node
 from vmmkit.acpi.aml.resources import Memory32Fixed, Resources
+from vmmkit.acpi.arguments import instance
 from vmmkit.acpi.platform.context import Context
 from vmmkit.acpi.platform.values import FOUR_GIB, checked_range
 from vmmkit.acpi.relocation import Blob
 from vmmkit.acpi.tables.tpm2 import LogArea, StartMethod, Tpm2
+from vmmkit.errors import PlatformError
 
 __all__ = ["Tpm"]
 
@@ -45,6 +47,8 @@ class Tpm:
     def acpi_nodes(self, context: Context) -> Iterator[Node]:
         """Yield its device; add its table."""
         size = _LOCALITIES * _PAGE
+        if self.log is not None:
+            instance("the log of a TPM", self.log, Blob, PlatformError)
         checked_range("the registers of the TPM", (self.base, size), FOUR_GIB)
         context.claim_memory("the TPM", self.base, size)
         context.add_table(

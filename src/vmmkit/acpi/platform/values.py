@@ -340,15 +340,15 @@ class MemoryRange:
 
 
 def _memory(values: Iterable[MemoryRange]) -> tuple[MemoryRange, ...]:
-    memory = listed("the memory of proximity domains", values, MemoryRange)
-    for one, other in pairwise(sorted(memory, key=lambda each: each.base)):
+    ranges = listed("the memory of proximity domains", values, MemoryRange)
+    for one, other in pairwise(sorted(ranges, key=lambda memory: memory.base)):
         if one.base + one.size > other.base:
             raise PlatformError(
                 f"{one.size:#x} bytes of memory of proximity domain {one.proximity_domain} at "
                 f"{one.base:#x} lie over those of domain {other.proximity_domain} at "
                 f"{other.base:#x}"
             )
-    return memory
+    return ranges
 
 
 def _rows(distances: Iterable[Iterable[int]]) -> tuple[tuple[int, ...], ...]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import TypeAlias
 
+from vmmkit.acpi.arguments import octets
 from vmmkit.acpi.tables.bert import Bert
 from vmmkit.acpi.tables.bgrt import Bgrt
 from vmmkit.acpi.tables.dbg2 import Dbg2
@@ -70,7 +71,7 @@ def from_bytes(data: bytes, *, verify: bool = True) -> AnyTable:
     Raises:
         TableParseError: no table, one that is longer or shorter than it says, or a wrong checksum.
     """
-    data = bytes(data)
+    data = octets("data", data)
     if data.startswith(RSDP_SIGNATURE):
         return Rsdp.from_bytes(data if verify else _summed_rsdp(data))
     if data.startswith(FACS_SIGNATURE):
@@ -104,7 +105,7 @@ def split(data: bytes) -> list[bytes]:
     Raises:
         TableParseError: what begins at some offset is no table, or leads beyond the end.
     """
-    data = bytes(data)
+    data = octets("data", data)
     found = []
     offset = _end_of_zeros(data, 0)
     while offset < len(data):

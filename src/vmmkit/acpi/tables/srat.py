@@ -275,6 +275,8 @@ class _GenericAffinity(SratEntry):
 
     def _encode(self) -> bytes:
         content = bytearray(super()._encode())
+        if not hasattr(self.device_handle, "TYPE"):
+            raise TableValueError(f"device_handle is no handle: {self.device_handle!r:.80}", "SRAT")
         kind = self.device_handle.TYPE
         if not 0 <= kind <= 0xFF or len(self.device_handle.to_bytes()) != 16:
             raise TableValueError(

@@ -138,7 +138,7 @@ def _begins_with(data: bytes, name: str) -> bool:
 def _bytes(table: Any) -> bytes:
     if isinstance(table, (bytes, bytearray, memoryview)):
         return bytes(table)
-    if not hasattr(table, "to_bytes") or isinstance(table, int):
+    if not hasattr(table, "to_bytes") or isinstance(table, (int, type)):
         raise TableValueError(f"a table or its bytes, not {table!r:.40}")
     content: bytes = table.to_bytes()
     return content

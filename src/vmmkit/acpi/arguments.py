@@ -1,0 +1,94 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Checks of what callers hand over, so that a mistake is named where it was made.
+
+`bytes()` would take a number for so many zeros, and `tuple()` a text for its characters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from vmmkit.errors import AcpiError, AmlValueError, TableValueError
+
+__all__ = ["instance", "elements", "octets", "octets_of", "tuple_of_any"]
+
+_Kind = TypeVar("_Kind")
+
+
+def octets(what: str, value: Any, error: type[AcpiError] = TableValueError) -> bytes:
+    """Return a copy of bytes, a bytearray, a memoryview or another buffer.
+
+    Args:
+        what: for the message.
+        value: anything.
+        error: what is raised where it is something else.
+    """
+    if type(value) is bytes:
+        return value
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    try:
+        return memoryview(value).tobytes()
+    except TypeError:
+        raise error(f"{what} is not bytes: {value!r:.80}") from None
+
+
+def octets_of(what: str, error: type[AcpiError] = TableValueError) -> Callable[[Any], bytes]:
+    """Return `octets` as a converter of an attrs class."""
+
+    def converter(value: Any) -> bytes:
+        return value if type(value) is bytes else octets(what, value, error)
+
+    return converter
+
+
+def table_octets(value: Any) -> bytes:
+    """Return `octets` of what a table, or what lies beside one, consists of."""
+    return value if type(value) is bytes else octets("the content", value)
+
+
+def aml_octets(value: Any) -> bytes:
+    """Return `octets` of what a resource item has besides its fields."""
+    return octets("the content of a resource item", value, AmlValueError)
+
+
+def elements(what: str, values: Any, error: type[AcpiError] = TableValueError) -> tuple[Any, ...]:
+    """Return the elements of anything iterable but a text.
+
+    Args:
+        what: for the message.
+        values: anything.
+        error: what is raised where it is something else.
+    """
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise error(f"{what} is no list: {values!r:.80}")
+    return tuple(values)
+
+
+def tuple_of_any(
+    what: str, error: type[AcpiError] = TableValueError
+) -> Callable[[Any], tuple[Any, ...]]:
+    """Return `elements` as a converter of an attrs class."""
+
+    def converter(values: Any) -> tuple[Any, ...]:
+        return elements(what, values, error)
+
+    return converter
+
+
+def instance(
+    what: str, value: Any, kind: type[_Kind], error: type[AcpiError] = TableValueError
+) -> _Kind:
+    """Return a value that is of a class.
+
+    Args:
+        what: for the message.
+        value: anything.
+        kind: the class.
+        error: what is raised where it is of another.
+    """
+    if not isinstance(value, kind):
+        raise error(f"{what} is no {kind.__name__}: {value!r:.80}")
+    return value
