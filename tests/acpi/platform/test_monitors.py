@@ -122,6 +122,7 @@ def of_a_conventional_pc():
             pm_tmr=RegisterBlock.io(0x608, 4),
             gpe0=RegisterBlock.io(0xAFE0, 4),
         ),
+        smi=SmiCommand(0xB2, 0xF1, 0xF0),
     )
 
 
