@@ -2,14 +2,20 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """How the manual is built: Markdown pages, and reference pages from the docstrings."""
 
+import itertools
 import os
 import re
-from typing import Any
+from collections import defaultdict
+from enum import Enum
+from functools import partial
+from typing import Any, Final
 
+import attrs
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.transforms.post_transforms import SphinxPostTransform
 
 import vmmkit
 
@@ -39,6 +45,9 @@ autodoc_default_options = {
     "inherited-members": "object, tuple, int, dict, Enum, Flag, BaseException, Protocol",
 }
 autodoc_typehints = "signature"
+# A default is shown as it is written, by its name, and a long signature one argument a line.
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 100
 python_use_unqualified_type_names = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
@@ -99,7 +108,66 @@ def link_public_name(
     return found or content
 
 
+_LONGEST_DEFAULT: Final = 40
+
+
+def _shown(default: object) -> str:
+    """Return what a default looks like in a signature; three dots where that would not help."""
+    if isinstance(default, Enum):
+        name = type(default).__name__
+        return f"{name}.{default.name}" if default.name else f"{name}({default.value})"
+    text = repr(default)
+    return text if len(text) <= _LONGEST_DEFAULT and "<" not in text else "..."
+
+
+def show_defaults(
+    _app: Sphinx,
+    _what: str,
+    _name: str,
+    obj: object,
+    _options: object,
+    signature: str | None,
+    returned: str | None,
+) -> tuple[str, str | None] | None:
+    """Show the defaults of an attrs class, whose method `__init__` is not source that one wrote."""
+    if signature is None or not isinstance(obj, type) or not attrs.has(obj):
+        return None
+    defaults = {field.alias: field.default for field in attrs.fields(obj)}
+
+    def default(match: re.Match[str]) -> str:
+        return "= " + _shown(defaults[match[1].lstrip("_")])
+
+    signature = re.sub(r"= ?attr_dict\['(\w+)'\]\.default", default, signature)
+    return signature.replace("= NOTHING", "= ..."), returned
+
+
+def _near(name: str, home: str) -> int:
+    """Return how many packages and modules a name has in common with a module."""
+    pairs = zip(name.split("."), home.split("."), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+class NearestName(SphinxPostTransform):
+    """Give a bare name that several modules have its meaning in the module that is nearest."""
+
+    default_priority = 5  # before references are resolved
+
+    def run(self, **_options: Any) -> None:
+        """Complete the names of this page."""
+        modules = defaultdict(list)
+        for full, entry in self.env.domains["py"].objects.items():  # type: ignore[attr-defined]
+            if entry.objtype in {"class", "exception", "data", "type"}:
+                modules[full.rpartition(".")[2]].append(full)
+        for node in self.document.findall(pending_xref):
+            known = modules.get(node["reftarget"], ()) if "refspecific" in node else ()
+            if len(known) > 1:
+                home = node.get("py:module") or ""
+                node["reftarget"] = max(known, key=partial(_near, home=home))
+
+
 def setup(app: Sphinx) -> None:
-    """Hook both into the build, the first one ahead of napoleon."""
+    """Hook all into the build, the first one ahead of napoleon."""
     app.connect("autodoc-process-docstring", keep_prose, priority=400)
+    app.connect("autodoc-process-signature", show_defaults)
     app.connect("missing-reference", link_public_name)
+    app.add_post_transform(NearestName)

@@ -31,7 +31,7 @@ SPDX-License-Identifier: BSD-2-Clause
 -->
 # What is said of ACPI tables
 
-`Platform.validate()`, `vmmkit.acpi.validate.validator.validate` and
+`Platform.validate()`, `vmmkit.acpi.validate.validate` and
 `python -m vmmkit.acpi validate` judge tables as a guest finds them. Each finding has one of these
 {count} codes, which do not change, the table and offset, and a message with the values. A valid set
 has no findings.

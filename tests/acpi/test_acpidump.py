@@ -72,11 +72,9 @@ def test_the_texts_of_other_programs_are_read():
 
 def test_missing_lines_are_an_error():
     (rsdp,) = parse(RSDP_TEXT)
-    assert rsdp == Piece(BASE, b"RSD PTR uVMMKIT\x02", "RSD PTR")
+    assert rsdp == Piece(BASE, b"RSD PTR uVMMKIT\x02", "RSDP")
     text = RSDP_TEXT + "    0020: 00\n"
-    with pytest.raises(
-        TableParseError, match="line 3: RSD PTR goes on at offset 0x0020, after 0x10"
-    ):
+    with pytest.raises(TableParseError, match="line 3: RSDP goes on at offset 0x0020, after 0x10"):
         parse(text)
 
 

@@ -121,6 +121,8 @@ CORRUPT = {
         "body ",
     ),
     "no table": (b"\x80\x81", "error: ", "0000: 80 81"),
+    "no signature": (b"\x1b[2J" + bytes(60), "t.dat: 64 bytes\n", "[2J"),
+    "compressed": (b"\x1f\x8b\x08\x08", "error: the file is compressed with gzip", ""),
     "empty": (b"", "t.dat:\n    error: the file is empty", ""),
     "text of nothing": (b"hello\n", "error: 'hell' at offset 0 of the file", "hello."),
     "text without a line": (
@@ -157,6 +159,11 @@ def test_a_folder_is_dumped_as_linux_has_it(tmp_path, capsys):
     assert main(["dump", str(tmp_path)]) == 0
     heads = re.findall(r"^/.*?/([^/:]+): (\w+):", capsys.readouterr().out, re.MULTILINE)
     assert heads == [("APIC", "APIC"), ("SSDT1", "SSDT")]
+
+
+def test_an_empty_folder_is_an_error(tmp_path, capsys):
+    assert main(["dump", str(tmp_path)]) == 1
+    assert capsys.readouterr().out == f"{tmp_path}:\n    error: the folder has no files\n\n"
 
 
 def test_standard_input_is_dumped(monkeypatch, capsys):
@@ -292,6 +299,31 @@ def test_tables_that_cannot_be_are_refused(options, tmp_path, capsys):
     assert main(["build", "-o", str(folder), "--preset", "q35", *options]) == 1
     assert capsys.readouterr().err.startswith("vmmkit.acpi: ")
     assert not folder.exists()
+
+
+def test_a_folder_is_written_again(tmp_path, capsys):
+    for cpus in ("4", "2"):
+        build(tmp_path, "--preset", "q35", "--cpus", cpus)
+    assert main(["dump", str(tmp_path / "apic.aml")]) == 0
+    assert capsys.readouterr().out.count("LocalApic\n") == 2
+
+
+def test_tables_of_another_machine_are_not_mixed_up(tmp_path, capsys):
+    build(tmp_path, "--preset", "q35", "--cpus", "2")
+    madt = (tmp_path / "apic.aml").read_bytes()
+    assert main(["build", "--preset", "reduced", "-o", str(tmp_path)]) == 1
+    assert "facs.aml, hpet.aml, mcfg.aml, waet.aml" in capsys.readouterr().err
+    assert (tmp_path / "apic.aml").read_bytes() == madt
+
+
+@pytest.mark.parametrize("preset", ["q35", "reduced"])
+def test_a_built_folder_can_be_dumped_and_judged(preset, tmp_path, capsys):
+    summary = build(tmp_path, "--preset", preset)
+    capsys.readouterr()
+    assert main(["dump", str(tmp_path)]) == 0
+    heads = re.findall(r"^/.*/([^/:]+): \w+: ", capsys.readouterr().out, re.MULTILINE)
+    assert sorted(heads) == sorted(name for _gpa, _size, name, *_title in summary["table"])
+    assert main(["validate", str(tmp_path)]) == 0
 
 
 # --- validate -------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Tables of AML."""
 
+import attrs
 import pytest
 
 from acpi.acpica import assert_roundtrip, definition_block
@@ -84,3 +85,14 @@ def test_trailing_bytes():
 
 def test_truncation():
     check_truncation(Dsdt(RAW))
+
+
+@pytest.mark.parametrize("kind", [Dsdt, Ssdt])
+def test_a_changed_copy(kind):
+    block = kind(Name("FOO", 1), revision=1, oem_table_id="ONE")
+    assert attrs.evolve(block, oem_revision=7) == kind(
+        Name("FOO", 1), revision=1, oem_table_id="ONE", oem_revision=7
+    )
+    assert attrs.evolve(block, terms=[Name("BAR", 2)]).terms == (Name("BAR", 2),)
+    both = kind(Name("A", 1), terms=[b"\x08B___\x01"])
+    assert both.to_bytes()[36:] == b"\x08A___\x01\x08B___\x01"

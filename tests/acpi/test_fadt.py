@@ -227,3 +227,23 @@ def test_pointers_may_be_plain_addresses():
     fadt = Fadt(dsdt=0x7FF0_0000, x_dsdt=0x7FF0_0000, firmware_ctrl=0x7FEF_FFC0)
     assert fadt.relocations() == ()
     assert struct.unpack_from("<II", fadt.to_bytes(), 36) == (0x7FEF_FFC0, 0x7FF0_0000)
+
+
+def test_flags_of_persistent_caches_are_a_number_of_two_bits():
+    both = FadtFlags.CPU_CACHES_NOT_PERSISTENT | FadtFlags.CPU_CACHES_PERSISTENT
+    assert (FadtFlags.CPU_CACHES_NOT_PERSISTENT, both) == (1 << 22, 3 << 22)
+
+
+@pytest.mark.parametrize("register", [Gas(4, 8, 0, 1, 0x10), Gas(0x7F, 8), 0xCF9, "port"], ids=repr)
+def test_registers_are_in_memory_ports_or_configuration_space(register):
+    with pytest.raises(TableValueError, match="reset_reg is no GAS"):
+        Fadt.hardware_reduced(0x1000, reset_reg=register)
+    with pytest.raises(TableValueError, match="sleep_control_reg is no GAS"):
+        Fadt.hardware_reduced(0x1000, sleep_control_reg=register, sleep_status_reg=Gas.io(1))
+    assert Fadt.hardware_reduced(0x1000, reset_reg=Gas.pci(0, 0, 0x40, 8)).reset_reg.present
+
+
+@pytest.mark.parametrize("revision", ["6", None, [6]])
+def test_revision_is_a_number(revision):
+    with pytest.raises(TableValueError, match="revision"):
+        Fadt.hardware_reduced(0x1000, revision=revision)

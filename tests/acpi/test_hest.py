@@ -207,4 +207,15 @@ def test_any_content_is_read_or_refused(content):
 @settings(max_examples=30)
 @given(st.lists(st.sampled_from([source for source, _text in SOURCES]), max_size=8))
 def test_any_sources_read_back(sources):
-    assert Hest.from_bytes(Hest(sources).to_bytes()) == Hest(sources)
+    table = Hest(sources, revision=1)
+    assert Hest.from_bytes(table.to_bytes()) == table
+    in_order = Hest(sorted(sources, key=lambda source: source.TYPE))
+    assert Hest.from_bytes(in_order.to_bytes()) == in_order
+
+
+def test_sources_of_revision_2_are_sorted_by_type():
+    sources = [Ia32NonMaskableInterrupt(0), Ia32MachineCheckException(1)]
+    assert Hest(sources, revision=1).sources == tuple(sources)
+    with pytest.raises(TableValueError, match=r"sources.*\[2, 0\].*revision 2"):
+        Hest(sources)
+    assert Hest(reversed(sources)).revision == 2

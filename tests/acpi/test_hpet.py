@@ -36,7 +36,14 @@ def test_block_id(fields, number):
 
 
 @pytest.mark.parametrize(
-    "fields", [{"vendor": 0x1_0000}, {"comparators": 0}, {"comparators": 33}, {"revision": 256}]
+    "fields",
+    [
+        {"vendor": 0x1_0000},
+        {"comparators": 0},
+        {"comparators": 33},
+        {"revision": 0},
+        {"revision": 256},
+    ],
 )
 def test_no_such_block_id(fields):
     with pytest.raises(TableValueError, match="event_timer_block_id"):

@@ -129,7 +129,7 @@ TABLES = {
             Ia32DeferredMachineCheck(9, notification=NOTIFICATION),
         ]
     },
-    "Hest, several": Hest([Ia32NonMaskableInterrupt(0), Ia32MachineCheckException(1, BANKS)]),
+    "Hest, several": Hest([Ia32MachineCheckException(1, BANKS), Ia32NonMaskableInterrupt(0)]),
 }
 
 

@@ -310,7 +310,8 @@ FADT_BITS = """
 FLAGS_OFFSET = 112
 
 
-@pytest.mark.parametrize("flag", FadtFlags)
+# This iasl knows no flags beyond those of ACPI 5.
+@pytest.mark.parametrize("flag", [flag for flag in FadtFlags if flag < 1 << 22])
 def test_flags_of_the_fadt(flag):
     table = attrs.evolve(TABLES["Fadt, V6_5"], flags=flag)
     bits = [

@@ -45,7 +45,9 @@ MATRIX = {"entry_base_unit": 100, "data_type": LocalityDataType.ACCESS_LATENCY}
 def topology(revision, **more):
     """Return a package of two cores, with caches of their own and one together."""
     package = ProcessorHierarchyNode(flags=ProcessorFlags.PHYSICAL_PACKAGE, **more)
-    shared = CacheTypeStructure(size=1 << 20, number_of_sets=1024, associativity=16, line_size=64)
+    shared = CacheTypeStructure(
+        size=1 << 20, number_of_sets=1024, associativity=16, line_size=64, cache_id=None
+    )
     own = [
         CacheTypeStructure(
             next_level_of_cache=shared,
@@ -54,6 +56,7 @@ def topology(revision, **more):
             associativity=8,
             attributes=pptt.cache_attributes(CacheType.DATA),
             line_size=64,
+            cache_id=None,
         )
         for _ in range(2)
     ]

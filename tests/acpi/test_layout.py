@@ -333,3 +333,9 @@ def test_errors_say_which_table():
         minimal().place(BASE, limit=BASE + 0x200)
     assert caught.value.table == "DSDT"
     assert re.search("0x7ff00", str(caught.value))
+
+
+@pytest.mark.parametrize("given", [b"SSDT", 5, None])
+def test_what_is_no_table_is_refused(given):
+    with pytest.raises(TableValueError, match=r"no table: .*; from_bytes makes one of bytes"):
+        TableSet([given])

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Interrupt controllers and processors."""
 
+import copy
+import pickle
+
 import pytest
 
 from acpi.acpica import assert_roundtrip
@@ -43,9 +46,13 @@ ENTRIES = [
     (LocalX2Apic(0x1234, 0x5678), "09 10 0000 34120000 01000000 78560000"),
     (LocalX2ApicNmi(), "0a 0c 0000 ffffffff 01 000000"),
     (MultiprocessorWakeup(0x7FFF_F000), "10 10 0000 00000000 00f0ff7f00000000"),
+    (
+        MultiprocessorWakeup(0x7FFF_F000, reset_vector=0xFFFF_FFF0),
+        "10 18 0100 00000000 00f0ff7f00000000 f0ffffff00000000",
+    ),
 ]
 # What iasl of 2020 knows: all but the wake-up structure, which came with ACPI 6.4.
-MADT = Madt([entry for entry, _ in ENTRIES[:-1]])
+MADT = Madt([entry for entry, _ in ENTRIES[:-2]])
 
 
 @pytest.mark.parametrize(("entry", "expected"), ENTRIES)
@@ -66,7 +73,7 @@ def test_bytes():
 
 def test_iasl_makes_the_same():
     shown = assert_roundtrip(MADT.to_bytes())
-    assert shown.values("Subtable Type") == [entry.TYPE for entry, _ in ENTRIES[:-1]]
+    assert shown.values("Subtable Type") == [entry.TYPE for entry, _ in ENTRIES[:-2]]
 
 
 @pytest.mark.parametrize("entry", [entry for entry, _ in ENTRIES])
@@ -129,9 +136,9 @@ def test_unknown_entries_are_kept(content):
 
 
 def test_longer_entries_keep_their_rest():
-    # ACPI 6.6 adds a reset vector to the wake-up structure.
-    entry = MultiprocessorWakeup(0x1000, mailbox_version=1, trailing=bytes(range(8)))
-    assert entry.to_bytes()[1] == 24
+    # As if a later version of the specification had added a field.
+    entry = MultiprocessorWakeup(0x1000, reset_vector=1, trailing=bytes(range(8)))
+    assert entry.to_bytes()[1] == 32
     assert Madt.from_bytes(Madt([entry]).to_bytes()).entries == (entry,)
 
 
@@ -153,3 +160,44 @@ def test_too_long_entry_is_refused():
 
 def test_truncation():
     check_truncation(MADT)
+
+
+@pytest.mark.parametrize("entry", [entry for entry, _ in ENTRIES], ids=repr)
+def test_entry_is_made_of_its_bytes(entry):
+    data = entry.to_bytes()
+    assert type(entry).parse(data) == entry
+    assert MadtEntry.parse(data) == entry
+    for wrong in (b"", data[:1], data[:-1], data + b"\0", b"\x63" + data[1:]):
+        with pytest.raises(TableParseError, match="APIC") as caught:
+            type(entry).parse(wrong)
+        assert (caught.value.table, caught.value.offset) == ("APIC", 0)
+
+
+def test_entry_with_more_than_is_known_is_made_of_its_bytes():
+    entry = MultiprocessorWakeup(0x1000, reset_vector=0, trailing=bytes(7))
+    assert MultiprocessorWakeup.parse(entry.to_bytes()) == entry
+    short = MultiprocessorWakeup(0x1000, trailing=bytes(7))
+    assert MultiprocessorWakeup.parse(short.to_bytes()) == short
+
+
+@pytest.mark.parametrize("wrong", [-1, 1 << 64, "1"])
+def test_reset_vector_has_eight_bytes(wrong):
+    assert MultiprocessorWakeup(0, reset_vector=(1 << 64) - 1).to_bytes()[16:] == b"\xff" * 8
+    with pytest.raises(TableValueError, match="reset_vector") as caught:
+        MultiprocessorWakeup(0, reset_vector=wrong)
+    assert caught.value.offset == 16
+
+
+def test_entry_of_another_type_is_none():
+    with pytest.raises(TableParseError, match="no IoApic"):
+        IoApic.parse(LocalApic(0, 0).to_bytes())
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda table: pickle.loads(pickle.dumps(table))])
+def test_copies_of_what_no_class_is_for(again):
+    table = Madt([RawEntry(MadtEntry.FAMILY, 0x63, b"ab"), LocalApic(0, 0)])
+    copied = again(table)
+    assert copied == table
+    assert copied.entries[0].family is MadtEntry.FAMILY
+    assert Madt(copied.entries) == table
+    assert repr(copied.entries[0]) == "RawEntry(family=<Family APIC>, type=99, body=b'ab')"

@@ -147,8 +147,8 @@ MISTAKES = [
     (lambda: Gas.mem(1 << 64, 8), str(1 << 64)),
     (lambda: Fadt(revision={}), r"\{\}"),
     (lambda: Fadt(revision=9), "9"),
-    (lambda: RegisterBlock(1, None, 4), "address.*None"),
-    (lambda: RegisterBlock(1, 0x600, "4"), "length.*4"),
+    (lambda: RegisterBlock(1, None, 4), "RegisterBlock.*None"),
+    (lambda: RegisterBlock(1, 0x600, "4"), "RegisterBlock.*'4'"),
     (lambda: RegisterBlock(1, NAN, 4), "nan"),
     (lambda: RegisterBlocks(pm1a_evt=0x600), "pm1a_evt.*1536"),
     # -- platforms ----

@@ -64,12 +64,12 @@ SAMPLE = Pptt(machine())
 # Offsets: package 36 (20 bytes), L2 56 (28), L1D 84 (28), L1I 112 (28), core 140 (28); 168, ...
 GOLDEN = """
     00 14 0000 01000000 00000000 00000000 00000000
-    01 1C 0000 7F000000 00000000 00001000 00040000 10 0A 4000 01000000
-    01 1C 0000 7F000000 38000000 00800000 00000000 00 00 0000 02000000
-    01 1C 0000 7F000000 38000000 00800000 00000000 00 00 0000 03000000
+    01 1C 0000 FF000000 00000000 00001000 00040000 10 0A 4000 01000000
+    01 1C 0000 FF000000 38000000 00800000 00000000 00 00 0000 02000000
+    01 1C 0000 FF000000 38000000 00800000 00000000 00 00 0000 03000000
     00 1C 0000 0A000000 24000000 00000000 02000000 54000000 70000000
-    01 1C 0000 7F000000 38000000 00800000 00000000 00 00 0000 04000000
-    01 1C 0000 7F000000 38000000 00800000 00000000 00 00 0000 05000000
+    01 1C 0000 FF000000 38000000 00800000 00000000 00 00 0000 04000000
+    01 1C 0000 FF000000 38000000 00800000 00000000 00 00 0000 05000000
     00 1C 0000 0A000000 24000000 01000000 02000000 A8000000 C4000000
 """
 
@@ -89,9 +89,17 @@ def test_id_structure_has_its_bytes():
 
 
 def test_cache_of_revision_1_and_2_has_no_id():
-    assert len(CacheTypeStructure().to_bytes()) == 24
-    table = Pptt([CacheTypeStructure()], revision=1)
+    assert len(CacheTypeStructure(cache_id=None).to_bytes()) == 24
+    table = Pptt([CacheTypeStructure(cache_id=None)], revision=1)
     assert Pptt.from_bytes(table.to_bytes()).entries[0].cache_id is None
+
+
+def test_cache_of_revision_3_has_room_for_an_id_and_says_whether_there_is_one():
+    assert CacheTypeStructure().to_bytes() == hexed("01 1C 0000 7F000000" + "00" * 20)
+    with_id = CacheTypeStructure(cache_id=7)
+    assert with_id.flags == CacheFlags(0x7F) | CacheFlags.CACHE_ID_VALID
+    assert with_id.to_bytes()[-4:] == hexed("07000000")
+    assert CacheTypeStructure(cache_id=7, flags=CacheFlags(0)).flags == 0
 
 
 def test_reading_makes_the_objects_again():
@@ -132,7 +140,7 @@ def test_two_equal_caches_are_two():
     one, other = CacheTypeStructure(size=1), CacheTypeStructure(size=1)
     assert one != other
     core = ProcessorHierarchyNode(private_resources=[other])
-    assert body(Pptt([one, other, core]))[-4:] == (36 + 24).to_bytes(4, "little")
+    assert body(Pptt([one, other, core]))[-4:] == (36 + 28).to_bytes(4, "little")
 
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda table: pickle.loads(pickle.dumps(table))])
@@ -273,9 +281,9 @@ def test_wide_hierarchy_reads_back():
 
 def test_iasl_reads_and_recompiles_it():
     # This version knows no cache id.
-    entries = [attrs.evolve(CACHE, size=1), PACKAGE, IdStructure(7)]
+    entries = [attrs.evolve(CACHE, size=1, cache_id=None), PACKAGE, IdStructure(7)]
     entries.append(ProcessorHierarchyNode(PACKAGE, [entries[0], entries[2]], flags=LEAF))
-    entries.append(CacheTypeStructure(next_level_of_cache=entries[0], line_size=64))
+    entries.append(CacheTypeStructure(next_level_of_cache=entries[0], line_size=64, cache_id=None))
     taken_apart = acpica.assert_roundtrip(Pptt(entries, revision=1).to_bytes())
     assert taken_apart.values("Private Resource") == [36, 80]
     assert taken_apart.values("Next Level of Cache") == [0, 36]

@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Reading tables of any kind, and bytes that are none."""
 
+import copy
+import pickle
 import struct
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,9 +15,15 @@ from acpi.records import with_length
 from vmmkit.acpi.tables import reading
 from vmmkit.acpi.tables.dbg2 import Dbg2, DebugDevice
 from vmmkit.acpi.tables.definition_block import Dsdt, Ssdt
+from vmmkit.acpi.tables.error_source import HardwareErrorNotification
 from vmmkit.acpi.tables.facs import Facs
 from vmmkit.acpi.tables.fadt import FADT_LENGTHS, Fadt
 from vmmkit.acpi.tables.gas import Gas
+from vmmkit.acpi.tables.hest import (
+    GenericHardwareErrorSource,
+    Hest,
+    Ia32NonMaskableInterrupt,
+)
 from vmmkit.acpi.tables.hpet import Hpet
 from vmmkit.acpi.tables.madt import IoApic, LocalApic, Madt
 from vmmkit.acpi.tables.mcfg import Mcfg, McfgAllocation
@@ -23,7 +32,7 @@ from vmmkit.acpi.tables.rsdp import Rsdp
 from vmmkit.acpi.tables.spcr import Spcr
 from vmmkit.acpi.tables.table import Raw
 from vmmkit.acpi.tables.waet import Waet
-from vmmkit.errors import AcpiError, TableParseError
+from vmmkit.errors import AcpiError, TableParseError, TableValueError
 
 TABLES = [
     Rsdp(0x1000, rsdt_address=0x2000),
@@ -162,3 +171,65 @@ def test_split_of_any_bytes(data):
 def test_many_zeros_are_passed_over_at_once():
     size = 1 << 24
     assert reading.split(bytes(size) + Waet().to_bytes() + bytes(size)) == [Waet().to_bytes()]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_parse_is_from_bytes(table):
+    data = table.to_bytes()
+    assert type(table).parse(data) == table
+    for wrong in (b"", data[:19], data[:-1], data[8:]):
+        with pytest.raises(TableParseError):
+            type(table).parse(wrong)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_copies(table):
+    for again in (
+        copy.copy(table),
+        copy.deepcopy(table),
+        pickle.loads(pickle.dumps(table)),
+        attrs.evolve(table),
+    ):
+        assert (again, again.to_bytes()) == (table, table.to_bytes())
+        assert hash(again) == hash(table)
+
+
+NOTIFIED = GenericHardwareErrorSource(1, Gas(), HardwareErrorNotification(0), 1)
+
+
+@pytest.mark.parametrize(
+    ("table", "at", "content", "offset"),
+    [
+        (Mcfg([McfgAllocation(0), McfgAllocation(0)]), 44 + 16 + 10, b"\x09\x03", 44 + 16 + 11),
+        (Hest([Ia32NonMaskableInterrupt(0), NOTIFIED]), 40 + 20 + 33, b"\x05", 40 + 20 + 1),
+        (Dbg2([DebugDevice(0x8000, 0)] * 2), 44 + 24 + 22, b"\xe9", 44 + 24),
+    ],
+    ids=["MCFG", "HEST", "DBG2"],
+)
+def test_offset_of_an_error_counts_from_the_start_of_the_table(table, at, content, offset):
+    data = bytearray(table.to_bytes())
+    data[at : at + len(content)] = content
+    data = with_length(data, len(data))
+    with pytest.raises(TableParseError) as caught:
+        type(table).from_bytes(data)
+    assert (caught.value.table, caught.value.offset) == (table.name, offset)
+    assert isinstance(reading.from_bytes(data), Raw)
+
+
+def test_changed_copies():
+    dsdt = Dsdt(b"\xa3")
+    assert attrs.evolve(dsdt, oem_id="OTHER") == Dsdt(b"\xa3", oem_id="OTHER")
+    assert attrs.evolve(dsdt, terms=[]) == Dsdt()
+    assert attrs.evolve(Hpet(), hpet_number=1) == Hpet(hpet_number=1)
+
+
+def test_repr_of_a_table_does_not_show_all_it_points_at():
+    other = Raw("OEM1", bytes(100_000))
+    xsdt = Xsdt([Fadt(dsdt=Dsdt(b"\xa3" * 1000)), other, 0x1000])
+    assert "entries=(<FACP>, <OEM1>, 4096)" in repr(xsdt)
+    assert "xsdt_address=<XSDT>" in repr(Rsdp(xsdt))
+    assert "dsdt=<DSDT>" in repr(xsdt.entries[0])
+    assert "body=<100000 bytes>" in repr(other)
+    with pytest.raises(TableValueError) as caught:
+        Fadt(sci_int=other.body)
+    assert len(str(caught.value)) < 400

@@ -19,7 +19,13 @@ _COMMANDS = (_command_dump, _command_build, _command_validate)
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    made = argparse.ArgumentParser(prog="python -m vmmkit.acpi", description="ACPI tables.")
+    made = argparse.ArgumentParser(
+        prog="python -m vmmkit.acpi",
+        description="Print ACPI tables, make those of a virtual machine, and say what is wrong "
+        "with them. The exit status is 0, 1 where something is wrong with tables or files, or 2 "
+        "for arguments that are not understood.",
+        epilog="COMMAND --help tells more.",
+    )
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     for command in _COMMANDS:
         command.add_parser(commands)

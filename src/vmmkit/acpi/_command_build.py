@@ -55,16 +55,31 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "in DIR/tables.bin and as text in DIR/acpidump.txt, addresses and memory map in "
         "DIR/summary.txt, and in DIR/fw_cfg the files of a loader script.",
     )
-    parser.add_argument("--preset", choices=PRESETS, required=True)
-    parser.add_argument("--cpus", type=int, default=1, metavar="N", help="processors, 1")
-    parser.add_argument("--memory", type=size, default=1 << 30, metavar="SIZE", help="RAM, 1G")
+    parser.add_argument("--preset", choices=PRESETS, required=True, help="the kind of machine")
     parser.add_argument(
-        "--base", type=number, metavar="ADDRESS", help="of the tables; else the end of low RAM"
+        "--cpus", type=int, default=1, metavar="N", help="processors (without this, 1)"
     )
     parser.add_argument(
-        "--rsdp", type=number, metavar="ADDRESS", help="of the RSDP; else before the tables"
+        "--memory",
+        type=size,
+        default=1 << 30,
+        metavar="SIZE",
+        help="RAM in bytes, or with K, M, G or T behind it (without this, 1G)",
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--base", type=number, metavar="ADDRESS", help="of the tables (else the end of low RAM)"
+    )
+    parser.add_argument(
+        "--rsdp", type=number, metavar="ADDRESS", help="of the RSDP (else before the tables)"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="where to write; made if it is not there, and must hold no tables of another machine",
+    )
     parser.set_defaults(run=run)
 
 
@@ -78,7 +93,9 @@ def run(options: argparse.Namespace) -> int:
     summary = "\n".join([*_summary(placement, entries), f"tables.bin {base:#x} {len(block):#x}"])
     folder = options.output
     folder.mkdir(parents=True, exist_ok=True)
-    for (_gpa, data, _name), file in zip(placement.pieces, file_names(placement), strict=True):
+    files = file_names(placement)
+    _refuse_others(folder, files)
+    for (_gpa, data, _name), file in zip(placement.pieces, files, strict=True):
         (folder / file).write_bytes(data)
     (folder / "tables.bin").write_bytes(block)
     (folder / "acpidump.txt").write_text(write(placement.pieces), encoding="ascii")
@@ -89,6 +106,20 @@ def run(options: argparse.Namespace) -> int:
         path.write_bytes(data)
     write_line(summary)
     return 0
+
+
+def _refuse_others(folder: Path, files: Iterable[str]) -> None:
+    """Refuse a folder with tables that would stay and be taken for those of this machine.
+
+    Raises:
+        PlatformError: there are such.
+    """
+    others = {file.name for file in folder.glob("*.aml")} - set(files)
+    if others:
+        raise PlatformError(
+            f"{folder} has tables that this machine has not: {', '.join(sorted(others))}; remove "
+            "them, or write to another folder"
+        )
 
 
 def low_last(memory: int) -> int:

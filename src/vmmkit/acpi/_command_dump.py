@@ -31,7 +31,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         nargs="+",
         metavar="FILE",
         help="binary tables, one or several in a file; text of acpidump; a folder of such, "
-        "as /sys/firmware/acpi/tables; - for standard input",
+        "as /sys/firmware/acpi/tables (of a folder with files *.aml, only these); - for standard "
+        "input",
     )
     parser.set_defaults(run=run)
 
@@ -40,8 +41,7 @@ def run(options: argparse.Namespace) -> int:
     """Print them, and return the exit status."""
     status = 0
     for found in tables_of(options.files):
-        head = f"{found.origin}: {heading(found.data)}" if found.data else f"{found.origin}:"
-        write_line(head)
+        write_line(f"{found.origin}: {heading(found.data)}" if found.data else f"{found.origin}:")
         for line in _lines(found):
             if line.startswith(_ERROR):
                 status = 1

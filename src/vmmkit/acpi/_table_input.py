@@ -14,6 +14,7 @@ from vmmkit.acpi.tables.reading import split
 from vmmkit.errors import AcpiError
 
 STANDARD_INPUT = "-"
+_GZIP = b"\x1f\x8b"
 
 
 class Found(NamedTuple):
@@ -32,12 +33,15 @@ class Found(NamedTuple):
 
 
 def tables_of(names: Iterable[str]) -> Iterator[Found]:
-    """Yield what files hold; of a folder, all its files, and those in its folder `dynamic`.
+    """Yield what files hold; of a folder, all its tables, and those in its folder `dynamic`.
 
     Linux has tables that were loaded later in such a folder of /sys/firmware/acpi/tables.
     """
     for name in names:
-        for path in _files(name):
+        files = _files(name)
+        if not files:
+            yield Found(name, b"", "the folder has no files")
+        for path in files:
             try:
                 data = sys.stdin.buffer.read() if path is None else path.read_bytes()
             except OSError as error:
@@ -47,24 +51,32 @@ def tables_of(names: Iterable[str]) -> Iterator[Found]:
 
 
 def _files(name: str) -> list[Path | None]:
+    """Return a file; of a folder those that end in .aml, or where none does, all.
+
+    What `build` writes has the same tables in other files as well, and iasl leaves listings.
+    """
     if name == STANDARD_INPUT:
         return [None]
     path = Path(name)
     if not path.is_dir():
         return [path]
     folders = [path, path / "dynamic"]
-    return [
+    files = [
         file
         for folder in folders
         if folder.is_dir()
         for file in sorted(folder.iterdir())
         if not file.is_dir()
     ]
+    return [file for file in files if file.suffix == ".aml"] or [*files]
 
 
 def _split(origin: str, data: bytes) -> Iterator[Found]:
     if not data:
         yield Found(origin, data, "the file is empty")
+        return
+    if data.startswith(_GZIP):
+        yield Found(origin, b"", "the file is compressed with gzip")
         return
     try:
         pieces = acpidump.parse(data.decode("ascii"))

@@ -36,6 +36,8 @@ def heading(data: bytes) -> str:
     if data.startswith(b"RSD PTR "):
         return f"RSDP: {len(data)} bytes"
     name = data[:4].decode("latin-1")
+    if not (name.isascii() and name.isprintable()):
+        return f"{len(data)} bytes"
     if len(data) < HEADER_SIZE or name == "FACS":
         return f"{name}: {len(data)} bytes"
     oem_id, oem_table_id, creator = (

@@ -25,7 +25,8 @@ from vmmkit.errors import TableParseError
 
 __all__ = ["hex_lines", "is_table", "parse", "write"]
 
-_HEAD = re.compile(r"(\S{4}|RSD PTR) ?@ ?0x([0-9A-Fa-f]{1,16})\s*$")
+_RSDP = "RSD PTR"  # as it is written; elsewhere it is called RSDP
+_HEAD = re.compile(rf"(\S{{4}}|{_RSDP}) ?@ ?0x([0-9A-Fa-f]{{1,16}})\s*$")
 _LINE = re.compile(r"\s*([0-9A-Fa-f]{1,8}):((?: [0-9A-Fa-f]{2}){1,16})(?=\s|$)")
 _UNPRINTABLE = re.compile(r"[^ -~]")
 _PER_LINE = 16
@@ -65,8 +66,9 @@ def hex_lines(data: bytes, start: int = 0) -> Iterator[str]:
 def parse(text: str) -> tuple[Piece, ...]:
     """Return the tables in a text, each with its address, and its signature as name.
 
-    Lines that belong to no table are passed over. The bytes are not looked at: a table may be
-    anything, of any length.
+    `Placement(parse(text), rsdp, ())` is a memory with these tables, whose method `read` is what
+    `TableSet.from_memory` wants. Lines that belong to no table are passed over. The bytes are not
+    looked at: a table may be anything, of any length.
 
     Raises:
         TableParseError: a line whose offset is not that of the bytes so far: lines are missing.
@@ -85,7 +87,8 @@ def parse(text: str) -> tuple[Piece, ...]:
         head = _HEAD.match(line)
         content = None if head is None else bytearray()
         if head is not None:
-            name, gpa = head[1], int(head[2], 16)
+            name = "RSDP" if head[1] == _RSDP else head[1]
+            gpa = int(head[2], 16)
     if content:
         found.append(Piece(gpa, bytes(content), name))
     return tuple(found)

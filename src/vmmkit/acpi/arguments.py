@@ -7,12 +7,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from vmmkit.errors import AcpiError, AmlValueError, TableValueError
+from vmmkit.errors import AcpiError, TableValueError
 
-__all__ = ["instance", "elements", "octets", "octets_of", "tuple_of_any"]
+__all__ = ["elements", "instance", "octets"]
 
 _Kind = TypeVar("_Kind")
 
@@ -35,25 +35,6 @@ def octets(what: str, value: Any, error: type[AcpiError] = TableValueError) -> b
         raise error(f"{what} is not bytes: {value!r:.80}") from None
 
 
-def octets_of(what: str, error: type[AcpiError] = TableValueError) -> Callable[[Any], bytes]:
-    """Return `octets` as a converter of an attrs class."""
-
-    def converter(value: Any) -> bytes:
-        return value if type(value) is bytes else octets(what, value, error)
-
-    return converter
-
-
-def table_octets(value: Any) -> bytes:
-    """Return `octets` of what a table, or what lies beside one, consists of."""
-    return value if type(value) is bytes else octets("the content", value)
-
-
-def aml_octets(value: Any) -> bytes:
-    """Return `octets` of what a resource item has besides its fields."""
-    return octets("the content of a resource item", value, AmlValueError)
-
-
 def elements(what: str, values: Any, error: type[AcpiError] = TableValueError) -> tuple[Any, ...]:
     """Return the elements of anything iterable but a text.
 
@@ -65,17 +46,6 @@ def elements(what: str, values: Any, error: type[AcpiError] = TableValueError) -
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise error(f"{what} is no list: {values!r:.80}")
     return tuple(values)
-
-
-def tuple_of_any(
-    what: str, error: type[AcpiError] = TableValueError
-) -> Callable[[Any], tuple[Any, ...]]:
-    """Return `elements` as a converter of an attrs class."""
-
-    def converter(values: Any) -> tuple[Any, ...]:
-        return elements(what, values, error)
-
-    return converter
 
 
 def instance(

@@ -146,10 +146,10 @@ class TableSet:
 
         Raises:
             TableValueError: the same object again, a table that is made here (RSDP, RSDT, XSDT),
-                or a second one of a table that there is only one of.
+                a second one of a table that there is only one of, or no table.
         """
-        if isinstance(table, (int, type)) or not hasattr(table, "to_bytes"):
-            raise TableValueError(f"{table!r:.80} is no table, nor a Blob")
+        if isinstance(table, type) or not hasattr(table, "relocations"):
+            raise TableValueError(f"no table: {table!r:.60}; from_bytes makes one of bytes")
         signature = signature_of(table)
         if id(table) in self._ids:
             raise TableValueError(f"{table.name} is in this set already", table.name)

@@ -8,14 +8,22 @@ A table refers to another by the object itself. Its bytes then hold zero at that
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import attrs
 
-from vmmkit.acpi.arguments import table_octets
 from vmmkit.errors import TableValueError
 
-__all__ = ["Addressable", "Blob", "Checksum", "Pointer", "Relocation"]
+__all__ = [
+    "Addressable",
+    "Blob",
+    "Checksum",
+    "Pointer",
+    "Relocation",
+    "octets",
+    "shown_bytes",
+    "shown_target",
+]
 
 
 class Addressable(Protocol):
@@ -42,6 +50,35 @@ class Addressable(Protocol):
     def checksums(self) -> tuple[Checksum, ...]:
         """Return which bytes make sums zero, in the order they are to be set."""
         ...
+
+
+def octets(value: Any, field: str = "a field of bytes", table: str | None = None) -> bytes:
+    """Return the content of a field that holds any number of bytes.
+
+    Args:
+        value: `bytes`, or another buffer.
+        field: name, for errors.
+        table: signature, for errors, where the class is one table's.
+
+    Raises:
+        TableValueError: it is no buffer. (Of a number, `bytes` would make that many zeros.)
+    """
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    raise TableValueError(f"{field} takes bytes, not {value!r:.80}", table)
+
+
+_SHOWN = 64
+
+
+def shown_bytes(content: bytes) -> str:
+    """Return a text for `repr`: the content, or where there is much of it, how much."""
+    return repr(content) if len(content) <= _SHOWN else f"<{len(content)} bytes>"
+
+
+def shown_target(target: Any) -> str:
+    """Return a text for `repr` that does not lead from one table to all others."""
+    return f"<{target.name}>" if hasattr(target, "name") else repr(target)
 
 
 #: An address, or what will have one.
@@ -92,7 +129,7 @@ class Blob:
         address_offset: bytes into that file.
     """
 
-    data: bytes = attrs.field(converter=table_octets)
+    data: bytes = attrs.field(converter=octets, repr=shown_bytes)
     name: str = "blob"
     alignment: int = 16
     address_file: str | None = None
@@ -104,12 +141,9 @@ class Blob:
         Raises:
             TableValueError: it is no power of two.
         """
-        if (
-            not isinstance(self.alignment, int)
-            or self.alignment < 1
-            or self.alignment & (self.alignment - 1)
-        ):
-            raise TableValueError(f"alignment {self.alignment!r} of {self.name} is no power of two")
+        value = self.alignment
+        if not isinstance(value, int) or value < 1 or value & (value - 1):
+            raise TableValueError(f"alignment {value!r} of {self.name} is no power of two")
 
     def to_bytes(self) -> bytes:
         """Return its content."""

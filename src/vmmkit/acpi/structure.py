@@ -26,7 +26,7 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform
 
 import attrs
 
-from vmmkit.acpi.relocation import Relocation
+from vmmkit.acpi.relocation import Relocation, shown_target
 from vmmkit.errors import TableParseError, TableValueError
 
 __all__ = [
@@ -192,7 +192,7 @@ def pointer(
         target=lambda value: None if isinstance(value, int) else value,
         optional=optional,
     )
-    return _field(codec, default, kw_only)
+    return _field(codec, default, kw_only, repr=shown_target)
 
 
 def address_or_zero(value: Any) -> int:
@@ -203,7 +203,8 @@ def address_or_zero(value: Any) -> int:
     """
     if isinstance(value, int):
         return value
-    if not hasattr(value, "relocations"):
+    # Records within tables have relocations, too; only what can be placed has checksums.
+    if not hasattr(value, "checksums"):
         raise TypeError(f"neither an address nor what has one: {value!r}")
     return 0
 
@@ -263,7 +264,7 @@ class Layout:
             except (struct.error, TypeError, AttributeError, UnicodeError, OverflowError):
                 return TableValueError(
                     f"{name}.{field.name} at offset {field.offset} has {field.size} bytes and "
-                    f"cannot hold {value!r}",
+                    f"cannot hold {value!r:.200}",
                     name,
                     field.offset,
                 )

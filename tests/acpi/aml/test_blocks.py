@@ -7,9 +7,12 @@ import pytest
 from vmmkit.acpi.aml.blocks import Else, ElseIf, If, While
 from vmmkit.acpi.aml.named import Device, Method, Scope
 from vmmkit.acpi.aml.node import RawAml
+from vmmkit.acpi.aml.operators import LAnd, LNot, LOr
 from vmmkit.acpi.aml.places import Local
 from vmmkit.acpi.aml.statements import Break, Continue, Noop, Return
-from vmmkit.acpi.tables.definition_block import Ssdt
+from vmmkit.acpi.tables.definition_block import Dsdt, Ssdt
+from vmmkit.acpi.tables.reading import from_bytes
+from vmmkit.acpi.tables.table import Raw
 from vmmkit.errors import AmlValueError
 
 L0 = Local(0)
@@ -70,3 +73,27 @@ def test_else_if_at_the_top_of_a_table():
 
 def test_long_lists():
     assert len(Method("FOO", 0, *[Noop] * 5000)) == 5000 + 9
+
+
+DECIDED = {
+    "If": lambda: If(Local(0) == 1, Break),
+    "ElseIf": lambda: ElseIf(Local(0) != 1, Break),
+    "While": lambda: While(Local(0) != 1),
+    "LAnd": lambda: LAnd(Local(0), Local(0) == 1),
+    "LOr": lambda: LOr(Local(0) == 1, Local(0)),
+    "LNot": lambda: LNot(Local(0) == 1),
+}
+
+
+@pytest.mark.parametrize("make", DECIDED.values(), ids=DECIDED)
+def test_what_python_decided_is_no_condition(make):
+    with pytest.raises(AmlValueError, match="is decided already: compare nodes by eq"):
+        make()
+
+
+def test_an_else_of_a_definition_block_follows_an_if():
+    for term in (Else(), ElseIf(Local(0))):
+        with pytest.raises(AmlValueError, match="in a definition block follows no If"):
+            Dsdt(term)
+    stray = Raw("DSDT", b"\xa1\x01", revision=2).to_bytes()
+    assert from_bytes(stray).to_bytes() == stray

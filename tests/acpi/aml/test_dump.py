@@ -324,3 +324,7 @@ def test_no_depth_is_too_deep():
     for _ in range(500):
         node = Device("DEV0", node)
     assert dump(Dsdt(node), indent=0).count("Device (DEV0)") == 500
+
+
+def test_an_else_if_of_its_own():
+    assert dump(ElseIf(Local(0), Return(1))) == "ElseIf (Local0)\n{\n    Return (One)\n}\n"

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from acpi.acpica import assert_same, compile_asl, definition_block
 from acpi.aml.trees import blocks
 from vmmkit.acpi.aml.dump import dump
+from vmmkit.acpi.aml.named import Name
 from vmmkit.acpi.aml.reader import read
 from vmmkit.acpi.tables.definition_block import Dsdt, Ssdt
 
@@ -186,3 +187,31 @@ def test_nothing_of_what_iasl_compiled_is_left_unread():
 def test_random_trees(nodes):
     table = Dsdt(*nodes)
     assert_same(table.to_bytes(), recompiled(table))
+
+
+ZEROS = " 00" * 8 + " 01" + " 00" * 7 + " 02 00 00 00"
+ODD_ITEMS = {
+    "no range of ports": "88 0d 00 01 0c 00 00 00 00 00 01 00 00 00 02 00",
+    "reserved flags of ports": "88 0d 00 01 0c ff 00 00 00 00 01 00 00 00 02 00",
+    "reserved flags of memory": "87 17 00 00 0c ff"
+    + " 00" * 8
+    + " 01"
+    + " 00" * 7
+    + " 02 00 00 00",
+    "reserved general flags": "87 17 00 00 fc 01" + ZEROS,
+    "flags of bus numbers": "88 0d 00 02 0c 07 00 00 00 00 01 00 00 00 02 00",
+    "bus numbers in 32 bits": "87 17 00 02 0c 07" + ZEROS,
+    "a register of space 0BH": "82 0c 00 0b 01 02 04 03 00 00 00 00 00 00 00",
+    "a register of space 0CH": "82 0c 00 0c 01 02 04 03 00 00 00 00 00 00 00",
+    "a register of space 80H": "82 0c 00 80 01 02 04 03 00 00 00 00 00 00 00",
+    "a quoted source": "89 09 00 01 01 04 00 00 00 00 22 00",
+    "no pins": "8c 16 00 01 00 01 00 01 00 00 00 00 00 00 17 00 00 17 00 19 00 00 00 41 00",
+}
+
+
+def test_items_that_macros_cannot_say_are_compiled_to_the_same_bytes():
+    names = [f"A{number:03d}" for number in range(len(ODD_ITEMS))]
+    items = [bytes.fromhex(text) + b"\x79\0" for text in ODD_ITEMS.values()]
+    table = Dsdt(*[Name(*pair) for pair in zip(names, items, strict=True)], oem_table_id="VMMKIT")
+    assert recompiled(table)[HEADER_SIZE:] == table.to_bytes()[HEADER_SIZE:]
+    assert dump(table).count("ResourceTemplate") == 3

@@ -64,7 +64,7 @@ def test_no_element(make):
 
 @every_kind
 def test_names_are_one_segment(make):
-    for wrong in ("\\A", "^A", "A.B", ""):
+    for wrong in ("\\A", "^A", "^^^", "A.B", ""):
         with pytest.raises(AmlValueError, match="one segment"):
             make((wrong, 8))
     for wrong in ("a", 5, None):
@@ -109,6 +109,8 @@ def test_flags(access, lock, update, flags):
         (0, 0, 3, "update of a Field of REG0 is none of Update: 3"),
         ("Byte", 0, 0, "access of a Field of REG0 is none of Access: 'Byte'"),
         (None, 0, 0, "is none of Access: None"),
+        (0, Update.WriteAsOnes, 0, "lock of a Field of REG0 is none of Lock: <Update.WriteAsOnes"),
+        (0, 0, Lock.Lock, "update of a Field of REG0 is none of Update: <Lock.Lock: 1>"),
     ],
 )
 def test_no_flags(access, lock, update, message):

@@ -255,3 +255,9 @@ def test_lists():
     encoded, relocations = encode_list([Noop, Name("FOO", Address(BLOB))])
     assert encoded.hex() == "a308464f4f5f0c00000000"
     assert [place.offset for place in relocations] == [7]
+
+
+@pytest.mark.parametrize("name", ["", "\\", "^^"])
+def test_a_call_names_a_method(name):
+    with pytest.raises(AmlValueError, match="does not name a method"):
+        Call(name, 1)

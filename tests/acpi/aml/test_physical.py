@@ -5,8 +5,8 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.acpi.acpica import definition_block
 
+from acpi.acpica import definition_block
 from vmmkit.acpi.aml import (
     ConnectorType,
     HorizontalPosition,

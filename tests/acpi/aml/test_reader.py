@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acpi.aml.trees import blocks, shape
-from vmmkit.acpi.aml.blocks import Else, If
+from vmmkit.acpi.aml.blocks import Else, ElseIf, If
 from vmmkit.acpi.aml.calls import Call
 from vmmkit.acpi.aml.data import Buffer
+from vmmkit.acpi.aml.dump import dump
+from vmmkit.acpi.aml.encoding import package_length
 from vmmkit.acpi.aml.named import Device, Method, Name, Scope
 from vmmkit.acpi.aml.node import CLASSES, Path, RawAml
 from vmmkit.acpi.aml.opcodes import OPCODES
@@ -207,3 +209,28 @@ def test_read_nodes_can_be_used_to_write():
     assert isinstance(method, Method)
     assert isinstance(read(Call("MTH0").encoded)[0], Call)
     assert isinstance(read(Return(Path("INT0")).encoded)[0].args[0], Path)
+
+
+@pytest.mark.parametrize(
+    "opcode",
+    [b"\x10", b"\x92"],
+    ids=["scopes", "operators"],
+)
+def test_memory_is_bounded_however_blocks_lie_within_each_other(opcode):
+    content = b"\x0d" + b"A" * 500_000 + b"\0"
+    for _ in range(250):
+        inner = b"ABCD" + content
+        content = opcode + (package_length(len(inner)) + inner if opcode == b"\x10" else content)
+    with pytest.raises(AmlParseError, match="too much memory, at offset") as caught:
+        read(content)
+    assert 0 < caught.value.offset < len(content)
+    nodes = read(content, lenient=True)
+    assert b"".join(node.encoded for node in nodes) == content
+
+
+def test_a_long_chain_of_else_if_reads_back():
+    chain = [ElseIf(Arg(0).eq(number), Return(number)) for number in range(1000)]
+    content = Method("AAAA", 1, If(Arg(0), Return(0)), *chain).encoded
+    (node,) = read(content)
+    assert node.encoded == content
+    assert dump(node).count("ElseIf") == 1000

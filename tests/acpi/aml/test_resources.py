@@ -210,6 +210,32 @@ REFUSED = {
     "ten data bits": lambda: UartSerialBus(9_600, "A", data_bits=10),
     "a DMA width beyond 256 bits": lambda: FixedDma(0, 0, 6),
     "a small tag with length bits": lambda: RawDescriptor(0x41, b""),
+    "both edges of an interrupt line": lambda: Irq(4, polarity=Polarity.ACTIVE_BOTH),
+    "both levels of a global interrupt": lambda: Interrupt(4, polarity=Polarity.ACTIVE_BOTH),
+    "no global interrupt": lambda: Interrupt(()),
+    "no number of a global interrupt": lambda: Interrupt(None),
+    "sharing of three bits": lambda: Interrupt(4, sharing=4),
+    "an index of nine bits": lambda: Interrupt(4, source_index=256),
+    "DMA of a fifth kind": lambda: Dma(1, kind=4),
+    "DMA of a fourth width": lambda: Dma(1, transfer=3),
+    "16 bits decoded twice": lambda: Io(0x3F8, 8, decode16=2),
+    "ports that an ISA card does not decode": lambda: FixedIo(0x400, 1),
+    "memory written twice": lambda: Memory32Fixed(0, 1, 2),
+    "the reserved polarity": lambda: GpioInt(1, "A", polarity=3),
+    "a fifth pull": lambda: GpioIo(1, "A", pull=4),
+    "a fifth restriction": lambda: GpioIo(1, "A", restriction=4),
+    "the reserved flow control": lambda: UartSerialBus(9_600, "A", flow_control=3),
+    "a sixth parity": lambda: UartSerialBus(9_600, "A", parity=5),
+    "a shared UART of revision 1": lambda: UartSerialBus(9_600, "A", shared=True, revision=1),
+    "a UART of revision 3": lambda: UartSerialBus(9_600, "A", revision=3),
+    "memory cached in a fifth way": lambda: DWordMemory(0, 1, cacheable=4),
+    "ports of a fifth kind": lambda: WordIo(0, 1, range_type=4),
+    "ports translated twice": lambda: WordIo(0, 1, translates=2),
+    "an attribute where none is": lambda: WordIo(0, 1, attribute=1),
+    "a source where none is": lambda: ExtendedMemory(0, 1, source="A"),
+    "a count of zero bytes": lambda: VendorLong(3),
+    "vendor data that is text": lambda: GpioIo(1, "A", vendor="text"),
+    "an end tag of its own": lambda: RawDescriptor(0x78, b"\0"),
     "something that is no descriptor": lambda: Resources(b"\x79\0"),
 }
 
@@ -218,6 +244,27 @@ REFUSED = {
 def test_what_does_not_fit_is_refused(make):
     with pytest.raises(AmlValueError):
         make()
+
+
+def test_errors_name_attribute_and_limits():
+    with pytest.raises(AmlValueError) as caught:
+        Irq(4, polarity=Polarity.ACTIVE_BOTH)
+    assert str(caught.value).startswith("polarity of Irq is a number from 0 to 1, not <Polarity")
+    with pytest.raises(AmlValueError, match="last of a Word range is a number from 0x0 to 0xffff"):
+        BusNumber(0, 0x1_0000)
+
+
+def test_what_no_attribute_can_say_is_kept_as_it_is():
+    items = {
+        "an interrupt on both levels": "89 06 00 09 01 04 00 00 00",
+        "no interrupt": "89 02 00 01 00",
+        "a UART of revision 3": UartSerialBus(9_600, "A").to_bytes().hex().replace("02", "03", 1),
+        "the reserved priority": "31 0f",
+    }
+    for text in items.values():
+        content = bytes.fromhex(text) + b"\x79\0"
+        parsed = parse_resources(memoryview(content))
+        assert Resources(*parsed).args[1] == content
 
 
 @pytest.mark.parametrize(

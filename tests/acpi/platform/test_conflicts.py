@@ -10,7 +10,7 @@ from vmmkit.acpi.platform.pci_host import PciHost
 from vmmkit.acpi.platform.power import Reset
 from vmmkit.acpi.platform.q35 import q35_like
 from vmmkit.acpi.platform.reduced import reduced
-from vmmkit.acpi.platform.values import Ecam, IoApicRange, SmiCommand
+from vmmkit.acpi.platform.values import Ecam, IoApicRange, Numa, SmiCommand
 from vmmkit.acpi.tables.gas import Gas
 from vmmkit.errors import AcpiError, PlatformError, VmmkitError
 
@@ -59,6 +59,19 @@ SECOND = PciHost({}, ecam=Ecam(0xA000_0000, last_bus=3), name="PCI1", config_por
         ),
         ({"ecam": Ecam(0x1_0000_0000)}, "at 0x100000000 leads beyond 4 GiB, which Linux ignores"),
         ({"ecam": Ecam(0xF000_0000)}, "the ECAM window of segment 0 at 0xf0000000 to 0xffffffff"),
+        ({"smi": 0xB2}, "smi is a SmiCommand or None, not 178"),
+        ({"reset": 0xCF9}, "reset is a Reset or None, not 3321"),
+        ({"numa": 2}, "numa is a Numa or None, not 2"),
+        ({"io_apics": 1}, "io_apics is a list of IoApicRange, not 1"),
+        ({"io_apics": [(0xFEC0_0000, 0)]}, "io_apics is a list of IoApicRange, not "),
+        ({"routing": 5}, "routing is a list of (device, pin, GSI), not 5"),
+        ({"tables": [b"SSDT"]}, "tables is a list of tables, not [b'SSDT']; from_bytes makes them"),
+        ({"tables": b"SSDT"}, "tables is a list of tables, not b'SSDT'"),
+        ({"spec": "6.5"}, "spec is a Spec such as Spec.V6_5, not '6.5'"),
+        ({"devices": Uart()}, "devices are a list, not Uart("),
+        ({"isa_devices": 5}, "devices are a list, not 5"),
+        ({"pci_devices": None}, "devices are a list, not None"),
+        ({"devices": [Uart]}, "the class Uart is given; a device is an object of it"),
         ({"devices": [SECOND]}, "at 0xb0000000 and 0xa0000000 have buses of segment 0 in common"),
         ({"routing": [(1, 0, 24)]}, "the routing of PCI0 has GSI 24; the I/O APICs have 0 to 23"),
         ({"routing": [(1, 0, 2)], "pci_devices": ()}, "GSI 2 is edge triggered for TIMR and level"),
@@ -109,6 +122,8 @@ def test_full_hardware(values, message):
         ({"event_selector": 0xFEA0_0200}, "the event selector at 0xfea00200 to 0xfea00203 and the"),
         ({"devices": [Uart(interrupt=9)]}, "edge triggered for the generic event device and edge"),
         (mem(0xFEA0_0000, 0x1000), "and the reset register at 0xfea00202 to 0xfea00202 overlap"),
+        ({"sleep": 0xFEA0_0200}, "sleep is a SleepRegisters or None, not 4271899136"),
+        ({"reset": 0xCF9}, "reset is a Reset or None, not 3321"),
         ({"event_selector": None}, "has bits 0x2 of an event selector, and the platform has none"),
     ],
 )
@@ -122,6 +137,8 @@ def test_reduced_hardware(values, message):
     ("make", "message"),
     [
         (lambda: IoApicRange(1 << 32), "the address of an I/O APIC is 0x100000000"),
+        (lambda: Numa(5), "the memory of proximity domains is a list of MemoryRange, not 5"),
+        (lambda: Numa([(0, 1 << 30)]), "is a list of MemoryRange, not [(0, 1073741824)]"),
         (lambda: IoApicRange(inputs=0), "an I/O APIC without inputs"),
         (lambda: IoApicRange(inputs=241), "the number of inputs of an I/O APIC is 0xf1"),
         (lambda: IoApicRange(first_gsi=1 << 32), "the first GSI of an I/O APIC is 0x100000000"),

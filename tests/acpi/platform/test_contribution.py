@@ -176,6 +176,14 @@ def asking(ask):
         (build(isa_devices=["COM1"]), "'COM1' cannot describe itself"),
         (build(devices=[Contributor(lambda _context: [EisaId])]), "which is no AML node"),
         (build(devices=[Contributor(lambda _context: [b"\0"])]), "contributes b'\\x00' to \\_SB"),
+        (
+            build(devices=[Contributor(lambda _context: None)]),
+            "Contributor contributes None to \\_SB, no list of nodes",
+        ),
+        (
+            build(devices=[Contributor(lambda _context: Device("DEV"))]),
+            "Contributor contributes Device('DEV', ()) to \\_SB, no list of nodes",
+        ),
         (build(devices=asking(lambda it: it.on_gpe(64))), "event 64 does not exist: of 64"),
         (build(devices=asking(lambda it: it.on_gpe(-1))), "event -1 does not exist"),
         (build(devices=asking(lambda it: it.on_gpe("5"))), "event '5' does not exist"),

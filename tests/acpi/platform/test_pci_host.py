@@ -24,6 +24,13 @@ def second(**more):
     return PciHost({"mem": [(0x9000_0000, 0x1000_0000)]}, **fields)
 
 
+def test_configuration_ports_reach_segment_0_only():
+    assert PciHost({}).config_ports
+    assert not PciHost({}, segment=1).config_ports
+    assert not PciHost({}, ecam=Ecam(0xA000_0000, segment=1)).config_ports
+    assert not PciHost({}, config_ports=False).config_ports
+
+
 def test_two_segments():
     bridge = second(ecam=Ecam(0xA000_0000, segment=1, last_bus=127), routing=[(0, 0, 18)])
     view = View(q35_like(devices=[bridge]))

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from vmmkit.acpi.aml.encoding import shown
-from vmmkit.acpi.aml.node import Node, RawAml, Value, operand
+from vmmkit.acpi.aml.node import Node, RawAml, Value, condition
 from vmmkit.acpi.aml.statements import Break, Continue
 from vmmkit.errors import AmlValueError
 
@@ -67,16 +67,16 @@ class If(Node, opcode="If"):
         nodes: what runs then.
 
     Raises:
-        AmlValueError: a predicate that yields no value, or a list that is none.
+        AmlValueError: a predicate that yields no value or is a `bool`, or a list that is none.
     """
 
     __slots__ = ()
 
     def __init__(self, predicate: Value, *nodes: Node) -> None:
         """Encode predicate and list."""
-        condition, listed = operand(predicate), body("If", nodes)
-        self.args = (condition, listed)
-        self._enclose(b"", (condition, *listed))
+        decided, listed = condition(predicate), body("If", nodes)
+        self.args = (decided, listed)
+        self._enclose(b"", (decided, *listed))
 
 
 class While(Node, opcode="While"):
@@ -87,16 +87,16 @@ class While(Node, opcode="While"):
         nodes: what runs then.
 
     Raises:
-        AmlValueError: a predicate that yields no value, or a list that is none.
+        AmlValueError: a predicate that yields no value or is a `bool`, or a list that is none.
     """
 
     __slots__ = ()
 
     def __init__(self, predicate: Value, *nodes: Node) -> None:
         """Encode predicate and list."""
-        condition, listed = operand(predicate), body("While", nodes)
-        self.args = (condition, listed)
-        self._enclose(b"", (condition, *listed))
+        decided, listed = condition(predicate), body("While", nodes)
+        self.args = (decided, listed)
+        self._enclose(b"", (decided, *listed))
 
 
 class Else(Node, opcode="Else"):
@@ -129,7 +129,7 @@ class ElseIf(Node):
         nodes: what runs then.
 
     Raises:
-        AmlValueError: a predicate that yields no value, or a list that is none.
+        AmlValueError: a predicate that yields no value or is a `bool`, or a list that is none.
     """
 
     __slots__ = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from vmmkit.acpi.aml.encoding import shown
 from vmmkit.acpi.aml.node import Path, Place, Value, encode_list, operand, path
 from vmmkit.errors import AmlValueError
 
@@ -39,5 +40,7 @@ class Call(Place):
             raise AmlValueError(f"a method takes up to 7 arguments, not {len(arguments)}")
         nodes = tuple([operand(argument) for argument in arguments])
         named = path(name)
+        if not named.encoded[-1]:
+            raise AmlValueError(f"{shown(named.text)} does not name a method")
         self.args = (named, nodes)
         self.encoded, self.relocations = encode_list((named, *nodes))

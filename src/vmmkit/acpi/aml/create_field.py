@@ -72,6 +72,8 @@ class CreateQWordField(_CreateField, opcode="CreateQWordField"):
 class CreateField(Node, opcode="CreateField"):
     """A window of any width ("CreateField (Create Arbitrary Length Buffer Field)").
 
+    Reading it yields a buffer, however narrow it is; `ToInteger` makes a number of that.
+
     Args:
         source: the buffer.
         bit_index: where the window begins.

@@ -33,7 +33,8 @@ def dump(source: Table | Node | Iterable[Node], indent: int = 4) -> str:
     """Return ASL.
 
     Compiled without optimization, it gives the same AML, where that is encoded in the shortest
-    way. Bytes that could not be read stand in a comment.
+    way. Bytes that could not be read stand in a comment. A `Connection` to a descriptor that no
+    class is for, such as that of an I2C bus, stands there as a buffer, which no compiler takes.
 
     Args:
         source: a DSDT, SSDT or other table with AML, which becomes a DefinitionBlock, with an

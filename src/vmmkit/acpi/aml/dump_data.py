@@ -15,7 +15,6 @@ from vmmkit.acpi.aml.node import Node
 from vmmkit.acpi.aml.resources import (
     Descriptor,
     EndDependentFn,
-    RawDescriptor,
     StartDependentFn,
     StartDependentFnNoPri,
     parse_resources,
@@ -169,7 +168,7 @@ def _template(content: bytes) -> list[Piece]:
         items = parse_resources(content)
     except AmlParseError:
         return []
-    if any(isinstance(item, RawDescriptor) for item in items):
+    if not all(item.has_asl for item in items):
         return []
     return ["ResourceTemplate ()", LINE, "{", IN, *_items(items), OUT, LINE, "}"]
 
@@ -195,7 +194,7 @@ def descriptor_text(content: bytes) -> str | None:
         items = parse_resources(content + _DESCRIPTOR_END)
     except AmlParseError:
         return None
-    if len(items) != 1 or isinstance(items[0], RawDescriptor):
+    if len(items) != 1 or not items[0].has_asl:
         return None
     return items[0].asl()
 

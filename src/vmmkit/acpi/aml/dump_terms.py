@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from vmmkit.acpi.aml.blocks import ElseIf
 from vmmkit.acpi.aml.calls import Call
 from vmmkit.acpi.aml.data import Address
 from vmmkit.acpi.aml.dump_data import (
@@ -62,6 +63,8 @@ def expand(node: Node) -> Sequence[Piece]:
         return [path, " (", *commas([each] for each in arguments), ")"]
     if isinstance(node, Address):
         return address(node)
+    if isinstance(node, ElseIf):
+        return _else_if(node.condition)
     name_of_opcode = opcode_name(node)
     if not name_of_opcode:
         return [comment(f"{len(node.encoded)} bytes not read: {node.encoded.hex(' ')}")]
@@ -117,9 +120,13 @@ def _else(node: Node) -> Sequence[Piece]:
     (listed,) = node.args
     if [opcode_name(each) for each in listed] not in (["If"], ["If", "Else"]):
         return ["Else", *block(listed)]
-    predicate, inner = listed[0].args
     rest: list[Piece] = [LINE, listed[1]] if len(listed) == 2 else []
-    return ["ElseIf (", predicate, ")", *block(inner), *rest]
+    return [*_else_if(listed[0]), *rest]
+
+
+def _else_if(condition: Node) -> list[Piece]:
+    predicate, listed = condition.args
+    return ["ElseIf (", predicate, ")", *block(listed)]
 
 
 def _external(node: Node) -> Sequence[Piece]:

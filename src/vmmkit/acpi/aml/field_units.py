@@ -71,9 +71,10 @@ def checked(kind: type[IntEnum], what: str, value: int) -> int:
     """Return a value of an enumeration as a number.
 
     Raises:
-        AmlValueError: it has no such value.
+        AmlValueError: it has no such value, or it is a member of another enumeration.
     """
-    if not isinstance(value, int) or value not in tuple(kind):
+    other = isinstance(value, IntEnum) and not isinstance(value, kind)
+    if other or not isinstance(value, int) or value not in tuple(kind):
         allowed = ", ".join(f"{member.name} ({member:#x})" for member in kind)
         raise AmlValueError(f"{what} is none of {kind.__name__}: {shown(value)}; {allowed}")
     return int(value)
@@ -126,7 +127,7 @@ class NamedField(_Bits):
     def __init__(self, name: str, bits: int) -> None:
         """Encode name and width."""
         encoded = path(name).encoded
-        if len(encoded) != 4:
+        if len(encoded) != 4 or not encoded[-1]:
             raise AmlValueError(f"the name of a field is one segment, not {shown(name)}")
         self.args = (name, bits)
         self.encoded = encoded + _width(f"field {name}", bits)

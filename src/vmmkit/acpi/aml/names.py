@@ -30,7 +30,7 @@ _LEGAL = (
 
 @lru_cache(maxsize=4096)
 def name_bytes(text: str) -> bytes:
-    r"""Return the encoding of a name such as `\_SB.PCI0`, `^ISA`, `_STA` or `\`.
+    r"""Return the encoding of a name such as `\_SB.PCI0`, `^ISA` or `_STA`, or of the root.
 
     Args:
         text: segments of up to 4 characters, filled up with `_`; up to 255 of them. The empty

@@ -30,6 +30,7 @@ __all__ = [
     "RawAml",
     "Value",
     "coerces",
+    "condition",
     "data",
     "encode_list",
     "new_path",
@@ -73,7 +74,8 @@ class Expression(Node):
     quotient. The guest computes in 64 bits, or in 32 where the definition block's revision is 1.
 
     `==` compares the nodes themselves, as everywhere in Python. What the guest is to compare is
-    said by `eq`, `ne`, `lt`, `le`, `gt` and `ge`.
+    said by `eq`, `ne`, `lt`, `le`, `gt` and `ge`; `If`, `While`, `LAnd`, `LOr` and `LNot` refuse
+    the `bool` that `==` yields.
     """
 
     __slots__ = ()
@@ -233,6 +235,21 @@ def operand(value: Any) -> Expression:
     if not isinstance(node, Expression):
         raise AmlValueError(f"{node!r} yields no value")
     return node
+
+
+def condition(value: Any) -> Expression:
+    """Return a node whose value the guest decides by.
+
+    Raises:
+        AmlValueError: a node that yields no value, or a `bool`: that is what Python makes of
+            `==` and `!=` between nodes, long before the guest runs.
+    """
+    if isinstance(value, bool):
+        raise AmlValueError(
+            f"{value} is decided already: compare nodes by eq, ne, ..., and write One or Zero "
+            "for what is always so"
+        )
+    return operand(value)
 
 
 def data(value: Any) -> Data:

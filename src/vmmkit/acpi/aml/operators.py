@@ -11,7 +11,17 @@ stored there as well as yielded.
 from __future__ import annotations
 
 from vmmkit.acpi.aml.encoding import shown
-from vmmkit.acpi.aml.node import Expression, Path, Place, RawAml, Value, operand, place, target
+from vmmkit.acpi.aml.node import (
+    Expression,
+    Path,
+    Place,
+    RawAml,
+    Value,
+    condition,
+    operand,
+    target,
+)
+from vmmkit.acpi.aml.operator_forms import Binary, Comparison, Logical, Move, Unary
 from vmmkit.acpi.aml.places import Arg, Local
 from vmmkit.errors import AmlValueError
 
@@ -55,80 +65,7 @@ __all__ = [
 ]
 
 
-class _Binary(Expression):
-    """An operator of two operands, whose result goes to a target as well.
-
-    Args:
-        left: the first operand.
-        right: the second one.
-        result: where the result goes, or `None`.
-
-    Raises:
-        AmlValueError: an operand that yields no value, or a target that is no place.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, left: Value, right: Value, result: Place | str | None = None) -> None:
-        """Encode operands and target."""
-        super().__init__(operand(left), operand(right), target(result))
-
-
-class _Unary(Expression):
-    """An operator of one operand, whose result goes to a target as well.
-
-    Args:
-        value: the operand.
-        result: where the result goes, or `None`.
-
-    Raises:
-        AmlValueError: an operand that yields no value, or a target that is no place.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, value: Value, result: Place | str | None = None) -> None:
-        """Encode operand and target."""
-        super().__init__(operand(value), target(result))
-
-
-class _Comparison(Expression):
-    """An operator of two operands that yields Ones where it holds, else Zero.
-
-    Args:
-        left: the first operand.
-        right: the second one.
-
-    Raises:
-        AmlValueError: an operand that yields no value.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, left: Value, right: Value) -> None:
-        """Encode the operands."""
-        super().__init__(operand(left), operand(right))
-
-
-class _Move(Expression):
-    """An operator that puts a value into a place.
-
-    Args:
-        value: what is put there, and yielded.
-        destination: a name, LocalX, ArgX, `Debug`, or a reference.
-
-    Raises:
-        AmlValueError: a value that is none, or a destination that is no place.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, value: Value, destination: Place | str) -> None:
-        """Encode value and place."""
-        super().__init__(operand(value), place(destination))
-
-
-class Store(_Move, opcode="Store"):
+class Store(Move, opcode="Store"):
     """Put a value into a place, made the type of what is there ("Store (Store an Object)").
 
     A local variable takes any type; so does what `RefOf` in it refers to.
@@ -137,7 +74,7 @@ class Store(_Move, opcode="Store"):
     __slots__ = ()
 
 
-class CopyObject(_Move, opcode="CopyObject"):
+class CopyObject(Move, opcode="CopyObject"):
     """Put a value into a place, type and all ("CopyObject (Copy and Store Object)").
 
     Args:
@@ -162,19 +99,19 @@ class CopyObject(_Move, opcode="CopyObject"):
 # -- arithmetic ----
 
 
-class Add(_Binary, opcode="Add"):
+class Add(Binary, opcode="Add"):
     """The sum ("Add (Integer Add)")."""
 
     __slots__ = ()
 
 
-class Subtract(_Binary, opcode="Subtract"):
+class Subtract(Binary, opcode="Subtract"):
     """The first less the second ("Subtract (Integer Subtract)")."""
 
     __slots__ = ()
 
 
-class Multiply(_Binary, opcode="Multiply"):
+class Multiply(Binary, opcode="Multiply"):
     """The product ("Multiply (Integer Multiply)")."""
 
     __slots__ = ()
@@ -208,7 +145,7 @@ class Divide(Expression, opcode="Divide"):
         super().__init__(operand(dividend), operand(divisor), target(remainder), target(quotient))
 
 
-class Mod(_Binary, opcode="Mod"):
+class Mod(Binary, opcode="Mod"):
     """The remainder of the first by the second, which must not be 0 ("Mod (Integer Modulo)")."""
 
     __slots__ = ()
@@ -217,61 +154,61 @@ class Mod(_Binary, opcode="Mod"):
 # -- bits ----
 
 
-class And(_Binary, opcode="And"):
+class And(Binary, opcode="And"):
     """The bits set in both ("And (Integer Bitwise And)")."""
 
     __slots__ = ()
 
 
-class NAnd(_Binary, opcode="NAnd"):
+class NAnd(Binary, opcode="NAnd"):
     """The bits not set in both ("NAnd (Integer Bitwise Nand)")."""
 
     __slots__ = ()
 
 
-class Or(_Binary, opcode="Or"):
+class Or(Binary, opcode="Or"):
     """The bits set in either ("Or (Integer Bitwise Or)")."""
 
     __slots__ = ()
 
 
-class NOr(_Binary, opcode="NOr"):
+class NOr(Binary, opcode="NOr"):
     """The bits set in neither ("NOr (Integer Bitwise Nor)")."""
 
     __slots__ = ()
 
 
-class XOr(_Binary, opcode="XOr"):
+class XOr(Binary, opcode="XOr"):
     """The bits set in one of both ("XOr (Integer Bitwise Xor)")."""
 
     __slots__ = ()
 
 
-class Not(_Unary, opcode="Not"):
+class Not(Unary, opcode="Not"):
     """The bits not set ("Not (Integer Bitwise Not)")."""
 
     __slots__ = ()
 
 
-class ShiftLeft(_Binary, opcode="ShiftLeft"):
+class ShiftLeft(Binary, opcode="ShiftLeft"):
     """The first, moved up by as many bits as the second says ("ShiftLeft (Integer Shift Left)")."""
 
     __slots__ = ()
 
 
-class ShiftRight(_Binary, opcode="ShiftRight"):
+class ShiftRight(Binary, opcode="ShiftRight"):
     """The first, moved down by as many bits ("ShiftRight (Integer Shift Right)")."""
 
     __slots__ = ()
 
 
-class FindSetLeftBit(_Unary, opcode="FindSetLeftBit"):
+class FindSetLeftBit(Unary, opcode="FindSetLeftBit"):
     """The highest bit set, counted from 1, or 0 ("FindSetLeftBit (Find First Set Left Bit)")."""
 
     __slots__ = ()
 
 
-class FindSetRightBit(_Unary, opcode="FindSetRightBit"):
+class FindSetRightBit(Unary, opcode="FindSetRightBit"):
     """The lowest bit set, counted from 1, or 0 ("FindSetRightBit (Find First Set Right Bit)")."""
 
     __slots__ = ()
@@ -280,13 +217,13 @@ class FindSetRightBit(_Unary, opcode="FindSetRightBit"):
 # -- comparisons ----
 
 
-class LAnd(_Comparison, opcode="LAnd"):
+class LAnd(Logical, opcode="LAnd"):
     """Whether neither is zero ("LAnd (Logical And)"). Both are evaluated."""
 
     __slots__ = ()
 
 
-class LOr(_Comparison, opcode="LOr"):
+class LOr(Logical, opcode="LOr"):
     """Whether one is not zero ("LOr (Logical Or)"). Both are evaluated."""
 
     __slots__ = ()
@@ -299,47 +236,47 @@ class LNot(Expression, opcode="LNot"):
         value: the operand.
 
     Raises:
-        AmlValueError: an operand that yields no value.
+        AmlValueError: an operand that yields no value, or is a `bool`.
     """
 
     __slots__ = ()
 
     def __init__(self, value: Value) -> None:
         """Encode the operand."""
-        super().__init__(operand(value))
+        super().__init__(condition(value))
 
 
-class LEqual(_Comparison, opcode="LEqual"):
+class LEqual(Comparison, opcode="LEqual"):
     """Whether both are equal ("LEqual (Logical Equal)")."""
 
     __slots__ = ()
 
 
-class LNotEqual(_Comparison, opcode="LNotEqual"):
+class LNotEqual(Comparison, opcode="LNotEqual"):
     """Whether they differ ("LNotEqual (Logical Not Equal)")."""
 
     __slots__ = ()
 
 
-class LLess(_Comparison, opcode="LLess"):
+class LLess(Comparison, opcode="LLess"):
     """Whether the first is less ("LLess (Logical Less)")."""
 
     __slots__ = ()
 
 
-class LLessEqual(_Comparison, opcode="LLessEqual"):
+class LLessEqual(Comparison, opcode="LLessEqual"):
     """Whether the first is not greater ("LLessEqual (Logical Less Than Or Equal)")."""
 
     __slots__ = ()
 
 
-class LGreater(_Comparison, opcode="LGreater"):
+class LGreater(Comparison, opcode="LGreater"):
     """Whether the first is greater ("LGreater (Logical Greater)")."""
 
     __slots__ = ()
 
 
-class LGreaterEqual(_Comparison, opcode="LGreaterEqual"):
+class LGreaterEqual(Comparison, opcode="LGreaterEqual"):
     """Whether the first is not less ("LGreaterEqual (Logical Greater Than Or Equal)")."""
 
     __slots__ = ()
@@ -348,7 +285,7 @@ class LGreaterEqual(_Comparison, opcode="LGreaterEqual"):
 # -- strings, buffers, conversions ----
 
 
-class Concatenate(_Binary, opcode="Concatenate"):
+class Concatenate(Binary, opcode="Concatenate"):
     """Both, one after the other ("Concatenate (Concatenate Data)").
 
     The first says whether a string or a buffer comes of it; numbers make a buffer.
@@ -357,7 +294,7 @@ class Concatenate(_Binary, opcode="Concatenate"):
     __slots__ = ()
 
 
-class ConcatenateResTemplate(_Binary, opcode="ConcatenateResTemplate"):
+class ConcatenateResTemplate(Binary, opcode="ConcatenateResTemplate"):
     """Two resource templates made one.
 
     "ConcatenateResTemplate (Concatenate Resource Templates)": the end tag of the first is left out,
@@ -389,25 +326,25 @@ class Mid(Expression, opcode="Mid"):
         super().__init__(operand(source), operand(index), operand(length), target(result))
 
 
-class ToBuffer(_Unary, opcode="ToBuffer"):
+class ToBuffer(Unary, opcode="ToBuffer"):
     """A number, string or buffer as a buffer ("ToBuffer (Convert Data to Buffer)")."""
 
     __slots__ = ()
 
 
-class ToDecimalString(_Unary, opcode="ToDecimalString"):
+class ToDecimalString(Unary, opcode="ToDecimalString"):
     """Decimal digits ("ToDecimalString (Convert Data to Decimal String)")."""
 
     __slots__ = ()
 
 
-class ToHexString(_Unary, opcode="ToHexString"):
+class ToHexString(Unary, opcode="ToHexString"):
     """Hexadecimal digits ("ToHexString (Convert Data to Hexadecimal String)")."""
 
     __slots__ = ()
 
 
-class ToInteger(_Unary, opcode="ToInteger"):
+class ToInteger(Unary, opcode="ToInteger"):
     """A number out of a string or buffer ("ToInteger (Convert Data to Integer)")."""
 
     __slots__ = ()
@@ -435,13 +372,13 @@ class ToString(Expression, opcode="ToString"):
         super().__init__(operand(source), operand(limit), target(result))
 
 
-class FromBCD(_Unary, opcode="FromBCD"):
+class FromBCD(Unary, opcode="FromBCD"):
     """The number that binary coded decimal says ("FromBCD (Convert BCD To Integer)")."""
 
     __slots__ = ()
 
 
-class ToBCD(_Unary, opcode="ToBCD"):
+class ToBCD(Unary, opcode="ToBCD"):
     """A number as binary coded decimal ("ToBCD (Convert Integer to BCD)")."""
 
     __slots__ = ()

@@ -36,7 +36,7 @@ from vmmkit.acpi.aml.opcodes import Opcode
 from vmmkit.acpi.arguments import elements, octets
 from vmmkit.errors import AmlParseError, AmlValueError
 
-__all__ = ["MAX_DEPTH", "read", "read_all"]
+__all__ = ["MAX_BLOCKS", "MAX_DEPTH", "read", "read_all"]
 
 # Classes enter `CLASSES` as their modules are imported.
 _REGISTERED: Final = (
@@ -51,8 +51,16 @@ _REGISTERED: Final = (
     statements,
 )
 
-#: How deep opcodes may lie within each other.
+#: How deep opcodes without a package length may lie within each other.
 MAX_DEPTH: Final = 256
+
+#: How deep opcodes of any kind may lie within each other: each ElseIf lies in the one before it.
+MAX_BLOCKS: Final = 4096
+
+# Every node has its bytes, so that those within a package are kept again for the package. How many
+# bytes all nodes may take: these, and so many for each byte read.
+_FREE_BYTES: Final = 1 << 24
+_BYTES_A_BYTE: Final = 32
 
 _LISTS: Final = frozenset("LEF")
 _KINDS: Final[dict[str, tuple[type[Node], str]]] = {
@@ -92,9 +100,10 @@ class _Frame:
         args: those read so far.
         sink: where the next node goes: the arguments, or the list at their end.
         path: of a call, the method's name.
+        loose: how many opcodes without a package length are open up to this one.
     """
 
-    __slots__ = ("args", "limit", "opcode", "path", "scope", "sink", "start")
+    __slots__ = ("args", "limit", "loose", "opcode", "path", "scope", "sink", "start")
 
     def __init__(self, opcode: Opcode, start: int, limit: int, scope: Namespace) -> None:
         self.opcode = opcode
@@ -104,6 +113,7 @@ class _Frame:
         self.args: list[Any] = []
         self.sink = self.args
         self.path: Path | None = None
+        self.loose = 0
 
 
 class _Reader(Cursor):
@@ -129,6 +139,7 @@ class _Reader(Cursor):
         self._term = 0  # where the last term or unit begins
         self._root = _Frame(_BLOCK, 0, len(content), namespace)
         self._frames = [self._root]
+        self._room = _FREE_BYTES + _BYTES_A_BYTE * len(content)
         self.guesses: dict[str, int] = {}
         self.failed = False
 
@@ -210,6 +221,7 @@ class _Reader(Cursor):
             frame.sink.append(made.as_read((), opcode.code))
         elif scalar is not None and opcode.args != "N":
             value = scalar(self, frame.limit)
+            self._keep((self.position - start) * frame.loose, start)
             frame.sink.append(made.as_read((value,), self.content[start : self.position]))
         elif opcode.package:
             last = self.package(frame.limit, start)
@@ -222,9 +234,21 @@ class _Reader(Cursor):
             self._push(_Frame(opcode, start, frame.limit, frame.scope))
 
     def _push(self, frame: _Frame) -> None:
-        if len(self._frames) > MAX_DEPTH:
-            raise self.error(f"more than {MAX_DEPTH} opcodes within each other", frame.start)
+        outer = self._frames[-1].loose + 1
+        limit = MAX_DEPTH if outer > MAX_DEPTH else MAX_BLOCKS
+        if outer > limit or len(self._frames) > limit:
+            raise self.error(f"more than {limit} opcodes within each other", frame.start)
+        if frame.opcode.package:
+            self._keep((frame.limit - frame.start) * outer, frame.start)
+        else:
+            frame.loose = outer
         self._frames.append(frame)
+
+    def _keep(self, size: int, start: int) -> None:
+        """Count bytes that nodes take."""
+        self._room -= size
+        if self._room < 0:
+            raise self.error("blocks within each other that take too much memory", start)
 
     def _named(self, frame: _Frame, letter: str) -> None:
         """Read a name, and begin the call where it is that of a method."""

@@ -11,14 +11,21 @@ import attrs
 
 from vmmkit.acpi.aml.named import Scope
 from vmmkit.acpi.aml.node import Node
-from vmmkit.acpi.arguments import elements, instance
 from vmmkit.acpi.layout import E820Entry, E820Type, TableSet
 from vmmkit.acpi.platform.context import FADT_FLAGS, Context
 from vmmkit.acpi.platform.events import EventDevice, gpe_scope
 from vmmkit.acpi.platform.pci_host import OSC_CONTROL, Reservations
 from vmmkit.acpi.platform.power import Reset, soft_off
 from vmmkit.acpi.platform.processors import Processors, X2ApicPolicy
-from vmmkit.acpi.platform.values import FOUR_GIB, Cpu, IoApicRange, Numa, number
+from vmmkit.acpi.platform.values import (
+    FOUR_GIB,
+    Cpu,
+    IoApicRange,
+    Numa,
+    listed,
+    number,
+    optional,
+)
 from vmmkit.acpi.relocation import Addressable
 from vmmkit.acpi.tables.definition_block import Dsdt
 from vmmkit.acpi.tables.fadt import BootArchFlags, Fadt, FadtFlags
@@ -123,34 +130,16 @@ class Options(TypedDict, total=False):
 
 
 def _io_apics(values: Iterable[IoApicRange]) -> tuple[IoApicRange, ...]:
-    found = elements("io_apics", values, PlatformError)
-    for each in found:
-        instance("one of the io_apics", each, IoApicRange, PlatformError)
-    return found
-
-
-def _numa(value: Numa | None) -> Numa | None:
-    return value if value is None else instance("numa", value, Numa, PlatformError)
-
-
-def _spec(value: Spec) -> Spec:
-    return instance("spec", value, Spec, PlatformError)
-
-
-def _redirected(value: Mapping[int, int]) -> Mapping[int, int]:
-    if not isinstance(value, Mapping):
-        raise PlatformError(f"redirected is no mapping of interrupts to GSIs: {value!r:.80}")
-    return value
-
-
-def _fadt(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise PlatformError(f"fadt is no mapping of fields: {value!r:.80}")
-    return value
+    return listed("io_apics", values, IoApicRange)
 
 
 def _tables(values: Iterable[Addressable]) -> tuple[Addressable, ...]:
-    return elements("tables", values, PlatformError)
+    found = tuple(values) if isinstance(values, Iterable) else None
+    if found is None or not all(hasattr(each, "relocations") for each in found):
+        raise PlatformError(
+            f"tables is a list of tables, not {values!r:.60}; from_bytes makes them"
+        )
+    return found
 
 
 #: Fields of the FADT that arguments of their own say.
@@ -173,6 +162,29 @@ _FADT_TAKEN: Final = frozenset(
         "trailing",
     ]
 )
+
+
+def _check_spec(_board: object, _attribute: object, spec: object) -> None:
+    if not isinstance(spec, Spec):
+        raise PlatformError(f"spec is a Spec such as Spec.V6_5, not {spec!r}")
+
+
+def _check_numa(_board: object, _attribute: object, numa: Numa | None) -> None:
+    optional("numa", numa, Numa)
+
+
+def _mapping(what: str, value: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise PlatformError(f"{what} is no mapping: {value!r:.80}")
+    return value
+
+
+def _gsis(value: Mapping[int, int]) -> Mapping[int, int]:
+    return _mapping("redirected", value)
+
+
+def _fields(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _mapping("fadt", value)
 
 
 def _check_fadt(_board: object, _attribute: object, fields: Mapping[str, Any]) -> None:
@@ -200,15 +212,15 @@ class Assembly:
     event_selector: int | None = None
     cpus: int | Iterable[Cpu] = 1
     x2apic: X2ApicPolicy = "auto"
-    numa: Numa | None = attrs.field(default=None, converter=_numa)
+    numa: Numa | None = attrs.field(default=None, validator=_check_numa)
     local_apic: int = LOCAL_APIC
     io_apics: tuple[IoApicRange, ...] = attrs.field(default=(IoApicRange(),), converter=_io_apics)
-    redirected: Mapping[int, int] = attrs.field(converter=_redirected)
+    redirected: Mapping[int, int] = attrs.field(converter=_gsis)
     osc_control: int | None = OSC_CONTROL
     vga: bool = attrs.field()
     smbios: bool = False
-    spec: Spec = attrs.field(default=Spec.V6_5, converter=_spec)
-    fadt: Mapping[str, Any] = attrs.field(factory=dict, converter=_fadt, validator=_check_fadt)
+    spec: Spec = attrs.field(default=Spec.V6_5, validator=_check_spec)
+    fadt: Mapping[str, Any] = attrs.field(factory=dict, converter=_fields, validator=_check_fadt)
     tables: tuple[Addressable, ...] = attrs.field(default=(), converter=_tables)
     oem_id: str = "VMMKIT"
     oem_table_id: str = "VMMKIT"
@@ -217,7 +229,7 @@ class Assembly:
     context: Context = attrs.field(init=False)
 
     @redirected.default
-    def _usual_overrides(self) -> Mapping[int, int]:
+    def _redirected(self) -> Mapping[int, int]:
         return {} if self.reduced else {0: 2}
 
     @vga.default
@@ -305,7 +317,6 @@ class Assembly:
         context = self.context
         found: dict[str, Any] = {**self.spec.fadt, **context.header}
         if reset is not None:
-            instance("reset", reset, Reset, PlatformError)
             found |= {"reset_reg": reset.register, "reset_value": reset.value}
         return {**found, **self.fadt, **context.fadt_fields}
 

@@ -26,7 +26,6 @@ from vmmkit.acpi.aml.named import (
     ThermalZone,
 )
 from vmmkit.acpi.aml.node import Node
-from vmmkit.acpi.arguments import elements
 from vmmkit.acpi.platform.claims import Interrupts, Ranges
 from vmmkit.acpi.platform.values import Ecam, IoApicRange, Range
 from vmmkit.acpi.relocation import Addressable
@@ -58,13 +57,17 @@ def contributors(values: Iterable[AcpiContributor]) -> tuple[AcpiContributor, ..
     """Return a tuple of what has a method `acpi_nodes`.
 
     Raises:
-        PlatformError: something has none.
+        PlatformError: something has none, or no list.
     """
-    found = elements("the devices", values, PlatformError)
-    for each in found:
+    if not isinstance(values, Iterable):
+        raise PlatformError(f"devices are a list, not {values!r}")
+    listed = tuple(values)
+    for each in listed:
+        if isinstance(each, type):
+            raise PlatformError(f"the class {each.__name__} is given; a device is an object of it")
         if not hasattr(each, "acpi_nodes"):
             raise PlatformError(f"{each!r} cannot describe itself: it has no method acpi_nodes")
-    return found
+    return listed
 
 
 class Handler(NamedTuple):
@@ -325,7 +328,10 @@ class Context:
         names = self._names.setdefault(self.path, {})
         for device in contributors(devices):
             who = type(device).__name__
-            for node in device.acpi_nodes(self):
+            nodes = device.acpi_nodes(self)
+            if not isinstance(nodes, Iterable):
+                raise PlatformError(f"{who} contributes {nodes!r} to {self.path}, no list of nodes")
+            for node in nodes:
                 self._enter(names, who, node)
                 found.append(node)
         return found

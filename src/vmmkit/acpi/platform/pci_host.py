@@ -73,11 +73,12 @@ class PciHost:
         ecam: where its configuration space is mapped; `None`: nowhere.
         pic_routing: `(device, pin, interrupt)` for systems that use the 8259s: ISA interrupts.
             Where it is given, `_PRT` is a method that returns the one or the other.
-        name: of its device, four characters at most.
+        name: of its device, four characters at most. That of a preset has the default.
         segment: that of `ecam` where there is one.
         first_bus: number of the root bus; that of `ecam` where there is one.
         last_bus: greatest bus number behind it; that of `ecam` where there is one.
-        config_ports: it has the ports CF8H to CFFH. Only one host bridge can.
+        config_ports: it has the ports CF8H to CFFH, which reach segment 0 only. One host bridge
+            can have them; by default each of segment 0 has.
         osc_control: control bits that `_OSC` grants; `None`: there is no `_OSC`.
         hot_added: it was not there when the system booted, so its ECAM is in `_CBA` and not in
             the MCFG table.
@@ -96,7 +97,7 @@ class PciHost:
     segment: int = attrs.field(kw_only=True)
     first_bus: int = attrs.field(kw_only=True)
     last_bus: int = attrs.field(kw_only=True)
-    config_ports: bool = attrs.field(default=True, kw_only=True)
+    config_ports: bool = attrs.field(kw_only=True)
     osc_control: int | None = attrs.field(default=OSC_CONTROL, kw_only=True)
     hot_added: bool = attrs.field(default=False, kw_only=True)
     proximity_domain: int | None = attrs.field(default=None, kw_only=True)
@@ -107,6 +108,10 @@ class PciHost:
     @segment.default
     def _segment(self) -> int:
         return self.ecam.segment if self.ecam else 0
+
+    @config_ports.default
+    def _config_ports(self) -> bool:
+        return self.segment == 0
 
     @first_bus.default
     def _first_bus(self) -> int:

@@ -23,6 +23,7 @@ from vmmkit.acpi.platform.values import (
     Route,
     SmiCommand,
     Windows,
+    optional,
     windows_of,
 )
 from vmmkit.acpi.tables.facs import Facs
@@ -134,6 +135,8 @@ def q35_like(
     if smi is not None:
         instance("smi", smi, SmiCommand, PlatformError)
     selector = event_selector
+    optional("smi", smi, SmiCommand)
+    optional("reset", reset, Reset)
     board = Assembly(reduced=False, gpes=_gpes(blocks), event_selector=selector, **options)
     _claim_fixed_hardware(board.context, blocks, sci, smi)
     isa = contributors(isa_devices)

@@ -24,6 +24,7 @@ from vmmkit.acpi.platform.values import (
     Range,
     Route,
     Windows,
+    optional,
     routes,
 )
 from vmmkit.acpi.tables.fadt import BootArchFlags, Fadt, RegisterBlocks
@@ -92,11 +93,14 @@ def reduced(
         PlatformError: values that contradict each other; the text names the parts.
         AcpiError: a value that its table or device cannot hold.
     """
+    optional("sleep", sleep, SleepRegisters)
+    optional("reset", reset, Reset)
+    instance("power_registers", power_registers, RegisterBlocks, PlatformError)
     board = Assembly(reduced=True, event_selector=event_selector, **options)
     if board.spec.value.fadt_revision < _FIRST_REDUCED:
         raise PlatformError(f"hardware-reduced machines begin with ACPI 5.0, not {board.spec.name}")
     _claim_registers(board.context, sleep, reset, power_registers)
-    described: list[AcpiContributor] = [*contributors(devices)]
+    parts = [*contributors(devices)]
     if windows is not None:
         host = PciHost(
             windows,
@@ -107,12 +111,12 @@ def reduced(
             proximity_domain=board.host_bridge_domain,
             children=pci_devices,
         )
-        described.insert(0, host)
+        parts.insert(0, host)
     elif ecam is not None or any(True for _ in (*routes(routing), *contributors(pci_devices))):
         raise PlatformError("ecam, routing or PCI devices are given, but no windows of a PCI host")
     if power_button is not None:
-        described.append(power_button)
-    dsdt = board.dsdt(described, s5)
+        parts.append(power_button)
+    dsdt = board.dsdt(parts, s5)
     if "century" not in board.context.fadt_fields:  # which the clock sets
         board.context.fadt(iapc_boot_arch=BootArchFlags.CMOS_RTC_NOT_PRESENT)
     fields = board.fadt_fields(reset) | _sleep_fields(sleep)
@@ -123,13 +127,10 @@ def reduced(
 def _claim_registers(
     context: Context, sleep: SleepRegisters | None, reset: Reset | None, blocks: RegisterBlocks
 ) -> None:
-    instance("power_registers", blocks, RegisterBlocks, PlatformError)
     if sleep is not None:
-        instance("sleep", sleep, SleepRegisters, PlatformError)
         claim_register(context, "the sleep control register", sleep.control)
         claim_register(context, "the sleep status register", sleep.status)
     if reset is not None:
-        instance("reset", reset, Reset, PlatformError)
         claim_register(context, "the reset register", reset.register)
     claim_blocks(context, blocks)
 

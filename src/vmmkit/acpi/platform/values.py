@@ -9,11 +9,11 @@ here, and against the others when a platform is made of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
-from vmmkit.acpi.arguments import elements, instance
+from vmmkit.acpi.arguments import elements
 from vmmkit.errors import PlatformError
 
 __all__ = [
@@ -30,6 +30,8 @@ __all__ = [
     "routes",
     "windows_of",
 ]
+
+_Kind = TypeVar("_Kind")
 
 #: Base and size, in bytes or ports.
 Range: TypeAlias = tuple[int, int]
@@ -55,6 +57,28 @@ def number(what: str, value: object, limit: int) -> int:
         return int(value)
     shown = f"{value:#x}" if isinstance(value, int) else repr(value)
     raise PlatformError(f"{what} is {shown}, not a number from 0 to {limit - 1:#x}")
+
+
+def optional(what: str, value: object, kind: type) -> None:
+    """Check that a value is of a class, or `None`.
+
+    Raises:
+        PlatformError: it is not.
+    """
+    if value is not None and not isinstance(value, kind):
+        raise PlatformError(f"{what} is a {kind.__name__} or None, not {value!r}")
+
+
+def listed(what: str, values: Iterable[_Kind], kind: type[_Kind]) -> tuple[_Kind, ...]:
+    """Return a tuple of values that are all of a class.
+
+    Raises:
+        PlatformError: they are not, or no list.
+    """
+    found = tuple(values) if isinstance(values, Iterable) else None
+    if found is None or not all(isinstance(each, kind) for each in found):
+        raise PlatformError(f"{what} is a list of {kind.__name__}, not {values!r}")
+    return found
 
 
 def checked_range(what: str, value: object, limit: int) -> Range:
@@ -121,9 +145,8 @@ class Ecam:
 
 
 def _ranges(what: str, ranges: Iterable[Range], limit: int) -> tuple[Range, ...]:
-    return tuple(
-        [checked_range(what, each, limit) for each in elements(what, ranges, PlatformError)]
-    )
+    found = elements(what, ranges, PlatformError)
+    return tuple([checked_range(what, each, limit) for each in found])
 
 
 def _io(ranges: Iterable[Range]) -> tuple[Range, ...]:
@@ -169,17 +192,19 @@ def routes(routing: Iterable[Route]) -> tuple[Route, ...]:
     Raises:
         PlatformError: a device, pin or GSI out of range, or a pin that is listed twice.
     """
-    listed = [_route(each) for each in elements("the routing", routing, PlatformError)]
+    if not isinstance(routing, Iterable):
+        raise PlatformError(f"routing is a list of (device, pin, GSI), not {routing!r}")
+    rows = [_route(each) for each in routing]
     found: dict[tuple[int, int], int] = {}
-    for device, pin, gsi in listed:
+    for device, pin, gsi in rows:
         other = found.setdefault((device, pin), gsi)
         if other != gsi:
             raise PlatformError(
                 f"device {device}, pin {pin} is routed twice: to GSI {other} and to GSI {gsi}"
             )
-    if len(found) != len(listed):
+    if len(found) != len(rows):
         raise PlatformError("a pin is routed twice to the same GSI")
-    return tuple(listed)
+    return tuple(rows)
 
 
 def _route(each: Route) -> Route:
@@ -311,11 +336,8 @@ class MemoryRange:
         number("the proximity domain of memory", self.proximity_domain, FOUR_GIB)
 
 
-def _memory(ranges: Iterable[MemoryRange]) -> tuple[MemoryRange, ...]:
-    found = elements("the memory of domains", ranges, PlatformError)
-    for each in found:
-        instance("the memory of a domain", each, MemoryRange, PlatformError)
-    return found
+def _memory(values: Iterable[MemoryRange]) -> tuple[MemoryRange, ...]:
+    return listed("the memory of proximity domains", values, MemoryRange)
 
 
 def _rows(distances: Iterable[Iterable[int]]) -> tuple[tuple[int, ...], ...]:

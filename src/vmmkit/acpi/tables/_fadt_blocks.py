@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, Self
 
 import attrs
 
-from vmmkit.acpi.arguments import instance
 from vmmkit.acpi.tables.gas import AccessSize, AddressSpace, Gas
 from vmmkit.errors import TableValueError
 
@@ -41,8 +40,10 @@ class RegisterBlock:
 
     def __attrs_post_init__(self) -> None:
         """Check the range."""
-        for name in ("address", "length"):
-            instance(f"RegisterBlock.{name}", getattr(self, name), int)
+        if not isinstance(self.address, int) or not isinstance(self.length, int):
+            raise TableValueError(
+                f"RegisterBlock: no numbers: {self.length!r} bytes at {self.address!r}", "FACP"
+            )
         limit = 1 << (16 if self.address_space_id == AddressSpace.SYSTEM_IO else 64)
         fits = 0 < self.address <= limit - self.length
         if not (1 <= self.length <= _MAX_LENGTH and fits):
@@ -146,7 +147,10 @@ class RegisterBlocks:
         for name, kind in _KINDS.items():
             block: RegisterBlock | None = getattr(self, name)
             if block is not None:
-                instance(f"RegisterBlocks.{name}", block, RegisterBlock)
+                if not isinstance(block, RegisterBlock):
+                    raise TableValueError(
+                        f"RegisterBlocks.{name} is no RegisterBlock: {block!r}", "FACP"
+                    )
                 _check_length(name, kind, block.length, found)
                 found[f"{name}_blk"] = block.port
                 found[kind.length_field] = block.length

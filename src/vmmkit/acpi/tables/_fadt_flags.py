@@ -3,7 +3,8 @@
 """The FADT's bits and numbers.
 
 ACPI Specification, Fixed ACPI Description Table (FADT): Fixed ACPI Description Table Fixed Feature
-Flags, IA-PC Boot Architecture Flags, ARM Architecture Boot Flags, Preferred PM Profile System Type.
+Flags, IA-PC Boot Architecture Flags, ARM Architecture Boot Flags, Preferred PM Profile System
+Types.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ class FadtFlags(IntFlag):
     FORCE_APIC_PHYSICAL_DESTINATION_MODE = 1 << 19
     HW_REDUCED_ACPI = 1 << 20  #: there are no fixed registers
     LOW_POWER_S0_IDLE_CAPABLE = 1 << 21
+    # PERSISTENT_CPU_CACHES is a number of two bits; 0: not said, 3: reserved.
+    CPU_CACHES_NOT_PERSISTENT = 1 << 22
+    CPU_CACHES_PERSISTENT = 2 << 22
 
 
 class BootArchFlags(IntFlag):

@@ -14,8 +14,8 @@ from typing import Any, Self
 
 import attrs
 
-from vmmkit.acpi.arguments import instance, octets_of
-from vmmkit.acpi.relocation import Blob, Pointer
+from vmmkit.acpi.arguments import instance
+from vmmkit.acpi.relocation import Blob, Pointer, octets
 from vmmkit.acpi.structure import KEY, Codec, Structure, guid, pointer, raw, structure, u8, u16, u32
 from vmmkit.acpi.tables.sequences import tuple_of
 from vmmkit.acpi.tables.table import Table
@@ -93,7 +93,9 @@ class GenericErrorDataEntry(Structure):
     """
 
     section_type: uuid.UUID = guid()
-    data: bytes = attrs.field(default=b"", converter=octets_of("data"))
+    data: bytes = attrs.field(
+        default=b"", converter=lambda value: octets(value, "GenericErrorDataEntry.data", "BERT")
+    )
     error_severity: ErrorSeverity = u32(
         default=ErrorSeverity.RECOVERABLE, kw_only=True, enum=ErrorSeverity
     )
@@ -175,7 +177,10 @@ class GenericErrorStatusBlock(Structure):
         default=(),
         converter=tuple_of("BERT", "GenericErrorStatusBlock.entries", GenericErrorDataEntry),
     )
-    raw_data: bytes = attrs.field(default=b"", converter=octets_of("raw_data"))
+    raw_data: bytes = attrs.field(
+        default=b"",
+        converter=lambda value: octets(value, "GenericErrorStatusBlock.raw_data", "BERT"),
+    )
     block_status: BlockStatus = u32(default=BlockStatus(0), kw_only=True, enum=BlockStatus)
     raw_data_offset: int = attrs.field(
         init=False,

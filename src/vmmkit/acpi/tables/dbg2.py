@@ -14,12 +14,12 @@ from typing import Any, Self
 
 import attrs
 
-from vmmkit.acpi.arguments import elements, table_octets
+from vmmkit.acpi.relocation import octets
 from vmmkit.acpi.structure import Structure, structure, u8, u16
 from vmmkit.acpi.tables.gas import Gas
 from vmmkit.acpi.tables.sequences import tuple_of
-from vmmkit.acpi.tables.table import HEADER_SIZE, Table
-from vmmkit.errors import TableParseError, TableValueError
+from vmmkit.acpi.tables.table import HEADER_SIZE, Table, moved
+from vmmkit.errors import AcpiError, TableParseError, TableValueError
 
 __all__ = ["Dbg2", "DebugDevice", "PortType", "SerialSubtype", "UsbSubtype", "namespace_bytes"]
 
@@ -110,7 +110,9 @@ class _DeviceHead(Structure):
 
 
 def _pairs(registers: Iterable[tuple[Gas, int]]) -> tuple[tuple[Gas, int], ...]:
-    return tuple([_pair(register) for register in elements("registers", registers)])
+    if not isinstance(registers, Iterable):
+        raise TableValueError(f"DebugDevice.registers is no sequence: {registers!r}", "DBG2")
+    return tuple([_pair(register) for register in registers])
 
 
 def _pair(register: Any) -> tuple[Gas, int]:
@@ -144,7 +146,11 @@ class DebugDevice:
     port_subtype: int
     registers: Sequence[tuple[Gas, int]] = attrs.field(default=(), converter=_pairs)
     namespace_string: str = attrs.field(default=".", kw_only=True)
-    oem_data: bytes = attrs.field(default=b"", kw_only=True, converter=table_octets)
+    oem_data: bytes = attrs.field(
+        default=b"",
+        kw_only=True,
+        converter=octets,
+    )
     revision: int = attrs.field(default=0, kw_only=True)
     reserved: int = attrs.field(default=0, kw_only=True)
     _encoded: bytes = attrs.field(init=False, eq=False, repr=False, default=b"")
@@ -254,6 +260,9 @@ class Dbg2(Table):
                 raise TableParseError(
                     f"DBG2: device at offset {offset} has length {length}", "DBG2", offset
                 )
-            devices.append(DebugDevice.parse(data[offset : offset + length]))
+            try:
+                devices.append(DebugDevice.parse(data[offset : offset + length]))
+            except AcpiError as error:
+                raise moved(error, "DBG2", offset) from None
             offset += length
         return cls(devices, **fields, trailing=data[offset:])

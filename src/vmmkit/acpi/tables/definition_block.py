@@ -13,7 +13,7 @@ from typing import Any, Self, TypedDict, Unpack
 
 import attrs
 
-from vmmkit.acpi.aml.blocks import ElseIf, body
+from vmmkit.acpi.aml.blocks import body
 from vmmkit.acpi.aml.node import Node, RawAml, encode_list
 from vmmkit.acpi.aml.reader import read
 from vmmkit.acpi.relocation import Relocation
@@ -37,9 +37,7 @@ class Header(TypedDict, total=False):
 
 
 def _nodes(terms: Iterable[Node | bytes]) -> tuple[Node, ...]:
-    nodes = tuple([_node(term) for term in terms])
-    # Only what a person wrote holds an ElseIf, which AML has no opcode for.
-    return body("a definition block", nodes) if ElseIf in map(type, nodes) else nodes
+    return tuple([_node(term) for term in terms])
 
 
 def _node(term: Any) -> Node:
@@ -60,15 +58,24 @@ class DefinitionBlock(Table):
 
     Raises:
         TableValueError: a term that is neither, or a value that its field cannot hold.
+        AmlValueError: an `Else` or `ElseIf` that follows no `If`.
     """
 
     REVISION = 2
 
     terms: tuple[Node, ...] = attrs.field(converter=_nodes)
 
-    def __init__(self, *terms: Node | bytes, **header: Unpack[Header]) -> None:
-        """Take the terms one by one."""
-        self.__attrs_init__(terms, **header)  # type: ignore[attr-defined]
+    def __init__(
+        self,
+        *nodes: Node | bytes,
+        terms: Iterable[Node | bytes] = (),
+        **header: Unpack[Header],
+    ) -> None:
+        """Take the terms one by one; `terms` are further ones, as `attrs.evolve` hands them in."""
+        if not isinstance(terms, Iterable):
+            raise TableValueError(f"a definition block takes nodes and raw AML, not {terms!r}")
+        listed = body("a definition block", _nodes((*nodes, *terms)))
+        self.__attrs_init__(listed, **header)  # type: ignore[attr-defined]
 
     def _tail(self) -> bytes:
         return encode_list(self.terms)[0]
@@ -82,7 +89,10 @@ class DefinitionBlock(Table):
     def _from_fields(cls, data: bytes) -> Self:
         """Read the terms; AML that cannot be read, or not without other tables, stays `RawAml`."""
         fields, rest = cls._fixed(data)
-        return cls(*read(data[rest:], lenient=True), **fields)
+        # What was read may have an Else anywhere.
+        block = cls.__new__(cls)
+        block.__attrs_init__(read(data[rest:], lenient=True), **fields)  # type: ignore[attr-defined]
+        return block
 
 
 class Dsdt(DefinitionBlock):

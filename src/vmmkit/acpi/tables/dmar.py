@@ -49,7 +49,8 @@ class DmarFlags(IntFlag):
 class DrhdFlags(IntFlag):
     """Of a remapping unit."""
 
-    INCLUDE_PCI_ALL = 1  #: all devices of the segment that no other unit has; the last of the table
+    #: All devices of the segment that no other unit has; the last unit of its segment.
+    INCLUDE_PCI_ALL = 1
 
 
 class AtsrFlags(IntFlag):

@@ -24,8 +24,7 @@ from typing import Any, ClassVar, Self
 
 import attrs
 
-from vmmkit.acpi.arguments import instance, table_octets
-from vmmkit.acpi.relocation import Relocation
+from vmmkit.acpi.relocation import Relocation, octets, shown_bytes
 from vmmkit.acpi.structure import Structure
 from vmmkit.errors import TableParseError, TableValueError
 
@@ -46,6 +45,20 @@ class Family:
         self.table = table
         self.header = struct.Struct(header)
         self.members: dict[int, type[Entry]] = {}
+        self._path = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Learn of which class it is an attribute; copies are to be the same."""
+        self.__module__ = owner.__module__
+        self._path = f"{owner.__qualname__}.{name}"
+
+    def __reduce__(self) -> str:
+        """Refer to it by its place, so that copies and pickles of entries belong to it still."""
+        return self._path
+
+    def __repr__(self) -> str:
+        """Name the table."""
+        return f"<Family {self.table}>"
 
     def wrap(self, kind: int, body: bytes) -> bytes:
         """Return a whole sub-structure.
@@ -66,7 +79,7 @@ class Family:
 class Entry(Structure):
     """A sub-structure; `trailing` are bytes beyond its last known field, kept as they are."""
 
-    trailing: bytes = attrs.field(default=b"", kw_only=True, converter=table_octets)
+    trailing: bytes = attrs.field(default=b"", kw_only=True, converter=octets)
 
     FAMILY: ClassVar[Family]
     TYPE: ClassVar[int]
@@ -79,6 +92,11 @@ class Entry(Structure):
 
     def _encode(self) -> bytes:
         return self.FAMILY.wrap(self.TYPE, self._layout.pack(self) + self._tail() + self.trailing)
+
+    @property
+    def family(self) -> Family:
+        """Of which table it is."""
+        return self.FAMILY
 
     def _tail(self) -> bytes:
         """Return what follows the fixed fields, in classes that have such."""
@@ -93,6 +111,21 @@ class Entry(Structure):
         """
         size = cls._layout.size
         return cls(**cls._layout.unpack(body), trailing=body[size:])
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Make an entry of exactly its bytes, the header among them.
+
+        Raises:
+            TableParseError: another type or length than these bytes have, or they cannot be one.
+        """
+        family = cls.FAMILY
+        made = parse_entry(family, data) if len(data) >= family.header.size else None
+        if not isinstance(made, cls):
+            raise TableParseError(
+                f"{family.table}: {len(data)} bytes that are no {cls.__name__}", family.table, 0
+            )
+        return made
 
     @classmethod
     def fields_base(cls) -> int:
@@ -112,11 +145,12 @@ class RawEntry:
 
     family: Family
     type: int
-    body: bytes = attrs.field(converter=table_octets)
+    body: bytes = attrs.field(converter=octets, repr=shown_bytes)
 
     def __attrs_post_init__(self) -> None:
         """Check family, type and length."""
-        instance("the family of a RawEntry", self.family, Family)
+        if not isinstance(self.family, Family):
+            raise TableValueError(f"RawEntry.family is none: {self.family!r}")
         self.to_bytes()
 
     def to_bytes(self) -> bytes:
@@ -150,6 +184,12 @@ def parse_entries(
         found.append(_parse_entry(family, kind, data[offset + header.size : offset + length]))
         offset += length
     return tuple(found), data[offset:]
+
+
+def parse_entry(family: Family, data: bytes) -> Entry | RawEntry | None:
+    """Return the one sub-structure that `data` holds; `None`: its length is another."""
+    kind, length = family.header.unpack_from(data)
+    return _parse_entry(family, kind, data[family.header.size :]) if length == len(data) else None
 
 
 def _parse_entry(family: Family, kind: int, body: bytes) -> Entry | RawEntry:

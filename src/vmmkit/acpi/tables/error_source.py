@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 
 import attrs
 
+from vmmkit.acpi.relocation import octets
 from vmmkit.acpi.structure import KEY, Codec, Structure, structure, u8, u16, u32
 from vmmkit.errors import TableParseError, TableValueError
 
@@ -172,7 +173,7 @@ class UnreadSources:
     """
 
     COUNT: int = attrs.field(alias="count")
-    content: bytes
+    content: bytes = attrs.field(converter=octets)
 
     def to_bytes(self) -> bytes:
         """Return the bytes."""

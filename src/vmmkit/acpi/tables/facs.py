@@ -96,6 +96,11 @@ class Facs(Structure):
         return ()
 
     @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Read one; the same as `from_bytes`."""
+        return cls.from_bytes(data)
+
+    @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Read a FACS that `data` holds and nothing else.
 

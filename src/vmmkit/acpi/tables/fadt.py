@@ -20,7 +20,7 @@ from vmmkit.acpi.tables._fadt_flags import (
     FadtFlags,
     PreferredPmProfile,
 )
-from vmmkit.acpi.tables.gas import Gas
+from vmmkit.acpi.tables.gas import AddressSpace, Gas
 from vmmkit.acpi.tables.table import Table
 from vmmkit.errors import TableParseError, TableValueError
 
@@ -42,6 +42,12 @@ _FIRST_REDUCED = 5  # the revision that brought the flag for it
 _TWINS = {"firmware_ctrl": "x_firmware_ctrl", "dsdt": "x_dsdt"}
 _ABSENT = (0, Gas())  # what fields beyond a revision's length must hold
 _NO_BLOCKS = RegisterBlocks()
+# Where reset and sleep registers may be.
+_REGISTER_SPACES = (
+    AddressSpace.SYSTEM_MEMORY,
+    AddressSpace.SYSTEM_IO,
+    AddressSpace.PCI_CONFIGURATION,
+)
 
 
 def _minor_version(table: Any) -> int:
@@ -152,20 +158,22 @@ class Fadt(Table):
     ) -> Self:
         """Make the table of a machine with fixed registers.
 
-        The FACS goes into the 32-bit field only: one of its two fields must be zero (ACPI
-        Specification 4.0 and later), and there are systems that read no other.
+        The FACS goes into the 32-bit field only: there are versions of the specification that
+        want one of its two fields to be zero, and systems that read no other.
 
         Args:
             dsdt: the DSDT, or its address.
             facs: the FACS, or its address, below 4 GiB.
             blocks: where the registers are; `pm1a_evt` and `pm1a_cnt` are necessary.
-            sci_int: the interrupt of ACPI, a GSI (or, with 8259s only, an IRQ).
+            sci_int: the interrupt of ACPI: its IRQ on the 8259s, or on a machine without them
+                its GSI.
             flags: `FadtFlags`; `RESET_REG_SUP` is added where there is a `reset_reg`.
             fields: further fields, by name.
 
         Raises:
             TableValueError: necessary blocks are missing, `flags` says that there are none, a
-                reset register has not 8 bits, or a field cannot hold its value.
+                reset register has not 8 bits or is in no space for it, or a field cannot hold its
+                value.
         """
         if blocks.pm1a_evt is None or blocks.pm1a_cnt is None:
             raise TableValueError("FACP: full hardware without pm1a_evt or pm1a_cnt", "FACP", 56)
@@ -197,9 +205,10 @@ class Fadt(Table):
 
         Raises:
             TableValueError: an older revision, one of two sleep registers is missing, one of them
-                or the reset register has not 8 bits, or a field cannot hold its value.
+                or the reset register has not 8 bits or is in no space for it, or a field cannot
+                hold its value.
         """
-        if fields.get("revision", cls.REVISION) < _FIRST_REDUCED:
+        if _is_older(fields, _FIRST_REDUCED):
             raise TableValueError("FACP.flags: HW_REDUCED_ACPI needs revision 5", "FACP", 112)
         given = {"sleep_control_reg": sleep_control_reg, "sleep_status_reg": sleep_status_reg}
         registers = {name: gas for name, gas in given.items() if gas is not None}
@@ -223,7 +232,7 @@ class Fadt(Table):
             _check_byte("reset_reg", fields["reset_reg"])
             flags |= FadtFlags.RESET_REG_SUP
         derived = blocks.fields() | {"firmware_ctrl": facs, "dsdt": dsdt, "x_dsdt": dsdt}
-        if fields.get("revision", cls.REVISION) < _FIRST_EXTENDED:
+        if _is_older(fields, _FIRST_EXTENDED):
             derived = {name: derived[name] for name in derived if not name.startswith("x_")}
         return cls(**{**derived, "flags": FadtFlags(flags), **fields})
 
@@ -281,8 +290,19 @@ class Fadt(Table):
         return cls(**fields)
 
 
-def _check_byte(name: str, gas: Gas) -> None:
+def _is_older(fields: dict[str, Any], revision: int) -> bool:
+    """Tell whether a table with these fields is older; one without a number is not."""
+    given = fields.get("revision", Fadt.REVISION)
+    return isinstance(given, int) and given < revision
+
+
+def _check_byte(name: str, gas: Any) -> None:
     """Check a register that systems write as one byte, whatever its width says."""
+    if not isinstance(gas, Gas) or gas.address_space_id not in _REGISTER_SPACES:
+        raise TableValueError(
+            f"FACP.{name} is no GAS in system memory, port or PCI configuration space: {gas!r}",
+            "FACP",
+        )
     if gas.register_bit_width != 8 or gas.register_bit_offset != 0:
         raise TableValueError(
             f"FACP.{name} has {gas.register_bit_width} bits from bit {gas.register_bit_offset}, "

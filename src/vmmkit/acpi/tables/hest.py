@@ -23,7 +23,8 @@ from vmmkit.acpi.tables.error_source import (
 )
 from vmmkit.acpi.tables.gas import Gas
 from vmmkit.acpi.tables.sequences import tuple_of
-from vmmkit.acpi.tables.table import Table
+from vmmkit.acpi.tables.table import Table, moved
+from vmmkit.errors import TableValueError
 
 __all__ = [
     "NO_RELATED_SOURCE",
@@ -293,10 +294,14 @@ class Hest(Table):
     """The Hardware Error Source Table, ACPI Specification 6.5, ACPI Error Source.
 
     Args:
-        sources: see `ErrorSource`.
+        sources: see `ErrorSource`; from revision 2 on, sorted by type.
+
+    Raises:
+        TableValueError: sources in another order.
     """
 
     SIGNATURE = "HEST"
+    REVISION = 2
 
     sources: Sequence[ErrorSource | UnreadSources] = attrs.field(
         default=(), converter=tuple_of("HEST", "Hest.sources", ErrorSource, UnreadSources)
@@ -310,6 +315,13 @@ class Hest(Table):
     )
 
     def _tail(self) -> bytes:
+        kinds = [source.TYPE for source in self.sources if isinstance(source, ErrorSource)]
+        if self.revision >= self.REVISION and kinds != sorted(kinds):
+            raise TableValueError(
+                f"Hest.sources have types {kinds}, not sorted, as from revision {self.REVISION} on",
+                "HEST",
+                40,
+            )
         return b"".join([source.to_bytes() for source in self.sources])
 
     @classmethod
@@ -322,7 +334,11 @@ class Hest(Table):
             if kind is None:
                 sources.append(UnreadSources(left, data[offset:]))
                 return cls(sources, **fields)
-            source, offset = kind.read(data, offset)
+            try:
+                source, past = kind.read(data, offset)
+            except TableValueError as error:
+                raise moved(error, "HEST", offset) from None
             sources.append(source)
+            offset = past
             left -= 1
         return cls(sources, **fields, trailing=data[offset:])

@@ -14,9 +14,9 @@ from typing import Self
 
 import attrs
 
-from vmmkit.acpi.arguments import tuple_of_any
 from vmmkit.acpi.structure import KEY, Codec, structure, u8, u16, u32, u64
 from vmmkit.acpi.tables.entry import Entry, Family
+from vmmkit.acpi.tables.sequences import tuple_of
 from vmmkit.acpi.tables.table import EntryTable
 from vmmkit.errors import TableParseError, TableValueError
 
@@ -120,7 +120,10 @@ class MemoryProximityDomainAttributes(HmatEntry):
 
 
 def _matrix(rows: Iterable[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
-    return tuple(map(tuple, rows))
+    try:
+        return tuple(map(tuple, rows))
+    except TypeError:
+        raise TableValueError(f"entries are no rows of numbers: {rows!r:.80}", "HMAT") from None
 
 
 def _counted(name: str) -> int:
@@ -166,7 +169,8 @@ class SystemLocalityLatencyAndBandwidthInformation(HmatEntry):
         data_type: see `LocalityDataType`.
         entry_base_unit: of the values: picoseconds for latency, MB/s for bandwidth.
         flags: a `MemoryHierarchy`, with `LocalityFlags`.
-        minimum_transfer_size: bytes; from revision 2 of the table on.
+        minimum_transfer_size: in bytes, as an exponent of two less five (0 is 32 bytes, 1 is 64),
+            where the flags say that it counts; from revision 2 of the table on.
 
     Raises:
         TableValueError: a matrix of another shape, or values that do not fit.
@@ -175,10 +179,10 @@ class SystemLocalityLatencyAndBandwidthInformation(HmatEntry):
     TYPE = 1
 
     initiator_proximity_domains: Sequence[int] = attrs.field(
-        converter=tuple_of_any("initiator_proximity_domains")
+        converter=tuple_of("HMAT", "initiator_proximity_domains", object)
     )
     target_proximity_domains: Sequence[int] = attrs.field(
-        converter=tuple_of_any("target_proximity_domains")
+        converter=tuple_of("HMAT", "target_proximity_domains", object)
     )
     entries: Sequence[Sequence[int]] = attrs.field(converter=_matrix)
     flags: int = u8(default=MemoryHierarchy.MEMORY, kw_only=True)
@@ -279,7 +283,7 @@ class MemorySideCacheInformation(HmatEntry):
     memory_side_cache_size: int = u64()
     cache_attributes: int = u32()
     smbios_handles: Sequence[int] = attrs.field(
-        default=(), converter=tuple_of_any("smbios_handles")
+        default=(), converter=tuple_of("HMAT", "smbios_handles", object)
     )
     reserved_28: int = u16(default=0, kw_only=True)
     number_of_smbios_handles: int = attrs.field(

@@ -38,14 +38,14 @@ def event_timer_block_id(
     Args:
         vendor: PCI vendor id, 16 bits.
         comparators: how many, 1 to 32.
-        revision: of the hardware, 1 to 255.
+        revision: of the hardware, 1 to 255; 0 is not allowed.
         counter_64bit: whether the main counter has 64 bits.
         legacy_replacement: whether it can take the interrupts of the PIT and the RTC.
 
     Raises:
         TableValueError: a number out of range.
     """
-    if not (0 <= vendor <= 0xFFFF and 1 <= comparators <= 32 and 0 <= revision <= 0xFF):
+    if not (0 <= vendor <= 0xFFFF and 1 <= comparators <= 32 and 1 <= revision <= 0xFF):
         raise TableValueError(
             f"Hpet.event_timer_block_id: vendor {vendor:#x}, {comparators} comparators or "
             f"revision {revision} out of range",

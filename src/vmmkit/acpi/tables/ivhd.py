@@ -14,7 +14,7 @@ from typing import ClassVar, Self, TypeAlias
 
 import attrs
 
-from vmmkit.acpi.arguments import octets_of
+from vmmkit.acpi.relocation import octets
 from vmmkit.acpi.structure import KEY, Codec, Structure, structure, text, u8, u16, u32
 from vmmkit.errors import TableParseError, TableValueError
 
@@ -96,11 +96,12 @@ class _DeviceEntry(Structure):
     TYPES: ClassVar[frozenset[int]]
 
     def _encode(self) -> bytes:
-        if not isinstance(self.type, int) or self.type not in self.TYPES:
+        content = super()._encode()
+        if self.type not in self.TYPES:
             raise TableValueError(
                 f"{type(self).__name__}.type {self.type!r} is none of its own", "IVRS", 0
             )
-        return super()._encode()
+        return content
 
 
 @structure
@@ -201,7 +202,9 @@ class AcpiDeviceEntry(_DeviceEntry):
     data_setting: DataSetting = u8(default=DataSetting(0), kw_only=True, enum=DataSetting)
     hardware_id: str = text(8, pad="\0")
     compatible_id: str = text(8, default="", pad="\0")
-    unique_id: bytes = attrs.field(default=b"", converter=octets_of("unique_id"))
+    unique_id: bytes = attrs.field(
+        default=b"", converter=lambda value: octets(value, "AcpiDeviceEntry.unique_id", "IVRS")
+    )
     unique_id_format: UidFormat = u8(default=UidFormat.NONE, kw_only=True, enum=UidFormat)
     unique_id_length: int = attrs.field(
         init=False,
@@ -235,7 +238,7 @@ class RawDeviceEntry:
         content: all its bytes.
     """
 
-    content: bytes
+    content: bytes = attrs.field(converter=octets)
 
     def to_bytes(self) -> bytes:
         """Return its bytes."""

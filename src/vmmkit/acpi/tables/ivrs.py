@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self, TypeAlias, get_args
 
 import attrs
 
-from vmmkit.acpi.arguments import octets_of
+from vmmkit.acpi.relocation import octets
 from vmmkit.acpi.structure import KEY, Codec, Structure, raw, structure, u8, u16, u32, u64
 from vmmkit.acpi.tables.ivhd import DeviceEntries, parse_device_entries
 from vmmkit.acpi.tables.sequences import tuple_of
@@ -110,7 +110,9 @@ class IvrsBlock(Structure):
     All blocks begin with type, flags and length, in 4 bytes.
     """
 
-    trailing: bytes = attrs.field(default=b"", kw_only=True, converter=octets_of("trailing"))
+    trailing: bytes = attrs.field(
+        default=b"", kw_only=True, converter=lambda value: octets(value, "trailing", "IVRS")
+    )
 
     def _encode(self) -> bytes:
         content = bytearray(super()._encode() + self._tail() + self.trailing)

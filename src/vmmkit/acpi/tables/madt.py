@@ -8,8 +8,11 @@ ACPI Specification, Multiple APIC Description Table (MADT). Structures of other 
 
 from __future__ import annotations
 
+import struct
 from enum import IntEnum, IntFlag
 from typing import Self
+
+import attrs
 
 from vmmkit.acpi.relocation import Pointer
 from vmmkit.acpi.structure import pointer, raw, structure, u8, u16, u32, u64
@@ -251,14 +254,48 @@ class MultiprocessorWakeup(MadtEntry):
 
     Args:
         mailbox_address: 4 KiB, 4 KiB-aligned, in memory that systems do not use otherwise.
-        mailbox_version: 0.
+        reset_vector: where a processor goes to be given back to the firmware; `None`: the
+            structure ends before it, as with a mailbox of version 0.
+        mailbox_version: by default 1 with a reset vector, else 0.
+
+    Raises:
+        TableValueError: a value that its field cannot hold.
     """
 
     TYPE = 16
 
-    mailbox_version: int = u16(default=0, kw_only=True)
+    # The last in memory, but before the version here, whose default follows from it.
+    reset_vector: int | None = attrs.field(default=None, kw_only=True)
+    mailbox_version: int = u16(
+        default=attrs.Factory(lambda wakeup: int(wakeup.reset_vector is not None), takes_self=True),
+        kw_only=True,
+    )
     reserved: int = u32(default=0, kw_only=True)
     mailbox_address: Pointer = pointer(8)
+
+    def _tail(self) -> bytes:
+        if self.reset_vector is None:
+            return b""
+        try:
+            return struct.pack("<Q", self.reset_vector)
+        except struct.error:
+            raise TableValueError(
+                "MultiprocessorWakeup.reset_vector at offset 16 has 8 bytes and cannot hold "
+                f"{self.reset_vector!r}",
+                "APIC",
+                16,
+            ) from None
+
+    @classmethod
+    def from_body(cls, body: bytes) -> Self:
+        """Make an entry of the bytes after its header; see `Entry.from_body`."""
+        size = cls._layout.size
+        fields = cls._layout.unpack(body)
+        if len(body) >= size + 8:
+            (fields["reset_vector"],) = struct.unpack_from("<Q", body, size)
+            size += 8
+        fields["trailing"] = body[size:]
+        return cls(**fields)
 
 
 @structure

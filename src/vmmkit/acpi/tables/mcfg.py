@@ -14,7 +14,7 @@ import attrs
 
 from vmmkit.acpi.structure import Structure, raw, structure, u8, u16, u32, u64
 from vmmkit.acpi.tables.sequences import tuple_of
-from vmmkit.acpi.tables.table import Table
+from vmmkit.acpi.tables.table import Table, moved
 from vmmkit.errors import TableValueError
 
 __all__ = ["Mcfg", "McfgAllocation"]
@@ -100,6 +100,13 @@ class Mcfg(Table):
         size = McfgAllocation.layout().size
         past = len(data) - (len(data) - rest) % size
         allocations = [
-            McfgAllocation.parse(data[offset : offset + size]) for offset in range(rest, past, size)
+            _allocation(data[offset : offset + size], offset) for offset in range(rest, past, size)
         ]
         return cls(allocations, **fields, trailing=data[past:])
+
+
+def _allocation(data: bytes, offset: int) -> McfgAllocation:
+    try:
+        return McfgAllocation.parse(data)
+    except TableValueError as error:
+        raise moved(error, "MCFG", offset) from None

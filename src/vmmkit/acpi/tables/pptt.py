@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Self
 
 import attrs
 
-from vmmkit.acpi.arguments import elements
 from vmmkit.acpi.structure import KEY, Codec, u8, u16, u32, u64
 from vmmkit.acpi.tables.entry import Entry, Family, RawEntry
 from vmmkit.acpi.tables.reference import (
@@ -28,6 +27,7 @@ from vmmkit.acpi.tables.reference import (
     packed_target,
     reference,
 )
+from vmmkit.acpi.tables.sequences import tuple_of
 from vmmkit.errors import TableParseError, TableValueError
 
 __all__ = [
@@ -110,8 +110,9 @@ class PpttEntry(ReferringEntry):
 _PROCESSOR, _CACHE, _ID = 0, 1, 2
 
 
-def _targets(resources: Any) -> tuple[Target, ...]:
-    return elements("private_resources", resources)
+def _valid_fields(cache: Any) -> CacheFlags:
+    """Return the default flags."""
+    return CacheFlags(0xFF if cache.cache_id else 0x7F)
 
 
 @node
@@ -140,7 +141,7 @@ class ProcessorHierarchyNode(PpttEntry):
     parent: Target = reference(4, default=NONE)
     private_resources: Sequence[Target] = attrs.field(
         default=(),
-        converter=_targets,
+        converter=tuple_of("PPTT", "private_resources", object),
         repr=lambda resources: f"({', '.join(map(brief, resources))})",
     )
     acpi_processor_id: int = u32(default=0, kw_only=True)
@@ -206,23 +207,26 @@ class CacheTypeStructure(PpttEntry):
         associativity: ways.
         attributes: see the function `cache_attributes`.
         line_size: bytes.
-        cache_id: unique among caches, not 0; `None`: the structure ends before it, as in tables of
-            revision 1 and 2.
-        flags: see `CacheFlags`; all fields but `cache_id` are valid by default.
+        cache_id: unique among caches; 0: it has none; `None`: the structure ends before it, as in
+            tables of revision 1 and 2.
+        flags: see `CacheFlags`; by default all fields are valid, `cache_id` if it is given.
     """
 
     TYPE = _CACHE
     REFERS: ClassVar = {"next_level_of_cache": frozenset({_CACHE})}
 
     reserved_2: int = u16(default=0, kw_only=True)
-    flags: CacheFlags = u32(default=CacheFlags(0x7F), kw_only=True, enum=CacheFlags)
+    # The last in memory, but before the flags here, whose default follows from it.
+    cache_id: int | None = attrs.field(default=0, kw_only=True)
+    flags: CacheFlags = u32(
+        default=attrs.Factory(_valid_fields, takes_self=True), kw_only=True, enum=CacheFlags
+    )
     next_level_of_cache: Target = reference(4, default=NONE, kw_only=True)
     size: int = u32(default=0, kw_only=True)
     number_of_sets: int = u32(default=0, kw_only=True)
     associativity: int = u8(default=0, kw_only=True)
     attributes: int = u8(default=0, kw_only=True)
     line_size: int = u16(default=0, kw_only=True)
-    cache_id: int | None = attrs.field(default=None, kw_only=True)
 
     def _tail(self) -> bytes:
         if self.cache_id is None:
@@ -242,6 +246,7 @@ class CacheTypeStructure(PpttEntry):
         """Make an entry of the bytes after its header; see `Entry.from_body`."""
         size = cls._layout.size
         fields = cls._layout.unpack(body)
+        fields["cache_id"] = None
         if len(body) >= size + 4:
             (fields["cache_id"],) = struct.unpack_from("<I", body, size)
             size += 4

@@ -13,9 +13,9 @@ from typing import ClassVar, Self
 
 import attrs
 
-from vmmkit.acpi.arguments import tuple_of_any
-from vmmkit.acpi.relocation import Pointer, Relocation
+from vmmkit.acpi.relocation import Pointer, Relocation, shown_target
 from vmmkit.acpi.structure import address_or_zero, structure
+from vmmkit.acpi.tables.sequences import tuple_of
 from vmmkit.acpi.tables.table import HEADER_SIZE, Table
 from vmmkit.errors import TableValueError
 
@@ -33,7 +33,11 @@ class RootTable(Table):
         TableValueError: an address that the entries' size cannot hold.
     """
 
-    entries: Sequence[Pointer] = attrs.field(default=(), converter=tuple_of_any("entries"))
+    entries: Sequence[Pointer] = attrs.field(
+        default=(),
+        converter=tuple_of(None, "entries", object),
+        repr=lambda entries: f"({', '.join(map(shown_target, entries))})",
+    )
 
     ENTRY_SIZE: ClassVar[int] = 0  # in bytes
 
@@ -47,7 +51,7 @@ class RootTable(Table):
         except (OverflowError, TypeError):
             raise TableValueError(
                 f"{self.signature}.entries[{number}] has {size} bytes and cannot hold "
-                f"{self.entries[number]!r}",
+                f"{self.entries[number]!r:.200}",
                 self.signature,
                 HEADER_SIZE + number * size,
             ) from None

@@ -116,6 +116,11 @@ class Rsdp(Structure):
         return self._checksums(len(self._encoded))
 
     @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Read one; the same as `from_bytes`."""
+        return cls.from_bytes(data)
+
+    @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Read an RSDP that `data` holds and nothing else; both checksums are checked.
 

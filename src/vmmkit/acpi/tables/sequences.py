@@ -15,11 +15,13 @@ from vmmkit.errors import TableValueError
 __all__ = ["tuple_of"]
 
 
-def tuple_of(table: str, field: str, *kinds: type) -> Callable[[Iterable[Any]], tuple[Any, ...]]:
+def tuple_of(
+    table: str | None, field: str, *kinds: type
+) -> Callable[[Iterable[Any]], tuple[Any, ...]]:
     """Return a converter to a tuple of instances of `kinds`.
 
     Args:
-        table: signature, for errors.
+        table: signature, for errors; `None` where classes of several tables have the field.
         field: class and field, for errors.
         kinds: what may be in it.
 

@@ -8,10 +8,11 @@ ACPI Specification 6.5, System Resource Affinity Table (SRAT).
 from __future__ import annotations
 
 from enum import IntFlag
-from typing import ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import attrs
 
+from vmmkit.acpi.relocation import octets
 from vmmkit.acpi.structure import KEY, Codec, Structure, raw, structure, text, u8, u16, u32, u64
 from vmmkit.acpi.tables.entry import Entry, Family
 from vmmkit.acpi.tables.table import EntryTable
@@ -239,7 +240,7 @@ class RawDeviceHandle:
     """
 
     TYPE: int = attrs.field(alias="type")
-    content: bytes
+    content: bytes = attrs.field(converter=octets)
 
     def to_bytes(self) -> bytes:
         """Return its bytes."""
@@ -255,6 +256,12 @@ _HANDLES: dict[int, type[AcpiDeviceHandle | PciDeviceHandle]] = {
 _HANDLE_TYPE_OFFSET = 3
 
 
+def _handle_bytes(handle: Any) -> Any:
+    if not isinstance(handle, DeviceHandle):
+        raise TypeError
+    return handle.to_bytes()
+
+
 @structure
 class _GenericAffinity(SratEntry):
     """What generic initiators and generic ports have in common."""
@@ -262,9 +269,7 @@ class _GenericAffinity(SratEntry):
     # Room for the device handle type, which follows from the device handle.
     reserved_2: int = attrs.field(default=0, kw_only=True, metadata={KEY: Codec("Bx")})
     proximity_domain: int = u32()
-    device_handle: DeviceHandle = attrs.field(
-        metadata={KEY: Codec("16s", lambda handle: handle.to_bytes())}
-    )
+    device_handle: DeviceHandle = attrs.field(metadata={KEY: Codec("16s", _handle_bytes)})
     flags: GenericFlags = u32(default=GenericFlags.ENABLED, enum=GenericFlags)
     reserved_28: int = u32(default=0, kw_only=True)
 

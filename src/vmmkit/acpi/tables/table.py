@@ -14,10 +14,10 @@ from zlib import adler32
 
 import attrs
 
-from vmmkit.acpi.arguments import elements, octets, octets_of
-from vmmkit.acpi.relocation import Checksum, Relocation
+from vmmkit.acpi.relocation import Checksum, Relocation, octets, shown_bytes
 from vmmkit.acpi.structure import KEY, Codec, Structure, structure, text, u32
 from vmmkit.acpi.tables.entry import Entry, Family, RawEntry, joined_relocations, parse_entries
+from vmmkit.acpi.tables.sequences import tuple_of
 from vmmkit.errors import AcpiError, TableParseError, TableValueError
 
 __all__ = ["CHECKSUM_OFFSET", "HEADER_SIZE", "EntryTable", "Raw", "Table", "checksum"]
@@ -67,7 +67,9 @@ class Table(Structure):
     oem_revision: int = u32(default=1, kw_only=True)
     creator_id: str = text(4, default="VMMK", kw_only=True)
     creator_revision: int = u32(default=1, kw_only=True)
-    trailing: bytes = attrs.field(default=b"", kw_only=True, converter=octets_of("trailing"))
+    trailing: bytes = attrs.field(
+        default=b"", kw_only=True, converter=lambda value: octets(value, "trailing")
+    )
 
     SIGNATURE: ClassVar[str] = ""
     REVISION: ClassVar[int] = 1  # where the caller gives none
@@ -128,7 +130,7 @@ class Table(Structure):
             TableParseError: another signature, a length that is not that of `data`, a wrong
                 checksum, or content that the table cannot have.
         """
-        data = octets("data", data)
+        data = octets(data, "data")
         check_header(data, cls.SIGNATURE)
         name = data[:4].decode("latin-1")
         try:
@@ -137,6 +139,11 @@ class Table(Structure):
             raise TableParseError(f"{name}: {error}", name, error.offset or 0) from None
         _check_same(table.to_bytes(), data, name)
         return table
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Read a table; the same as `from_bytes`."""
+        return cls.from_bytes(data)
 
     @classmethod
     def _from_fields(cls, data: bytes) -> Self:
@@ -185,6 +192,11 @@ def check_header(data: bytes, signature: str) -> None:
         )
 
 
+def moved(error: AcpiError, table: str, offset: int) -> TableParseError:
+    """Return the error of a structure that begins at an offset as one of its table."""
+    return TableParseError(str(error), table, offset + (error.offset or 0))
+
+
 def _check_same(again: bytes, data: bytes, signature: str) -> None:
     """Check that a table's bytes are those it was read from.
 
@@ -198,28 +210,31 @@ def _check_same(again: bytes, data: bytes, signature: str) -> None:
     raise TableParseError(f"{signature} does not read back at offset {offset}", signature, offset)
 
 
-def _entries(values: Any) -> tuple[Entry | RawEntry, ...]:
-    found = elements("entries", values)
-    for number, value in enumerate(found):
-        is_class = isinstance(value, type)
-        if is_class or not hasattr(value, "to_bytes") or not hasattr(value, "relocations"):
-            raise TableValueError(f"entries[{number}] is no sub-structure: {value!r:.80}")
-    return found
-
-
 @structure
 class EntryTable(Table):
     """A table that ends with a list of sub-structures of one `FAMILY`.
 
     Args:
         entries: sub-structures, `RawEntry` for those that no class is for.
+
+    Raises:
+        TableValueError: an entry that is no sub-structure, or one of another table.
     """
 
-    entries: Sequence[Entry | RawEntry] = attrs.field(default=(), converter=_entries)
+    entries: Sequence[Entry | RawEntry] = attrs.field(
+        default=(), converter=tuple_of(None, "entries", Entry, RawEntry)
+    )
 
     FAMILY: ClassVar[Family]
 
     def _tail(self) -> bytes:
+        for number, entry in enumerate(self.entries):
+            if entry.family is not self.FAMILY:
+                raise TableValueError(
+                    f"{self.name}.entries[{number}] is a {type(entry).__name__} of the "
+                    f"{entry.family.table}",
+                    self.name,
+                )
         return b"".join([entry.to_bytes() for entry in self.entries])
 
     def relocations(self) -> tuple[Relocation, ...]:
@@ -243,7 +258,9 @@ class Raw(Table):
     """
 
     _signature: str = attrs.field(alias="signature")
-    body: bytes = attrs.field(default=b"", converter=octets_of("body"))
+    body: bytes = attrs.field(
+        default=b"", converter=lambda value: octets(value, "Raw.body"), repr=shown_bytes
+    )
 
     @property
     def signature(self) -> str:
@@ -251,11 +268,8 @@ class Raw(Table):
         return self._signature
 
     def _encode(self) -> bytes:
-        if (
-            not isinstance(self.signature, str)
-            or len(self.signature) != 4
-            or not self.signature.isascii()
-        ):
+        named = isinstance(self.signature, str) and self.signature.isascii()
+        if not named or len(self.signature) != 4:
             raise TableValueError(f"{self.signature!r} is no signature of 4 characters")
         return super()._encode()
 

@@ -12,8 +12,7 @@ from typing import Self
 
 import attrs
 
-from vmmkit.acpi.arguments import octets_of
-from vmmkit.acpi.relocation import Pointer, Relocation
+from vmmkit.acpi.relocation import Pointer, Relocation, octets
 from vmmkit.acpi.structure import Structure, pointer, structure, u16, u32, u64
 from vmmkit.acpi.tables.table import Table
 from vmmkit.errors import TableValueError
@@ -98,7 +97,8 @@ class Tpm2(Table):
     address_of_control_area: int = u64(default=0, kw_only=True)
     start_method: StartMethod = u32(enum=StartMethod)
     start_method_specific_parameters: bytes = attrs.field(
-        default=b"", converter=octets_of("start_method_specific_parameters")
+        default=b"",
+        converter=lambda value: octets(value, "Tpm2.start_method_specific_parameters", "TPM2"),
     )
     log_area: LogArea | None = None
 

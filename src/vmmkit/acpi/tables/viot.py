@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """VIOT: which devices are behind a paravirtual IOMMU.
 
-ACPI Specification 6.5, Virtual I/O Translation Table (VIOT).
+ACPI Specification 6.5, Virtual I/O Translation (VIOT) Table.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ViotEntry(ReferringEntry):
 class PciRange(ViotEntry):
     """A range of PCI functions behind an IOMMU (type 1).
 
-    ACPI Specification 6.5, Virtual I/O Translation Table (VIOT).
+    ACPI Specification 6.5, Virtual I/O Translation (VIOT) Table.
 
     Args:
         output_node: the IOMMU, a `VirtioIommuPci` or a `VirtioIommuMmio`.
@@ -68,7 +68,7 @@ class PciRange(ViotEntry):
 class MmioEndpoint(ViotEntry):
     """A device that is no PCI function, behind an IOMMU (type 2).
 
-    ACPI Specification 6.5, Virtual I/O Translation Table (VIOT).
+    ACPI Specification 6.5, Virtual I/O Translation (VIOT) Table.
 
     Args:
         endpoint: endpoint id.
@@ -89,7 +89,7 @@ class MmioEndpoint(ViotEntry):
 class VirtioIommuPci(ViotEntry):
     """A virtio-iommu that is a PCI function (type 3).
 
-    ACPI Specification 6.5, Virtual I/O Translation Table (VIOT).
+    ACPI Specification 6.5, Virtual I/O Translation (VIOT) Table.
 
     Args:
         bdf: its bus, device and function number, as 16 bits.
@@ -107,7 +107,7 @@ class VirtioIommuPci(ViotEntry):
 class VirtioIommuMmio(ViotEntry):
     """A virtio-iommu whose registers are in memory (type 4).
 
-    ACPI Specification 6.5, Virtual I/O Translation Table (VIOT).
+    ACPI Specification 6.5, Virtual I/O Translation (VIOT) Table.
 
     Args:
         base_address: of its registers.
@@ -121,7 +121,9 @@ class VirtioIommuMmio(ViotEntry):
 
 @node
 class Viot(ReferringTable):
-    """The Virtual I/O Translation Table, ACPI Specification 6.5, section of that title.
+    """The Virtual I/O Translation Table.
+
+    ACPI Specification 6.5, Virtual I/O Translation (VIOT) Table.
 
     Args:
         entries: see `ViotEntry`; the IOMMUs among them, each listed once.

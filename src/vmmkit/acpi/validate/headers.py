@@ -20,7 +20,7 @@ __all__ = ["MINIMUM_SIZES", "check"]
 _RSDP_V1: Final = 20
 _RSDP_V2: Final = 36
 _LEGAL: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_!#$ ")
-_WITHOUT_HEADER: Final = frozenset({RSDP, "FACS"})
+_WITHOUT_HEADER: Final = frozenset({RSDP, "FACS", "S3PT"})
 
 #: Bytes that a table has at least: its header and fixed fields.
 MINIMUM_SIZES: Final = {

@@ -15,6 +15,7 @@ import attrs
 
 from vmmkit.acpi.aml.resources.descriptor import (
     Descriptor,
+    checked,
     number,
     source_asl,
     source_bytes,
@@ -54,16 +55,12 @@ _WINDOW = _MIN_FIXED | _MAX_FIXED
 _ENTIRE_RANGE: Final = 3  # I/O: the ranges that an ISA card aliases, and those that it does not
 
 
-_FIELDS: Final = (
-    "space",
-    "general_flags",
-    "type_flags",
-    "granularity",
-    "minimum",
-    "maximum",
-    "translation",
-    "length",
-)
+# Type flags that have a keyword; those of a vendor's space are a number.
+_KNOWN_FLAGS: Final = {MEMORY: 0x3F, IO: 0x33, BUS: 0}
+
+_FLAGS: Final = ("space", "general_flags", "type_flags")
+_SIZES: Final = ("granularity", "minimum", "maximum", "translation", "length")
+_FIELDS: Final = _FLAGS + _SIZES
 
 
 @attrs.frozen
@@ -113,6 +110,15 @@ class AddressSpace(Descriptor):
         """Whether it is passed on by a bridge, and not used by the device itself."""
         return not self.general_flags & _CONSUMER
 
+    @property
+    def has_asl(self) -> bool:
+        """Not with flags that the macros have no keyword for."""
+        known = _KNOWN_FLAGS.get(self.space, 0xFF)
+        if self.space == BUS and self.WORD != "Word":
+            known = 0xFF
+        is_ranged = self.space != IO or self.type_flags & _ENTIRE_RANGE
+        return bool(is_ranged) and not (self.general_flags & ~0xF or self.type_flags & ~known)
+
     def asl(self) -> str:
         """Return it as an ASL resource macro."""
         return _MACROS.get(self.space, _vendor_asl)(self)
@@ -126,11 +132,16 @@ class AddressSpace(Descriptor):
         return f"{self._sizes()}, {source_asl(self.source_index, self.source)}, "
 
 
+def _limits(highest: int, *more: str) -> dict[str, int]:
+    return dict.fromkeys(_FLAGS, 0xFF) | dict.fromkeys((*_SIZES, *more), highest)
+
+
 @attrs.frozen
 class _Word(AddressSpace, tag=0x88, format="BBBHHHHH"):
     """A range in 16 bits."""
 
     WORD = "Word"
+    LIMITS: ClassVar[dict[str, int]] = _limits(0xFFFF)
 
 
 @attrs.frozen
@@ -138,6 +149,7 @@ class _DWord(AddressSpace, tag=0x87, format="BBBIIIII"):
     """A range in 32 bits."""
 
     WORD = "DWord"
+    LIMITS: ClassVar[dict[str, int]] = _limits(0xFFFF_FFFF)
 
 
 @attrs.frozen
@@ -145,6 +157,7 @@ class _QWord(AddressSpace, tag=0x8A, format="BBBQQQQQ"):
     """A range in 64 bits."""
 
     WORD = "QWord"
+    LIMITS: ClassVar[dict[str, int]] = _limits(0xFFFF_FFFF_FFFF_FFFF)
 
 
 @attrs.frozen
@@ -154,9 +167,12 @@ class _Extended(AddressSpace, tag=0x8B, format="BBBBBQQQQQQ"):
     attribute: int = 0
 
     WORD = "Extended"
+    LIMITS: ClassVar[dict[str, int]] = _limits(0xFFFF_FFFF_FFFF_FFFF, "attribute")
     REVISION: ClassVar[int] = 1
 
     def _values(self) -> tuple[Any, ...]:
+        if self.source_index is not None or self.source is not None:
+            raise AmlValueError("an Extended range has no resource source")
         values = super()._values()
         return (*values[:3], self.REVISION, 0, *values[3:], self.attribute)
 
@@ -248,10 +264,13 @@ def _made(
     kind: type[AddressSpace], space: int, flags: int, minimum: int, maximum: int, more: Any
 ) -> AddressSpace:
     """Make a range whose ends are fixed, so that its length follows."""
-    if not (isinstance(minimum, int) and isinstance(maximum, int)):
-        raise AmlValueError(f"the ends of a range are integers: {minimum!r}, {maximum!r}")
-    if not 0 <= minimum <= maximum:
+    for end, value in (("first", minimum), ("last", maximum)):
+        checked(f"{end} of a {kind.WORD} range", value, kind.LIMITS["maximum"])
+    if minimum > maximum:
         raise AmlValueError(f"a range from {minimum:#x} to {maximum:#x}")
+    unknown = more.keys() - attrs.fields_dict(kind).keys() - {"consumer", "subtractive"}
+    if unknown:
+        raise AmlValueError(f"a {kind.WORD} range has no {', '.join(sorted(unknown))}")
     defaults = {
         "general_flags": _WINDOW | (_CONSUMER if more.pop("consumer", False) else 0),
         "granularity": 0,
@@ -277,9 +296,13 @@ def BusNumber(first: int, last: int, **more: Unpack[BusOptions]) -> AddressSpace
     return _made(_Word, BUS, 0, first, last, dict(more))
 
 
+def _flag(more: Any, name: str, highest: int, default: int = 0) -> int:
+    return checked(name, more.pop(name, default), highest)
+
+
 def _io(kind: type[AddressSpace], minimum: int, maximum: int, more: Any) -> AddressSpace:
-    flags = more.pop("range_type", _ENTIRE_RANGE)
-    flags |= more.pop("translates", False) << 4 | more.pop("sparse", False) << 5
+    flags = _flag(more, "range_type", 3, _ENTIRE_RANGE)
+    flags |= _flag(more, "translates", 1) << 4 | _flag(more, "sparse", 1) << 5
     return _made(kind, IO, flags, minimum, maximum, more)
 
 
@@ -313,9 +336,8 @@ def ExtendedIo(minimum: int, maximum: int, **more: Unpack[IoOptions]) -> Address
 
 
 def _memory(kind: type[AddressSpace], minimum: int, maximum: int, more: Any) -> AddressSpace:
-    flags = int(more.pop("writeable", True))
-    flags |= more.pop("cacheable", Cacheable.NON_CACHEABLE) << 1
-    flags |= more.pop("range_type", AddressRange.MEMORY) << 3 | more.pop("translates", False) << 5
+    flags = _flag(more, "writeable", 1, 1) | _flag(more, "cacheable", 3) << 1
+    flags |= _flag(more, "range_type", 3) << 3 | _flag(more, "translates", 1) << 5
     return _made(kind, MEMORY, flags, minimum, maximum, more)
 
 
@@ -343,14 +365,10 @@ def ExtendedMemory(minimum: int, maximum: int, **more: Unpack[MemoryOptions]) ->
     return _memory(_Extended, minimum, maximum, dict(more))
 
 
-_VENDOR_SPACES = range(0xC0, 0x100)
-
-
 def _vendor(
     kind: type[AddressSpace], space: int, minimum: int, maximum: int, more: Any
 ) -> AddressSpace:
-    if space not in _VENDOR_SPACES:
-        raise AmlValueError(f"a vendor's address space has a number from 0xc0 to 0xff: {space}")
+    checked("a vendor's address space", space, 0xFF, 0xC0)
     return _made(kind, space, more.pop("type_flags", 0), minimum, maximum, more)
 
 

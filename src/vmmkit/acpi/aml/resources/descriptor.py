@@ -11,6 +11,7 @@ format and back. What a class cannot express is kept as a `RawDescriptor`.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final, Self
@@ -18,7 +19,7 @@ from typing import Any, ClassVar, Final, Self
 import attrs
 
 from vmmkit.acpi.aml.data import Buffer
-from vmmkit.acpi.arguments import aml_octets, octets
+from vmmkit.acpi.aml.encoding import shown
 from vmmkit.errors import AmlParseError, AmlValueError
 
 __all__ = [
@@ -30,12 +31,14 @@ __all__ = [
     "source_asl",
     "source_bytes",
     "source_of",
+    "tagged",
 ]
 
 #: The tag of the item that ends a template. Its one byte is a checksum, and zero is none.
 END_TAG: Final = 0x79
 _END: Final = bytes((END_TAG, 0))
 _LARGE: Final = 0x80
+_SOURCE: Final = re.compile("[ !#-~]*")
 
 _MEMBERS: dict[int, type[Descriptor]] = {}
 
@@ -46,6 +49,8 @@ class Descriptor:
 
     TAG: ClassVar[int]  # of a small item without its length bits
     FORMAT: ClassVar[struct.Struct]
+    #: The highest value of the attributes that are numbers.
+    LIMITS: ClassVar[dict[str, int]] = {}
 
     def __init_subclass__(cls, *, tag: int | None = None, format: str = "", **more: Any) -> None:  # noqa: A002
         """Enter the class under its tag."""
@@ -62,6 +67,8 @@ class Descriptor:
         Raises:
             AmlValueError: one does not.
         """
+        for name, highest in self.LIMITS.items():
+            checked(f"{name} of {type(self).__name__.strip('_')}", getattr(self, name), highest)
         self.to_bytes()
 
     def to_bytes(self) -> bytes:
@@ -69,7 +76,8 @@ class Descriptor:
         try:
             body = self.FORMAT.pack(*self._values()) + self._tail()
         except (struct.error, TypeError, AttributeError):
-            raise AmlValueError(f"a value that the descriptor has no room for: {self!r}") from None
+            message = f"a value that the descriptor has no room for: {shown(self)}"
+            raise AmlValueError(message) from None
         return tagged(self.TAG, body)
 
     def _values(self) -> tuple[Any, ...]:
@@ -95,9 +103,49 @@ class Descriptor:
         del tail  # compared by the caller, who encodes again
         return cls(*values)
 
+    @property
+    def has_asl(self) -> bool:
+        """Whether there is an ASL resource macro that a compiler makes the same bytes of."""
+        return True
+
     def asl(self) -> str:
         """Return it as an ASL resource macro."""
         raise NotImplementedError
+
+
+def checked(what: str, value: Any, highest: int, lowest: int = 0) -> int:
+    """Return a number within its limits.
+
+    Raises:
+        AmlValueError: it is none, or not within them.
+    """
+    if not isinstance(value, int) or not lowest <= value <= highest:
+        limits = f"{lowest:#x} to {highest:#x}" if highest > 9 else f"{lowest} to {highest}"
+        raise AmlValueError(f"{what} is a number from {limits}, not {shown(value)}")
+    return value
+
+
+def content_of(value: Any) -> bytes:
+    """Return bytes of a vendor's own, or of a whole item (converter).
+
+    Raises:
+        AmlValueError: something else.
+    """
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise AmlValueError(f"a resource item holds bytes, not {shown(value)}")
+    return bytes(value)
+
+
+def numbers_of(value: Any) -> tuple[Any, ...]:
+    """Return one number as a tuple of one, and several as a tuple (converter).
+
+    Raises:
+        AmlValueError: neither.
+    """
+    try:
+        return (value,) if isinstance(value, int) else tuple(value)
+    except TypeError:
+        raise AmlValueError(f"a number or several, not {shown(value)}") from None
 
 
 def tagged(tag: int, body: bytes) -> bytes:
@@ -124,7 +172,7 @@ class RawDescriptor(Descriptor):
     """
 
     tag: int
-    body: bytes = attrs.field(converter=aml_octets)
+    body: bytes = attrs.field(converter=content_of)
 
     def to_bytes(self) -> bytes:
         """Return tag, length and content.
@@ -132,10 +180,17 @@ class RawDescriptor(Descriptor):
         Raises:
             AmlValueError: no such tag, or too long.
         """
-        tag = self.tag
-        if not isinstance(tag, int) or not 0 <= tag <= 0xFF or (not tag & _LARGE and tag & 7):
-            raise AmlValueError(f"no tag of a resource item: {tag!r}")
+        checked("tag of a resource item", self.tag, 0xFF)
+        if not self.tag & _LARGE and self.tag & 7:
+            raise AmlValueError(f"tag {self.tag:#x} of a small item has length bits")
+        if self.tag == END_TAG & ~7:
+            raise AmlValueError("Resources adds the end tag, which is no item of its own")
         return tagged(self.tag, self.body)
+
+    @property
+    def has_asl(self) -> bool:
+        """No, whatever it is."""
+        return False
 
     def asl(self) -> str:
         """Return it as a comment, which no compiler turns back."""
@@ -159,7 +214,7 @@ class Resources(Buffer):
         """Encode the items."""
         for each in descriptors:
             if not isinstance(each, Descriptor):
-                raise AmlValueError(f"a resource template holds descriptors, not {each!r}")
+                raise AmlValueError(f"a resource template holds descriptors, not {shown(each)}")
         super().__init__(b"".join([each.to_bytes() for each in descriptors]) + _END)
 
 
@@ -171,7 +226,7 @@ def parse_resources(content: bytes) -> tuple[Descriptor, ...]:
     Raises:
         AmlParseError: an item that leads beyond the buffer, no end tag, or bytes after it.
     """
-    content = octets("a resource template", content, AmlValueError)
+    content = content_of(content)
     found: list[Descriptor] = []
     offset = 0
     while offset < len(content):
@@ -220,16 +275,10 @@ def _descriptor(tag: int, body: bytes) -> Descriptor:
 
 
 def source_bytes(index: int | None, source: str | None) -> bytes:
-    """Return the optional resource source: an index, and the name of a device.
-
-    Raises:
-        AmlValueError: an index that is no byte, or a name that is not ASCII.
-    """
+    """Return the optional resource source: an index, and the name of a device."""
     if index is None and source is None:
         return b""
-    if index is not None and (not isinstance(index, int) or not 0 <= index <= 0xFF):
-        raise AmlValueError(f"a resource source index is 0 to 255, not {index!r}")
-    encoded = bytes((index or 0,))
+    encoded = bytes((checked("index of a resource source", index or 0, 0xFF),))
     return encoded if source is None else encoded + path_bytes(source)
 
 
@@ -237,10 +286,10 @@ def path_bytes(source: str) -> bytes:
     """Return the path of a device, ended by a zero.
 
     Raises:
-        AmlValueError: not ASCII.
+        AmlValueError: other characters than ASCII has, or a quotation mark.
     """
-    if not isinstance(source, str) or not source.isascii() or "\0" in source:
-        raise AmlValueError(f"a resource source is the path of a device, not {source!r}")
+    if not isinstance(source, str) or not _SOURCE.fullmatch(source):
+        raise AmlValueError(f"a resource source is the path of a device, not {shown(source)}")
     return source.encode("ascii") + b"\0"
 
 

@@ -8,14 +8,16 @@ ACPI Specification, "Extended Interrupt Descriptor" and "GPIO Connection Descrip
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import attrs
 
 from vmmkit.acpi.aml.resources.descriptor import (
     Descriptor,
+    checked,
+    content_of,
     listed,
+    numbers_of,
     path_bytes,
     quoted,
     source_asl,
@@ -23,16 +25,8 @@ from vmmkit.acpi.aml.resources.descriptor import (
     source_of,
 )
 from vmmkit.acpi.aml.resources.values import Keyword, Polarity, Sharing, Trigger, sharing_asl
-from vmmkit.acpi.arguments import aml_octets, elements
-from vmmkit.errors import AmlValueError
 
 __all__ = ["GpioInt", "GpioIo", "Interrupt", "IoRestriction", "PinPull"]
-
-
-def _several(value: int | Iterable[int]) -> tuple[int, ...]:
-    return (
-        (value,) if isinstance(value, int) else elements("interrupts or pins", value, AmlValueError)
-    )
 
 
 def _consumer(*, consumer: bool) -> str:
@@ -53,7 +47,7 @@ class Interrupt(Descriptor, tag=0x89, format="BB"):
         source: path of the device that gives it, or `None` for the GSIs of the system.
     """
 
-    interrupts: tuple[int, ...] = attrs.field(converter=_several)
+    interrupts: tuple[int, ...] = attrs.field(converter=numbers_of)
     trigger: Trigger = Trigger.LEVEL
     polarity: Polarity = Polarity.ACTIVE_HIGH
     sharing: Sharing = Sharing.EXCLUSIVE
@@ -61,7 +55,12 @@ class Interrupt(Descriptor, tag=0x89, format="BB"):
     source_index: int | None = None
     source: str | None = None
 
+    LIMITS: ClassVar[dict[str, int]] = {"trigger": 1, "polarity": 1, "sharing": 3, "consumer": 1}
+
     def _values(self) -> tuple[Any, ...]:
+        checked("how many interrupts there are", len(self.interrupts), 0xFF, 1)
+        for each in self.interrupts:
+            checked("an interrupt", each, 0xFFFF_FFFF)
         # "Extended Interrupt Descriptor", flags: consumer, edge, low, shared, wake from bit 0.
         flags = self.consumer | self.trigger << 1 | self.polarity << 2 | self.sharing << 3
         return flags, len(self.interrupts)
@@ -144,19 +143,30 @@ class _Gpio(Descriptor):
         vendor: bytes of a vendor's own.
     """
 
-    pins: tuple[int, ...] = attrs.field(converter=_several)
+    pins: tuple[int, ...] = attrs.field(converter=numbers_of)
     source: str
     pull: PinPull = attrs.field(default=PinPull.DEFAULT, kw_only=True)
     sharing: Sharing = attrs.field(default=Sharing.EXCLUSIVE, kw_only=True)
     source_index: int = attrs.field(default=0, kw_only=True)
     consumer: bool = attrs.field(default=True, kw_only=True)
-    vendor: bytes = attrs.field(default=b"", converter=aml_octets, kw_only=True)
+    vendor: bytes = attrs.field(default=b"", converter=content_of, kw_only=True)
+
+    LIMITS: ClassVar[dict[str, int]] = {
+        "pull": 3,
+        "sharing": 3,
+        "source_index": 0xFF,
+        "consumer": 1,
+        "debounce": 0xFFFF,
+    }
 
     def _connection(self) -> tuple[int, int, int, int]:
         """Return connection type, flags, drive strength and debounce time."""
         raise NotImplementedError
 
     def _values(self) -> tuple[Any, ...]:
+        checked("how many pins there are", len(self.pins), 0x7FFF, 1)
+        for each in self.pins:
+            checked("a pin", each, 0xFFFF)
         kind, flags, drive, debounce = self._connection()
         pins = _TAG_SIZE + self.FORMAT.size
         source = pins + 2 * len(self.pins)
@@ -212,6 +222,8 @@ class GpioInt(_Gpio, tag=0x8C, format=_GPIO):
     polarity: Polarity = attrs.field(default=Polarity.ACTIVE_HIGH, kw_only=True)
     debounce: int = attrs.field(default=0, kw_only=True)
 
+    LIMITS: ClassVar[dict[str, int]] = _Gpio.LIMITS | {"trigger": 1, "polarity": 2}
+
     def _connection(self) -> tuple[int, int, int, int]:
         # "GPIO Connection Descriptor", interrupt flags: edge, polarity (2 bits), shared, wake.
         return 0, self.trigger | self.polarity << 1 | self.sharing << 3, 0, self.debounce
@@ -247,6 +259,8 @@ class GpioIo(_Gpio):
     restriction: IoRestriction = attrs.field(default=IoRestriction.NONE, kw_only=True)
     debounce: int = attrs.field(default=0, kw_only=True)
     drive: int = attrs.field(default=0, kw_only=True)
+
+    LIMITS: ClassVar[dict[str, int]] = _Gpio.LIMITS | {"restriction": 3, "drive": 0xFFFF}
 
     def _connection(self) -> tuple[int, int, int, int]:
         # "GPIO Connection Descriptor", I/O flags: restriction (2 bits), shared in bit 3.

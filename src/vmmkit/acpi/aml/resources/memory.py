@@ -7,12 +7,11 @@ ACPI Specification, "Large Resource Data Type".
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import attrs
 
-from vmmkit.acpi.aml.resources.descriptor import Descriptor, listed, number
-from vmmkit.acpi.arguments import aml_octets
+from vmmkit.acpi.aml.resources.descriptor import Descriptor, content_of, listed, number
 
 __all__ = ["Memory24", "Memory32", "Memory32Fixed", "Register", "VendorLong"]
 
@@ -55,14 +54,21 @@ class _MemoryRange(Descriptor):
         return f"{type(self).__name__} ({words}, )"
 
 
+_RANGE = ("minimum", "maximum", "alignment", "length")
+
+
 @attrs.frozen
 class Memory24(_MemoryRange, tag=0x81, format="BHHHH"):
     """A `Memory32` of 24 bits: all but the alignment, in bytes, are in units of 256 bytes."""
+
+    LIMITS: ClassVar[dict[str, int]] = {**dict.fromkeys(_RANGE, 0xFFFF), "writeable": 1}
 
 
 @attrs.frozen
 class Memory32(_MemoryRange, tag=0x85, format="BIIII"):
     """Memory below 4 GiB that may be placed anywhere between two addresses, in bytes."""
+
+    LIMITS: ClassVar[dict[str, int]] = {**dict.fromkeys(_RANGE, 0xFFFF_FFFF), "writeable": 1}
 
 
 @attrs.frozen
@@ -78,6 +84,11 @@ class Memory32Fixed(Descriptor, tag=0x86, format="BII"):
     base: int
     length: int
     writeable: bool = True
+
+    LIMITS: ClassVar[dict[str, int]] = {
+        **dict.fromkeys(("base", "length"), 0xFFFF_FFFF),
+        "writeable": 1,
+    }
 
     def _values(self) -> tuple[Any, ...]:
         return self.writeable, self.base, self.length
@@ -106,8 +117,12 @@ _SPACES = {
     8: "GeneralPurposeIo",
     9: "GenericSerialBus",
     10: "PCC",
+    11: "PlatformRtMechanism",
     0x7F: "FFixedHW",
 }
+
+
+_VENDOR_SPACES = 0x80
 
 
 @attrs.frozen
@@ -128,6 +143,11 @@ class Register(Descriptor, tag=0x82, format="BBBBQ"):
     address: int
     access_size: int = 0
 
+    LIMITS: ClassVar[dict[str, int]] = {
+        **dict.fromkeys(("space", "bit_width", "bit_offset", "access_size"), 0xFF),
+        "address": 0xFFFF_FFFF_FFFF_FFFF,
+    }
+
     def _values(self) -> tuple[Any, ...]:
         return self.space, self.bit_width, self.bit_offset, self.access_size, self.address
 
@@ -136,6 +156,11 @@ class Register(Descriptor, tag=0x82, format="BBBBQ"):
         del tail
         space, width, offset, access, address = values
         return cls(space, width, offset, address, access)
+
+    @property
+    def has_asl(self) -> bool:
+        """Not with a space that is reserved."""
+        return self.space in _SPACES or self.space >= _VENDOR_SPACES
 
     def asl(self) -> str:
         """Return it as an ASL resource macro."""
@@ -152,7 +177,7 @@ class VendorLong(Descriptor, tag=0x84, format=""):
         content: the bytes.
     """
 
-    content: bytes = attrs.field(converter=aml_octets)
+    content: bytes = attrs.field(converter=content_of)
 
     def _values(self) -> tuple[Any, ...]:
         return ()

@@ -8,13 +8,19 @@ ACPI Specification, "UART Serial Bus Connection Descriptor".
 from __future__ import annotations
 
 import struct
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import attrs
 
-from vmmkit.acpi.aml.resources.descriptor import Descriptor, listed, path_bytes, quoted
+from vmmkit.acpi.aml.resources.descriptor import (
+    Descriptor,
+    checked,
+    content_of,
+    listed,
+    path_bytes,
+    quoted,
+)
 from vmmkit.acpi.aml.resources.values import Keyword
-from vmmkit.acpi.arguments import aml_octets
 from vmmkit.errors import AmlValueError
 
 __all__ = ["FlowControl", "Parity", "StopBits", "UartSerialBus"]
@@ -105,11 +111,23 @@ class UartSerialBus(Descriptor, tag=0x8E, format=_FORMAT):
     consumer: bool = attrs.field(default=True, kw_only=True)
     shared: bool = attrs.field(default=False, kw_only=True)
     revision: int = attrs.field(default=2, kw_only=True)
-    vendor: bytes = attrs.field(default=b"", converter=aml_octets, kw_only=True)
+    vendor: bytes = attrs.field(default=b"", converter=content_of, kw_only=True)
+
+    LIMITS: ClassVar[dict[str, int]] = {
+        "baud_rate": 0xFFFF_FFFF,
+        "stop_bits": 3,
+        "parity": 4,
+        "flow_control": 2,
+        **dict.fromkeys(("lines", "source_index"), 0xFF),
+        **dict.fromkeys(("receive_fifo", "transmit_fifo"), 0xFFFF),
+        **dict.fromkeys(("big_endian", "consumer", "shared"), 1),
+    }
 
     def _values(self) -> tuple[Any, ...]:
-        if not 5 <= self.data_bits <= 9:
-            raise AmlValueError(f"a character has 5 to 9 data bits, not {self.data_bits}")
+        checked("data_bits of UartSerialBus", self.data_bits, 9, 5)
+        checked("revision of UartSerialBus", self.revision, 2, 1)
+        if self.shared and self.revision == 1:
+            raise AmlValueError("a UartSerialBus of revision 1 cannot say that it is shared")
         # "UART Serial Bus Connection Descriptor", type flags: flow control, stop bits, data bits
         # less 5, endianness from bit 0; general flags: slave mode, consumer, sharing.
         flags = self.flow_control | self.stop_bits << 2 | (self.data_bits - 5) << 4

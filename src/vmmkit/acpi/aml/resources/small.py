@@ -8,11 +8,18 @@ ACPI Specification, "Small Resource Data Type".
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import attrs
 
-from vmmkit.acpi.aml.resources.descriptor import Descriptor, listed, number
+from vmmkit.acpi.aml.encoding import shown
+from vmmkit.acpi.aml.resources.descriptor import (
+    Descriptor,
+    content_of,
+    listed,
+    number,
+    numbers_of,
+)
 from vmmkit.acpi.aml.resources.values import (
     DmaTransfer,
     DmaType,
@@ -21,7 +28,6 @@ from vmmkit.acpi.aml.resources.values import (
     Trigger,
     sharing_asl,
 )
-from vmmkit.acpi.arguments import aml_octets, elements, instance
 from vmmkit.errors import AmlValueError
 
 __all__ = [
@@ -43,7 +49,7 @@ def _mask(numbers: Iterable[int], width: int) -> int:
     mask = 0
     for each in numbers:
         if not isinstance(each, int) or not 0 <= each < width:
-            raise AmlValueError(f"line {each!r} is not one of 0 to {width - 1}")
+            raise AmlValueError(f"line {shown(each)} is not one of 0 to {width - 1}")
         mask |= 1 << each
     return mask
 
@@ -54,12 +60,10 @@ def _numbers(mask: int) -> tuple[int, ...]:
 
 def _lines(value: int | Iterable[int]) -> tuple[int, ...]:
     """Take one number for a tuple of one, and put several in the order a mask has."""
-    if isinstance(value, int):
-        return (value,)
-    numbers = elements("lines", value, AmlValueError)
-    for each in numbers:
-        instance("a line", each, int, AmlValueError)
-    return tuple(sorted(set(numbers)))
+    try:
+        return tuple(sorted(set(numbers_of(value))))
+    except TypeError:
+        raise AmlValueError(f"lines are numbers, not {shown(value)}") from None
 
 
 def _body_of(mask: int) -> bytes:
@@ -104,6 +108,8 @@ class Irq(Descriptor, tag=_IRQ, format="HB"):
     polarity: Polarity = Polarity.ACTIVE_HIGH
     sharing: Sharing = Sharing.EXCLUSIVE
 
+    LIMITS: ClassVar[dict[str, int]] = {"trigger": 1, "polarity": 1, "sharing": 3}
+
     def _values(self) -> tuple[Any, ...]:
         # "IRQ Descriptor", information byte: bit 0 edge, bit 3 low, bit 4 shared, bit 5 wake.
         flags = (self.trigger == Trigger.EDGE) | self.polarity << 3 | self.sharing << 4
@@ -140,6 +146,8 @@ class Dma(Descriptor, tag=0x28, format="BB"):
     bus_master: bool = False
     transfer: DmaTransfer = DmaTransfer.TRANSFER8
 
+    LIMITS: ClassVar[dict[str, int]] = {"kind": 3, "bus_master": 1, "transfer": 2}
+
     def _values(self) -> tuple[Any, ...]:
         return _mask(self.channels, 8), self.kind << 5 | self.bus_master << 2 | self.transfer
 
@@ -168,9 +176,9 @@ class StartDependentFn(Descriptor, tag=0x30, format="B"):
     compatibility: int
     performance: int
 
+    LIMITS: ClassVar[dict[str, int]] = {"compatibility": 2, "performance": 2}
+
     def _values(self) -> tuple[Any, ...]:
-        if not (0 <= self.compatibility <= 3 and 0 <= self.performance <= 3):
-            raise AmlValueError(f"priorities go from 0 to 2: {self!r}")
         return (self.compatibility | self.performance << 2,)
 
     @classmethod
@@ -225,6 +233,12 @@ class Io(Descriptor, tag=0x40, format="BHHBB"):
     alignment: int = 1
     decode16: bool = True
 
+    LIMITS: ClassVar[dict[str, int]] = {
+        **dict.fromkeys(("minimum", "maximum"), 0xFFFF),
+        **dict.fromkeys(("length", "alignment"), 0xFF),
+        "decode16": 1,
+    }
+
     def _values(self) -> tuple[Any, ...]:
         return self.decode16, self.minimum, self.maximum, self.alignment, self.length
 
@@ -253,6 +267,8 @@ class FixedIo(Descriptor, tag=0x48, format="HB"):
     base: int
     length: int
 
+    LIMITS: ClassVar[dict[str, int]] = {"base": 0x3FF, "length": 0xFF}
+
     def asl(self) -> str:
         """Return it as an ASL resource macro."""
         return f"FixedIO (0x{self.base:02X}, 0x{self.length:02X}, )"
@@ -275,9 +291,12 @@ class FixedDma(Descriptor, tag=0x50, format="HHB"):
     channel: int
     width: int = 2
 
+    LIMITS: ClassVar[dict[str, int]] = {
+        **dict.fromkeys(("request_line", "channel"), 0xFFFF),
+        "width": len(_WIDTHS) - 1,
+    }
+
     def _values(self) -> tuple[Any, ...]:
-        if not 0 <= self.width < len(_WIDTHS):
-            raise AmlValueError(f"a width from 0 to 5, not {self.width}")
         return self.request_line, self.channel, self.width
 
     def asl(self) -> str:
@@ -295,7 +314,7 @@ class VendorShort(Descriptor, tag=0x70, format=""):
         content: the bytes.
     """
 
-    content: bytes = attrs.field(converter=aml_octets)
+    content: bytes = attrs.field(converter=content_of)
 
     def _values(self) -> tuple[Any, ...]:
         return ()
