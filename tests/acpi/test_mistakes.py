@@ -147,8 +147,8 @@ MISTAKES = [
     (lambda: Gas.mem(1 << 64, 8), str(1 << 64)),
     (lambda: Fadt(revision={}), r"\{\}"),
     (lambda: Fadt(revision=9), "9"),
-    (lambda: RegisterBlock(1, None, 4), "address.*None"),
-    (lambda: RegisterBlock(1, 0x600, "4"), "length.*4"),
+    (lambda: RegisterBlock(1, None, 4), "RegisterBlock.*None"),
+    (lambda: RegisterBlock(1, 0x600, "4"), "RegisterBlock.*'4'"),
     (lambda: RegisterBlock(1, NAN, 4), "nan"),
     (lambda: RegisterBlocks(pm1a_evt=0x600), "pm1a_evt.*1536"),
     # -- platforms ----
@@ -236,3 +236,13 @@ def test_generators_and_sets_are_taken_for_lists():
     assert Irq({5, 3}) == Irq([3, 5])
     assert q35_like(cpus=iter([Cpu(0, 0)])).validate() == []
     assert q35_like(routing=iter([(0, 0, 16)])).validate() == []
+
+
+@pytest.mark.parametrize(
+    ("script", "offset"),
+    [(bytes(130), 128), (bytes(128) + b"\x09".ljust(128, b"\0"), 128), (b"\x01".ljust(128), 0)],
+)
+def test_a_malformed_script_is_located(script, offset):
+    with pytest.raises(AcpiError) as caught:
+        linker.parse(script)
+    assert (caught.value.table, caught.value.offset) == (linker.LOADER_FILE, offset)
