@@ -140,10 +140,10 @@ def straight(across: Axis, up: Axis, through: Point) -> Iterator[str]:
 def dots(
     across: Axis, up: Axis, points: Sequence[Point], y_text: Callable[[float], str]
 ) -> Iterator[str]:
-    """Yield the points; every other one has its value beside it, the last one always."""
+    """Yield the points; every third one has its value beside it, the first and last one always."""
     for number, point in enumerate(points):
         x, y = across.at(point.x), up.at(point.y)
         yield f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>'
-        if (len(points) - 1 - number) % 2 == 0:
+        if number in {0, len(points) - 1} or ((len(points) - 1 - number) % 3 == 0 and number > 1):
             shift, anchor = (-4, "end") if number else (4, "start")
             yield label(x + shift, y - 9, y_text(point.y), anchor=anchor)

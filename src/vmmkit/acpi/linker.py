@@ -21,7 +21,8 @@ What firmware does beyond the commands:
 - OVMF wants a pointer, before the address is added, to be an offset within the file pointed at,
   and no alignment beyond 4096. It allocates below 4 GiB what a pointer of less than 8 bytes leads
   to.
-- OVMF stands still where WRITE_POINTER names a file that the machine does not let it write.
+- OVMF 2022.11 was seen to stand still with a WRITE_POINTER to a file that the machine did not let
+  it write.
 - SeaBIOS aligns to 16 bytes at least, and allocates nothing for an empty file.
 """
 
