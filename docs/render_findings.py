@@ -42,7 +42,8 @@ look. What is quoted are messages of Linux 6.1, or of ACPICA where that is said.
 
 What cannot be known is not said. Tables alone have no addresses, so pointers between them are then
 not followed, and none is missing. A method has to be run to know its result, so a `_CRS` that is
-one is not judged. Where AML cannot be read to its end, nothing is said to be missing in it.
+one is judged only where all it does is to return a constant. Where AML cannot be read to its end,
+nothing is said to be missing in it.
 
 This page is written by `docs/render_findings.py` from the codes; a test sees to it that it is
 current.

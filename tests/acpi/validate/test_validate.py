@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from acpi.table_cases import sealed, table_bytes
 from acpi.validate.mutation import BASE, Board, full_platform, reduced_platform
 from vmmkit.acpi.aml.blocks import Else, If
-from vmmkit.acpi.aml.data import EisaId, Package
+from vmmkit.acpi.aml.data import Buffer, EisaId, Package
 from vmmkit.acpi.aml.named import Alias, Device, Method, Name, Processor, Scope
 from vmmkit.acpi.aml.namespace import opcode_name
 from vmmkit.acpi.aml.node import Path, RawAml
 from vmmkit.acpi.aml.reader import read
-from vmmkit.acpi.aml.resources import Interrupt, Memory32Fixed, Resources
+from vmmkit.acpi.aml.resources import DWordMemory, Interrupt, Io, Memory32Fixed, Resources
 from vmmkit.acpi.aml.statements import Return
 from vmmkit.acpi.layout import TableSet
 from vmmkit.acpi.platform.power import PowerButton
@@ -40,6 +40,22 @@ from vmmkit.errors import TableValueError
 PC = full_platform()
 TABLES = [bytes(data) for data in Board(PC).data.values()]
 SMALL = [bytes(data) for data in Board(reduced_platform()).data.values()]
+
+
+@pytest.mark.parametrize(
+    ("template", "code"),
+    [
+        (Buffer(Io(0x3F8, 8).to_bytes()), "CRS-NO-END-TAG"),
+        (Resources(DWordMemory(0xFED6_0000, 0xFED6_FFFF, length=0x8000)), "CRS-WINDOW-LENGTH"),
+    ],
+)
+def test_template_that_a_method_only_returns_is_judged(template, code):
+    device = Device("SENS", Name("_HID", "VMMK0001"), Method("_CRS", 0, Return(template)))
+    table = Dsdt(Scope("\\_SB", device)).to_bytes()
+    findings = [each for each in validate([table]) if each.code == code]
+    assert [each.table for each in findings] == ["DSDT"]
+    start = len(table) - len(template.args[1])
+    assert start <= findings[0].offset <= len(table)
 
 
 @pytest.mark.parametrize("preset", [q35_like, reduced])

@@ -68,14 +68,26 @@ class Object(NamedTuple):
     conditional: bool
 
     @property
+    def constant(self) -> Any:
+        """The node of its value: that of a `Name`, or of a method that returns it and no more."""
+        if self.kind == "Name":
+            return self.node.args[1]
+        if self.kind == "Method":
+            statements = self.node.args[2]
+            if len(statements) == 1 and opcode_name(statements[0]) == "Return":
+                return statements[0].args[0]
+        return None
+
+    @property
     def value(self) -> Any:
-        """Of a `Name`: an int, str, bytes or list; `None` where it has to be evaluated."""
-        return value_of(self.node.args[1]) if self.kind == "Name" else None
+        """An int, str, bytes or list; `None` where it has to be evaluated."""
+        constant = self.constant
+        return None if constant is None else value_of(constant)
 
     @property
     def value_offset(self) -> int:
-        """Offset of the value of a `Name`."""
-        return self.offset + len(self.node.encoded) - len(self.node.args[1].encoded)
+        """Offset of the constant, with which the object ends."""
+        return self.offset + len(self.node.encoded) - len(self.constant.encoded)
 
 
 class Fault(NamedTuple):
