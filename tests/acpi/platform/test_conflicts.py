@@ -10,9 +10,10 @@ from vmmkit.acpi.platform.pci_host import PciHost
 from vmmkit.acpi.platform.power import PowerButton, Reset
 from vmmkit.acpi.platform.q35 import q35_like
 from vmmkit.acpi.platform.reduced import reduced
-from vmmkit.acpi.platform.values import Ecam, IoApicRange, MemoryRange, Numa, SmiCommand
+from vmmkit.acpi.platform.values import Cpu, Ecam, IoApicRange, MemoryRange, Numa, SmiCommand
 from vmmkit.acpi.tables.fadt import RegisterBlock, RegisterBlocks
 from vmmkit.acpi.tables.gas import Gas
+from vmmkit.acpi.tables.spec import Spec
 from vmmkit.errors import AcpiError, PlatformError, VmmkitError
 
 
@@ -125,6 +126,10 @@ SECOND = PciHost({}, ecam=Ecam(0xA000_0000, last_bus=3), name="PCI1", config_por
         (
             {"numa": Numa([MEMORY], host_bridge=7)},
             "the host bridge is in proximity domain 7, where no processor and no memory is",
+        ),
+        (
+            {"cpus": [Cpu(0), Cpu(3, enabled=False, online_capable=True)], "spec": Spec.V6_2},
+            "the processor with APIC id 3 is online capable, which tables can say since ACPI 6.3",
         ),
         ({"cpus": True}, "processors are a number or Cpu objects, not True"),
         ({"windows": {"mem": 5}}, "a memory window is a list of pairs of base and size, not 5"),

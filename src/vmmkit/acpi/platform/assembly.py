@@ -48,6 +48,7 @@ LOCAL_APIC: Final = 0xFEE0_0000
 _PAGE: Final = 0x1000
 _VGA_MEMORY: Final = (0xA_0000, 0x2_0000)
 _NO_RTC_FLAG: Final = 5  # revision of the FADT that can say that there is no CMOS clock
+_ONLINE_CAPABLE_REVISION: Final = 5  # of the MADT, before which the flag is reserved
 _LOGICAL_APICS: Final = 8  # that the flat model of logical destinations can tell apart
 
 
@@ -259,6 +260,7 @@ class Assembly:
     def __attrs_post_init__(self) -> None:
         """Claim the memory of the APICs; say what is known of processors and screen."""
         number("the address of the local APICs", self.local_apic, FOUR_GIB)
+        self._check_online_capable()
         self.context.claim_memory("the local APICs", self.local_apic, _PAGE)
         for io_apic in self.io_apics:
             holder = f"the I/O APIC {io_apic.io_apic_id}"
@@ -269,6 +271,14 @@ class Assembly:
         boot = BootArchFlags(0) if self.vga else BootArchFlags.VGA_NOT_PRESENT
         self.context.fadt(flags=flags, iapc_boot_arch=boot)
         self.context.fadt(**self.fadt)
+
+    def _check_online_capable(self) -> None:
+        spare = next((cpu for cpu in self.processors.cpus if cpu.online_capable), None)
+        if spare is not None and self.spec.value.madt_revision < _ONLINE_CAPABLE_REVISION:
+            raise PlatformError(
+                f"the processor with APIC id {spare.apic_id} is online capable, which tables can "
+                f"say since ACPI 6.3, not those of {self.spec.name}"
+            )
 
     @property
     def host_bridge_domain(self) -> int | None:
