@@ -33,7 +33,7 @@ from vmmkit.acpi._resolve import (
 )
 from vmmkit.acpi._script import script_of
 from vmmkit.acpi._window import Window, span
-from vmmkit.acpi.arguments import elements
+from vmmkit.acpi.arguments import elements, instance
 from vmmkit.acpi.linker import LinkerScript
 from vmmkit.acpi.placement import E820Entry, E820Type, Piece, Placement
 from vmmkit.acpi.relocation import Addressable, Relocation
@@ -274,11 +274,12 @@ class TableSet:
                 aligned, or taken, or out of reach of a pointer. It names table, size and range.
             TableValueError: see `members`.
         """
+        _check_numbers(base=base, limit=limit, rsdp=rsdp, facs=facs, granule=granule)
         if granule < 1 or granule & (granule - 1):
             raise PlacementError(f"granule {granule} is no power of two")
         given = {"RSD PTR ": rsdp, "FACS": facs}
         addresses = {name: address for name, address in given.items() if address is not None}
-        avoid = tuple(avoid)
+        avoid = tuple([_checked_range(each) for each in elements("avoid", avoid, PlacementError)])
         others = self.members()
         # The RSDT takes room itself, so where it is to decide by the addresses it is tried first.
         choices = {True: [True], False: [False], None: [base < FOUR_GIB, False]}[self._rsdt]
@@ -324,6 +325,20 @@ class TableSet:
             TableValueError: see `members`.
         """
         return script_of((*self._roots(self._rsdt is not False), *self.members()))
+
+
+def _check_numbers(**given: int | None) -> None:
+    for name, value in given.items():
+        if value is not None:
+            instance(name, value, int, PlacementError)
+
+
+def _checked_range(value: tuple[int, int]) -> tuple[int, int]:
+    """Return base and size of a range to go around; `Window` checks what they are."""
+    pair = elements("a range to avoid", value, PlacementError)
+    if len(pair) != 2 or not all(isinstance(each, int) for each in pair):
+        raise PlacementError(f"a range to avoid is a pair of base and size, not {value!r:.80}")
+    return pair
 
 
 class _Unique:

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import attrs
 
+from vmmkit.acpi.arguments import instance
 from vmmkit.acpi.relocation import Pointer, Relocation
 from vmmkit.acpi.structure import KEY, Codec, nested, pointer, structure, u8, u16, u32, u64
 from vmmkit.acpi.tables._fadt_blocks import RegisterBlock, RegisterBlocks
@@ -177,6 +178,7 @@ class Fadt(Table):
         """
         if blocks.pm1a_evt is None or blocks.pm1a_cnt is None:
             raise TableValueError("FACP: full hardware without pm1a_evt or pm1a_cnt", "FACP", 56)
+        instance("FACP.flags", flags, int)
         if flags & FadtFlags.HW_REDUCED_ACPI:
             raise TableValueError("FACP.flags: full hardware with HW_REDUCED_ACPI", "FACP", 112)
         return cls._with(dsdt, facs, blocks, flags, fields | {"sci_int": sci_int})
@@ -216,6 +218,7 @@ class Fadt(Table):
             raise TableValueError("FACP: one sleep register without the other", "FACP", 244)
         for name, gas in registers.items():
             _check_byte(name, gas)
+        instance("FACP.flags", flags, int)
         flags |= FadtFlags.HW_REDUCED_ACPI | FadtFlags.PWR_BUTTON | FadtFlags.SLP_BUTTON
         return cls._with(dsdt, 0, blocks, flags, fields | registers)
 
