@@ -4,13 +4,13 @@
 
 import importlib
 import os
-import shutil
 from collections.abc import Callable
 from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from system_tools import require
 from vmmkit.insn import IMPLEMENTATION
 
 IN_CI = bool(os.environ.get("CI"))
@@ -47,16 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def require_tool() -> Callable[[str], str]:
     """Return a finder of system programs: their path, or a skip (in CI: a failure)."""
-
-    def find(name: str) -> str:
-        path = shutil.which(name)
-        if path is None and IN_CI:
-            pytest.fail(f"{name} is not installed, and CI must not skip what needs it")
-        if path is None:
-            pytest.skip(f"{name} is not installed")
-        return path
-
-    return find
+    return require
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,7 @@ print, and the disassembly itself, is searched for complaints, and bytes are com
 from __future__ import annotations
 
 import functools
-import os
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +18,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 import attrs
-import pytest
+
+from system_tools import require
 
 # A hang is a failure, not something to wait for.
 PATIENCE_S = 60
@@ -131,16 +130,6 @@ def complaints_in(output: str, tolerate: Sequence[str] = ()) -> list[str]:
         for line in output.splitlines()
         if COMPLAINT.search(line) and not any(re.search(known, line) for known in tolerate)
     ]
-
-
-def require(tool: str) -> str:
-    """Return the path of a tool; without it the test is skipped (in CI: fails)."""
-    path = shutil.which(tool)
-    if path is None and os.environ.get("CI"):
-        pytest.fail(f"{tool} is not installed, and CI must not skip what needs it")
-    if path is None:
-        pytest.skip(f"{tool} is not installed")
-    return path
 
 
 def call(folder: str, tool: str, *arguments: str, commands: str = "") -> str:

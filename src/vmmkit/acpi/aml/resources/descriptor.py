@@ -28,6 +28,7 @@ __all__ = [
     "Descriptor",
     "RawDescriptor",
     "Resources",
+    "Vendor",
     "parse_resources",
     "source_asl",
     "source_bytes",
@@ -194,6 +195,31 @@ class RawDescriptor(Descriptor):
     def asl(self) -> str:
         """Return it as a comment, which no compiler turns back."""
         return f"/* item 0x{self.tag:02X}: {self.body.hex(' ')} */"
+
+
+@attrs.frozen
+class Vendor(Descriptor):
+    """Bytes of a vendor's own: `VendorShort` and `VendorLong`, whose macros have their names.
+
+    Args:
+        content: the bytes.
+    """
+
+    content: bytes = attrs.field(converter=content_of)
+
+    def _values(self) -> tuple[Any, ...]:
+        return ()
+
+    def _tail(self) -> bytes:
+        return self.content
+
+    @classmethod
+    def _from_values(cls, *values: Any, tail: bytes) -> Self:
+        return cls(tail, *values)
+
+    def asl(self) -> str:
+        """Return it as an ASL resource macro."""
+        return f"{type(self).__name__} () {listed(self.content)}"
 
 
 class Resources(Buffer):

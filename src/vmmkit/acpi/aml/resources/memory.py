@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 import attrs
 
-from vmmkit.acpi.aml.resources.descriptor import Descriptor, content_of, listed, number
+from vmmkit.acpi.aml.resources.descriptor import Descriptor, Vendor, number
 
 __all__ = ["Memory24", "Memory32", "Memory32Fixed", "Register", "VendorLong"]
 
@@ -170,25 +170,9 @@ class Register(Descriptor, tag=0x82, format="BBBBQ"):
 
 
 @attrs.frozen
-class VendorLong(Descriptor, tag=0x84, format=""):
+class VendorLong(Vendor, tag=0x84, format=""):
     """Up to 65 535 bytes of a vendor's own.
 
     Args:
         content: the bytes.
     """
-
-    content: bytes = attrs.field(converter=content_of)
-
-    def _values(self) -> tuple[Any, ...]:
-        return ()
-
-    def _tail(self) -> bytes:
-        return self.content
-
-    @classmethod
-    def _from_values(cls, *values: Any, tail: bytes) -> Self:
-        return cls(tail, *values)
-
-    def asl(self) -> str:
-        """Return it as an ASL resource macro."""
-        return f"VendorLong () {listed(self.content)}"

@@ -15,7 +15,7 @@ import attrs
 from vmmkit.acpi.aml.encoding import shown
 from vmmkit.acpi.aml.resources.descriptor import (
     Descriptor,
-    content_of,
+    Vendor,
     listed,
     number,
     numbers_of,
@@ -307,25 +307,9 @@ class FixedDma(Descriptor, tag=0x50, format="HHB"):
 
 
 @attrs.frozen
-class VendorShort(Descriptor, tag=0x70, format=""):
+class VendorShort(Vendor, tag=0x70, format=""):
     """Up to 7 bytes of a vendor's own.
 
     Args:
         content: the bytes.
     """
-
-    content: bytes = attrs.field(converter=content_of)
-
-    def _values(self) -> tuple[Any, ...]:
-        return ()
-
-    def _tail(self) -> bytes:
-        return self.content
-
-    @classmethod
-    def _from_values(cls, *values: Any, tail: bytes) -> Self:
-        return cls(tail, *values)
-
-    def asl(self) -> str:
-        """Return it as an ASL resource macro."""
-        return f"VendorShort () {listed(self.content)}"
