@@ -106,7 +106,12 @@ class Debuggable:
         """
         self._words[CONTROL] |= SKIP
 
-    def hold_interrupts(self, held: bool) -> None:  # noqa: FBT001 - a switch is its argument
+    @property
+    def interrupts_held(self) -> bool:
+        """Whether `hold_interrupts` is in force."""
+        return bool(self._words[CONTROL] & HOLD)
+
+    def hold_interrupts(self, held: bool) -> None:
         """Let external interrupts, NMIs and the interrupt window wait, or no more.
 
         So that a single step leads to the next instruction and not into a handler. Nothing is lost

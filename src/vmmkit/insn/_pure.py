@@ -15,8 +15,8 @@ from typing import Final, Generic, TypeVar
 from vmmkit.insn._answers import begin_run
 from vmmkit.insn._arithmetic import ARITHMETIC
 from vmmkit.insn._bit_instructions import BIT_INSTRUCTIONS
-from vmmkit.insn._breakpoints import COUNT, DEBUG, SKIP, WATCH_GUEST, begin_watching, report_hit
 from vmmkit.insn._breakpoints import CONTROL as DEBUG_CONTROL
+from vmmkit.insn._breakpoints import COUNT, DEBUG, SKIP, WATCH_GUEST, begin_watching, report_hit
 from vmmkit.insn._control import CONTROL
 from vmmkit.insn._control_registers import CONTROL_REGISTERS
 from vmmkit.insn._decimal import DECIMAL

@@ -266,8 +266,8 @@ DECODE_FAILURES: Final = ("OK", "TRUNCATED", "INVALID", "TOO_LONG", "UNKNOWN")
 
 def layout() -> tuple[object, ...]:
     """Return all that an engine compiles in from this file, for the digest."""
-    limits = (MAX_LENGTH, LOG_CAPACITY, PAGE_CAPACITY, STEP_BATCH, RUN_BATCH, RUN_SLICE)
-    limits += (DEBUG_SLOTS,)
+    batches = STEP_BATCH, RUN_BATCH, RUN_SLICE
+    limits = (MAX_LENGTH, LOG_CAPACITY, PAGE_CAPACITY, DEBUG_SLOTS, *batches)
     bits = PREFIX_BITS, REX_BITS, MASK_BITS, EVENT_BITS, EVENT_TYPES, DEBUG_BITS, BREAK_BITS
     return CPU_FIELDS, INSN_FIELDS, bits, RIP_BASE, limits, reasons()
 

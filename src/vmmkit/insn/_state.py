@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 from array import array
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
+from vmmkit.errors import StateError
 from vmmkit.insn._page_modes import (
     CR0_PG,
     CR4_LA57,
@@ -32,6 +33,9 @@ from vmmkit.insn._state_words import (
     _SegmentWords,
     _Word,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 __all__ = ["CpuState", "RegisterFile", "Segment"]
 
@@ -187,17 +191,25 @@ class CpuState:
         `maxphyaddr`) stays, and the owner's breakpoints.
         """
         features, width = self.features, self.maxphyaddr
-        self._take_record(bytes(len(self.record)))
+        self.take_record(bytes(len(self.record)))
         self.features, self.maxphyaddr = features, width
         self.rip, self.rflags, self.cr0 = 0xFFF0, RFLAGS_FIXED, CR0_RESET
         self._reset_segments()
         self.dr6, self.dr7, self.xcr0, self.pat = DR6_ONES, DR7_ONES, 1, PAT_RESET
         self.mxcsr, self.x87_control, self.x87_tag = MXCSR_RESET, X87_CONTROL_RESET, 0xFF
 
-    def _take_record(self, record: bytes) -> None:
-        """Take all of a record but the owner's breakpoints."""
+    def take_record(self, record: Buffer) -> None:
+        """Take all of a `record` but the owner's breakpoints, which stay as they are here.
+
+        Raises:
+            StateError: no record, or that of another version.
+        """
+        taken = bytes(record)
+        if len(taken) != len(self.record):
+            message = f"a record has {len(self.record)} bytes, not {len(taken)}"
+            raise StateError(message)
         debugger = self.words[DEBUGGER].tobytes()
-        self.record[:] = record
+        self.record[:] = taken
         self.words[DEBUGGER] = memoryview(debugger).cast("Q")
 
     def init(self) -> None:
