@@ -36,8 +36,10 @@ def connected(path, process):
 def stub(tmp_path):
     path = tmp_path / "gdb"
     process = subprocess.Popen(
-        [require("qemu-system-x86_64"), "-S", "-display", "none", "-nodefaults"]
-        + ["-gdb", f"unix:{path},server=on,wait=off"],
+        [
+            *(require("qemu-system-x86_64"), "-S", "-display", "none", "-nodefaults"),
+            *("-gdb", f"unix:{path},server=on,wait=off"),
+        ],
     )
     try:
         with connected(path, process) as wire:

@@ -184,7 +184,7 @@ def test_pack_and_unpack_are_inverse(place, seed, missing, linear):
     mode, layout = place
     values = {name: value for name, value in some_values(seed).items() if name not in missing}
     if linear:
-        values |= {"cs_base": 0xFFFF_0000, "rip": seed & 0xFFFF}
+        values |= {"cs_base": 0xFFFF_0000, "rip": seed & 0xFFFF, "cs_attr": 0x9B}
     description = describe(mode, layout, NAMES, linear_pc=linear)
     text = description.pack(values)
     assert len(text) == 2 * description.size

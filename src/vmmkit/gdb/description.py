@@ -31,6 +31,7 @@ from vmmkit.gdb.registers import (
     SSE,
     SYSTEM,
     Register,
+    code_base,
     linear_pc,
 )
 
@@ -211,13 +212,12 @@ class Description:
         return register.source, self._target_value(number, _integer(text, register), values)
 
     def _target_value(self, number: int, value: int, values: Values) -> int:
-        if not self.linear or self.registers[number].source != "rip" or "cs_base" not in values:
+        if not self.linear or self.registers[number].source != "rip":
             return value
-        offset = value - values["cs_base"] & self._masks[number]
-        if offset > LAST_IP:
-            raise RegisterLayoutError(
-                f"{value:#x} is outside of the code segment at {values['cs_base']:#x}"
-            )
+        base = code_base(values)
+        offset = value - base & self._masks[number]
+        if base and offset > LAST_IP:
+            raise RegisterLayoutError(f"{value:#x} is outside of the code segment at {base:#x}")
         return offset
 
     def _written(self, text: bytes) -> Iterator[tuple[int, int]]:

@@ -75,6 +75,7 @@ __all__ = [
     "SYSTEM",
     "FEATURES",
     "READ_ONLY",
+    "code_base",
     "linear_pc",
 ]
 
@@ -170,19 +171,33 @@ REGISTERS: Final[tuple[Register, ...]] = (
 """All registers, those of a feature side by side, in the order of a description."""
 
 
+def code_base(values: Mapping[str, int]) -> int:
+    """Return what is added to `rip` for a linear address: `cs_base`, or 0 in 64-bit mode.
+
+    SDM vol. 3A, "Segmentation in IA-32e Mode". Whether code is 64-bit tell `efer` and `cs_attr`,
+    where they are there.
+
+    Args:
+        values: a target's registers by name.
+
+    Raises:
+        KeyError: `cs_base` is missing.
+    """
+    if values.get("efer", 0) & EFER_LMA and values.get("cs_attr", 0) & ATTR_L:
+        return 0
+    return values["cs_base"]
+
+
 def linear_pc(values: Mapping[str, int]) -> int:
     """Return the linear address of the next instruction, from 0 to 2**64-1.
 
-    That is `rip` from `cs_base` on, cut at 4 GiB; in 64-bit mode, which ignores the base, it is
-    `rip`. SDM vol. 3A, "Segmentation in IA-32e Mode".
+    From a base other than 0 addresses wrap at 4 GiB.
 
     Args:
-        values: a target's registers by name. Whether code is 64-bit tell `efer` and `cs_attr`,
-            where they are there.
+        values: a target's registers by name.
 
     Raises:
         KeyError: `rip` or `cs_base` is missing.
     """
-    if values.get("efer", 0) & EFER_LMA and values.get("cs_attr", 0) & ATTR_L:
-        return values["rip"] & ALL_ONES
-    return values["cs_base"] + values["rip"] & 0xFFFF_FFFF
+    base = code_base(values)
+    return base + values["rip"] & (0xFFFF_FFFF if base else ALL_ONES)

@@ -284,7 +284,7 @@ class RunControl:
             self.last, self.stub.selected = stop, stop.vcpu
 
     def _choose(self, stops: Iterable[Stop], run: Run | None = None) -> Stop:
-        """Take the stop that is told: the end first, then a step that was asked for, then by vCPU."""
+        """Take the stop that is told: the end, a step that was asked for, then by vCPU."""
 
         def order(stop: Stop) -> tuple[bool, bool, int, str]:
             action = run.actions.get(stop.vcpu) if run is not None else None

@@ -307,7 +307,7 @@ class Stub:
         """Do what a target may fail at while nobody waits for an answer."""
         try:
             action()
-        except Exception as error:  # noqa: BLE001 - logged: there is no reply that could tell it
+        except Exception as error:
             LOG.warning("the target failed", exc_info=error)
 
     # -- for the functions that answer packets -----------------------------------------------------

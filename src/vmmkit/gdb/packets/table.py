@@ -5,9 +5,10 @@
 A module of this package that answers packets exports `PACKETS`, functions by packet name, and may
 export `features`, a function from the stub to the words it adds to the reply of qSupported.
 
-A name is one character, or for packets that begin with `q`, `Q`, `v`, `j` or `_` the word characters, dots
-and question marks they begin with; `qXfer` and `qSearch` go on with their object and operation, and
-`bs` and `bc` are names too. The function gets what follows the name, without the one separator (`,`, `:`, `;`, `=`) between.
+A name is one character, or for packets that begin with `q`, `Q`, `v`, `j` or `_` the word
+characters, dots and question marks they begin with; `qXfer` and `qSearch` go on with their object
+and operation, and `bs` and `bc` are names too. The function gets what follows the name, without
+the one separator (`,`, `:`, `;`, `=`) between.
 """
 
 from __future__ import annotations
