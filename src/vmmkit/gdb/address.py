@@ -29,6 +29,7 @@ class TcpAddress(NamedTuple):
     """0 to 65535; 0 takes a free one."""
 
     def __str__(self) -> str:
+        """Return the address as `parse_address` takes it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"tcp:{host}:{self.port}"
 
@@ -45,6 +46,7 @@ class UnixAddress(NamedTuple):
     path: str
 
     def __str__(self) -> str:
+        """Return the address as `parse_address` takes it."""
         return f"unix:{self.path}"
 
 

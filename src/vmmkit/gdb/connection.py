@@ -37,6 +37,11 @@ class StubSurface(Protocol):
         """Whether the conversation is over once all is sent."""
         ...
 
+    @property
+    def leaving(self) -> bool:
+        """Whether a debugger has gone, and `pump` is to be called after a wake until this ends."""
+        ...
+
     def attach(self) -> object:
         """A debugger has connected."""
         ...
@@ -83,6 +88,7 @@ class Conversation:
     """
 
     def __init__(self, stub: StubSurface, output_limit: int = OUTPUT_LIMIT) -> None:
+        """Begin with a stub that has been attached, or is about to be."""
         self._stub: Final = stub
         self._output_limit = output_limit
         self._held = b""
@@ -160,14 +166,15 @@ class Holder:
     """Holds a target that no debugger has come to yet; the report that its stop is given."""
 
     def __init__(self, target: Target) -> None:
+        """Ask the target to stop."""
         self._target = target
         self._holds = True
         target.stop(self)
 
-    def __call__(self, stops: object = ()) -> None:
+    def __call__(self, _stops: object = ()) -> None:
         """Hear that all stand; there is nobody to tell."""
 
-    def counts(self, stop: Stop) -> bool:
+    def counts(self, _stop: Stop) -> bool:
         """Let every stop be one."""
         return True
 

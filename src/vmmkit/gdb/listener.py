@@ -13,6 +13,7 @@ import socket
 import stat
 import struct
 from collections.abc import Collection
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from vmmkit.errors import ServeError, StubConfigError
@@ -50,6 +51,7 @@ class Listener:
     def __init__(
         self, sock: socket.socket, address: str, file: FileIdentity | None, uids: frozenset[int]
     ) -> None:
+        """Take a socket that listens, its file, and the users who may connect, empty for all."""
         self.sock: Final = sock
         self.address: Final = address
         self._file = file
@@ -82,7 +84,9 @@ class Listener:
     def close(self) -> None:
         """Close the socket, and remove its file if it is still this socket's."""
         if self._file is not None and identify(self._file.path) == self._file:
-            os.unlink(self._file.path)  # before the socket closes, which frees the inode's number
+            Path(
+                self._file.path
+            ).unlink()  # before the socket closes, which frees the inode's number
         self.sock.close()
 
 
@@ -162,21 +166,21 @@ def bind_private(sock: socket.socket, path: str) -> None:
     """
     os.fchmod(sock.fileno(), PRIVATE)
     sock.bind(path)
-    if stat.S_IMODE(os.lstat(path).st_mode) != PRIVATE:
-        os.chmod(path, PRIVATE)
+    if stat.S_IMODE(Path(path).lstat().st_mode) != PRIVATE:
+        Path(path).chmod(PRIVATE)
 
 
 def remove_stale(path: str) -> None:
     """Remove the socket file that a server which is gone has left."""
     try:
-        found = os.lstat(path)
+        found = Path(path).lstat()
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found.st_mode):
         raise FileExistsError(errno.EEXIST, "there is a file that is no socket", path)
     if is_bound(path):
         raise OSError(errno.EADDRINUSE, "another server listens there", path)
-    os.unlink(path)
+    Path(path).unlink()
 
 
 def is_bound(path: str) -> bool:
@@ -191,7 +195,7 @@ def is_bound(path: str) -> bool:
 def identify(path: str) -> FileIdentity | None:
     """Return which file is at a path now, if one is."""
     try:
-        found = os.lstat(path)
+        found = Path(path).lstat()
     except OSError:
         return None
     return FileIdentity(path, found.st_dev, found.st_ino)

@@ -26,6 +26,7 @@ class Poller:
     """Sockets, and what to call when something happens to them."""
 
     def __init__(self) -> None:
+        """Begin with no sockets."""
         self._poll = select.poll()
         self._handlers: dict[int, Callable[[int], None]] = {}
 
@@ -55,6 +56,7 @@ class Partings:
     """Connections that are being ended, each within `PART_SECONDS`."""
 
     def __init__(self, poller: Poller) -> None:
+        """Begin with none."""
         self._poller = poller
         self._list: list[Parting] = []
 
@@ -103,6 +105,7 @@ class Parting:
         sock: socket.socket,
         last_words: bytes,
     ) -> None:
+        """Take a connection; `forget` is called when it has been closed."""
         self.deadline: Final = monotonic() + PART_SECONDS
         self._poller = poller
         self._forget = forget

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from vmmkit.gdb.connection import (
     PART_SECONDS,
@@ -38,6 +38,7 @@ from vmmkit.gdb.target import Target
 __all__ = ["Server", "serve"]
 
 LOG: Final = logging.getLogger("vmmkit.gdb")
+LEAVE_SECONDS: Final = 2.0
 JOIN_SECONDS: Final = 5.0
 
 Wake = Callable[[], None]
@@ -110,6 +111,7 @@ class Server:
         hold: Target | None = None,
         switch_interval: float | None = None,
     ) -> None:
+        """Start the thread; `hold` is a target that is to stand until a debugger comes."""
         self.address: Final = listener.address
         self._stub = make_stub(self._wake)
         self._holder = None if hold is None else Holder(hold)
@@ -168,10 +170,12 @@ class Server:
         if self._thread.is_alive():
             LOG.warning("%s: the target keeps the server's thread from ending", self.address)
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
+        """Return the server, which the end of the block closes."""
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Close the server."""
         self.close()
 
     # -- the thread -------------------------------------------------------------------------------
@@ -194,11 +198,10 @@ class Server:
 
     def _turn(self) -> None:
         """Sleep until there is something to do, and do it."""
-        client = self._client
-        busy = client is not None and self._stub.busy
+        busy = self._stub.busy
         self._poller.sleep(0 if busy else self._patience())
-        if busy and client is not None:
-            client.say(client.talk.work)
+        if busy:
+            self._look(Conversation.work)
         # Only now, as a debugger that has left and come back is seen leaving above.
         if self._knocks:
             self._accept()
@@ -220,14 +223,23 @@ class Server:
             self._knock_again = None
             self._poller.watch(self._listener.sock, self._on_knock)
 
-    def _on_wake(self, event: int) -> None:
+    def _on_wake(self, _event: int) -> None:
         with suppress(BlockingIOError):
             self._wake_in.recv(RECEIVE_SIZE)
         self._woken = False  # before looking: what comes from now on wakes again
-        if self._client is not None:
-            self._client.say(self._client.talk.pump)
+        self._look(Conversation.pump)
 
-    def _on_knock(self, event: int) -> None:
+    def _look(self, look: Callable[[Conversation, int], bytes]) -> None:
+        """Let the stub do what it has to do, for the debugger or after it has gone."""
+        if self._client is not None:
+            self._client.say(partial(look, self._client.talk))
+            return
+        try:
+            self._stub.pump()
+        except Exception:
+            LOG.exception("%s: the target could not be let go", self.address)
+
+    def _on_knock(self, _event: int) -> None:
         self._knocks = True
 
     def _accept(self) -> None:
@@ -260,11 +272,18 @@ class Server:
         LOG.info("%s: a debugger has connected", self.address)
         if self._interval is not None:
             SwitchInterval.want(self._interval)
-        self._client = client = _Client(self, sock, self._stub)
+        self._client = client = _Client(sock, self._stub, self._poller, self._drop)
         self._connected.set()
         if self._holder is not None:
             self._holder.pass_on()
-        client.say(client.attach)
+        client.say(self._attach)
+
+    def _attach(self, _unsent: int) -> bytes:
+        self._stub.attach()
+        return b""
+
+    def _exited(self, _unsent: int) -> bytes:
+        return self._stub.exited(self._exit_status or 0)
 
     def _drop(self, last_words: bytes = b"") -> None:
         """Let the debugger go that has gone or is to go, and the target with it."""
@@ -273,7 +292,7 @@ class Server:
             return
         self._client = None
         self._connected.clear()
-        self._poller.unwatch(client.sock)
+        client.close()
         LOG.info("%s: the debugger has gone", self.address)
         try:
             self._stub.disconnect()
@@ -285,56 +304,71 @@ class Server:
 
     def _end(self) -> None:
         """Leave nothing behind: no debugger, no file, no socket."""
+        if self._knock_again is None:
+            self._poller.unwatch(self._listener.sock)
+        self._listener.close()
         if self._client is not None and self._exit_status is not None:
-            self._client.say(self._client.exited)
+            self._client.say(self._exited)
         if self._client is not None:
             self._client.finish()
             self._drop()
         self._partings.close()
+        self._await_leave()
         if self._holder is not None:
             self._holder.release()
-        self._listener.close()
         self._wake_out.close()
         self._wake_in.close()
+
+    def _await_leave(self) -> None:
+        """Wait for a target that has to stop before breakpoints can be removed."""
+        limit = monotonic() + LEAVE_SECONDS
+        while self._stub.leaving and (left := limit - monotonic()) > 0:
+            self._poller.sleep(left * 1000 + 1)
+        if self._stub.leaving:
+            LOG.warning("%s: breakpoints stay, as the target does not stop", self.address)
 
 
 class _Client:
     """The debugger's connection."""
 
-    def __init__(self, server: Server, sock: socket.socket, stub: StubSurface) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        stub: StubSurface,
+        poller: Poller,
+        on_end: Callable[[bytes], None],
+    ) -> None:
+        """Take a connection; `on_end` is called, with what is unsent, when it is to end."""
         self.sock = sock
         self.talk = Conversation(stub)
-        self._server = server
         self._stub = stub
+        self._poller = poller
+        self._on_end = on_end
         self._unsent = bytearray()
         self._events = READABLE
-        server._poller.watch(sock, self._on_event)
+        self._is_open = True
+        poller.watch(sock, self._on_event)
 
     def say(self, ask: Callable[[int], bytes]) -> None:
         """Send what the stub has to say; with an error of the stub's own the debugger goes."""
-        server = self._server
-        if server._client is not self:
+        if not self._is_open:
             return
         try:
             answer = ask(len(self._unsent))
         except Exception:
-            LOG.exception("%s: error in the stub; the debugger is sent away", server.address)
-            server._drop()
+            LOG.exception("error in the stub; the debugger is sent away")
+            self._on_end(b"")
             return
         self._send(answer)
         if self._stub.finished:
-            server._drop(bytes(self._unsent))
+            self._on_end(bytes(self._unsent))
         elif self._unsent or self._events != READABLE or self.talk.is_waiting:
             self._choose_events()
 
-    def attach(self, unsent: int) -> bytes:
-        """Tell the stub that the debugger is here."""
-        self._stub.attach()
-        return b""
-
-    def exited(self, unsent: int) -> bytes:
-        """Have the stub tell the debugger that the machine has ended."""
-        return self._stub.exited(self._server._exit_status or 0)
+    def close(self) -> None:
+        """Leave the socket to others."""
+        self._is_open = False
+        self._poller.unwatch(self.sock)
 
     def finish(self) -> None:
         """Send what is unsent now, in a bounded time."""
@@ -348,7 +382,7 @@ class _Client:
         if event & select.POLLIN:
             self._read()
         elif event & GONE:
-            self._server._drop()
+            self._on_end(b"")
 
     def _read(self) -> None:
         try:
@@ -360,7 +394,7 @@ class _Client:
         if data:
             self.say(partial(self.talk.receive, data))
         else:
-            self._server._drop()
+            self._on_end(b"")
 
     def _send(self, data: bytes) -> None:
         if self._unsent:
@@ -381,4 +415,4 @@ class _Client:
             events |= WRITABLE
         if events != self._events:
             self._events = events
-            self._server._poller.watch_for(self.sock, events)
+            self._poller.watch_for(self.sock, events)
