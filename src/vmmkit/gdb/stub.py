@@ -59,6 +59,7 @@ class Stub:
         features: what the debugger said that it understands.
         selected: the vCPU that packets without a thread are about.
         resumed: the vCPU that `c` and `s` are about, or `None` for all.
+        unlisted: vCPUs that qsThreadInfo is still to list.
         threads: the debugger's names of vCPUs.
         breakpoints: what the debugger has inserted.
         run: who runs, who stands.
@@ -100,6 +101,7 @@ class Stub:
         self.thread_suffix = False
         self.selected = min(self.vcpus())
         self.resumed: int | None = None
+        self.unlisted: list[int] = []
         self._values: dict[int, Mapping[str, int]] = {}
         self._description: Description | None = None
         self._packets: deque[Packet | Interrupt] = deque()
