@@ -16,7 +16,7 @@ memory or registers that cannot be read, and loops that do not end are left to g
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import attrs
@@ -92,6 +92,8 @@ def _rsh_unsigned(a: int, b: int) -> int:
 # What the evaluator tells apart. Plain integers: looking one up is all that it costs.
 _CONST, _REG, _REF, _EXT, _ZERO_EXT, _BINARY, _IF, _GOTO, _END = range(9)
 _LOG_NOT, _BIT_NOT, _POP, _PICK, _SWAP, _ROT, _PRINTF, _REFUSED = range(9, 17)
+_JUMPS: Final = frozenset({_IF, _GOTO})
+_EXTENSIONS: Final = frozenset({_EXT, _ZERO_EXT})
 
 
 class _Operation(NamedTuple):
@@ -130,10 +132,10 @@ _OPERATIONS: Final = {
     0x10: _binary("bit_or", operator.or_),
     0x11: _binary("bit_xor", operator.xor),
     0x12: _Operation("bit_not", _BIT_NOT, 1, 1),
-    0x13: _binary("equal", lambda a, b: int(a == b)),
+    0x13: _binary("equal", operator.eq),
     # Turning the sign bits over makes an unsigned comparison a signed one.
-    0x14: _binary("less_signed", lambda a, b: int(a ^ _SIGN < b ^ _SIGN)),
-    0x15: _binary("less_unsigned", lambda a, b: int(a < b)),
+    0x14: _binary("less_signed", lambda a, b: a ^ _SIGN < b ^ _SIGN),
+    0x15: _binary("less_unsigned", operator.lt),
     0x16: _Operation("ext", _EXT, 1, 1, operand=1),
     0x17: _Operation("ref8", _REF, 1, 1, argument=1),
     0x18: _Operation("ref16", _REF, 1, 1, argument=2),
@@ -216,7 +218,7 @@ def _instruction(offset: int, operation: _Operation, operand: int) -> _Instructi
         argument = operand
     if kind == _PICK and operation.operand:
         argument, pops, pushes = -1 - operand, operand + 1, operand + 2
-    elif kind in (_EXT, _ZERO_EXT):
+    elif kind in _EXTENSIONS:
         argument = (1 << min(operand, 64)) - 1
     return _Instruction(offset, kind, pops, pushes, argument)
 
@@ -237,14 +239,20 @@ def _printf_at(bytecode: bytes, offset: int) -> tuple[_Instruction, int]:
     return _Instruction(offset, _PRINTF, arguments + 2, 0, call), following
 
 
-def _resolved(instructions: list[_Instruction]) -> list[_Instruction]:
-    """Turn the offsets that jumps have into indices."""
-    indices = {instruction.offset: index for index, instruction in enumerate(instructions)}
+def _resolved(instructions: Iterable[_Instruction]) -> list[_Instruction]:
+    """Turn the offsets that jumps have into indices, and leave out what has no effect."""
+    kept: list[_Instruction] = []
+    indices = {}
+    for instruction in instructions:
+        indices[instruction.offset] = len(kept)
+        if instruction.kind not in _EXTENSIONS or instruction.argument != _MASK:
+            kept.append(instruction)
+    targets = {offset: index for offset, index in indices.items() if index < len(kept)}
     return [
-        _with_target(instruction, index, indices.get(instruction.argument))
-        if instruction.kind in (_IF, _GOTO)
+        _with_target(instruction, index, targets.get(instruction.argument))
+        if instruction.kind in _JUMPS
         else instruction
-        for index, instruction in enumerate(instructions)
+        for index, instruction in enumerate(kept)
     ]
 
 
@@ -254,6 +262,13 @@ def _with_target(jump: _Instruction, index: int, target: int | None) -> _Instruc
             f"the jump at {jump.offset} leads to {jump.argument}, where no instruction begins"
         )
     return jump._replace(argument=_Jump(target, max(0, index + 1 - target)))
+
+
+def _executed(instruction: _Instruction, all_: list[_Instruction]) -> tuple[int, Any]:
+    """Return what is executed; a jump to an end is one itself."""
+    if instruction.kind == _GOTO and all_[instruction.argument.target].kind == _END:
+        return _END, 0
+    return instruction.kind, instruction.argument
 
 
 def _successors(index: int, instruction: _Instruction) -> tuple[int, ...]:
@@ -349,9 +364,9 @@ class Expression:
         """Decode and check."""
         if not 0 < len(self.bytecode) <= MAX_SIZE:
             raise ExpressionError(f"an expression has 1 to {MAX_SIZE} bytes")
-        instructions = _resolved(list(_instructions(self.bytecode)))
+        instructions = _resolved(_instructions(self.bytecode))
         object.__setattr__(self, "gives_value", _lowest_result(instructions) > 0)
-        code = tuple((instruction.kind, instruction.argument) for instruction in instructions)
+        code = tuple(_executed(instruction, instructions) for instruction in instructions)
         object.__setattr__(self, "_code", code)
 
     def evaluate(self, read_register: RegisterReader, read_memory: MemoryReader) -> int:
@@ -363,7 +378,7 @@ class Expression:
         stack = self._execute(read_register, read_memory, None)
         if not stack:
             raise ExpressionError("the expression gives no value")
-        return stack[-1]
+        return int(stack[-1])  # comparisons leave truth values
 
     def run(
         self, read_register: RegisterReader, read_memory: MemoryReader, say: Callable[[str], object]
@@ -413,14 +428,16 @@ class Expression:
             elif kind == _IF:
                 if pop():
                     index, cost = argument
-                    steps = _left(steps, cost)
+                    if cost:
+                        steps = _left(steps, cost)
             elif kind == _GOTO:
                 index, cost = argument
-                steps = _left(steps, cost)
+                if cost:
+                    steps = _left(steps, cost)
             elif kind == _ZERO_EXT:
                 stack[-1] &= argument
             elif kind == _LOG_NOT:
-                stack[-1] = int(not stack[-1])
+                stack[-1] = not stack[-1]
             elif kind == _BIT_NOT:
                 stack[-1] ^= _MASK
             elif kind == _END:
