@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmmkit.errors import ExpressionError
-from vmmkit.gdb.expression import MAX_HEIGHT, MAX_OUTPUT, MAX_SIZE, MAX_STEPS, Expression
+from vmmkit.gdb.bytecode import MAX_HEIGHT
+from vmmkit.gdb.expression import MAX_OUTPUT, MAX_SIZE, MAX_STEPS, Expression
 
 # Codes as the GDB manual lists them.
 ADD, SUB, MUL, DIV_SIGNED, DIV_UNSIGNED, REM_SIGNED, REM_UNSIGNED = range(0x02, 0x09)
