@@ -332,4 +332,4 @@ class Stub(TargetAccess):
 def _printable(text: str) -> bytes:
     """ASCII without the framing's own characters."""
     plain = text.encode("ascii", "replace")
-    return plain.translate(bytes.maketrans(b"#$}*\n", b"....  "))
+    return plain.translate(bytes.maketrans(b"#$}*\n", b".... "))
