@@ -222,7 +222,7 @@ def _size(item: MemoryRange) -> int:
 
 def _memory_element(item: MemoryRange) -> str:
     kind, start, length = item.kind.value, hex(item.first), hex(_size(item))
-    return f"<memory type="{kind}" start="{start}" length="{length}"/>\n"
+    return f'<memory type="{kind}" start="{start}" length="{length}"/>\n'
 
 
 def _mapper(stub: Stub) -> MemoryMapper:
