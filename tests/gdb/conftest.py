@@ -5,9 +5,12 @@
 import functools
 import platform
 import sys
+from contextlib import ExitStack
 
 import pytest
 
+from gdb.debug_session import session_of
+from gdb.gdb_driver import gdb_path
 from gdb.guests.build import build
 
 
@@ -20,3 +23,18 @@ def program(require_tool, tmp_path_factory):
         require_tool(tool)
     folder = tmp_path_factory.mktemp("guests")
     return functools.cache(lambda name: build(folder, name))
+
+
+@pytest.fixture
+def debug(program, tmp_path):
+    """Return a maker of sessions by the names of programs; they end with the test."""
+    gdb_path()
+    with ExitStack() as stack:
+
+        def start(*names, **options):
+            programs = [program(name) for name in names]
+            session = session_of(tmp_path, programs, **options)
+            stack.callback(session.close)
+            return session
+
+        yield start
