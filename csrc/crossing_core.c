@@ -10,7 +10,7 @@ enum { HELD_AT_MOST = 64 };
 typedef __typeof__(&vmmkit_step) step_function;
 typedef __typeof__(&vmmkit_run) run_function;
 
-enum { KINDS = 24, SHAPE_WORDS = 3 };
+enum { KINDS = VMMKIT_EXIT_DEBUG + 1, SHAPE_WORDS = 4 };
 
 /* An outcome that is nothing but words of the record; no type for any other. */
 typedef struct {

@@ -247,6 +247,7 @@ static NOINLINE int execute_int(context *c)
 
 static NOINLINE int execute_int3(context *c)
 {
+    TRY(stop_at_int3(c, linear_rip(c)));
     return transferred(c, interrupt(c, BP, 1));
 }
 

@@ -197,7 +197,10 @@ typedef struct {
     unsigned code_length;
     unsigned shadow;
     uint64_t debug; /* bits of DR6 for the trap after the instruction */
-    int watched; /* whether breakpoints in DR7 are to be looked for */
+    unsigned watched; /* which breakpoints are to be looked for, see breakpoints.c */
+    unsigned hit; /* 1 more than the owner's slot that was hit, else 0 */
+    uint64_t hit_kind;
+    uint64_t hit_address;
     int keeps_rf;
     unsigned cpl;
     unsigned canonical_bits;

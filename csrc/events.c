@@ -68,32 +68,48 @@ static void after_instruction(context *c, int complete)
 
 static unsigned breakpoints_here(context *c)
 {
-    uint64_t linear = c->cpu->rip;
     if (!watches(c) || c->cpu->rflags & RF)
         return 0;
-    if (c->mode != 64)
-        linear = (segment_words(c, CS)[BASE] + linear) & 0xFFFFFFFFu;
-    return code_breakpoints(c, linear);
+    return code_breakpoints(c, linear_rip(c));
+}
+
+static inline int holds_interrupts(const vmmkit_cpu *cpu)
+{
+    return (cpu->debug_control & VMMKIT_DEBUG_HOLD) != 0;
+}
+
+/* The external interrupt, or what else, that waits, unless it is held. */
+static inline uint64_t unless_held(const vmmkit_cpu *cpu, const uint64_t *waiting)
+{
+    return holds_interrupts(cpu) ? 0 : ATOMIC_LOAD(waiting);
+}
+
+static int code_stop(context *c)
+{
+    begin_mode(c);
+    return stops_at(c, linear_rip(c)) ? report_hit(c) : 0;
 }
 
 static int before_instruction(context *c)
 {
     vmmkit_cpu *cpu = c->cpu;
     int after_stack_load = cpu->interrupt_shadow == SHADOW_MOV_SS;
-    uint64_t request = ATOMIC_LOAD(&cpu->interrupt_request), bits;
+    uint64_t request = unless_held(cpu, &cpu->interrupt_request), bits;
     begin_mode(c);
     if (cpu->debug_pending && !after_stack_load) {
         raise_exception(c, DB, 0, cpu->debug_pending | breakpoints_here(c), 0);
         cpu->debug_pending = 0;
-    } else if (ATOMIC_LOAD(&cpu->nmi_pending) && !cpu->nmi_blocked && !after_stack_load) {
+    } else if (unless_held(cpu, &cpu->nmi_pending) && !cpu->nmi_blocked && !after_stack_load) {
         ATOMIC_STORE(&cpu->nmi_pending, 0);
         cpu->event = VMMKIT_EVENT_VALID | VMMKIT_TYPE_NMI | NMI;
     } else if (request && may_interrupt(cpu)) {
         cpu->event = VMMKIT_EVENT_VALID | VMMKIT_TYPE_INTERRUPT | ((request - 1) & 0xFF);
         ATOMIC_STORE(&cpu->interrupt_request, 0);
-    } else if (ATOMIC_LOAD(&cpu->window_request) && may_interrupt(cpu)) {
+    } else if (unless_held(cpu, &cpu->window_request) && may_interrupt(cpu)) {
         ATOMIC_STORE(&cpu->window_request, 0);
         return VMMKIT_EXIT_INTERRUPT_WINDOW;
+    } else if (code_stop(c)) {
+        return VMMKIT_EXIT_DEBUG;
     } else if (!after_stack_load) {
         bits = breakpoints_here(c);
         if (bits)
@@ -184,8 +200,10 @@ static int continue_delivery(context *c)
         }
         forget_phase(c);
     }
-    if (kind == VMMKIT_EXIT_DONE)
+    if (kind == VMMKIT_EXIT_DONE) {
         c->cpu->retired++;
+        c->cpu->debug_control &= ~(uint64_t)VMMKIT_DEBUG_SKIP;
+    }
     return kind;
 }
 
@@ -198,15 +216,15 @@ static int begin_delivery(context *c)
 static inline int needs_attention(const context *c)
 {
     const vmmkit_cpu *cpu = c->cpu;
-    return (cpu->debug_pending | ATOMIC_LOAD(&cpu->nmi_pending) |
-            ATOMIC_LOAD(&cpu->interrupt_request) | ATOMIC_LOAD(&cpu->window_request)) != 0 ||
-           watches(c);
+    uint64_t waiting = ATOMIC_LOAD(&cpu->nmi_pending) | ATOMIC_LOAD(&cpu->interrupt_request) |
+                       ATOMIC_LOAD(&cpu->window_request);
+    return cpu->debug_pending || (waiting && !holds_interrupts(cpu)) || watches(c);
 }
 
 static inline int wakes(const context *c)
 {
     const vmmkit_cpu *cpu = c->cpu;
-    int nmi = ATOMIC_LOAD(&cpu->nmi_pending) && !cpu->nmi_blocked;
+    int nmi = unless_held(cpu, &cpu->nmi_pending) && !cpu->nmi_blocked;
     return cpu->debug_pending || nmi ||
-           (ATOMIC_LOAD(&cpu->interrupt_request) && may_interrupt(cpu));
+           (unless_held(cpu, &cpu->interrupt_request) && may_interrupt(cpu));
 }

@@ -169,7 +169,14 @@ def enumerations() -> str:
     flags = {name.upper(): 1 << bit for bit, name in enumerate(TABLE["ATTRIBUTES"])}
     cells = {name: TABLE[name] for name in ("UNKNOWN", "INVALID", "SPLIT")}
     batches = ("STEP_BATCH", "RUN_BATCH", "RUN_SLICE")
-    limit_names = ("MAX_LENGTH", "LOG_CAPACITY", "PAGE_CAPACITY", *batches, "RIP_BASE")
+    limit_names = (
+        "MAX_LENGTH",
+        "LOG_CAPACITY",
+        "PAGE_CAPACITY",
+        *batches,
+        "RIP_BASE",
+        "DEBUG_SLOTS",
+    )
     limits = {name: RECORD[name] for name in limit_names} | {"NO_FEATURE": TABLE["NO_FEATURE"]}
     limits |= {"OPERATIONS": len(TABLE["OPS"])}
     types = {"VECTOR": TABLE["TYPE_NAMES"].index("x"), "HALF": TABLE["TYPE_NAMES"].index("h")}
@@ -179,6 +186,8 @@ def enumerations() -> str:
         ("MASK", RECORD["MASK_BITS"]),
         ("EVENT", RECORD["EVENT_BITS"]),
         ("TYPE", RECORD["EVENT_TYPES"]),
+        ("DEBUG", RECORD["DEBUG_BITS"]),
+        ("BREAK", RECORD["BREAK_BITS"]),
         ("MAP", maps),
         ("FLAG", flags),
         ("CELL", cells),

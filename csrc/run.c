@@ -125,7 +125,7 @@ static NOINLINE int stopped(context *c, int kind)
         cpu->code[i / 8] |= (uint64_t)c->code[i] << (8 * (i % 8));
     if (kind == VMMKIT_EXIT_UNSUPPORTED)
         cpu->exit_size = c->code_length;
-    if (kind == VMMKIT_EXIT_FAULT || kind == VMMKIT_EXIT_UNSUPPORTED)
+    if (kind == VMMKIT_EXIT_FAULT || kind == VMMKIT_EXIT_UNSUPPORTED || kind == VMMKIT_EXIT_DEBUG)
         cpu->log_count = cpu->page_count = cpu->code_length = cpu->code_given = 0;
     else
         cpu->page_count = c->pages;
@@ -161,7 +161,7 @@ static NOINLINE int stopped_or_raised(context *c, int kind)
 static NOINLINE void begin_traps(context *c)
 {
     c->debug = c->cpu->rflags & TF ? DR6_BS : 0;
-    c->watched = watches(c);
+    c->watched = watches(c) ? WATCH_GUEST : 0;
     if (c->debug || c->watched)
         c->batch = 1;
 }
@@ -172,14 +172,17 @@ static inline int completed(context *c, int kind)
     vmmkit_cpu *cpu = c->cpu;
     cpu->log_count = cpu->page_count = cpu->code_length = cpu->code_given = 0;
     cpu->interrupt_shadow = c->shadow;
+    cpu->debug_control &= ~(uint64_t)VMMKIT_DEBUG_SKIP;
     if (UNLIKELY(c->deliver))
         after_instruction(c, kind != BATCH_USED);
     else if (UNLIKELY(cpu->rflags & RF && kind != BATCH_USED && !c->keeps_rf))
         cpu->rflags &= ~(uint64_t)RF;
     if (UNLIKELY(kind == BATCH_USED))
-        return VMMKIT_EXIT_DONE;
+        return c->hit ? report_hit(c) : VMMKIT_EXIT_DONE;
     cpu->rip = c->next_rip;
     cpu->retired++;
+    if (UNLIKELY(c->hit && !kind))
+        return report_hit(c);
     if (UNLIKELY(kind == VMMKIT_EXIT_HALT && c->deliver && wakes(c)))
         return VMMKIT_EXIT_DONE;
     return kind ? kind : VMMKIT_EXIT_DONE;
@@ -196,7 +199,8 @@ static inline int is_completion(int kind)
 static inline int is_calm(const context *c)
 {
     const vmmkit_cpu *cpu = c->cpu;
-    uint64_t due = cpu->debug_pending | cpu->interrupt_shadow | (cpu->rflags & RF) | c->debug;
+    uint64_t due = cpu->debug_pending | cpu->interrupt_shadow | (cpu->rflags & RF) | c->debug |
+                   cpu->debug_count | (cpu->debug_control & VMMKIT_DEBUG_SKIP);
     uint64_t begun = cpu->log_count | cpu->page_count | cpu->code_length | cpu->code_given |
                      cpu->block_answer | cpu->batch;
     return !(due | begun) && !c->watched && !c->checks_alignment;
@@ -218,18 +222,21 @@ static inline void begin_instruction(context *c, uint64_t left, int resumes)
     c->batch = batch_size(c->cpu, left);
     c->shadow = 0;
     c->debug = 0;
-    c->keeps_rf = c->watched = 0;
+    c->keeps_rf = 0;
+    c->watched = c->hit = 0;
     begin_mode(c);
     if (c->deliver)
         begin_traps(c);
-    c->flat = c->mode == 64 && c->tlb && !c->watched && !c->checks_alignment;
+    if (UNLIKELY(c->cpu->debug_count))
+        begin_watching(c, linear_rip(c));
+    c->flat = c->mode == 64 && c->tlb && !(c->watched & WATCHES_DATA) && !c->checks_alignment;
     c->calm = !resumes && is_calm(c);
 }
 
 /* Chooses the event before the next instruction; its kind, or 0 to execute that. */
 static NOINLINE int attended(context *c)
 {
-    int kind = before_instruction(c);
+    int kind = c->deliver ? before_instruction(c) : code_stop(c);
     if (kind)
         return kind;
     return c->cpu->event ? delivered(c, begin_delivery(c)) : 0;
@@ -253,7 +260,7 @@ static NOINLINE int between(context *c)
     renew_trust(c);
     if (UNLIKELY(cpu->event))
         return delivered(c, continue_delivery(c));
-    if (UNLIKELY(c->deliver && !resumes && needs_attention(c))) {
+    if (UNLIKELY(!resumes && (cpu->debug_count || (c->deliver && needs_attention(c))))) {
         kind = attended(c);
         if (kind)
             return kind;

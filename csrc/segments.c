@@ -92,10 +92,17 @@ static int flushed_address(context *c, int segment, uint64_t offset, uint64_t *l
     return within_limit(c, segment, offset, 1, linear);
 }
 
+/* Linear address of the instruction. */
+static uint64_t linear_rip(context *c)
+{
+    uint64_t rip = c->cpu->rip;
+    return c->mode == 64 ? rip : (segment_words(c, CS)[BASE] + rip) & 0xFFFFFFFFu;
+}
+
 /* Of an instruction's own data, which breakpoints may watch. */
 static inline int locate_data(context *c, uint64_t linear, unsigned size, int write, span *where)
 {
-    if (UNLIKELY(c->watched))
+    if (UNLIKELY(c->watched & WATCHES_DATA))
         watch(c, linear, size, write);
     return locate_linear(c, linear, size, write ? INTENT_WRITE : 0, where);
 }

@@ -162,7 +162,9 @@ static NOINLINE int check_unused_port(context *c)
     unsigned op = c->row->op, port;
     if (op != VMMKIT_OP_INS && op != VMMKIT_OP_OUTS)
         return 0;
-    return checked_port(c, operand_bytes(c, op == VMMKIT_OP_OUTS), &port);
+    TRY(checked_port(c, operand_bytes(c, op == VMMKIT_OP_OUTS), &port));
+    c->hit = 0; /* nothing is accessed */
+    return 0;
 }
 
 static NOINLINE int execute_string(context *c)

@@ -251,7 +251,7 @@ static int locate_bytes(context *c, int segment, uint64_t offset, uint64_t enabl
     TRY(linear_address(c, segment, offset + first, size, write, &linear));
     if ((linear - first) & (where->elements - 1))
         return fault(c, ALIGNMENT, 0, 0);
-    if (UNLIKELY(c->watched))
+    if (UNLIKELY(c->watched & WATCHES_DATA))
         watch_lanes(c, linear, size, enabled >> first, write);
     if (LIKELY((linear & (PAGE - 1)) <= PAGE - size))
         return locate_linear(c, linear, size, write ? INTENT_WRITE : 0, &where->at);

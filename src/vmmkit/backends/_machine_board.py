@@ -283,6 +283,11 @@ class Board(ABC):
 
     # -- one run at a time -----------------------------------------------------------------------
 
+    def _vcpu(self, index: int) -> MachineVcpu:
+        if not isinstance(index, int) or not 0 <= index < len(self.vcpus):
+            raise MachineError(f"vCPUs are 0 to {len(self.vcpus) - 1}, not {index!r}")
+        return self.vcpus[index]
+
     def _check_stopped(self) -> None:
         if self._runs:
             raise MachineError("the machine runs: end that first, and do this after `run`")

@@ -31,8 +31,11 @@ class VcpuExit(NamedTuple):
     vcpu: int
     """Its number."""
     outcome: Outcome
-    """`Hypercall`, `Unsupported`, `TripleFault`, `Random`, `ReadPmc`, `ReadMsr` or `WriteMsr`."""
+    """`Hypercall`, `Unsupported`, `TripleFault`, `Random`, `ReadPmc`, `ReadMsr` or `WriteMsr`.
+
+    With breakpoints `DebugExit`.
+    """
 
 
 MachineOutcome = RunEnded | MachineHalted | VcpuExit
-"""What `SoftMachine.run` and `ThreadedMachine.run` return."""
+"""What `run` and `step` of `SoftMachine` and `ThreadedMachine` return."""

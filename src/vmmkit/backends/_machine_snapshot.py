@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import attrs
 
-from vmmkit.backends._machine_vcpu import VcpuSnapshot
 from vmmkit.devices import (
     IoApicSnapshot,
     LapicSnapshot,
@@ -17,7 +16,19 @@ from vmmkit.devices import (
 )
 from vmmkit.errors import MachineError
 
-__all__ = ["MachineSnapshot", "check_machine_snapshot"]
+__all__ = ["MachineSnapshot", "VcpuSnapshot", "check_machine_snapshot"]
+
+
+@attrs.frozen
+class VcpuSnapshot:
+    """What one vCPU of a machine is made of, but for its local APIC."""
+
+    record: bytes = attrs.field(repr=False)
+    """Of `CpuState`, with the instruction in flight and without the owner's breakpoints."""
+    init: bool  #: an INIT takes effect at the next instruction boundary
+    start_up: int | None  #: and a start-up message with this vector
+    answer: int | None  #: what the owner has answered to the instruction in flight
+    told: bool  #: whether the owner knows of the instruction in flight
 
 
 @attrs.frozen

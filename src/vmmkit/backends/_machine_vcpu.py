@@ -21,8 +21,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
+from vmmkit.backends._machine_snapshot import VcpuSnapshot
 from vmmkit.backends._odd_accesses import WORD_BYTES, enqueue, past_the_ports
 from vmmkit.backends.msrs import MsrSource
 from vmmkit.backends.soft import SoftVcpu
@@ -39,7 +38,7 @@ Write = Callable[[int, int, int], object]
 Ways = tuple[Read, Write, Read, Write]
 """Memory's `read` and `write` of a port, then those of I/O ports."""
 
-__all__ = ["MachineVcpu", "VcpuSnapshot", "Ways"]
+__all__ = ["MachineVcpu", "Ways"]
 
 ADDRESS: Final = WORD["exit_address"]
 SIZE: Final = WORD["exit_size"]
@@ -59,6 +58,7 @@ NMI_PENDING: Final = WORD["nmi_pending"]
 NMI_BLOCKED: Final = WORD["nmi_blocked"]
 TSC_OFFSET: Final = WORD["tsc_offset"]
 TSC_WRITE_EXITS: Final = WORD["tsc_write_exits"]
+BATCH: Final = WORD["batch"]
 ALL_ONES: Final = (1 << 64) - 1
 HALF: Final = 1 << 63
 INTERRUPT_FLAG: Final = 1 << 9
@@ -83,18 +83,6 @@ X2APIC_MSRS: Final = range(0x800, 0x900)
 TIMER_MSRS: Final = frozenset({MSR_APIC_BASE, MSR_TSC_DEADLINE, 0x80F, 0x832, 0x838, 0x83E})
 
 
-@attrs.frozen
-class VcpuSnapshot:
-    """What one vCPU of a machine is made of, but for its local APIC."""
-
-    record: bytes = attrs.field(repr=False)
-    """Of `CpuState`, with the instruction in flight."""
-    init: bool  #: an INIT takes effect at the next instruction boundary
-    start_up: int | None  #: and a start-up message with this vector
-    answer: int | None  #: what the owner has answered to the instruction in flight
-    told: bool  #: whether the owner knows of the instruction in flight
-
-
 class MachineVcpu(SoftVcpu):
     """One vCPU of a machine; the machine runs it.
 
@@ -103,6 +91,8 @@ class MachineVcpu(SoftVcpu):
         lapic: its local APIC.
         page: where that answers in memory, or `None`.
         host_time: whether time goes on by itself, so that the time-stamp counter is set at exits.
+        paused: the owner's, to be set between two runs: whether `run` of the machine leaves it out.
+            INIT and start-up messages wait meanwhile, as interrupts do.
     """
 
     __slots__ = (
@@ -118,6 +108,7 @@ class MachineVcpu(SoftVcpu):
         "index",
         "lapic",
         "page",
+        "paused",
         "timer_moved",
     )
 
@@ -149,6 +140,7 @@ class MachineVcpu(SoftVcpu):
         self.index, self._guard, self.host_time = index, guard, host_time
         self._unknown_msrs_exit = unknown_msrs_exit
         self._init, self._start_up, self._told = False, None, False
+        self.paused = False
         self._handlers: dict[int, Callable[[], int | None]] = {
             INTERRUPT_WINDOW: self._take_interrupt,
             TPR_BELOW: self._priority_lowered,
@@ -221,12 +213,14 @@ class MachineVcpu(SoftVcpu):
 
     # -- between instructions ------------------------------------------------------------------
 
-    def settle(self) -> bool:
-        """Obey INIT and SIPI; return whether there is something to execute.
+    def settle(self, *, though_paused: bool = False) -> bool:
+        """Obey INIT and SIPI, unless paused; return whether there is something to execute.
 
         The guest may have lowered CR8 before the local APIC, on another thread, said below which
         value that matters: so this looks at both.
         """
+        if self.paused and not though_paused:
+            return False
         words = self._words
         if self._init:
             self._obey_init()
@@ -253,6 +247,8 @@ class MachineVcpu(SoftVcpu):
         words = self._words
         nmi = words[NMI_PENDING] and not words[NMI_BLOCKED]
         asked = words[WINDOW] and words[RFLAGS] & INTERRUPT_FLAG
+        if self.interrupts_held:
+            return not words[HALTED]
         if nmi or (asked and self.lapic.pending() is not None):
             words[HALTED] = 0
         return not words[HALTED]
@@ -286,10 +282,11 @@ class MachineVcpu(SoftVcpu):
 
     # -- running -------------------------------------------------------------------------------
 
-    def turn(self, budget: int) -> int:
+    def turn(self, budget: int, *, by_element: bool = False) -> int:
         """Run until `budget` instructions are done, a halt, or what only the owner can do.
 
-        Returns the exit's kind; `outcome` tells the rest.
+        With `by_element` each element of a repeated instruction is one by itself, and a kick does
+        not count. Returns the exit's kind; `outcome` tells the rest.
 
         Raises:
             StepError: the owner has not answered what the last turn ended with.
@@ -297,7 +294,7 @@ class MachineVcpu(SoftVcpu):
         """
         words, resume, handlers = self._words, self._cpu.resume, self._handlers
         read, write, port_in, port_out = self._ports
-        kind = self._begin(budget)
+        kind = self._begin(budget, int(by_element))
         while True:
             if kind == WRITE:
                 if words[SIZE] > WORD_BYTES:
@@ -332,14 +329,18 @@ class MachineVcpu(SoftVcpu):
                 self._told = bool(words[PENDING])
                 return kind
 
-    def _begin(self, budget: int) -> int:
+    def _begin(self, budget: int, batch: int) -> int:
         """Go on where the last turn ended."""
         words = self._words
         kind = words[PENDING]
-        if not kind:
+        if not (kind or batch):
             self._told = False
             return self._cpu.enter(budget, 0)
         self._cpu.allow(budget)
+        words[BATCH] = batch
+        if not kind:
+            self._told = False
+            return self._cpu.resume(0)
         answer, self._answer = self._answer, None
         if answer is None and not self._told:
             return WRITE if kind == ENQUEUE else kind  # a device or a source has raised
@@ -423,14 +424,16 @@ class MachineVcpu(SoftVcpu):
 
     def snapshot(self) -> VcpuSnapshot:
         """Return the state without the local APIC's."""
-        state = self.state.copy()
+        state = CpuState()
+        state.take_record(self.state.record)
         state.words[LIMIT] = state.retired  # each turn gets a new one; this tells of the last
+        state.words[BATCH] = 0
         return VcpuSnapshot(
             bytes(state.record), self._init, self._start_up, self._answer, self._told
         )
 
     def restore(self, snapshot: VcpuSnapshot) -> None:
-        """Take a state back, after the local APIC has its own."""
-        self.state.record[:] = snapshot.record
+        """Take a state back, after the local APIC has its own; the owner's breakpoints stay."""
+        self.state.take_record(snapshot.record)
         self._init, self._start_up = snapshot.init, snapshot.start_up
         self._answer, self._told = snapshot.answer, snapshot.told

@@ -22,13 +22,25 @@ table. There is no model of time and no local APIC; `vmmkit.backends.SoftMachine
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from vmmkit.backends._odd_accesses import WORD_BYTES, enqueue, past_the_ports
 from vmmkit.backends.msrs import MsrSource
 from vmmkit.errors import AccessAddressError, StepError
-from vmmkit.insn import WORD, Cpu, CpuState, EventKind, ExitKind, Outcome
+from vmmkit.insn import (
+    WORD,
+    Breakpoint,
+    Cpu,
+    CpuState,
+    EventKind,
+    ExitKind,
+    Fault,
+    Outcome,
+    PageAccess,
+    Read,
+    Translation,
+)
 from vmmkit.insn.cpuid import DEFAULT_FEATURES, Answer, CpuidModel, CpuidSource
 from vmmkit.protocols import AccessPort
 
@@ -67,10 +79,10 @@ class SoftVcpu:
     Exits are the outcomes of `vmmkit.insn`: `Read`, `Write`, `PortIn`, `PortOut`, `Halt`, `Fault`,
     `Unsupported` (with the bytes), `Hypercall`, `ReadMsr`, `WriteMsr`, `ReadPmc`, `Random` and
     `BudgetSpent`; with a `tpr_threshold` `TprBelowThreshold`; with `deliver` `TripleFault` and
-    `InterruptWindow`, and no `Fault`. After `Read`, `PortIn`, `ReadMsr`, `ReadPmc` and `Random`
-    call `complete` with the value before running on, or `refuse` the last three, `WriteMsr` and
-    the `Write` of 64 bytes of an ENQCMD; other writes need no completion. CPUID is answered by
-    `cpuid`.
+    `InterruptWindow`, and no `Fault`; with breakpoints `DebugExit`. After `Read`, `PortIn`,
+    `ReadMsr`, `ReadPmc` and `Random` call `complete` with the value before running on, or `refuse`
+    the last three, `WriteMsr` and the `Write` of 64 bytes of an ENQCMD; other writes need no
+    completion. CPUID is answered by `cpuid`.
 
     A vCPU belongs to one thread at a time. While the native engine runs, other Python threads do
     too.
@@ -253,6 +265,49 @@ class SoftVcpu:
         """Have an event delivered before anything else; as `Cpu`'s method."""
         self._cpu.inject(vector, error_code, address=address, kind=kind)
 
+    @property
+    def breakpoints(self) -> tuple[Breakpoint, ...]:
+        """The owner's breakpoints, by slot."""
+        return self._cpu.breakpoints
+
+    def set_breakpoints(
+        self, breakpoints: Iterable[Breakpoint] = (), *, int3: bool = False
+    ) -> None:
+        """Set all breakpoints of the owner; as `Cpu`'s method."""
+        self._cpu.set_breakpoints(breakpoints, int3=int3)
+
+    def skip_breakpoint(self) -> None:
+        """Have no breakpoint count at the next instruction; as `Cpu`'s method."""
+        self._cpu.skip_breakpoint()
+
+    def hold_interrupts(self, held: bool) -> None:
+        """Let what interrupts the guest wait, or no more; as `Cpu`'s method."""
+        self._cpu.hold_interrupts(held)
+
+    @property
+    def interrupts_held(self) -> bool:
+        """Whether `hold_interrupts` is in force."""
+        return self._cpu.interrupts_held
+
+    def latch(self, code: Buffer) -> None:
+        """Give the bytes of the instruction at RIP; as `Cpu`'s method.
+
+        A debugger whose INT3 stands there hands the bytes that it has replaced, so that the
+        instruction is executed while other vCPUs still find the INT3.
+        """
+        self._cpu.latch(code)
+
+    def translate(
+        self,
+        linear: int,
+        access: PageAccess | None = PageAccess.READ,
+        *,
+        user: bool | None = None,
+        read: Callable[[int, int], int] | None = None,
+    ) -> Translation | Fault | Read:
+        """Translate a linear address and touch nothing; as `Cpu`'s method."""
+        return self._cpu.translate(linear, access, user=user, read=read)
+
     def run_through(
         self, mmio: AccessPort, pio: AccessPort, budget: int = DEFAULT_BUDGET
     ) -> Outcome:
@@ -268,7 +323,8 @@ class SoftVcpu:
 
         Returns:
             `Halt`, `Fault`, `TripleFault`, `InterruptWindow`, `TprBelowThreshold`, `Hypercall`,
-            `ReadMsr`, `WriteMsr`, `ReadPmc`, `Random`, `Unsupported` or `BudgetSpent`.
+            `ReadMsr`, `WriteMsr`, `ReadPmc`, `Random`, `Unsupported`, `DebugExit` or
+            `BudgetSpent`.
 
         Raises:
             StepError: as `run`.

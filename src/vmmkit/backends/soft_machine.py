@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from vmmkit.backends._machine_board import Board, BoardOptions
 from vmmkit.backends._machine_outcomes import MachineHalted, MachineOutcome, RunEnded, VcpuExit
-from vmmkit.backends._machine_snapshot import MachineSnapshot
+from vmmkit.backends._machine_snapshot import MachineSnapshot, VcpuSnapshot
 from vmmkit.backends._machine_time import NEVER, TimedWindow
-from vmmkit.backends._machine_vcpu import MachineVcpu, VcpuSnapshot
+from vmmkit.backends._machine_vcpu import MachineVcpu
 from vmmkit.backends.msrs import MsrSource
 from vmmkit.errors import MachineError
 from vmmkit.insn import WORD, ExitKind
@@ -206,6 +206,45 @@ class SoftMachine(Board):
         self._agenda.advance(self._ticks * self._tick)
         return RunEnded(self.time)
 
+    def step(self, index: int) -> MachineOutcome:
+        """Execute one instruction of a vCPU, be it paused and whosever turn it is.
+
+        Or deliver one event to it, or execute one element of a repeated instruction. Deadlines and
+        time are those of `run`; the turn stays as it is.
+
+        Args:
+            index: the vCPU's number.
+
+        Returns:
+            `RunEnded`, `VcpuExit`, or `MachineHalted`, with no time passed, where the vCPU is in
+            HLT or waits for a start-up message and nothing wakes it now.
+
+        Raises:
+            MachineError: there is no such vCPU, or the machine runs already.
+            StepError, RegionError: as `run`.
+        """
+        vcpu = self._vcpu(index)
+        with self._one_run():
+            self._begin()
+            try:
+                return self._step(vcpu)
+            finally:
+                self._tell_time()
+
+    def _step(self, vcpu: MachineVcpu) -> MachineOutcome:
+        self._agenda.advance(self._ticks * self._tick)
+        if not vcpu.settle(though_paused=True):
+            return MachineHalted(self.time)
+        whose, self._turn, self._alone = self._turn, vcpu.index, True
+        try:
+            kind = self._slice(vcpu, 1, by_element=True)
+        finally:
+            self._turn = whose
+        if kind not in (BUDGET, HALT):
+            return VcpuExit(vcpu.index, vcpu.outcome(kind))
+        self._agenda.advance(self._ticks * self._tick)
+        return RunEnded(self.time)
+
     def kick(self) -> None:
         """End the run in progress, or else the next one; for other threads."""
         self._kicked = True
@@ -241,7 +280,7 @@ class SoftMachine(Board):
         self._turn = (self._turn + 1) % len(self.vcpus)
         self._left = self._quantum
 
-    def _slice(self, vcpu: MachineVcpu, budget: int) -> int:
+    def _slice(self, vcpu: MachineVcpu, budget: int, *, by_element: bool = False) -> int:
         """Run a vCPU until the next deadline at most; return the exit's kind."""
         length = min(budget, LONGEST, max(1, self._ticks_until(self._agenda.earliest)))
         if not self._alone:
@@ -251,7 +290,7 @@ class SoftMachine(Board):
         vcpu.set_time(vcpu.lapic.tsc)
         self._origin, self._running = start - self._ticks, words
         try:
-            kind = vcpu.turn(length)
+            kind = vcpu.turn(length, by_element=by_element)
         finally:
             self._running = None
             done = words[RETIRED] - start & ALL_ONES

@@ -236,8 +236,56 @@ class ThreadedMachine(Board):
         for thread in threads:
             if thread.ident is not None:
                 thread.join()
+        self._stop_time()
+
+    def _stop_time(self) -> None:
         self._elapsed, self._began = self.time, None
         self._tell_time(forwards=True)
+
+    def step(self, index: int) -> MachineOutcome:
+        """Execute one instruction of a vCPU on the caller's thread, be it paused.
+
+        Or deliver one event to it, or execute one element of a repeated instruction. The other
+        vCPUs do not run meanwhile; time goes on.
+
+        Args:
+            index: the vCPU's number.
+
+        Returns:
+            `RunEnded`, `VcpuExit`, or `MachineHalted`, with nothing executed, where the vCPU is in
+            HLT or waits for a start-up message and nothing wakes it now. An exit of this vCPU that
+            `run` has not returned yet is returned first, with nothing executed.
+
+        Raises:
+            MachineError: there is no such vCPU, or the machine runs already.
+            StepError: an exit before wants an answer.
+            Exception: whatever a handler raises.
+        """
+        vcpu = self._vcpu(index)
+        with self._one_run():
+            for found in self._exits:
+                if found.vcpu == index:
+                    self._exits.remove(found)
+                    return found
+            with self.lock:
+                self._begin()
+            try:
+                return self._step(vcpu)
+            finally:
+                self._stop_time()
+
+    def _step(self, vcpu: MachineVcpu) -> MachineOutcome:
+        with self.lock:
+            self._agenda.advance(self.time)
+            if not vcpu.settle(though_paused=True):
+                return MachineHalted(self.time)
+            vcpu.set_time(vcpu.lapic.tsc, forwards=True)
+        kind = vcpu.turn(1, by_element=True)
+        if kind not in (BUDGET, HALT):
+            return VcpuExit(vcpu.index, vcpu.outcome(kind))
+        with self.lock:
+            self._agenda.advance(self.time)
+            return RunEnded(self.time)
 
     def _keep_time(self, seconds: float | None, through_halt: bool) -> MachineOutcome | None:
         """Keep the timers until the run ends; `None` says that an exit or an error ended it."""

@@ -27,6 +27,7 @@ Done(rip=2, interrupt_shadow=0)
 from __future__ import annotations
 
 from vmmkit.insn._cpu import STEP_BATCH, Cpu, ExitKind
+from vmmkit.insn._debugging import BREAKPOINT_SLOTS, BreakKind, Breakpoint
 from vmmkit.insn._decoder import DecodeCache, decode
 from vmmkit.insn._engine import IMPLEMENTATION, available_engines
 from vmmkit.insn._feature import Feature
@@ -38,6 +39,7 @@ from vmmkit.insn._outcomes import (
     BlockWrite,
     BudgetSpent,
     Cpuid,
+    DebugExit,
     Done,
     Fault,
     Halt,
@@ -101,7 +103,11 @@ __all__ = [
     "TprBelowThreshold",
     "Unsupported",
     "UnsupportedReason",
+    "DebugExit",
     "BudgetSpent",
+    "Breakpoint",
+    "BreakKind",
+    "BREAKPOINT_SLOTS",
     "Translation",
     "PageAccess",
     "PageEntry",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Never
 
 from vmmkit.errors import StepError
 from vmmkit.insn._blocks import Ram, block_data, block_outcome, take_block
+from vmmkit.insn._debugging import Debuggable
 from vmmkit.insn._engine import engine_named
 from vmmkit.insn._injection import Interruptible
 from vmmkit.insn._memory import (
@@ -102,6 +103,7 @@ class ExitKind(IntEnum):
     ENQUEUE = EXIT_KINDS.index("ENQUEUE")
     """In `WORD["log_pending"]` only: the `WRITE` in flight is an ENQCMD's, which can be refused."""
     STALE = EXIT_KINDS.index("STALE")  #: RIP or mode changed under an instruction in flight
+    DEBUG = EXIT_KINDS.index("DEBUG")  #: as `DebugExit`
 
 
 def _unsupported(words: memoryview) -> Outcome:
@@ -137,7 +139,7 @@ def _check_budget(budget: int) -> None:
         raise StepError(message)
 
 
-class Cpu(Interruptible):
+class Cpu(Interruptible, Debuggable):
     """One processor: registers, RAM, and at most one instruction in flight.
 
     An instruction is in flight from the `Read`, `Write`, `PortIn`, `PortOut` or block it returned

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from vmmkit.insn._breakpoints import stop_at_int3
 from vmmkit.insn._execute import RFLAGS, RIP, Handler
 from vmmkit.insn._far import check_long_code, transfers
 from vmmkit.insn._far_segments import (
@@ -48,6 +49,7 @@ from vmmkit.insn._segments import (
     SEGMENT,
     SELECTOR,
     TR,
+    linear_rip,
     set_segment,
     system_load,
 )
@@ -263,6 +265,10 @@ def _int(context: Context) -> None:
 
 
 def _int3(context: Context) -> None:
+    """The owner may have it instead."""
+    kind = stop_at_int3(context, linear_rip(context))
+    if kind:
+        raise Stop(kind)
     _interrupt(context, BP)
 
 

@@ -11,7 +11,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmmkit.insn._breakpoints import DR, code_breakpoints
+from vmmkit.insn._breakpoints import (
+    CONTROL,
+    DR,
+    HOLD,
+    SKIP,
+    code_breakpoints,
+    report_hit,
+    stops_at,
+)
 from vmmkit.insn._delivery import BS, add_external, deliver
 from vmmkit.insn._execute import RFLAGS, RIP, SHADOW_MOV_SS
 from vmmkit.insn._far_segments import TS
@@ -26,7 +34,7 @@ from vmmkit.insn._memory import (
     Stop,
 )
 from vmmkit.insn._record import EVENT_BITS, EVENT_TYPES, EXIT_KINDS, WORD
-from vmmkit.insn._segments import BASE, CS, GP, SEGMENT, begin_mode
+from vmmkit.insn._segments import GP, begin_mode, linear_rip
 from vmmkit.insn._stack import RF
 
 __all__ = [
@@ -35,6 +43,7 @@ __all__ = [
     "after_instruction",
     "before_instruction",
     "begin_delivery",
+    "code_stop",
     "continue_delivery",
     "may_interrupt",
     "needs_attention",
@@ -49,6 +58,7 @@ NMI: Final = 2
 DOUBLE_FAULT: Final = 8
 PAGE_FAULT: Final = 14
 ALIGNMENT: Final = 17
+DEBUG_EXIT: Final = EXIT_KINDS.index("DEBUG")
 TRIPLE_FAULT: Final = EXIT_KINDS.index("TRIPLE_FAULT")
 INTERRUPT_WINDOW: Final = EXIT_KINDS.index("INTERRUPT_WINDOW")
 
@@ -132,21 +142,29 @@ def after_instruction(context: Context, *, complete: bool) -> None:
 
 
 def _code_breakpoints(context: Context) -> int:
-    words = context.words
-    if not watches(context) or words[RFLAGS] & RF:
+    if not watches(context) or context.words[RFLAGS] & RF:
         return 0
-    linear = words[RIP]
-    if context.mode != 64:
-        linear = words[SEGMENT + 4 * CS + BASE] + linear & mask_of(4)
-    return code_breakpoints(context, linear)
+    return code_breakpoints(context, linear_rip(context))
+
+
+def _unless_held(words: memoryview, waiting: int) -> int:
+    """What waits in that word, unless the owner holds it."""
+    return 0 if words[CONTROL] & HOLD else words[waiting]
+
+
+def code_stop(context: Context) -> int:
+    """Return DEBUG, the exit record filled, if an EXECUTE slot of the owner is here; else 0."""
+    begin_mode(context)
+    return report_hit(context) if stops_at(context, linear_rip(context)) else 0
 
 
 def before_instruction(context: Context) -> int:
-    """Choose the event before the next instruction, if any; or return INTERRUPT_WINDOW, else 0.
+    """Choose the event before the next instruction, if any; or return an exit kind, else 0.
 
     SDM vol. 3A, "Priority Among Concurrent Events": traps of the last instruction, NMI, external
     interrupts, code breakpoints. A trap takes the code breakpoints of the same boundary along: one
-    #DB tells of both, as on processors.
+    #DB tells of both, as on processors. The owner's come before the guest's, and are not lost
+    behind a load of SS.
     """
     words = context.words
     begin_mode(context)
@@ -154,15 +172,17 @@ def before_instruction(context: Context) -> int:
     if words[DEBUG] and not after_stack_load:
         raise_exception(context, DB, 0, words[DEBUG] | _code_breakpoints(context), 0)
         words[DEBUG] = 0
-    elif words[NMI_PENDING] and not words[NMI_BLOCKED] and not after_stack_load:
+    elif _unless_held(words, NMI_PENDING) and not words[NMI_BLOCKED] and not after_stack_load:
         words[NMI_PENDING] = 0
         words[EVENT] = VALID | EVENT_TYPES["NMI"] | NMI
-    elif words[REQUEST] and may_interrupt(words):
+    elif _unless_held(words, REQUEST) and may_interrupt(words):
         words[EVENT] = VALID | EVENT_TYPES["INTERRUPT"] | words[REQUEST] - 1 & 0xFF
         words[REQUEST] = 0
-    elif words[WINDOW] and may_interrupt(words):
+    elif _unless_held(words, WINDOW) and may_interrupt(words):
         words[WINDOW] = 0
         return INTERRUPT_WINDOW
+    elif code_stop(context):
+        return DEBUG_EXIT
     elif not after_stack_load:
         bits = _code_breakpoints(context)
         if bits:
@@ -204,7 +224,7 @@ def _deliver_event(context: Context) -> None:
     words = context.words
     event = words[EVENT]
     context.shadow = context.debug = 0
-    context.watched = False
+    context.watched = 0
     try:
         begin_mode(context)
         flags = words[RFLAGS] | (RF if event & RESUME else 0)
@@ -247,6 +267,7 @@ def continue_delivery(context: Context) -> int:
         _forget(context)
     if kind == DONE:
         words[RETIRED] = words[RETIRED] + 1 & mask_of(8)
+        words[CONTROL] &= ~SKIP
     return kind
 
 
@@ -259,13 +280,12 @@ def begin_delivery(context: Context) -> int:
 def needs_attention(context: Context) -> bool:
     """Whether `before_instruction` may have something to do."""
     words = context.words
-    return bool(
-        words[DEBUG] | words[NMI_PENDING] | words[REQUEST] | words[WINDOW] or watches(context)
-    )
+    waiting = words[NMI_PENDING] | words[REQUEST] | words[WINDOW]
+    return bool(words[DEBUG] or (waiting and not words[CONTROL] & HOLD) or watches(context))
 
 
 def wakes(context: Context) -> bool:
     """Whether something ends HLT at once."""
     words = context.words
-    nmi = words[NMI_PENDING] and not words[NMI_BLOCKED]
-    return bool(words[DEBUG] or nmi or (words[REQUEST] and may_interrupt(words)))
+    nmi = _unless_held(words, NMI_PENDING) and not words[NMI_BLOCKED]
+    return bool(words[DEBUG] or nmi or (_unless_held(words, REQUEST) and may_interrupt(words)))

@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import Final
 
 from vmmkit.errors import StepError
-from vmmkit.insn._breakpoints import DR
+from vmmkit.insn._breakpoints import CONTROL, DR, HOLD
 from vmmkit.insn._events import (
     CR2,
     DB,
@@ -148,7 +148,7 @@ class Interruptible:
     def interrupt_window(self) -> bool:
         """Whether an external interrupt could be delivered now."""
         words = self._words
-        free = not (words[PENDING] or words[EVENT])
+        free = not (words[PENDING] or words[EVENT] or words[CONTROL] & HOLD)
         return free and may_interrupt(words)
 
     def nmi(self) -> None:

@@ -129,6 +129,9 @@ class Context:
         "debug",
         "displacement",
         "elements",
+        "hit",
+        "hit_address",
+        "hit_kind",
         "immediate",
         "index",
         "keeps_rf",
@@ -184,7 +187,9 @@ class Context:
         self.elements = 1
         self.shadow = 0
         self.debug = 0  # bits of DR6 for the trap after the instruction
-        self.watched = False  # whether breakpoints in DR7 are to be looked for
+        self.watched = 0  # which breakpoints are to be looked for, see `_breakpoints`
+        self.hit = 0  # 1 more than the owner's slot that was hit, else 0
+        self.hit_kind = self.hit_address = 0
         self.keeps_rf = False
         self.next_rip = 0
         self.row: Row = ROWS[0]

@@ -15,6 +15,7 @@ __all__ = [
     "BlockWrite",
     "BudgetSpent",
     "Cpuid",
+    "DebugExit",
     "Done",
     "Fault",
     "Halt",
@@ -254,6 +255,23 @@ class Unsupported(NamedTuple):
     """RIP for `OPCODE` and `TASK_SWITCH`; the gpa or port for `NO_CODE` and `TOO_MANY_ACCESSES`."""
 
 
+class DebugExit(NamedTuple):
+    """A breakpoint that `Cpu.set_breakpoints` has set; nothing is in flight.
+
+    For `EXECUTE` and INT3 before the instruction, nothing of which is done: `skip_breakpoint` lets
+    the next run go on. For the other kinds after the instruction, or after the element of a
+    repeated one; the guest's own debug trap for it is still pending then.
+    """
+
+    rip: int
+    cause: int
+    """Which of the breakpoint's `BreakKind` flags were hit; 0 for INT3."""
+    slot: int
+    """Number of the breakpoint, the lowest of those hit; 0 for INT3."""
+    address: int
+    """The first linear address hit, or port; for INT3 that of the instruction."""
+
+
 class BudgetSpent(NamedTuple):
     """`run` completed as many instructions as it was allowed."""
 
@@ -282,6 +300,7 @@ Outcome = (
     | InterruptWindow
     | TprBelowThreshold
     | Unsupported
+    | DebugExit
     | BudgetSpent
 )
 
@@ -311,6 +330,7 @@ _PLAIN: Final = {
     "RANDOM": (Random, ("exit_size", "exit_value")),
     "WRITE_MSR": (WriteMsr, ("exit_address", "exit_value")),
     "HYPERCALL": (Hypercall, ("rip",)),
+    "DEBUG": (DebugExit, ("rip", "exit_value", "exit_size", "exit_address")),
 }
 
 

@@ -15,6 +15,8 @@ from typing import Final, Generic, TypeVar
 from vmmkit.insn._answers import begin_run
 from vmmkit.insn._arithmetic import ARITHMETIC
 from vmmkit.insn._bit_instructions import BIT_INSTRUCTIONS
+from vmmkit.insn._breakpoints import CONTROL as DEBUG_CONTROL
+from vmmkit.insn._breakpoints import COUNT, DEBUG, SKIP, WATCH_GUEST, begin_watching, report_hit
 from vmmkit.insn._control import CONTROL
 from vmmkit.insn._control_registers import CONTROL_REGISTERS
 from vmmkit.insn._decimal import DECIMAL
@@ -28,6 +30,7 @@ from vmmkit.insn._events import (
     after_instruction,
     before_instruction,
     begin_delivery,
+    code_stop,
     continue_delivery,
     needs_attention,
     raise_fault,
@@ -66,7 +69,7 @@ from vmmkit.insn._record import (
     STEP_BATCH,
     WORD,
 )
-from vmmkit.insn._segments import BASE, CS, GP, SEGMENT, UD, begin_mode, is_canonical
+from vmmkit.insn._segments import BASE, CS, GP, SEGMENT, UD, begin_mode, is_canonical, linear_rip
 from vmmkit.insn._segments import LIMIT as SEGMENT_LIMIT
 from vmmkit.insn._stack import RF, STACK, TF
 from vmmkit.insn._string import STRING
@@ -235,8 +238,8 @@ class Core:
         words = context.words
         if words[EVENT]:
             return self._delivered(continue_delivery(context))
-        if self._deliver and not resumes and needs_attention(context):
-            kind = before_instruction(context)
+        if not resumes and (words[COUNT] or (self._deliver and needs_attention(context))):
+            kind = before_instruction(context) if self._deliver else code_stop(context)
             if kind:
                 return kind
             if words[EVENT]:
@@ -266,13 +269,16 @@ class Core:
         context.elements = 1
         context.batch = batch
         context.shadow = context.debug = 0
-        context.keeps_rf = context.watched = False
+        context.keeps_rf = False
+        context.watched = context.hit = 0
         begin_mode(context)
         if self._deliver:
             context.debug = BS if words[RFLAGS] & TF else 0
-            context.watched = watches(context)
+            context.watched = WATCH_GUEST if watches(context) else 0
             if context.debug or context.watched:
                 context.batch = 1
+        if words[COUNT]:
+            begin_watching(context, linear_rip(context))
         self._fetch()
         row = self._load_fields()
         # SDM vol. 2A, "Exception Specifications of VEX-Encoded GPR Instructions"
@@ -291,14 +297,17 @@ class Core:
         words = context.words
         words[LOG_COUNT] = words[PAGE_COUNT] = words[CODE_LENGTH] = words[CODE_GIVEN] = 0
         words[SHADOW] = context.shadow
+        words[DEBUG_CONTROL] &= ~SKIP
         if self._deliver:
             after_instruction(context, complete=kind != BUDGET)
         elif kind != BUDGET and not context.keeps_rf:
             words[RFLAGS] &= ~RF
         if kind == BUDGET:  # the batch is used up, the instruction is not
-            return DONE
+            return report_hit(context) if context.hit else DONE
         words[RIP] = context.next_rip
         words[RETIRED] = words[RETIRED] + 1 & ALL_ONES
+        if context.hit and kind is None:
+            return report_hit(context)
         if kind == HALT and self._deliver and wakes(context):
             return DONE
         return DONE if kind is None else kind
@@ -430,7 +439,7 @@ def _stopped(context: Context, kind: int) -> int:
     words[CODE + 1] = packed >> 64
     if kind == STOP_UNSUPPORTED:
         words[EXIT_SIZE] = len(context.code)
-    if kind in {FAULT, STOP_UNSUPPORTED}:
+    if kind in {FAULT, STOP_UNSUPPORTED, DEBUG}:
         words[LOG_COUNT] = words[PAGE_COUNT] = words[CODE_LENGTH] = words[CODE_GIVEN] = 0
     else:
         words[PAGE_COUNT] = context.pages

@@ -20,8 +20,12 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
+    "BREAK_BITS",
     "CPU_FIELDS",
     "CPU_WORDS",
+    "DEBUG_BITS",
+    "DEBUG_FIELDS",
+    "DEBUG_SLOTS",
     "EVENT_BITS",
     "EVENT_TYPES",
     "EXIT_KINDS",
@@ -46,6 +50,8 @@ __all__ = [
 MAX_LENGTH: Final = 15  # SDM vol. 2A, "Instruction Format": longer instructions are refused
 LOG_CAPACITY: Final = 64
 PAGE_CAPACITY: Final = 68  # ENTER with 31 levels makes up to 66 translations
+
+DEBUG_SLOTS: Final = 16
 
 VECTOR_COUNT: Final = 32
 VECTOR_BYTES: Final = 64
@@ -133,6 +139,11 @@ CPU_FIELDS: Final = (
     ("x87_ds", 1),
     ("xss", 1),
     ("wide_value", 8),  # of a device access of 16, 32 or 64 bytes
+    ("debug_control", 1),  # from here on the owner's as a debugger: bits of `DEBUG_BITS`
+    ("debug_count", 1),  # slots in use, of DEBUG_SLOTS
+    ("debug_kind", DEBUG_SLOTS),  # bits of `BREAK_BITS`
+    ("debug_first", DEBUG_SLOTS),  # linear addresses, or ports, that a slot covers
+    ("debug_last", DEBUG_SLOTS),
 )
 
 
@@ -218,6 +229,7 @@ EXIT_KINDS: Final = (
     "TPR_BELOW_THRESHOLD",
     "ENQUEUE",  # only what `log_pending` says of the write of an ENQCMD, which can be refused
     "STALE",  # RIP or mode changed under an instruction in flight: the caller's mistake
+    "DEBUG",  # a breakpoint of the owner
 )
 
 # The `event` word, above the vector in bits 7:0. The types are those of VMX (SDM vol. 3C,
@@ -231,6 +243,13 @@ EVENT_TYPES: Final = {
     "ICEBP": 0x500,
     "SOFTWARE_EXCEPTION": 0x600,
 }
+
+# The words that belong to the owner as a debugger, and to no guest: they outlive its RESET.
+DEBUG_FIELDS: Final = ("debug_control", "debug_count", "debug_kind", "debug_first", "debug_last")
+# The `debug_control` word: INT3 comes out; external interrupts, NMIs and windows are held; neither
+# INT3 nor a slot counts at the next instruction.
+DEBUG_BITS: Final = {"INT3": 1, "HOLD": 2, "SKIP": 4}
+BREAK_BITS: Final = {"EXECUTE": 1, "WRITE": 2, "READ": 4, "PORT": 8}
 
 NO_RAM: Final = (1 << 64) - 1
 
@@ -247,8 +266,9 @@ DECODE_FAILURES: Final = ("OK", "TRUNCATED", "INVALID", "TOO_LONG", "UNKNOWN")
 
 def layout() -> tuple[object, ...]:
     """Return all that an engine compiles in from this file, for the digest."""
-    limits = (MAX_LENGTH, LOG_CAPACITY, PAGE_CAPACITY, STEP_BATCH, RUN_BATCH, RUN_SLICE)
-    bits = PREFIX_BITS, REX_BITS, MASK_BITS, EVENT_BITS, EVENT_TYPES
+    batches = STEP_BATCH, RUN_BATCH, RUN_SLICE
+    limits = (MAX_LENGTH, LOG_CAPACITY, PAGE_CAPACITY, DEBUG_SLOTS, *batches)
+    bits = PREFIX_BITS, REX_BITS, MASK_BITS, EVENT_BITS, EVENT_TYPES, DEBUG_BITS, BREAK_BITS
     return CPU_FIELDS, INSN_FIELDS, bits, RIP_BASE, limits, reasons()
 
 

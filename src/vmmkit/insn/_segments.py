@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmmkit.insn._breakpoints import watch
+from vmmkit.insn._breakpoints import WATCHES_DATA, watch
 from vmmkit.insn._memory import RAM_LOCK, Context, Span, Stop
 from vmmkit.insn._page_modes import (
     CR4_LA57,
@@ -32,6 +32,7 @@ __all__ = [
     "flushed_address",
     "in_limit",
     "linear_address",
+    "linear_rip",
     "load_segment",
     "locate",
     "locate_data",
@@ -41,6 +42,8 @@ __all__ = [
     "system_load",
     "unpack",
 ]
+
+RIP: Final = WORD["rip"]
 
 UD: Final = 6
 NP: Final = 11
@@ -170,9 +173,17 @@ def flushed_address(context: Context, segment: int, offset: int) -> int:
     return _within_limit(context, segment, offset, 1)
 
 
+def linear_rip(context: Context) -> int:
+    """Linear address of the instruction."""
+    rip = context.words[RIP]
+    if context.mode == 64:
+        return rip
+    return context.words[SEGMENT + 4 * CS + BASE] + rip & 0xFFFF_FFFF
+
+
 def locate_data(context: Context, linear: int, size: int, *, write: bool) -> Span:
     """Translate an instruction's own data, which breakpoints may watch."""
-    if context.watched:
+    if context.watched & WATCHES_DATA:
         watch(context, linear, size, write=write)
     return locate_linear(context, linear, size, INTENT_WRITE if write else 0)
 

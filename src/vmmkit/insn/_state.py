@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 from array import array
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
+from vmmkit.errors import StateError
 from vmmkit.insn._page_modes import (
     CR0_PG,
     CR4_LA57,
@@ -14,7 +15,14 @@ from vmmkit.insn._page_modes import (
     EFER_LMA,
     MOST_PHYSICAL,
 )
-from vmmkit.insn._record import CPU_WORDS, VECTOR_BYTES, VECTOR_COUNT, WORD
+from vmmkit.insn._record import (
+    CPU_FIELDS,
+    CPU_WORDS,
+    DEBUG_FIELDS,
+    VECTOR_BYTES,
+    VECTOR_COUNT,
+    WORD,
+)
 from vmmkit.insn._segments import ATTR_DB, ATTR_L, CR0_PE, RFLAGS_VM
 from vmmkit.insn._state_words import (
     RegisterFile,
@@ -25,6 +33,9 @@ from vmmkit.insn._state_words import (
     _SegmentWords,
     _Word,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 __all__ = ["CpuState", "RegisterFile", "Segment"]
 
@@ -57,8 +68,11 @@ X87_CONTROL_RESET: Final = 0x40  # every exception unmasked, until FNINIT
 IN_FLIGHT: Final = (
     *("log_pending", "log_count", "page_count", "code_length", "code_given", "refused"),
 )
-OF_THE_RUN: Final = ("limit", "batch", "kick")
+COUNTS: Final = dict(CPU_FIELDS)
+OF_THE_RUN: Final = ("limit", "batch", "kick", *DEBUG_FIELDS)
 """Words of the record that tell how far the owner lets the guest run."""
+DEBUGGER: Final = slice(WORD[DEBUG_FIELDS[0]], WORD[DEBUG_FIELDS[-1]] + COUNTS[DEBUG_FIELDS[-1]])
+"""Where those of the owner's breakpoints stand."""
 DATA_SEGMENTS: Final = ("es", "ss", "ds", "fs", "gs")
 
 
@@ -174,15 +188,29 @@ class CpuState:
 
         SDM vol. 3A, table "IA-32 and Intel 64 Processor States Following Power-up, Reset, or
         INIT". RDX, the processor's signature, is left 0. What kind of processor it is (`features`,
-        `maxphyaddr`) stays.
+        `maxphyaddr`) stays, and the owner's breakpoints.
         """
         features, width = self.features, self.maxphyaddr
-        self.record[:] = bytes(len(self.record))
+        self.take_record(bytes(len(self.record)))
         self.features, self.maxphyaddr = features, width
         self.rip, self.rflags, self.cr0 = 0xFFF0, RFLAGS_FIXED, CR0_RESET
         self._reset_segments()
         self.dr6, self.dr7, self.xcr0, self.pat = DR6_ONES, DR7_ONES, 1, PAT_RESET
         self.mxcsr, self.x87_control, self.x87_tag = MXCSR_RESET, X87_CONTROL_RESET, 0xFF
+
+    def take_record(self, record: Buffer) -> None:
+        """Take all of a `record` but the owner's breakpoints, which stay as they are here.
+
+        Raises:
+            StateError: no record, or that of another version.
+        """
+        taken = bytes(record)
+        if len(taken) != len(self.record):
+            message = f"a record has {len(self.record)} bytes, not {len(taken)}"
+            raise StateError(message)
+        debugger = self.words[DEBUGGER].tobytes()
+        self.record[:] = taken
+        self.words[DEBUGGER] = memoryview(debugger).cast("Q")
 
     def init(self) -> None:
         """Set what an INIT sets, as at a start-up message before it.
@@ -245,7 +273,8 @@ class CpuState:
     def __eq__(self, other: object) -> bool:
         """Compare all that a run of the guest depends on, the instruction in flight included.
 
-        Only what the budgets, steps and kicks leave in the record does not count.
+        Only what the budgets, steps and kicks leave in the record does not count, nor do the
+        owner's breakpoints.
         """
         if not isinstance(other, CpuState):
             return NotImplemented
@@ -257,7 +286,8 @@ class CpuState:
         record = bytearray(self.record)
         words = memoryview(record).cast("Q")
         for name in OF_THE_RUN:
-            words[WORD[name]] = 0
+            for number in range(COUNTS[name]):
+                words[WORD[name] + number] = 0
         return bytes(record)
 
     def copy(self) -> Self:

@@ -178,6 +178,7 @@ def _string(element: Element, *, compares: bool = False, port_place: int = -1) -
         count = read_register(context, RCX, width)
         if not count and port_place >= 0:
             _checked_port(context, operand_bytes(context, port_place))
+            context.hit = 0  # nothing is accessed
         while count:
             done = min(max(words[BLOCK_ANSWER] - 1, 0), count)
             if not done:

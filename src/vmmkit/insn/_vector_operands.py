@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from vmmkit.insn._breakpoints import watch
+from vmmkit.insn._breakpoints import WATCHES_DATA, watch
 from vmmkit.insn._execute import effective_address, write_register
 from vmmkit.insn._flags import mask_of
 from vmmkit.insn._memory import PAGE, RAM_LOCK, Context, Span, device_load, device_store
@@ -283,7 +283,7 @@ def locate_bytes(
     linear = linear_address(context, segment, offset, size, write=write)
     if linear - first & elements - 1:
         raise context.fault(ALIGNMENT)
-    if context.watched:
+    if context.watched & WATCHES_DATA:
         for start, length in _runs(enabled >> first, 0, size):
             watch(context, linear + start, length, write=write)
     if linear & PAGE - 1 <= PAGE - size:

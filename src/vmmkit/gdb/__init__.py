@@ -1,0 +1,3 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""A stub for GDB's remote protocol, for any backend."""
