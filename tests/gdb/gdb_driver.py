@@ -52,6 +52,7 @@ def _arguments(commands, log):
     marked = []
     for number, command in enumerate(commands):
         marked += [f"echo @@{number}@@\\n", command, "echo \\n"]
+    marked.append(f"echo @@{len(commands)}@@\\n")  # before it says that it leaves
     return [word for command in (*settings, *marked) for word in ("-ex", command)]
 
 
@@ -120,7 +121,7 @@ class Gdb:
         code = self._process.returncode
         if code < 0 or code > CRASHED:
             pytest.fail(f"gdb itself has failed with exit code {code}:\n{output}")
-        parts = MARK.split(output)[2::2]
+        parts = MARK.split(output)[2:-2:2]
         log = parse(self.log_text()) if self._log else PacketLog([], [])
         return GdbRun([part.removesuffix("\n") for part in parts], log, output)
 

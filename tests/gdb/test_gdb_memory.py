@@ -37,8 +37,8 @@ def test_16_mib_there_and_back(kernel, tmp_path):
 def test_sections_and_searches(kernel):
     run = kernel.gdb(
         "compare-sections",
-        "find /b &_start, +0x1000, 'h', 'e', 'l', 'l', 'o'",
-        'find &_start, +0x14000, "hello from"',
+        "find /b &_start, +0x2000, 'h', 'e', 'l', 'l', 'o'",
+        'find &_start, +0x14000, "hello from the guest"',
         "find /w &table, +32, 64",
         "find &_start, +0x1000, 0x1234567890abcdefLL",
         "set var greeting[0] = 'J'",
@@ -74,7 +74,7 @@ def test_loading_a_program(kernel):
     program = kernel.guest.programs[0]
     kernel.guest.ram[program.gpa + 0x30 : program.gpa + 0x800] = bytes(0x7D0)
     run = kernel.gdb(
-        "set var $rip = 0",
+        "set var $rip = &guest_main",
         "load",
         "print $rip",
         "compare-sections .text",

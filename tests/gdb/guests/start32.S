@@ -32,12 +32,19 @@ go_on:
         or      $0x80000000, %eax
         mov     %eax, %cr0
         ljmp    $24, $0x20000
+        .cfi_endproc
+        .size   _start, . - _start
+
         .globl  finished
+        .type   finished, @function
 finished:
+        .cfi_startproc
+        .cfi_undefined eip
         cli
         hlt
         jmp     finished
         .cfi_endproc
+        .size   finished, . - finished
 
         .data
         .balign 8

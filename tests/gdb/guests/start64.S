@@ -24,13 +24,20 @@ _start:
         push    %rdi
         push    %rdi
         call    guest_main
+        nop                     /* where it returns to is still this function */
+        .cfi_endproc
+        .size   _start, . - _start
+
         .globl  finished
+        .type   finished, @function
 finished:
+        .cfi_startproc
+        .cfi_undefined rip
         cli
         hlt
         jmp     finished
         .cfi_endproc
-        .size   _start, . - _start
+        .size   finished, . - finished
 
         .data
         .balign 16
