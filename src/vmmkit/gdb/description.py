@@ -118,7 +118,7 @@ class Description:
         derived = {
             "size": sum(register.size for register in self.registers),
             "xml": _xml(self),
-            "_numbers": {register.name: register.number for register in self.registers},
+            "_numbers": {register.source: register.number for register in self.registers},
             "_computed": {r.number: linear_pc for r in self.registers if self._is_linear(r)},
             # What is computed is fetched as RIP, which is always there, and then replaced.
             "_fetch": operator.itemgetter(
@@ -182,15 +182,9 @@ class Description:
         size = self._sizes[number]
         return b"xx" * size if value is None else hexlify(value.to_bytes(size, "little"))
 
-    def number_of(self, name: str) -> int:
-        """Return the number of a register by the debugger's name for it.
-
-        Raises:
-            RegisterLayoutError: the description has no such register.
-        """
-        if name not in self._numbers:
-            raise RegisterLayoutError(f"the {self.mode}-bit description has no register {name!r}")
-        return self._numbers[name]
+    def number_of(self, name: str) -> int | None:
+        """Return the number of a register by the target's name, `None` if it is not described."""
+        return self._numbers.get(name)
 
     def parse_value(self, number: int, text: bytes, values: Values) -> tuple[str, int]:
         """Take the value of a `P` packet.

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from vmmkit.gdb.codec import checksum, run_length_decode, run_length_encode
+from vmmkit.gdb.spec import DEFAULT_PACKET_SIZE
 
 __all__ = ["Event", "Interrupt", "Oversize", "Packet", "Session"]
 
@@ -80,7 +81,7 @@ class Session:
         "packet_size",
     )
 
-    def __init__(self, packet_size: int = 0x20000, *, run_length: bool = False) -> None:
+    def __init__(self, packet_size: int = DEFAULT_PACKET_SIZE, *, run_length: bool = False) -> None:
         """Begin with acknowledgments on.
 
         Args:
