@@ -34,14 +34,14 @@ static inline unsigned slots_in_use(const context *c)
 static NOINLINE void note_hit(context *c, uint64_t kinds, uint64_t address, unsigned size)
 {
     const vmmkit_cpu *cpu = c->cpu;
-    unsigned slots = c->hit ? c->hit - 1 : slots_in_use(c);
+    unsigned slots = c->hit.slot ? c->hit.slot - 1 : slots_in_use(c);
     for (unsigned number = 0; number < slots; number++) {
         uint64_t kind = cpu->debug_kind[number] & kinds, first = cpu->debug_first[number];
         if (!kind || (first > address ? first - address >= size : address > cpu->debug_last[number]))
             continue;
-        c->hit = number + 1;
-        c->hit_kind = kind;
-        c->hit_address = first > address ? first : address;
+        c->hit.slot = number + 1;
+        c->hit.kind = kind;
+        c->hit.address = first > address ? first : address;
         return;
     }
 }
@@ -77,10 +77,10 @@ static inline int skips(const context *c)
 
 static NOINLINE int stops_at(context *c, uint64_t linear)
 {
-    c->hit = 0;
+    c->hit.slot = 0;
     if (!skips(c))
         note_hit(c, VMMKIT_BREAK_EXECUTE, linear, 1);
-    return c->hit != 0;
+    return c->hit.slot != 0;
 }
 
 static NOINLINE void begin_watching(context *c, uint64_t linear)
@@ -89,9 +89,9 @@ static NOINLINE void begin_watching(context *c, uint64_t linear)
     for (unsigned number = 0; number < slots_in_use(c); number++)
         kinds |= c->cpu->debug_kind[number];
     note_hit(c, VMMKIT_BREAK_EXECUTE, linear, 1);
-    if (c->hit || kinds & ~(uint64_t)VMMKIT_BREAK_EXECUTE)
+    if (c->hit.slot || kinds & ~(uint64_t)VMMKIT_BREAK_EXECUTE)
         c->batch = 1;
-    c->hit = 0;
+    c->hit.slot = 0;
     if (skips(c))
         return;
     if (kinds & (VMMKIT_BREAK_READ | VMMKIT_BREAK_WRITE))
@@ -110,7 +110,7 @@ static NOINLINE int stop_for(context *c, uint64_t kind, uint64_t slot, uint64_t 
 
 static int report_hit(context *c)
 {
-    return stop_for(c, c->hit_kind, c->hit - 1, c->hit_address);
+    return stop_for(c, c->hit.kind, c->hit.slot - 1, c->hit.address);
 }
 
 static NOINLINE int stop_at_int3(context *c, uint64_t linear)

@@ -160,6 +160,13 @@ typedef struct {
     uint64_t cr0, cr3, cr4, efer, pkru, maxphyaddr;
 } walk_inputs;
 
+/* A breakpoint of the owner that an instruction has hit. */
+typedef struct {
+    unsigned slot; /* 1 more than its number, 0 for none */
+    uint64_t kind;
+    uint64_t address;
+} slot_hit;
+
 /* One vCPU while instructions run. */
 typedef struct {
     vmmkit_cpu *cpu;
@@ -198,9 +205,7 @@ typedef struct {
     unsigned shadow;
     uint64_t debug; /* bits of DR6 for the trap after the instruction */
     unsigned watched; /* which breakpoints are to be looked for, see breakpoints.c */
-    unsigned hit; /* 1 more than the owner's slot that was hit, else 0 */
-    uint64_t hit_kind;
-    uint64_t hit_address;
+    slot_hit hit; /* by what it has accessed so far */
     int keeps_rf;
     unsigned cpl;
     unsigned canonical_bits;

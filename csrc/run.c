@@ -178,10 +178,10 @@ static inline int completed(context *c, int kind)
     else if (UNLIKELY(cpu->rflags & RF && kind != BATCH_USED && !c->keeps_rf))
         cpu->rflags &= ~(uint64_t)RF;
     if (UNLIKELY(kind == BATCH_USED))
-        return c->hit ? report_hit(c) : VMMKIT_EXIT_DONE;
+        return c->hit.slot ? report_hit(c) : VMMKIT_EXIT_DONE;
     cpu->rip = c->next_rip;
     cpu->retired++;
-    if (UNLIKELY(c->hit && !kind))
+    if (UNLIKELY(c->hit.slot && !kind))
         return report_hit(c);
     if (UNLIKELY(kind == VMMKIT_EXIT_HALT && c->deliver && wakes(c)))
         return VMMKIT_EXIT_DONE;
@@ -223,7 +223,7 @@ static inline void begin_instruction(context *c, uint64_t left, int resumes)
     c->shadow = 0;
     c->debug = 0;
     c->keeps_rf = 0;
-    c->watched = c->hit = 0;
+    c->watched = c->hit.slot = 0;
     begin_mode(c);
     if (c->deliver)
         begin_traps(c);

@@ -163,7 +163,7 @@ static NOINLINE int check_unused_port(context *c)
     if (op != VMMKIT_OP_INS && op != VMMKIT_OP_OUTS)
         return 0;
     TRY(checked_port(c, operand_bytes(c, op == VMMKIT_OP_OUTS), &port));
-    c->hit = 0; /* nothing is accessed */
+    c->hit.slot = 0; /* nothing is accessed */
     return 0;
 }
 

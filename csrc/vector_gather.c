@@ -56,6 +56,7 @@ static int gather(context *c, const vector_operation *operation)
     unsigned lane = operation->lane, width = operand_size(c, 0);
     uint64_t wanted = gather_mask(c, lane, width);
     uint64_t due = 0; /* debug traps, of lanes that have been loaded */
+    slot_hit found = {0};
     vector indices, lanes;
     memcpy(&indices, &c->cpu->vector[8 * c->insn->index], sizeof indices);
     read_register_operand(c, 0, width, &lanes);
@@ -64,11 +65,14 @@ static int gather(context *c, const vector_operation *operation)
         if (stop == VMMKIT_EXIT_FAULT) {
             commit_gather(c, &lanes, lane, width, place);
             c->debug = due;
-            return due ? BATCH_USED : stop;
+            c->hit = found;
+            return due || found.slot ? BATCH_USED : stop;
         }
         TRY(stop);
-        if (wanted >> place & 1)
+        if (wanted >> place & 1) {
             due = c->debug;
+            found = c->hit;
+        }
     }
     commit_gather(c, &lanes, lane, width, width / lane);
     return 0;

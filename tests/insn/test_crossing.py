@@ -427,6 +427,7 @@ def test_a_decoder_wants_a_tuple_with_its_fields(import_module):
         pickle.dumps(crossing.Decoder(1, Instruction).decode)
     with pytest.raises(ValueError, match="is 0"):
         crossing.Core(1, 1, 0, 1, None, ())
-    for shapes in ((None,) * 25, ((Read, (0, 100_000)),), ((Fault, (0, 1, 2, 3)),)):
+    too_many = (None,) * (len(ExitKind) + 1)
+    for shapes in (too_many, ((Read, (0, 100_000)),), ((Fault, (0, 1, 2, 3, 4)),)):
         with pytest.raises(ValueError, match="do not fit"):
             crossing.Core(1, 1, 1, 1, None, shapes)

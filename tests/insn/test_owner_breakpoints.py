@@ -369,6 +369,21 @@ def test_masked_lanes_are_not_touched(engine):
     assert made.cpu.run(1) == DebugExit(CODE + 5, WRITE, 0, DATA + 3)
 
 
+@pytest.mark.parametrize(("place", "hits"), [(4, True), (0x6000_0000 - DATA, False)])
+def test_a_gather_that_faults_tells_of_the_lanes_it_has_loaded(engine, place, hits):
+    """They are not loaded again; that which faults hits nothing."""
+    sign, far = 1 << 31, (0x6000_0000 - DATA) // 4  # not mapped
+    lanes = {"zmm1": far << 32 | 1, "zmm2": sign << 32 | sign, "rbx": DATA}
+    machine = Machine(engine, "long", "c4e26990048b", lanes)  # vpgatherdd
+    machine.poke(DATA + 4, 7, 4)
+    machine.cpu.set_breakpoints([at(DATA + place, kind=READ)])
+    if hits:
+        assert machine.step() == DebugExit(CODE, READ, 0, DATA + 4)
+        assert machine.state.xmm[2] == sign << 32
+    assert machine.step() == Fault(14, 0, 0x6000_0000)
+    assert machine.state.xmm[0] & 0xFFFF_FFFF == 7
+
+
 @DELIVERS
 def test_each_element_is_complete(engine, deliver):
     registers = {"rcx": 3, "rdi": DATA, "rax": 0x55}

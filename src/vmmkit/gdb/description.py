@@ -15,7 +15,7 @@ from binascii import hexlify, unhexlify
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import repeat
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 import attrs
 
@@ -108,7 +108,7 @@ class Description:
     size: int = attrs.field(init=False)
     xml: bytes = attrs.field(init=False)
     _numbers: Mapping[str, int] = attrs.field(init=False)
-    _computed: Mapping[int, Callable[[Values], int]] = attrs.field(init=False)
+    _computed: frozenset[int] = attrs.field(init=False)
     _fetch: Callable[[Values], tuple[int, ...]] = attrs.field(init=False)
     _masks: tuple[int, ...] = attrs.field(init=False)
     _sizes: tuple[int, ...] = attrs.field(init=False)
@@ -119,7 +119,7 @@ class Description:
             "size": sum(register.size for register in self.registers),
             "xml": _xml(self),
             "_numbers": {register.source: register.number for register in self.registers},
-            "_computed": {r.number: linear_pc for r in self.registers if self._is_linear(r)},
+            "_computed": frozenset(r.number for r in self.registers if self._is_linear(r)),
             # What is computed is fetched as RIP, which is always there, and then replaced.
             "_fetch": operator.itemgetter(
                 *("rip" if self._is_linear(r) else r.source for r in self.registers)
@@ -138,10 +138,6 @@ class Description:
         count = len(self.registers)
         return f"<Description {self.mode}-bit, {self.layout}: {count} registers, {self.size} bytes>"
 
-    def __copy__(self) -> Self:
-        """Return itself: nothing of it changes."""
-        return self
-
     def pack(self, values: Values) -> bytes:
         """Return the contents of the reply to `g`: `2 * size` digits."""
         try:
@@ -155,8 +151,9 @@ class Description:
 
     def _with_computed(self, found: Iterable[int], values: Values) -> list[int]:
         replaced = list(found)
-        for number, compute in self._computed.items():
-            replaced[number] = compute(values)
+        address = linear_pc(values)
+        for number in self._computed:
+            replaced[number] = address
         return replaced
 
     def integer(self, number: int, values: Values) -> int | None:
@@ -165,9 +162,9 @@ class Description:
         Raises:
             IndexError: no register has this number.
         """
-        compute = self._computed.get(number)
+        source = self.registers[number].source
         try:
-            value = compute(values) if compute else values[self.registers[number].source]
+            value = linear_pc(values) if number in self._computed else values[source]
         except KeyError:
             return None
         return value & self._masks[number]

@@ -77,7 +77,7 @@ def _gather(context: Context, operation: VectorOperation) -> int | None:
     lane, width = operation.lane, operand_size(context, 0)
     lanes = list(split(read_register_operand(context, 0, width), lane, width))
     wanted, indices, place = _mask(context, lane, width), _indices(context), 0
-    due = 0  # debug traps, of lanes that have been loaded
+    due, hit = 0, (0, 0, 0)  # debug traps and breakpoints of lanes that have been loaded
     try:
         for place in range(width // lane):
             if wanted >> place & 1:
@@ -85,11 +85,13 @@ def _gather(context: Context, operation: VectorOperation) -> int | None:
                 span = locate(context, context.segment, offset, lane, write=False)
                 lanes[place] = context.load(span)
                 due = context.debug
+                hit = context.hit, context.hit_kind, context.hit_address
     except Stop as stop:
         if stop.kind == FAULT:
             _commit(context, lanes, lane, place)
             context.debug = due
-            if due:
+            context.hit, context.hit_kind, context.hit_address = hit
+            if due or context.hit:
                 return BUDGET
         raise
     _commit(context, lanes, lane, len(lanes))
