@@ -84,6 +84,11 @@ class Breakpoint:
         """What tells it from others."""
         return self.kind, self.address, self.size
 
+    @property
+    def bytecode_size(self) -> int:
+        """Bytes of its conditions and commands."""
+        return sum(len(one.bytecode) for one in (*self.conditions, *self.commands))
+
     def covers(self, address: int) -> bool:
         """Tell whether a stop of its kind at this address is its own."""
         if self.kind <= BreakpointKind.HARDWARE:
@@ -96,6 +101,9 @@ class BreakpointTable:
 
     Changed on one thread; `counts` may be called on any, meanwhile too: a change makes a new table
     and puts it in place of the old one.
+
+    Attributes:
+        bytecode_size: bytes of all conditions and commands.
     """
 
     def __init__(
@@ -120,10 +128,12 @@ class BreakpointTable:
         self._read_memory = read_memory
         self._say = say
         self._places: dict[Place, tuple[Breakpoint, ...]] = {}
+        self._count = 0
+        self.bytecode_size = 0
 
     def __len__(self) -> int:
         """Count breakpoints and watchpoints."""
-        return len(self.entries())
+        return self._count
 
     def entries(self) -> tuple[Breakpoint, ...]:
         """Return all of them."""
@@ -154,7 +164,7 @@ class BreakpointTable:
     def clear(self) -> list[Inserted]:
         """Take all out; return what the target is to remove."""
         entries = self.entries()
-        self._places = {}
+        self._places, self._count, self.bytecode_size = {}, 0, 0
         return [(entry.kind, entry.vcpu, entry.address, entry.size) for entry in entries]
 
     def find(self, kind: BreakpointKind, address: int, size: int) -> Breakpoint | None:
@@ -171,10 +181,14 @@ class BreakpointTable:
 
     def _replace(self, key: Key, by: tuple[Breakpoint, ...]) -> None:
         place, places = _place(key), dict(self._places)
-        others = tuple(entry for entry in places.pop(place, ()) if entry.key != key)
-        if others or by:
-            places[place] = others + by
+        before = places.pop(place, ())
+        after = (*(entry for entry in before if entry.key != key), *by)
+        if after:
+            places[place] = after
         self._places = places
+        self._count += len(after) - len(before)
+        self.bytecode_size += sum(entry.bytecode_size for entry in after)
+        self.bytecode_size -= sum(entry.bytecode_size for entry in before)
 
     def holds(self, stop: Stop) -> bool:
         """Tell whether the breakpoint of a stop is still there; true for stops at none."""

@@ -59,6 +59,7 @@ class Stub(TargetAccess):
         selected: the vCPU that packets without a thread are about.
         resumed: the vCPU that `c` and `s` are about, or `None` for all.
         unlisted: vCPUs that qsThreadInfo is still to list.
+        thread_list: the XML that the debugger is reading in pieces.
         threads: the debugger's names of vCPUs.
         breakpoints: what the debugger has inserted.
         run: who runs, who stands.
@@ -101,6 +102,7 @@ class Stub(TargetAccess):
         self.selected = min(self.vcpus())
         self.resumed: int | None = None
         self.unlisted: list[int] = []
+        self.thread_list = b""
         self._values = {}
         self._description = None
         self._packets: deque[Event] = deque()

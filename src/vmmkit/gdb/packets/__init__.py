@@ -6,10 +6,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmmkit.gdb.packets import memory, query, registers, run, threads
+from vmmkit.gdb.packets import (
+    lldb,
+    memory,
+    monitor,
+    query,
+    registers,
+    run,
+    threads,
+    transfer,
+)
 from vmmkit.gdb.packets.table import PacketTable
 
 __all__ = ["ALL_PACKETS"]
 
-ALL_PACKETS: Final = PacketTable((memory, query, registers, run, threads))
+ALL_PACKETS: Final = PacketTable(
+    (lldb, memory, monitor, query, registers, run, threads, transfer)
+)
 """Every packet that has an answer other than the empty one."""
