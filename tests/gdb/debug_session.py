@@ -72,7 +72,7 @@ class DebugSession:
         self._closing.set()
         self._live.close()
         self.server.close()
-        self.guest.machine.kick()
+        self.target.end_run()
         self._thread.join(timeout=20)
         assert not self._thread.is_alive()
         assert self._errors == []
