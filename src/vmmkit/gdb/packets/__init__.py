@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Final
 
 from vmmkit.gdb.packets import (
+    breakpoints,
     lldb,
     memory,
     monitor,
@@ -21,6 +22,6 @@ from vmmkit.gdb.packets.table import PacketTable
 __all__ = ["ALL_PACKETS"]
 
 ALL_PACKETS: Final = PacketTable(
-    (lldb, memory, monitor, query, registers, run, threads, transfer)
+    (breakpoints, lldb, memory, monitor, query, registers, run, threads, transfer)
 )
 """Every packet that has an answer other than the empty one."""
