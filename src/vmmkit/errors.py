@@ -42,6 +42,12 @@
     |   |-- PlacementError       (ValueError) a table that does not fit where it was to go
     |   |-- LinkerError          (ValueError) a loader script that cannot be carried out
     |   `-- PlatformError        (ValueError) a platform whose parts contradict each other
+    |-- GdbError                 the GDB stub
+    |   |-- TargetError          (RuntimeError) a target refuses what the debugger asked for
+    |   |-- StubConfigError      (ValueError) a stub or server configured wrongly by its owner
+    |   |-- RegisterLayoutError  (ValueError) a register or layout that no description can have
+    |   |-- ExpressionError      (ValueError) an agent expression that cannot be evaluated
+    |   `-- ServeError           (OSError) an address that cannot be listened on
     |-- DeviceError              (ValueError) a device configured or driven wrongly by its owner
     `-- MachineError             (ValueError) a machine configured or driven wrongly by its owner
 
@@ -74,6 +80,8 @@ __all__ = [
     "DeviceError",
     "DmaError",
     "EngineError",
+    "ExpressionError",
+    "GdbError",
     "GuestMemoryError",
     "HandlerError",
     "ImmutableRegionError",
@@ -88,6 +96,7 @@ __all__ = [
     "RegionConfigError",
     "RegionError",
     "RegionRangeError",
+    "RegisterLayoutError",
     "StateError",
     "StepError",
     "StraddleError",
@@ -335,6 +344,33 @@ class LinkerError(AcpiError, ValueError):
 
 class PlatformError(AcpiError, ValueError):
     """CPU counts, windows, interrupts or addresses of a platform that contradict each other."""
+
+
+class GdbError(VmmkitError):
+    """Base of the GDB block's errors."""
+
+
+class TargetError(GdbError, RuntimeError):
+    """A target cannot or will not do what the debugger asked for.
+
+    Raised by targets and answered to the debugger, with the text where it can show one.
+    """
+
+
+class StubConfigError(GdbError, ValueError):
+    """An argument of the stub or the server that is of another kind, or out of range."""
+
+
+class RegisterLayoutError(GdbError, ValueError):
+    """A register without name or width, a layout or a mode that does not exist."""
+
+
+class ExpressionError(GdbError, ValueError):
+    """Bytecode of the debugger's that is malformed, too long in running, or divides by zero."""
+
+
+class ServeError(GdbError, OSError):
+    """The server cannot listen at its address, or is closed."""
 
 
 class DeviceError(VmmkitError, ValueError):

@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Stop replies: what the debugger is told when a vCPU stands (GDB manual, "Stop Reply Packets")."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vmmkit.gdb.spec import PROCESS, Signal
+from vmmkit.gdb.target import Stop, StopKind
+
+if TYPE_CHECKING:
+    from vmmkit.gdb.stub import Stub
+
+__all__ = ["exec_reply", "exit_reply", "stop_reply"]
+
+# The reason's word, and the feature without which the debugger would not know it.
+BREAKS: Final = {StopKind.SOFTWARE: "swbreak", StopKind.HARDWARE: "hwbreak"}
+WATCHES: Final = {StopKind.WRITE, StopKind.READ, StopKind.ACCESS}
+EXPEDITED: Final = ("rbp", "rsp", "rip")
+BACKWARDS: Final = b"replaylog:begin;"
+
+
+def _reason(stub: Stub, stop: Stop) -> bytes:
+    if stop.kind in BREAKS:
+        word = BREAKS[stop.kind]
+        return word.encode() + b":;" if word in stub.features else b""
+    if stop.kind in WATCHES and stop.address is not None:
+        return b"%s:%x;" % (stop.kind.value.encode(), stop.address)
+    return BACKWARDS if stop.kind is StopKind.HISTORY else b""
+
+
+def _expedited(stub: Stub, vcpu: int) -> bytes:
+    """Registers that every debugger asks for next; never an unavailable one."""
+    values, description = stub.registers(vcpu), stub.description
+    parts = []
+    for name in EXPEDITED:
+        number = description.number_of(name)
+        if number is not None and name in values:
+            parts.append(b"%x:%s;" % (number, description.value(number, values)))
+    return b"".join(parts)
+
+
+def _where(stub: Stub, vcpu: int) -> bytes:
+    listed = b""
+    if stub.lists_threads:
+        listed = b"threads:%s;" % b",".join(map(stub.threads.format, stub.vcpus()))
+    return b"thread:%s;core:%x;%s" % (stub.threads.format(vcpu), vcpu, listed)
+
+
+def stop_reply(stub: Stub, stop: Stop) -> bytes:
+    """Return the `T` packet of a stop, or `W` for the end of the machine."""
+    if stop.kind is StopKind.EXITED:
+        return exit_reply(stub, stop.signal)
+    signal = stop.signal if stop.kind in {StopKind.SIGNAL, StopKind.ASKED} else Signal.TRAP
+    head = b"T%02x%s" % (signal & 0xFF, _reason(stub, stop))
+    return head + _where(stub, stop.vcpu) + _expedited(stub, stop.vcpu)
+
+
+def exit_reply(stub: Stub, status: int) -> bytes:
+    """Return the `W` packet: the machine has ended."""
+    process = b";process:%x" % PROCESS if stub.threads.multiprocess else b""
+    return b"W%02x%s" % (status & 0xFF, process)
+
+
+def exec_reply(stub: Stub, vcpu: int) -> bytes:
+    """Return the stop at which a debugger forgets its target description and reads it again.
+
+    It is the stop of a program that has executed another one; the program's path is ours to give.
+    """
+    path = (stub.options.exec_file or "").encode().hex().encode()
+    return b"T%02xexec:%s;%s" % (Signal.TRAP, path, _where(stub, vcpu))
