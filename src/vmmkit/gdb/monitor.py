@@ -60,7 +60,7 @@ def _called(stub: Stub, name: str, command: MonitorCommand, words: list[str]) ->
         return f"{name}: {error.message}"
     except GdbError as error:
         return f"{name}: {error}"
-    except Exception as error:  # noqa: BLE001 - the target's or the user's; debugging goes on
+    except Exception as error:  # the target's or the user's; debugging goes on
         LOG.warning("the monitor command %r failed", name, exc_info=error)
         return f"{name}: {type(error).__name__}: {error}"
 
@@ -101,7 +101,7 @@ def _summary(command: MonitorCommand) -> str:
 
 
 def _help(stub: Stub, _vcpu: int, name: str | None = None) -> str:
-    """help [COMMAND]: list the commands, or tell more about one."""
+    """List the commands, or tell more about one: help [COMMAND]."""
     commands = _commands(stub)
     if name is not None and name not in commands:
         return f'There is no command "{name}".'
@@ -112,12 +112,12 @@ def _help(stub: Stub, _vcpu: int, name: str | None = None) -> str:
 
 
 def _regs(stub: Stub, vcpu: int) -> str:
-    """regs: show the registers of the selected vCPU."""
+    """Show the registers of the selected vCPU."""
     return table_of(stub.registers(vcpu))
 
 
 def _mode(stub: Stub, vcpu: int, mode: str | None = None) -> str:
-    """mode [16|32|64|auto]: show or set which code the debugger takes the vCPU's for.
+    """Show or set which code the debugger expects: mode [16|32|64|auto].
 
     With `auto` that is what the processor would decode. What is set holds from the next stop on, if
     the debugger can be told then; if not, it has to be set before the debugger comes.
@@ -140,13 +140,13 @@ def _when(stub: Stub) -> str:
 
 
 def _threads(stub: Stub, vcpu: int) -> str:
-    """threads: list the vCPUs; a star marks the selected one."""
+    """List the vCPUs; a star marks the selected one."""
     marked = [("*" if other == vcpu else " ", other) for other in stub.vcpus()]
     return "\n".join(f"{mark} {other}: {describe_vcpu(stub, other)}" for mark, other in marked)
 
 
 def _reset(stub: Stub, _vcpu: int) -> str:
-    """reset: reset the machine."""
+    """Reset the machine."""
     stub.require_writable()
     for other in stub.vcpus():
         stub.require_stopped(other)

@@ -11,7 +11,6 @@ from vmmkit.gdb.registers import REGISTERS, linear_pc
 
 __all__ = ["table_of"]
 
-DIGITS: Final = {register.name: (register.bits + 3) // 4 for register in REGISTERS}
 ROWS: Final = (
     ("rax", "rbx", "rcx", "rdx"),
     ("rsi", "rdi", "rbp", "rsp"),
@@ -20,6 +19,10 @@ ROWS: Final = (
 )
 SEGMENTS: Final = ("cs", "ss", "ds", "es", "fs", "gs", "ldtr", "tr")
 TABLES: Final = ("gdtr", "idtr")
+DIGITS: Final = {
+    **{register.name: register.bits // 4 for register in REGISTERS},
+    **dict.fromkeys(SEGMENTS, 4),  # selectors, which GDB has in 32 bits
+}
 CONTROL: Final = (
     ("cr0", "cr2", "cr3", "cr4"),
     ("cr8", "efer", "xcr0", "k_gs_base"),

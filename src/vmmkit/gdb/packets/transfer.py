@@ -31,7 +31,7 @@ def features(stub: Stub) -> Iterator[bytes]:
 
 
 def _piece(stub: Stub, place: bytes, read: Callable[[int], bytes]) -> Reply:
-    """Return what a debugger wants of an object, which is read once its `offset,length` is known."""
+    """Return what a debugger wants of an object, read when its place is known."""
     offset, comma, length = place.partition(b",")
     if not comma:
         raise PacketError(ErrorCode.MALFORMED, f"{place!r:.40} is no offset and length")
