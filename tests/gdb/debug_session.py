@@ -96,7 +96,7 @@ class DebugSession:
         interface.command(f"file {self.guest.programs[0].elf}")
         return interface
 
-    def await_(self, happened, seconds=20):
+    def await_(self, happened, seconds=8):
         """Wait until something is so."""
         until = time.monotonic() + seconds
         while not happened():

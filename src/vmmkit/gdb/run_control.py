@@ -236,6 +236,7 @@ class RunControl:
                 self._settle(run, stops)
 
     def _settle(self, run: Run, stops: tuple[Stop, ...]) -> None:
+        self._end(run)  # they stand, and their registers may be read
         self.stub.forget_registers()
         wanted = [stop for stop in stops if self._wanted(run, stop)]
         if stops and not wanted and not run.asked:
@@ -244,7 +245,6 @@ class RunControl:
             if failed is None:
                 return
             wanted = [failed]
-        self._end(run)
         if self.non_stop:
             self._notice(run, wanted)
         else:
@@ -254,7 +254,7 @@ class RunControl:
     def _goes_on(self, run: Run) -> Stop | None:
         """Start a run once more; return the stop that it is if the target cannot."""
         try:
-            run.again(run)
+            self._begin(run)
         except Exception as error:  # noqa: BLE001 - a target's own, which the debugger is told
             message = f"the target cannot go on: {error}"
             return Stop(min(run.actions), StopKind.SIGNAL, signal=Signal.ABRT, message=message)
