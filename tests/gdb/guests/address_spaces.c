@@ -15,20 +15,26 @@ static void turn(unsigned long number)
 
 static void wait_zero(unsigned long number)
 {
-    for (;;)
+    for (;;) {
         turn(number);
+        PRIVATE[2]++;
+    }
 }
 
 static void wait_one(unsigned long number)
 {
-    for (;;)
+    for (;;) {
         turn(number);
+        PRIVATE[2]++;
+    }
 }
 
 static void wait_two(unsigned long number)
 {
-    for (;;)
+    for (;;) {
         turn(number);
+        PRIVATE[2]++;
+    }
 }
 
 void guest_main(unsigned long number)
