@@ -44,7 +44,6 @@ ODD = (
     ("qXfer:features:read:target.xml:ffffff,10", "l|E0[1-5]"),
     ("qXfer:features:read:target.xml:x,10", "E01|E00"),
     ("qRcmd,6", "E01"),
-    ("qRcmd,6e6f73756368", ".+"),
     ("qThreadExtraInfo,p1.1", "[0-9a-f]+"),
     ("qThreadExtraInfo,p1.63", "E02"),
     ("qCRC:0,10", "E0[49]"),
@@ -90,10 +89,10 @@ def test_a_read_only_server_refuses_every_change(debug):
     assert "Could not write register" in run.replies[1]
     assert "Cannot access memory" in run.replies[2]
     assert run.replies[3].endswith("= 0\n")
-    assert "start64.S" in run.replies[4]
+    assert "lea " in run.replies[4]
     assert "Cannot insert breakpoint" in run.replies[6]
     assert "read-only" in run.replies[7]
-    assert "start64.S" in run.replies[9]
+    assert "shl " in run.replies[9]
     changes = (b"P", b"X", b"M", b"Z", b"G", b"qRcmd")
     assert {packet[:1] for packet, _ in run.log.errors} >= {b"Z"}
     assert_clean(run.log, errors=changes)

@@ -27,7 +27,6 @@ def test_vector_and_system_registers(debug):
         "print $efer",
         "print $eflags",
         "print/x $cs_base",
-        "info registers system",
         "info registers",
         "info all-registers",
         "info registers float",
@@ -52,15 +51,14 @@ def test_vector_and_system_registers(debug):
     assert replies[12].split("= ")[1] == f"{tables:#x}\n"
     assert "PAE" in replies[13]
     assert "LMA" in replies[14]
-    assert "cr0" in replies[17]
-    assert "gdtr_base" in replies[17]
-    for name in ("rax", "rip", "eflags", "gs"):
-        assert re.search(rf"^{name}\s", replies[18], re.MULTILINE)
+    # gdb on x86 asks no description for groups: system registers are among the general ones.
+    for name in ("rax", "rip", "eflags", "gs", "cr0", "gdtr_base"):
+        assert re.search(rf"^{name}\s", replies[17], re.MULTILINE)
     for name in ("ymm15", "st7", "cr4", "k_gs_base"):
-        assert re.search(rf"^{name}\s", replies[19], re.MULTILINE)
-    assert replies[23].split("= ")[1] == "0x1000\n"
-    assert "{11, 22, -1, 44}" in replies[26]
-    assert "Invalid register" in replies[27]
+        assert re.search(rf"^{name}\s", replies[18], re.MULTILINE)
+    assert replies[22].split("= ")[1] == "0x1000\n"
+    assert "{11, 22, -1, 44}" in replies[25]
+    assert "Invalid register" in replies[26]
     assert_clean(run.log)
 
 

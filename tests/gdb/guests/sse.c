@@ -15,6 +15,7 @@ static void turn_on(void)
     cr4 |= 0x40600; /* OSFXSR, OSXMMEXCPT, OSXSAVE */
     __asm__ volatile("mov %0, %%cr4" : : "r"(cr4));
     __asm__ volatile("xsetbv" : : "c"(0), "a"(7), "d"(0));
+    __asm__ volatile("fninit");
 }
 
 void work(void)
