@@ -9,8 +9,8 @@ Format". What does not fit is read with the next packet.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from html import escape
 from typing import TYPE_CHECKING, Final
-from xml.sax.saxutils import escape, quoteattr
 
 from vmmkit.gdb.codec import transfer
 from vmmkit.gdb.packets.table import Handler, PacketError, Reply, number
@@ -47,8 +47,8 @@ def _thread(stub: Stub, vcpu: int) -> str:
     name = name_of(vcpu)
     more = describe_vcpu(stub, vcpu).removeprefix(name).strip()
     text = "".join(character if character.isprintable() else "?" for character in more)
-    identity = quoteattr(stub.threads.format(vcpu).decode())
-    return f'<thread id={identity} core="{vcpu}" name={quoteattr(name)}>{escape(text)}</thread>'
+    identity = stub.threads.format(vcpu).decode()
+    return f'<thread id="{identity}" core="{vcpu}" name="{escape(name)}">{escape(text)}</thread>'
 
 
 def _thread_list(stub: Stub) -> bytes:
