@@ -95,7 +95,6 @@ def test_acknowledgments_end_after_the_reply():
             b"vMustReplyEmpty",
             b"qTStatus",
             b"qSymbol::",
-            b"qCRC",
             b"vAttach;1",
             b"vFile:open:",
             b"",

@@ -120,7 +120,7 @@ def _regs(stub: Stub, vcpu: int) -> str:
     return table_of(stub.registers(vcpu))
 
 
-def _mode(stub: Stub, vcpu: int, mode: str | None = None) -> str:
+def _mode(stub: Stub, _vcpu: int, mode: str | None = None) -> str:
     """Show or set which code the debugger expects: mode [16|32|64|auto].
 
     With `auto` that is what the processor would decode. What is set holds from the next stop on, if
