@@ -93,6 +93,6 @@ def test_a_read_only_server_refuses_every_change(debug):
     assert "Cannot insert breakpoint" in run.replies[6]
     assert "read-only" in run.replies[7]
     assert "shl " in run.replies[9]
-    changes = (b"P", b"X", b"M", b"Z", b"G", b"qRcmd")
+    changes = (b"P", b"X", b"Z", b"m0,", b"m1,")  # it steps through code with no stack yet
     assert {packet[:1] for packet, _ in run.log.errors} >= {b"Z"}
     assert_clean(run.log, errors=changes)
