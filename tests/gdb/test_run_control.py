@@ -673,9 +673,11 @@ def test_a_vcpu_that_is_asked_to_stop_has_signal_0(non_stop):
 
 
 def test_why_in_non_stop_mode_lists_all_that_stand(non_stop):
+    """All but the first in a notification, as GDB 13 takes one stop only when it connects."""
     wire = non_stop
     assert told([wire.ask(b"?")]) == (b"T05", b"1")
-    assert told([wire.ask(b"vStopped")]) == (b"T00", b"2")
+    assert wire.ask(b"vStopped") == b"OK"
+    assert told([wire.notices.pop()]) == (b"Stop:T00", b"2")
     assert wire.ask(b"vStopped") == b"OK"
     wire.ask(b"vCont;c:1")
     assert told([wire.ask(b"?")]) == (b"T00", b"2")

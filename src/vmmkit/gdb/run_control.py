@@ -98,6 +98,7 @@ class RunControl:
         self.thread_events = False
         self._notices: deque[Stop] = deque()
         self._noticed = False
+        self._asked_why = False
         self._left = False
 
     # -- what is running -------------------------------------------------------------------------
@@ -392,13 +393,25 @@ class RunControl:
         told = {stop.vcpu: stop for stop in (self.last, *self._notices) if stop is not None}
         asked = [Stop(vcpu, StopKind.ASKED, signal=Signal.NONE) for vcpu in stood]
         self._notices = deque(told.get(stop.vcpu, stop) for stop in asked)
-        self._noticed = bool(self._notices)
+        self._noticed = self._asked_why = bool(self._notices)
         return stop_reply(self.stub, self._notices[0]) if self._notices else b"OK"
 
-    def next_stop(self) -> bytes:
-        """Answer vStopped: the last one is known now, here is the next."""
+    def next_stop(self) -> bytes | None:
+        """Answer vStopped: the last one is known now, here is the next.
+
+        GDB 13 ends with an internal error when it finds several vCPUs stopped as it connects. So
+        `?` is answered with one only, and a notification follows about the others.
+        """
         if self._noticed:
             with suppress(IndexError):
                 self._notices.popleft()
         self._noticed = bool(self._notices)
-        return stop_reply(self.stub, self._notices[0]) if self._notices else b"OK"
+        asked_why, self._asked_why = self._asked_why, False
+        if not self._notices:
+            return b"OK"
+        reply = stop_reply(self.stub, self._notices[0])
+        if not asked_why:
+            return reply
+        self.stub.session.reply(b"OK")
+        self.stub.session.notify(b"Stop:" + reply)
+        return None
