@@ -501,9 +501,14 @@ def test_a_target_that_fails_at_everything_is_survived(wire):
         wire.target.failures[method] = RuntimeError(method)
     wire.ask(b"Z0,1003,1")
     assert wire.ask(b"vCont;c") == b"E09"
+    wire.target.failures["vcpus"] = RuntimeError("vcpus")
     wire.stub.disconnect()
     wire.stub.attach()
-    assert wire.send(b"QStartNoAckMode", b"?")[0] == b"OK"
+    assert wire.send(b"QStartNoAckMode", b"?", b"qfThreadInfo", b"g")[0] == b"OK"
+    wire.target.failures.clear()
+    wire.stub.disconnect()
+    wire.attach()
+    assert wire.ask(b"?").startswith(b"T05thread:1;")
 
 
 # -- the end that the debugger wants
@@ -621,6 +626,21 @@ def test_a_new_vcpu_is_told_if_that_is_wanted(wire, wanted):
         replies = wire.run()
     assert told(replies) == (b"T05", b"1")
     assert wire.ask(b"qfThreadInfo") == b"m1,2,3"
+
+
+def test_a_new_vcpu_and_a_new_mode_are_told_one_after_the_other():
+    wire = Wire(SmallTarget(1, code=NOP * 8), announced=[b"exec-events"])
+    wire.ask(b"QThreadEvents:1")
+    wire.ask(b"g")
+    wire.send(b"vCont;s:1")
+    wire.target.names = range(2)
+    wire.target.registers[1] = dict(wire.target.registers[0])
+    wire.target.modes = {0: 32, 1: 32}
+    assert told(wire.run()) == (b"T05create:;", b"2")
+    assert told(wire.send(b"vCont;c")) == (b"T05exec:;", b"1")
+    wire.ask(b"qXfer:features:read:target.xml:0,ffff")
+    assert told(wire.send(b"vCont;c")) == (b"T05", b"1")
+    assert not wire.target.is_running
 
 
 # -- backwards
@@ -745,6 +765,24 @@ def test_a_target_whose_vcpus_stop_together_has_no_non_stop_mode():
     assert wire.ask(b"QNonStop:1") == b"E0a"
     assert wire.ask(b"QNonStop:0") == b"OK"
     assert wire.ask(b"vStopped") == b""
+
+
+# -- who looks
+
+
+def test_a_report_outside_of_a_call_wakes_the_shell_even_on_its_own_thread(wire):
+    wire.ask(b"Z0,1001,1")
+    wire.send(b"vCont;c")
+    assert wire.woken.empty()
+    wire.target.run(2)
+    assert not wire.woken.empty()
+    assert told(wire.pump())[0] == b"T05swbreak:;"
+
+
+def test_a_report_within_a_call_is_looked_at_at_once(wire):
+    wire.send(b"vCont;c")
+    assert wire.interrupt()
+    assert wire.woken.empty()
 
 
 # -- text for the user
