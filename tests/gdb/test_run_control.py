@@ -224,6 +224,17 @@ def test_reports_of_a_run_that_is_over_wait_for_the_next(wire):
     assert wire.target.is_running
 
 
+@pytest.mark.parametrize(("address", "waits"), [(0x10, True), (0xF0010, True), (0x20, False)])
+def test_a_stop_that_waits_may_have_a_linear_address(wire, address, waits):
+    wire.target.registers[1] |= {"rip": 0x10, "cs_base": 0xF0000, "efer": 0}
+    wire.ask(b"Z0,%x,1" % address)
+    wire.send(b"vCont;c:1")
+    report = wire.target.goings[0].report
+    wire.interrupt()
+    report([Stop(1, StopKind.SOFTWARE, address)])
+    assert bool(wire.send(b"vCont;c:2")) is waits
+
+
 # -- who is meant
 
 
@@ -287,6 +298,13 @@ def test_a_breakpoint_in_the_range_is_told(wire):
     wire.ask(b"Z0,1002,1")
     wire.send(b"vCont;r1000,1005:1")
     assert told(wire.run(4)) == (b"T05swbreak:;", b"1")
+
+
+def test_a_breakpoint_in_the_range_whose_condition_does_not_hold_is_passed(wire):
+    wire.ask(b"Z0,1002,1;X3,220027")  # 0
+    assert wire.send(b"vCont;r1000,1005:1") == []
+    assert told(wire.run(6)) == (b"T05", b"1")
+    assert rip(wire) == BASE + 5
 
 
 def test_ctrl_c_ends_steps_through_a_range():
@@ -533,6 +551,10 @@ def test_a_restart_resets_and_has_no_reply(wire):
     wire.run()
     assert wire.send(b"R00") == []
     assert rip(wire) == BASE
+    wire.send(b"vCont;c")
+    assert wire.send(b"R00") == []
+    assert wire.target.heard == ["attached", "reset"]
+    wire.interrupt()
     wire.target.failures["reset"] = RuntimeError("no")
     assert wire.send(b"R00") == []
 
@@ -705,6 +727,18 @@ def test_why_in_non_stop_mode_lists_all_that_stand(non_stop):
     wire.ask(b"vCont;c")
     assert wire.ask(b"?") == b"OK"
     assert wire.notices == []
+
+
+def test_why_does_not_tell_what_was_before_the_last_resume(wire):
+    wire.ask(b"Z0,1001,1")
+    wire.send(b"vCont;c:1")
+    assert told(wire.run(3)) == (b"T05swbreak:;", b"1")
+    wire.ask(b"QNonStop:1")
+    assert told([wire.ask(b"?")]) == (b"T05swbreak:;", b"1")
+    wire.ask(b"vCont;c:1")
+    wire.ask(b"vCont;t:1")
+    wire.send(*[b"vStopped"] * 5)  # until there is nothing new
+    assert told([wire.ask(b"?")]) == (b"T00", b"1")
 
 
 def test_ctrl_c_in_non_stop_mode_stops_all(non_stop):
