@@ -4,6 +4,8 @@
 
 import logging
 import os
+import socket
+import struct
 import sys
 import threading
 import time
@@ -116,6 +118,19 @@ def test_continue_and_interrupt_in_one_segment(start, target):
         assert client.is_silent()
 
 
+def test_those_that_reset_their_connections(start, target):
+    """A connection that is gone before it is accepted, or in mid sentence, disturbs nobody."""
+    with start(target, TCP) as server:
+        for number in range(60):
+            client = RawClient(server.address)
+            linger = struct.pack("ii", 1, 0)
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            client.send_raw(frame(b"qC")[: number % 8])
+            client.close()
+        with debugger(server) as client:
+            assert client.packet(b"qC") == b"QC1"
+
+
 def test_steps(start, target):
     with start(target, TCP) as server, debugger(server) as client:
         assert [client.packet(b"vCont;s:1")[:3] for _ in range(20)] == [b"T05"] * 20
@@ -225,6 +240,16 @@ def test_close_while_the_target_runs_stops_it_to_clean_up(start, target):
         assert client.is_silent()
     assert target.breakpoints == set()
     assert target.runs
+
+
+def test_a_target_that_cannot_be_let_go(start, target, caplog):
+    def fail(_actions, _report):
+        raise ZeroDivisionError("a bug")
+
+    target.resume = fail
+    with start(target, TCP, wait=True):
+        pass
+    assert "could not be let go" in caplog.text
 
 
 def test_leave_while_the_target_runs(start, target):

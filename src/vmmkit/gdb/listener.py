@@ -108,6 +108,8 @@ def listen(text: str, *, allow_remote: bool, peer_uids: Collection[int] | None) 
         StubConfigError: the arguments are not those, or not together.
         ServeError: the address cannot be listened on.
     """
+    if not hasattr(select, "poll"):
+        raise ServeError(f"cannot listen on {text}: this system has no poll")
     address = parse_address(text)
     is_remote = check_reach(address, allow_remote)
     uids = check_uids(address, peer_uids)
