@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Debuggers come, talk and go: both servers, the thread and the asyncio one, alike."""
 
+import errno
 import logging
 import os
 import socket
@@ -18,7 +19,7 @@ from gdb.counting_target import CountingTarget
 from gdb.loop_thread import serve_in_loop, server_in_loop
 from gdb.raw_client import RawClient, frame
 from vmmkit.errors import GdbError, StubConfigError
-from vmmkit.gdb.listener import listen
+from vmmkit.gdb.listener import Listener, listen
 from vmmkit.gdb.options import StubOptions
 from vmmkit.gdb.serve import Server, serve
 from vmmkit.gdb.stub import Stub
@@ -177,6 +178,28 @@ def test_a_crowd_is_refused(start, target):
         for client in crowd:
             client.close()
         assert first.packet(b"qC") == b"QC1"
+
+
+class FullOnce(Listener):
+    """A listener of a process that has as many files as it may have, at first."""
+
+    full = True
+
+    def accept(self):
+        if self.full:
+            self.full = False
+            raise OSError(errno.EMFILE, "no room")
+        return super().accept()
+
+
+def test_no_room_for_another_file(kind, target, caplog):
+    """The connection waits, and the server does not spin on it."""
+    made = listen(TCP, allow_remote=False, peer_uids=None)
+    listener = FullOnce(made.sock, made.address, None, frozenset())
+    server = SERVER[kind](listener, partial(Stub, target, None))
+    with server, debugger(server) as client:
+        assert client.packet(b"qC") == b"QC1"
+    assert "no room" in caplog.text
 
 
 def open_files():
