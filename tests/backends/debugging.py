@@ -15,7 +15,8 @@ from vmmkit.gdb.target import CONTINUE, STEP, Stop
 PATIENCE = 20.0  # seconds until a test fails that would wait for ever
 MIB = 1 << 20
 ROOT = 0x8_0000  # of page tables that map the first GiB to itself
-FLAT_CODE, FLAT_DATA = 0xA09B, 0xC093
+ICR = 0x300  # of the local APIC; INIT and start-up message for all but itself
+START_UP = (0xC4500, 0xC4600)
 
 
 class Report:
@@ -68,11 +69,10 @@ class Guest:
             self.machine = machine(pieces, vcpus=len(starts), engine=engine, **options)
             self.vcpus = self.machine.vcpus
             self.target = MachineTarget(self.machine)
-            for lapic in self.machine.lapics[1:]:
-                lapic.init()
-                lapic.sipi(0)
-            for vcpu in self.vcpus:
-                vcpu.settle()
+            for message in START_UP:
+                self.machine.lapics[0].write(None, ICR, 4, message)
+                for vcpu in self.vcpus:
+                    vcpu.settle()
         for number, (vcpu, start) in enumerate(zip(self.vcpus, starts, strict=True)):
             vcpu.state.enter_long_mode(start, ROOT)
             vcpu.state.rsp = 0x7_0000 - 0x1000 * number

@@ -250,8 +250,17 @@ class BreakpointSet:
         wanted = [item for item in items if item.kind is not SOFTWARE]
         wanted += [item for item in items if self._is_homeless(item)]
         slots = tuple(wanted[: self._room])
-        if slots != self._slots or bool(self._patches) != self._int3:
-            self._slots, self._int3 = slots, bool(self._patches)
+        if slots != self._slots:
+            self._slots = slots
+            self.version += 1
+
+    def listen(self, on: bool) -> None:
+        """Have INT3 come out of the vCPUs, or no more.
+
+        They must know before the first byte is replaced, since some may run at that time.
+        """
+        if on != self._int3:
+            self._int3 = on
             self.version += 1
 
     # -- the vCPUs -------------------------------------------------------------------------------

@@ -63,10 +63,12 @@ class DebugTarget(DebugView):
 
     def stop(self, report: Report, /) -> None:
         """As `Target.stop`."""
+        self._breakpoints.listen(True)
         self._control.stop(_Rearming(report, self), self._control.seats)
 
     def stop_vcpu(self, vcpu: int, report: Report, /) -> None:
         """As `PerVcpuControl.stop_vcpu`."""
+        self._breakpoints.listen(True)
         self._control.stop(_Rearming(report, self), [self._control.seat(vcpu)])
 
     def resume(self, actions: Mapping[int, Action], report: Report | None, /) -> None:
