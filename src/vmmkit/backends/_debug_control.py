@@ -108,6 +108,9 @@ class RunControl:
         for seat in self.seats:
             seat.driver.seats.append(seat)
         self._groups: list[Group] = []
+        self._alone: Seat | None = None  # the vCPU beside which no other may execute anything
+        self._waiting: list[Seat] = []  # those that move, and wait to be alone
+        self._quiet = Condition(self.lock)
 
     @property
     def still(self) -> bool:
@@ -232,6 +235,7 @@ class RunControl:
             driver.inside = driver.released = False
             for seat in driver.seats:
                 seat.moving = False
+            self._quiet.notify_all()
 
     def await_orders(self, driver: Driver) -> bool:
         """Stand, and wait until a vCPU may go; false where the owner is wanted first."""
@@ -242,7 +246,8 @@ class RunControl:
                 seat.moving = False
         with self.lock:
             driver.parked = True
-            while driver.borrowed or not (driver.released or driver.has_orders):
+            self._quiet.notify_all()
+            while driver.borrowed or self._alone or not (driver.released or driver.has_orders):
                 driver.wake.wait()
             driver.parked = driver.kicked = False
             if driver.released or driver.held:
@@ -254,7 +259,7 @@ class RunControl:
     def _goes_on(self, driver: Driver) -> bool:
         """Whether nothing has happened since a driver took its orders, or before its first."""
         with self.lock:
-            if driver.kicked or driver.released or driver.held or driver.borrowed:
+            if driver.kicked or driver.released or driver.held or driver.borrowed or self._alone:
                 return False
             orders = [seat.order is not None for seat in driver.seats]
             if not all(orders):
@@ -274,6 +279,30 @@ class RunControl:
         with self.changing():
             seat.stop, seat.told_at = stop, at
             self.withdraw([seat] if seat.group is None else seat.group.seats)
+
+    @contextmanager
+    def alone(self, seat: Seat) -> Iterator[None]:
+        """Have no other vCPU execute anything, while this one moves on its own thread."""
+        with self.lock:
+            self._waiting.append(seat)
+            while self._alone is not None:
+                self._quiet.wait()
+            self._waiting.remove(seat)
+            self._alone = seat
+            others = [other for other in self.seats if other.driver is not seat.driver]
+            for other in others:
+                if other.moving and other not in self._waiting:
+                    self.nudge(other.driver)
+            while any(other.moving and other not in self._waiting for other in others):
+                self._quiet.wait()
+        try:
+            yield
+        finally:
+            with self.lock:
+                self._alone = None
+                self._quiet.notify_all()
+                for driver in self.drivers:
+                    driver.wake.notify_all()
 
     def hold(self, driver: Driver, outcome: object) -> None:
         """Keep something for the owner until a vCPU goes on."""
