@@ -8,8 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vmmkit.gdb.codec import hex_number
-from vmmkit.gdb.packets.table import Handler, PacketError, Reply
+from vmmkit.gdb.packets.table import Handler, PacketError, Reply, number
 from vmmkit.gdb.spec import ErrorCode
 from vmmkit.gdb.stop_reply import stop_reply
 from vmmkit.gdb.target import Action, ActionKind
@@ -119,7 +118,7 @@ def _vcont_actions(stub: Stub, _rest: bytes) -> Reply:
 
 def _set_pc(stub: Stub, vcpu: int, address: bytes) -> None:
     if address:
-        stub.write_registers(vcpu, {"rip": hex_number(address)})
+        stub.write_registers(vcpu, {"rip": number(address)})
 
 
 def _go(stub: Stub, letter: bytes, signal: int, address: bytes) -> Reply:
@@ -141,7 +140,7 @@ def _go(stub: Stub, letter: bytes, signal: int, address: bytes) -> Reply:
 
 def _with_signal(stub: Stub, letter: bytes, rest: bytes) -> Reply:
     signal, _, address = rest.partition(b";")
-    return _go(stub, letter, hex_number(signal) & 0xFF, address)
+    return _go(stub, letter, number(signal) & 0xFF, address)
 
 
 def _why(stub: Stub, _rest: bytes) -> Reply:
@@ -187,6 +186,8 @@ def _back(stub: Stub, *, step: bool) -> Reply:
     if not stub.capabilities.reverser:
         return b""
     stub.require_writable()
+    if stub.run.non_stop:
+        raise PacketError(ErrorCode.UNSUPPORTED, "execution goes backwards in all-stop mode only")
     one = stub.selected if stub.resumed is None else stub.resumed
     stub.run.go_back(one, step=step)
     return None
@@ -202,7 +203,9 @@ def _kill(stub: Stub, _rest: bytes) -> Reply:
     if stub.capabilities.killer:
         stub.require_writable()
         stub.target.kill()
-    stub.detach()
+        stub.detach(resume=False)
+    else:
+        stub.detach()
     return None
 
 
@@ -212,10 +215,9 @@ def _vkill(stub: Stub, rest: bytes) -> Reply:
 
 
 def _restart(stub: Stub, _rest: bytes) -> Reply:
-    """Reset the machine; the packet has no reply (manual, "Packets", `R`)."""
-    stub.require_writable()
-    if stub.capabilities.resetter:
-        stub.target.reset()
+    """Reset the machine; the packet has no reply, not an error either (manual, "Packets", `R`)."""
+    if stub.capabilities.resetter and not stub.options.read_only and not stub.run.any_running:
+        stub.attempt(stub.target.reset, None)
         stub.forget_registers()
     return None
 
