@@ -303,7 +303,8 @@ class RegisterView(Mapping[str, int]):
         """Read a register."""
         number = WORD_OF.get(name)
         if number is not None:
-            return self._words[number]
+            held: int = self._words[number]
+            return held
         row = self._rows.get(name)
         if row is not None:
             if name in BYTES_OF:
