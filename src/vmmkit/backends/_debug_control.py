@@ -218,8 +218,8 @@ class RunControl:
 
     # -- for the drivers -------------------------------------------------------------------------
 
-    def enter(self, driver: Driver) -> None:
-        """Begin `run`.
+    def enter(self, driver: Driver) -> bool:
+        """Begin `run`; true where no debugger has a say, and the vCPUs move already.
 
         Raises:
             MachineError: another thread is in it.
@@ -228,6 +228,20 @@ class RunControl:
             if driver.inside:
                 raise MachineError("another thread runs this already")
             driver.inside = True
+            free = self._is_clear(driver) and all(seat.group is None for seat in driver.seats)
+            for seat in driver.seats:
+                seat.moving = free
+            return free
+
+    def left_freely(self, driver: Driver) -> bool:
+        """End a `run` in which nothing was asked of the driver; false where something was."""
+        with self.lock:
+            if driver.kicked:
+                return False
+            driver.inside = False
+            for seat in driver.seats:
+                seat.moving = False
+            return True
 
     def leave(self, driver: Driver) -> None:
         """End `run`."""
@@ -259,14 +273,16 @@ class RunControl:
     def _goes_on(self, driver: Driver) -> bool:
         """Whether nothing has happened since a driver took its orders, or before its first."""
         with self.lock:
-            if driver.kicked or driver.released or driver.held or driver.borrowed or self._alone:
-                return False
-            orders = [seat.order is not None for seat in driver.seats]
-            if not all(orders):
-                return False
+            clear = self._is_clear(driver)
             for seat in driver.seats:
-                seat.moving = True
-        return True
+                seat.moving = seat.moving or clear
+        return clear
+
+    def _is_clear(self, driver: Driver) -> bool:
+        """Whether every vCPU of a driver may go, and nothing else is to be done before."""
+        if driver.kicked or driver.released or driver.held or driver.borrowed or self._alone:
+            return False
+        return all(seat.order is not None for seat in driver.seats)
 
     def await_change(self, driver: Driver, still: Callable[[], bool]) -> None:
         """Wait, the vCPUs having orders but nothing to do, until somebody nudges the driver."""
