@@ -64,7 +64,7 @@ class Commands:
         self._target, self._memory, self._io, self._maps = target, memory, io, maps
 
     def translate(self, vcpu: int, *words: str) -> str:
-        """Show the walk of ADDRESS, from a virtual address to a guest-physical one."""
+        """Show the walk from a virtual address to a guest-physical one: translate ADDRESS."""
         if len(words) != 1:
             raise TargetError("translate takes an address")
         chosen = self._target.vcpu(vcpu)
@@ -103,26 +103,30 @@ class Commands:
         return "\n".join(trees) if trees else pieces
 
     def physical(self, _vcpu: int, *words: str) -> str:
-        """Take addresses as guest-physical ones: on or off."""
+        """Take addresses as guest-physical ones: physical [on|off].
+
+        GDB shows code and stacks that it has read before from memory of its own; "maintenance flush
+        dcache" has it read them again.
+        """
         if words:
             self._target.physical = _switch(words)
         return f"addresses are {'guest-physical' if self._target.physical else 'virtual'}"
 
     def mmio(self, _vcpu: int, *words: str) -> str:
-        """Read and write devices, or refuse to: on or off."""
+        """Read and write devices, or refuse to: mmio [on|off]."""
         if words:
             self._memory.devices = _switch(words)
         return f"devices are {'accessed' if self._memory.devices else 'not accessed'}"
 
     def hold(self, _vcpu: int, *words: str) -> str:
-        """Let interrupts wait while stepping: on or off."""
+        """Let interrupts wait while stepping: hold [on|off]."""
         if words:
             self._target.hold_interrupts_while_stepping = _switch(words)
         held = self._target.hold_interrupts_while_stepping
         return f"interrupts {'wait' if held else 'are taken'} while stepping"
 
     def break_on_io(self, _vcpu: int, *words: str) -> str:
-        """Stop at accesses: PORT[-PORT] [off], mmio ADDRESS[-ADDRESS] [off], list, off."""
+        """Stop at accesses: break-on-io PORT[-PORT] | mmio ADDRESS[-ADDRESS] [off] | list | off."""
         ranges = self._io.ranges
         if words == ("off",):
             self._io.ranges = ()
