@@ -92,7 +92,7 @@ class RunControl:
         self._inbox: deque[tuple[Run, tuple[Stop, ...]]] = deque()
         self._runs: dict[int, Run] = {}
         self._events: list[Stop] = []
-        self._held: deque[Stop] = deque()
+        self._held: deque[tuple[Stop, Callable[[Stop], object]]] = deque()
         self._owed = False
         self._known: frozenset[int] = frozenset()
         self.thread_events = False
@@ -197,7 +197,8 @@ class RunControl:
         if self._runs:
             raise PacketError(ErrorCode.RUNNING, "the vCPUs run already")
         if self._held:
-            self._tell(self._held.popleft())
+            stop, tell = self._held.popleft()
+            tell(stop)
             return
         self._events = [stop for stop in self._events if still_holds(self.stub, stop)]
         due = [stop for stop in self._events if stop.vcpu in actions]
@@ -294,7 +295,7 @@ class RunControl:
             self._tell_new_threads(stop)
             must_switch = partial(stub.must_switch, stop.vcpu)
             if not self._held and stub.attempt(must_switch, False):
-                self._held.append(stop)
+                self._held.append((stop, self._tell))
                 self.last, stub.selected = stop, stop.vcpu
                 stub.session.reply(exec_reply(stub, stop.vcpu))
         if not self._held:
@@ -305,7 +306,7 @@ class RunControl:
         now = frozenset(self.stub.attempt(self.stub.vcpus, list(known)))
         self._known = now
         if self.thread_events and now - known:
-            self._held.append(stop)
+            self._held.append((stop, self._first_tell_of_changes))
             self.last, self.stub.selected = stop, stop.vcpu
             name = self.stub.threads.format(min(now - known))
             self.stub.session.reply(b"T%02xcreate:;thread:%s;" % (Signal.TRAP, name))
