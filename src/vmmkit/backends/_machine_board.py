@@ -94,6 +94,7 @@ class Board(ABC):
 
     Attributes:
         vcpus: the processors, by number.
+        ram: the `(gpa, buffer)` pieces that they all see.
         lapics: their local APICs.
         ioapic: the I/O APIC, of 24 pins.
         bus: carries messages between the APICs.
@@ -129,7 +130,7 @@ class Board(ABC):
             attend: called when something waits for a vCPU that may sleep or run.
             moved: called when a deadline may have moved.
         """
-        pieces = tuple(ram)
+        self.ram = pieces = tuple(ram)
         Cpu(pieces, engine=options.engine)  # refuses what is no RAM, before any map is changed
         self.lapics = ()
         self._guard, self._runs = guard, False

@@ -156,6 +156,15 @@ class MachineVcpu(SoftVcpu):
         self._ports = ways
         self.power_up()
 
+    @property
+    def ways(self) -> Ways:
+        """The ways into the address maps; the owner may replace them between two runs."""
+        return self._ports
+
+    @ways.setter
+    def ways(self, ways: Ways) -> None:
+        self._ports = ways
+
     # -- the local APIC's callables ------------------------------------------------------------
 
     @property

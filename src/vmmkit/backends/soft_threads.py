@@ -306,6 +306,12 @@ class ThreadedMachine(Board):
         asleep = len(self._asleep) == len(self.vcpus)
         return asleep and not any(vcpu.settle() for vcpu in self.vcpus)
 
+    def take_exits(self) -> list[VcpuExit]:
+        """Take the exits that came with the one `run` has returned, in place of its next calls."""
+        taken = [*self._exits]
+        self._exits.clear()
+        return taken
+
     # -- the threads of vCPUs --------------------------------------------------------------------
 
     def _work(self, vcpu: MachineVcpu) -> None:

@@ -1,0 +1,321 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""A debugger's breakpoints in a guest: INT3 in RAM, and the slots of the vCPUs.
+
+Theory of operation
+-------------------
+A software breakpoint is the byte CCH in RAM. It belongs to a guest-physical byte, found when it is
+inserted: later the page tables may say something else, and the byte must be restored all the same.
+Where no RAM is behind the address (the page is not there yet, ROM, a device) an execution slot of
+the vCPUs stands for it, by linear address, and where no slot is left it is pending. `rearm`, called
+whenever the vCPUs have stopped, tries again, and puts back what a loader has overwritten.
+
+The slots hold hardware breakpoints and watchpoints first, and what is left of them software
+breakpoints without RAM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import attrs
+
+from vmmkit.backends._debug_memory import INT3, DebugMemory
+from vmmkit.backends._debug_registers import linear_pc
+from vmmkit.errors import StateError, TargetError
+from vmmkit.gdb.target import BreakpointKind, Stop, StopKind
+from vmmkit.insn import BreakKind, Breakpoint, DebugExit
+
+__all__ = ["BreakpointSet"]
+
+SLOTS: Final = 16
+ALL_ONES: Final = (1 << 64) - 1
+PAGE_OFFSET: Final = 0xFFF
+SOFTWARE: Final = BreakpointKind.SOFTWARE
+BREAK_KINDS: Final = {
+    BreakpointKind.SOFTWARE: BreakKind.EXECUTE,
+    BreakpointKind.HARDWARE: BreakKind.EXECUTE,
+    BreakpointKind.WRITE: BreakKind.WRITE,
+    BreakpointKind.READ: BreakKind.READ,
+    BreakpointKind.ACCESS: BreakKind.READ | BreakKind.WRITE,
+}
+STOP_KINDS: Final = {
+    BreakpointKind.SOFTWARE: StopKind.SOFTWARE,
+    BreakpointKind.HARDWARE: StopKind.HARDWARE,
+    BreakpointKind.WRITE: StopKind.WRITE,
+    BreakpointKind.READ: StopKind.READ,
+    BreakpointKind.ACCESS: StopKind.ACCESS,
+}
+
+
+INSTRUCTIONS: Final = frozenset({BreakpointKind.SOFTWARE, BreakpointKind.HARDWARE})
+MAX_LENGTH: Final = 15  # of an instruction
+
+
+@attrs.define(eq=False)
+class Inserted:
+    """A breakpoint as the debugger asked for it."""
+
+    kind: BreakpointKind
+    vcpu: int
+    address: int
+    size: int
+    gpa: int | None = None
+    """Of the byte that it has replaced; `None` for one in a slot, or pending."""
+
+    @property
+    def slot(self) -> Breakpoint:
+        """What the vCPUs are given for it."""
+        last = self.address
+        if self.kind not in INSTRUCTIONS:
+            last = min(self.address + max(self.size, 1) - 1, ALL_ONES)
+        return Breakpoint(BREAK_KINDS[self.kind], self.address, last)
+
+    def executes_at(self, linear: int) -> bool:
+        """Whether it stops before the instruction at an address."""
+        return self.kind in INSTRUCTIONS and self.address == linear
+
+
+@attrs.define
+class Patch:
+    """A byte of RAM that is CCH now."""
+
+    original: int
+    users: int = 1
+
+
+class BreakpointSet:
+    """All breakpoints of a debugger.
+
+    Args:
+        vcpus: those that run the guest; their `set_breakpoints` is called by `apply`.
+        memory: where INT3 goes.
+
+    Attributes:
+        version: changes when `apply` has something to tell the vCPUs.
+    """
+
+    def __init__(self, vcpus: tuple[Any, ...], memory: DebugMemory) -> None:
+        """Start without breakpoints."""
+        self._vcpus, self._memory = vcpus, memory
+        memory.patches = self
+        self._inserted: dict[tuple[BreakpointKind, int, int], Inserted] = {}
+        self._patches: dict[int, Patch] = {}
+        self._offsets: frozenset[int] = frozenset()  # of patches in their pages
+        self._slots: tuple[Inserted, ...] = ()
+        self._int3 = False
+        self.version = 0
+        self._applied = [0] * len(vcpus)
+        self._given: list[tuple[Inserted, ...]] = [()] * len(vcpus)
+        self._room = min(getattr(vcpu, "breakpoint_slots", SLOTS) for vcpu in vcpus)
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._inserted)
+
+    # -- the bytes in RAM ------------------------------------------------------------------------
+
+    def touch(self, gpa: int, size: int) -> bool:
+        """Whether a byte in this range is replaced."""
+        if not self._patches:
+            return False
+        if size < len(self._patches):
+            return any(gpa + offset in self._patches for offset in range(size))
+        return any(gpa <= place < gpa + size for place in self._patches)
+
+    def _within(self, gpa: int, size: int) -> list[tuple[int, Patch]]:
+        return [(at, patch) for at, patch in self._patches.items() if gpa <= at < gpa + size]
+
+    def conceal(self, gpa: int, data: bytearray) -> None:
+        """Show the original bytes; where the guest has overwritten an INT3, what it wrote."""
+        for at, patch in self._within(gpa, len(data)):
+            if data[at - gpa] == INT3:
+                data[at - gpa] = patch.original
+
+    def wrote(self, gpa: int, size: int) -> None:
+        """Take what the debugger wrote as the new original bytes."""
+        for at, patch in self._within(gpa, size):
+            self._arm(at, patch)
+
+    def _byte(self, gpa: int) -> tuple[memoryview, int] | None:
+        piece = self._memory.piece_at(gpa)
+        return (piece.view, gpa - piece.first) if piece is not None and piece.writable else None
+
+    def _arm(self, gpa: int, patch: Patch) -> None:
+        place = self._byte(gpa)
+        if place is not None:
+            view, offset = place
+            patch.original, view[offset] = view[offset], INT3
+
+    def _patch(self, gpa: int) -> None:
+        if gpa in self._patches:
+            self._patches[gpa].users += 1
+            return
+        patch = Patch(0)
+        self._replace_patches({**self._patches, gpa: patch})
+        self._arm(gpa, patch)
+
+    def _replace_patches(self, patches: dict[int, Patch]) -> None:
+        """Take another set at once: vCPU threads may be looking at the one before."""
+        self._patches = patches
+        self._offsets = frozenset(gpa & PAGE_OFFSET for gpa in patches)
+
+    def _restore(self, gpa: int) -> None:
+        """Put the original byte back, unless the guest has overwritten the INT3."""
+        patch = self._patches[gpa]
+        patch.users -= 1
+        if patch.users:
+            return
+        self._replace_patches({at: kept for at, kept in self._patches.items() if at != gpa})
+        self.put(gpa, patch.original)
+
+    def put(self, gpa: int, byte: int) -> None:
+        """Replace an INT3 by `byte`."""
+        place = self._byte(gpa)
+        if place is not None and place[0][place[1]] == INT3:
+            place[0][place[1]] = byte
+
+    # -- inserting and removing ------------------------------------------------------------------
+
+    def insert(self, kind: BreakpointKind, vcpu: int, address: int, size: int) -> None:
+        """As `Breakpoints.insert_breakpoint`; the same one twice is one."""
+        if (kind, address, size) in self._inserted:
+            return
+        item = Inserted(kind, vcpu, address, size)
+        if kind is not SOFTWARE and self._hardware() >= self._room:
+            raise TargetError(f"all {self._room} breakpoint slots of the vCPUs are in use")
+        self._inserted[kind, address, size] = item
+        if kind is SOFTWARE:
+            self._settle(item)
+        self._choose_slots()
+
+    def _hardware(self) -> int:
+        return sum(item.kind is not SOFTWARE for item in self._inserted.values())
+
+    def _settle(self, item: Inserted) -> None:
+        """Put an INT3 to where a software breakpoint leads now."""
+        memory = self._memory
+        gpa: int | None = item.address
+        if not memory.physical:
+            gpa = memory.translate(item.vcpu, item.address)
+        if gpa is not None and self._byte(gpa) is not None:
+            item.gpa = gpa
+            self._patch(gpa)
+
+    def remove(self, kind: BreakpointKind, address: int, size: int) -> None:
+        """As `Breakpoints.remove_breakpoint`."""
+        item = self._inserted.pop((kind, address, size), None)
+        if item is None:
+            raise TargetError(f"there is no such breakpoint at {address:#x}")
+        if item.gpa is not None:
+            self._restore(item.gpa)
+        self._choose_slots()
+
+    def clear(self) -> None:
+        """Remove all, from the guest's memory too."""
+        for kind, address, size in tuple(self._inserted):
+            self.remove(kind, address, size)
+
+    def rearm(self) -> None:
+        """Do again what did not succeed, or what the guest has undone."""
+        if not self._inserted:
+            return
+        for gpa, patch in self._patches.items():
+            place = self._byte(gpa)
+            if place is not None and place[0][place[1]] != INT3:
+                self._arm(gpa, patch)
+        homeless = [item for item in self._inserted.values() if self._is_homeless(item)]
+        for item in homeless:
+            self._settle(item)
+        if homeless:
+            self._choose_slots()
+
+    @staticmethod
+    def _is_homeless(item: Inserted) -> bool:
+        return item.kind is SOFTWARE and item.gpa is None
+
+    def _choose_slots(self) -> None:
+        """Fill the slots: software breakpoints without RAM come last."""
+        items = self._inserted.values()
+        wanted = [item for item in items if item.kind is not SOFTWARE]
+        wanted += [item for item in items if self._is_homeless(item)]
+        slots = tuple(wanted[: self._room])
+        if slots != self._slots or bool(self._patches) != self._int3:
+            self._slots, self._int3 = slots, bool(self._patches)
+            self.version += 1
+
+    # -- the vCPUs -------------------------------------------------------------------------------
+
+    def apply(self, vcpu: int) -> None:
+        """Tell a vCPU of what has changed; it stands, or is about to run on the caller's thread.
+
+        Raises:
+            TargetError: it does not take so many.
+        """
+        if self._applied[vcpu] != self.version:
+            version = self.version
+            self._give(vcpu, self._slots)
+            self._applied[vcpu] = version
+
+    def _give(self, vcpu: int, items: tuple[Inserted, ...]) -> None:
+        self._given[vcpu] = items
+        try:
+            self._vcpus[vcpu].set_breakpoints([item.slot for item in items], int3=self._int3)
+        except StateError as error:
+            raise TargetError(f"the vCPU does not take these breakpoints: {error}") from error
+
+    # -- hits ------------------------------------------------------------------------------------
+
+    def stop_for(self, vcpu: int, found: DebugExit) -> Stop | None:
+        """Return the stop that a hit is.
+
+        `None` says that it is none: an INT3 of the guest's own, or a breakpoint that is gone.
+        """
+        if found.cause:
+            item = self._given[vcpu][found.slot]
+            there = self._inserted.get((item.kind, item.address, item.size)) is item
+            return Stop(vcpu, STOP_KINDS[item.kind], found.address) if there else None
+        linear = linear_pc(self._vcpus[vcpu].state)
+        if self.patch_at(vcpu, linear) is None:
+            return None
+        return Stop(vcpu, StopKind.SOFTWARE, linear)
+
+    def patch_at(self, vcpu: int, linear: int) -> int | None:
+        """Return where an INT3 of ours is that a vCPU sees at a linear address."""
+        if linear & PAGE_OFFSET not in self._offsets:
+            return None
+        gpa = self._memory.translate(vcpu, linear)
+        return gpa if gpa in self._patches else None
+
+    def covers(self, vcpu: int, linear: int) -> bool:
+        """Whether a breakpoint stops a vCPU at this instruction."""
+        return self.patch_at(vcpu, linear) is not None or any(
+            item.executes_at(linear) for item in self._slots
+        )
+
+    @contextmanager
+    def stepping_over(self, vcpu: int) -> Iterator[None]:
+        """Have the instruction at the program counter executed whatever breakpoint is there.
+
+        Watchpoints count meanwhile.
+        """
+        linear = linear_pc(self._vcpus[vcpu].state)
+        others = tuple(item for item in self._slots if not item.executes_at(linear))
+        if len(others) < len(self._slots):
+            self._give(vcpu, others)
+            self._applied[vcpu] = -1
+        self._latch(vcpu, linear)
+        try:
+            yield
+        finally:
+            self.apply(vcpu)
+
+    def _latch(self, vcpu: int, linear: int) -> None:
+        """Hand the original bytes of the instruction over, where an INT3 hides one of them."""
+        if not any(linear + n & PAGE_OFFSET in self._offsets for n in range(MAX_LENGTH)):
+            return
+        code = self._memory.code(vcpu, linear, MAX_LENGTH)
+        if code and not getattr(self._vcpus[vcpu], "awaits_answer", False):
+            self._vcpus[vcpu].latch(code)

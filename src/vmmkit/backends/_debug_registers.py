@@ -1,0 +1,387 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""The registers of a vCPU under the names that a debugger has for them.
+
+The names are those of `vmmkit.gdb.registers`. What a name means is one row of a table: how to read
+it from a `CpuState` and how to write it. x87 registers are relative to the top of the stack
+(`st0`), the tag word has two bits for each physical register as the processor's own has, and
+`fioff` and `fooff` are the low halves of their addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
+from typing import Any, Final
+
+from vmmkit.errors import StateError, TargetError
+from vmmkit.insn import CpuState, Feature, Segment
+
+__all__ = ["ReadMemory", "RegisterView", "linear_pc", "privilege", "write_registers"]
+
+Reader = Callable[[CpuState], int]
+Writer = Callable[[CpuState, int], object]
+ReadMemory = Callable[[int, int], bytes]
+"""Reads linear memory: address and size."""
+
+LOW_32: Final = (1 << 32) - 1
+LOW_16: Final = 0xFFFF
+CR0_PE: Final = 1
+EFER_LMA: Final = 1 << 10
+RFLAGS_ONE: Final = 0x2
+RFLAGS_VM: Final = 1 << 17
+ATTR_L: Final = 1 << 13
+ATTR_UNUSABLE: Final = 1 << 16
+TABLE_BIT: Final = 4  # of a selector: the local descriptor table
+GRANULARITY: Final = 1 << 23
+DESCRIPTOR: Final = 8  # bytes
+TOP_SHIFT: Final = 11
+EMPTY: Final = 3  # in the tag word
+VECTORS: Final = 32
+LEGACY_VECTORS: Final = 16
+APIC_BASE: Final = 0x1B
+
+GENERAL: Final = (
+    *("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp"),
+    *(f"r{number}" for number in range(8, 16)),
+)
+SELECTORS: Final = ("cs", "ss", "ds", "es", "fs", "gs", "ldtr", "tr")
+# Registers of 64 bits that have the same name in the state, or the other one given here.
+PLAIN: Final = {
+    **{name: name for name in GENERAL},
+    **{name: name for name in ("rip", "cr0", "cr2", "cr3", "cr4", "cr8", "efer", "xcr0")},
+    **{name: name for name in ("dr0", "dr1", "dr2", "dr3", "dr6", "dr7", "pat", "pkru")},
+    **{name: name for name in ("star", "lstar", "cstar", "sfmask", "tsc_aux", "mxcsr")},
+    **{name: name for name in ("sysenter_cs", "sysenter_esp", "sysenter_eip")},
+    **{name: name for name in ("gdtr_base", "gdtr_limit", "idtr_base", "idtr_limit")},
+    "k_gs_base": "kernel_gs_base",
+    "fctrl": "x87_control",
+    "fstat": "x87_status",
+    "fop": "x87_opcode",
+    "fiseg": "x87_cs",
+    "foseg": "x87_ds",
+}
+NARROW: Final = {
+    **dict.fromkeys(("mxcsr", "pkru", "tsc_aux"), LOW_32),
+    **dict.fromkeys(("fctrl", "fstat", "fop", "fiseg", "foseg"), LOW_16),
+    **dict.fromkeys(("gdtr_limit", "idtr_limit"), LOW_16),
+}
+READ_ONLY: Final = frozenset({"cpl"})
+
+
+def privilege(state: CpuState) -> int:
+    """Return the current privilege level, 0 to 3 (SDM vol. 3A, "Privilege Levels")."""
+    if state.rflags & RFLAGS_VM:
+        return 3
+    return state.ss.attributes >> 5 & 3 if state.cr0 & CR0_PE else 0
+
+
+def linear_pc(state: CpuState) -> int:
+    """Return the linear address of the next instruction."""
+    cs = state.cs
+    if state.efer & EFER_LMA and cs.attributes & ATTR_L:
+        return state.rip
+    return cs.base + state.rip & LOW_32
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def _top(state: CpuState) -> int:
+    return state.x87_status >> TOP_SHIFT & 7
+
+
+def _read_plain(name: str, mask: int, state: CpuState) -> int:
+    value: int = getattr(state, name)
+    return value & mask
+
+
+def _read_segment(name: str, field: int, state: CpuState) -> int:
+    segment: Segment = getattr(state, name)
+    return segment[field]
+
+
+def _read_st(number: int, state: CpuState) -> int:
+    return state.x87[_top(state) + number & 7]
+
+
+def _tag_of(register: int) -> int:
+    """Classify what a register holds (SDM vol. 1, "x87 FPU Tag Word"): valid, zero, special."""
+    exponent, significand = register >> 64 & 0x7FFF, register & (1 << 64) - 1
+    if not exponent and not significand:
+        return 1
+    return 0 if 0 < exponent < 0x7FFF and significand >> 63 else 2
+
+
+def _read_tags(state: CpuState) -> int:
+    present, registers = state.x87_tag, state.x87
+    return sum(
+        (_tag_of(registers[number]) if present >> number & 1 else EMPTY) << 2 * number
+        for number in range(8)
+    )
+
+
+def _read_xmm(number: int, state: CpuState) -> int:
+    return state.xmm[number]
+
+
+def _read_ymm_high(number: int, state: CpuState) -> int:
+    return state.ymm[number] >> 128
+
+
+def _read_zmm_high(number: int, state: CpuState) -> int:
+    return state.zmm[number] >> 256
+
+
+def _read_opmask(number: int, state: CpuState) -> int:
+    return state.opmask[number]
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+def _write_plain(name: str, mask: int, state: CpuState, value: int) -> None:
+    if value & ~mask:
+        raise StateError(f"{name} takes at most {mask:#x}, not {value:#x}")
+    setattr(state, name, value)
+
+
+def _write_flags(state: CpuState, value: int) -> None:
+    state.rflags = value & LOW_32 | RFLAGS_ONE
+
+
+def _write_segment(name: str, field: str, state: CpuState, value: int) -> None:
+    setattr(state, name, getattr(state, name)._replace(**{field: value}))
+
+
+def _write_st(number: int, state: CpuState, value: int) -> None:
+    state.x87[_top(state) + number & 7] = value
+
+
+def _write_tags(state: CpuState, value: int) -> None:
+    state.x87_tag = sum((value >> 2 * n & 3 != EMPTY) << n for n in range(8))
+
+
+def _write_low_half(name: str, state: CpuState, value: int) -> None:
+    """Leave the upper half, which a debugger does not see."""
+    setattr(state, name, getattr(state, name) & ~LOW_32 | value & LOW_32)
+
+
+def _write_xmm(number: int, state: CpuState, value: int) -> None:
+    state.xmm[number] = value
+
+
+def _write_ymm_high(number: int, state: CpuState, value: int) -> None:
+    state.ymm[number] = state.xmm[number] | value << 128
+
+
+def _write_zmm_high(number: int, state: CpuState, value: int) -> None:
+    state.zmm[number] = state.ymm[number] | value << 256
+
+
+def _write_opmask(number: int, state: CpuState, value: int) -> None:
+    state.opmask[number] = value
+
+
+def _read_flags(state: CpuState) -> int:
+    return state.rflags & LOW_32
+
+
+Row = tuple[Reader, Writer]
+
+
+def _plain_rows() -> Iterator[tuple[str, Row]]:
+    for name, attribute in PLAIN.items():
+        mask = NARROW.get(name, (1 << 64) - 1)
+        yield name, (partial(_read_plain, attribute, mask), partial(_write_plain, attribute, mask))
+    yield "eflags", (_read_flags, _write_flags)
+    for name, attribute in (("fioff", "x87_ip"), ("fooff", "x87_dp")):
+        yield (
+            name,
+            (partial(_read_plain, attribute, LOW_32), partial(_write_low_half, attribute)),
+        )
+
+
+def _segment_rows() -> Iterator[tuple[str, Row]]:
+    fields = (("_base", "base"), ("_limit", "limit"), ("_attr", "attributes"))
+    for name in SELECTORS:
+        yield name, (partial(_read_segment, name, 0), partial(_write_segment, name, "selector"))
+        for number, (suffix, field) in enumerate(fields, 1):
+            read = partial(_read_segment, name, number)
+            yield name + suffix, (read, partial(_write_segment, name, field))
+
+
+def _float_rows() -> Iterator[tuple[str, Row]]:
+    for n in range(8):
+        yield f"st{n}", (partial(_read_st, n), partial(_write_st, n))
+    yield "ftag", (_read_tags, _write_tags)
+
+
+def _vector_rows(vectors: range) -> Iterator[tuple[str, Row]]:
+    for n in vectors:
+        yield f"xmm{n}", (partial(_read_xmm, n), partial(_write_xmm, n))
+
+
+def _high_rows(vectors: range) -> Iterator[tuple[str, Row]]:
+    for n in vectors:
+        yield f"ymm{n}h", (partial(_read_ymm_high, n), partial(_write_ymm_high, n))
+
+
+def _avx512_rows() -> Iterator[tuple[str, Row]]:
+    upper = range(LEGACY_VECTORS, VECTORS)
+    yield from _vector_rows(upper)
+    yield from _high_rows(upper)
+    for n in range(VECTORS):
+        yield f"zmm{n}h", (partial(_read_zmm_high, n), partial(_write_zmm_high, n))
+    for n in range(8):
+        yield f"k{n}", (partial(_read_opmask, n), partial(_write_opmask, n))
+
+
+BASE_ROWS: Final[Mapping[str, Row]] = {
+    **dict(_plain_rows()),
+    **dict(_segment_rows()),
+    **dict(_float_rows()),
+    **dict(_vector_rows(range(LEGACY_VECTORS))),
+}
+AVX_ROWS: Final = dict(_high_rows(range(LEGACY_VECTORS)))
+AVX512_ROWS: Final = dict(_avx512_rows())
+
+
+@cache
+def _rows(avx: bool, avx512: bool) -> Mapping[str, Row]:
+    """Return the registers of a processor with these features."""
+    return {**BASE_ROWS, **(AVX_ROWS if avx else {}), **(AVX512_ROWS if avx and avx512 else {})}
+
+
+def _rows_of(state: CpuState) -> Mapping[str, Row]:
+    features = state.features
+    return _rows(bool(features & Feature.AVX), bool(features & Feature.AVX512F))
+
+
+class RegisterView(Mapping[str, int]):
+    """The registers of a vCPU, read when they are asked for.
+
+    Args:
+        vcpu: the vCPU; where it has a local APIC, as `lapic`, there is `apic_base` too.
+    """
+
+    __slots__ = ("_lapic", "_rows", "_state")
+
+    def __init__(self, vcpu: Any) -> None:
+        """Look at which registers there are."""
+        self._state: CpuState = vcpu.state
+        self._rows = _rows_of(self._state)
+        self._lapic = getattr(vcpu, "lapic", None)
+
+    def __getitem__(self, name: str) -> int:
+        """Read a register."""
+        row = self._rows.get(name)
+        if row is not None:
+            return row[0](self._state)
+        if name == "cpl":
+            return privilege(self._state)
+        if name == "apic_base" and self._lapic is not None:
+            value: int = self._lapic.read_msr(APIC_BASE)
+            return value
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names."""
+        yield from self._rows
+        yield "cpl"
+        if self._lapic is not None:
+            yield "apic_base"
+
+    def __len__(self) -> int:
+        """Count the registers."""
+        return len(self._rows) + 1 + (self._lapic is not None)
+
+
+# -- segment registers -----------------------------------------------------------------------------
+
+
+def _descriptor(state: CpuState, selector: int, read: ReadMemory, size: int) -> int:
+    """Fetch a descriptor from the table that the selector names."""
+    if selector & TABLE_BIT:
+        base, limit = state.ldtr.base, state.ldtr.limit
+    else:
+        base, limit = state.gdtr_base, state.gdtr_limit
+    offset = selector & ~7
+    found = read(base + offset, size) if offset + size - 1 <= limit else b""
+    if len(found) < size:
+        raise TargetError(f"there is no descriptor for selector {selector:#06x}")
+    return int.from_bytes(found, "little")
+
+
+def _segment_of(selector: int, raw: int) -> Segment:
+    """Take a descriptor apart (SDM vol. 3A, "Segment Descriptors")."""
+    high = raw >> 32
+    base = raw >> 16 & 0xFF_FFFF | (high >> 24 & 0xFF) << 24
+    limit = raw & LOW_16 | high & 0xF_0000
+    if high & GRANULARITY:
+        limit = limit << 12 | 0xFFF
+    return Segment(selector, base, limit, high >> 8 & 0xF0FF)
+
+
+def _load_segment(state: CpuState, name: str, selector: int, read: ReadMemory) -> Segment:
+    """Return what a segment register holds after a debugger has written its selector.
+
+    As the processor would load it, but for the checks: in real-address and virtual-8086 mode the
+    base follows, and otherwise the descriptor is fetched.
+    """
+    old: Segment = getattr(state, name)
+    if selector == old.selector or not 0 <= selector <= LOW_16:
+        return old._replace(selector=selector)
+    system = name in {"ldtr", "tr"}
+    if not system and (not state.cr0 & CR0_PE or state.rflags & RFLAGS_VM):
+        return old._replace(selector=selector, base=selector << 4)
+    if not selector & ~3:
+        return Segment(selector, 0, 0, ATTR_UNUSABLE)
+    wide = system and bool(state.efer & EFER_LMA)
+    raw = _descriptor(state, selector, read, 2 * DESCRIPTOR if wide else DESCRIPTOR)
+    segment = _segment_of(selector, raw & (1 << 64) - 1)
+    return segment._replace(base=segment.base | (raw >> 64 & LOW_32) << 32) if wide else segment
+
+
+def _apply(state: CpuState, values: Mapping[str, int], read: ReadMemory) -> None:
+    """Write registers into a state; selectors first, so that a base given beside one stays."""
+    rows = _rows_of(state)
+    control = [name for name in ("cr0", "efer", "eflags") if name in values]
+    first = [*control, *(name for name in SELECTORS if name in values)]
+    for name in [*first, *(name for name in values if name not in first)]:
+        row = rows.get(name)
+        if row is None:
+            raise TargetError(f"{name} cannot be written")
+        if name in SELECTORS:
+            setattr(state, name, _load_segment(state, name, values[name], read))
+        else:
+            row[1](state, values[name])
+
+
+def write_registers(vcpu: Any, values: Mapping[str, int], read: ReadMemory) -> None:
+    """Write registers; a debugger may write those that cannot change with what they are.
+
+    A selector brings its descriptor along, unless it is what the register holds already. Control
+    registers and MSRs are taken as they are given, without a processor's checks.
+
+    Args:
+        vcpu: whose.
+        values: by name.
+        read: reads linear memory, for descriptors.
+
+    Raises:
+        TargetError: a register that is not there, or a value that it cannot hold; nothing is
+            written then.
+    """
+    state: CpuState = vcpu.state
+    view = RegisterView(vcpu)
+    fixed = READ_ONLY | {"apic_base"}
+    for name in fixed & values.keys():
+        if view.get(name) != values[name]:
+            raise TargetError(f"{name} cannot be written")
+    wanted = {name: value for name, value in values.items() if name not in fixed}
+    try:
+        _apply(state.copy(), wanted, read)
+    except (StateError, OverflowError) as error:
+        raise TargetError(str(error)) from error
+    _apply(state, wanted, read)

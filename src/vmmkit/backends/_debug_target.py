@@ -1,0 +1,483 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the targets of `vcpu_target` and `machine_target` have in common: all but running."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from vmmkit.backends._debug_breakpoints import BreakpointSet
+from vmmkit.backends._debug_commands import commands_of
+from vmmkit.backends._debug_control import Driver, RunControl, Seat
+from vmmkit.backends._debug_io import IoBreaks
+from vmmkit.backends._debug_memory import DebugMemory
+from vmmkit.backends._debug_registers import RegisterView, linear_pc, privilege, write_registers
+from vmmkit.errors import TargetError
+from vmmkit.gdb.spec import Signal
+from vmmkit.gdb.target import (
+    Action,
+    ActionKind,
+    BreakpointKind,
+    MemoryKind,
+    MemoryRange,
+    Report,
+    Stop,
+    StopKind,
+)
+from vmmkit.insn import DebugExit, Translation, TripleFault, Unsupported
+from vmmkit.memregion import RegionMap
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["DebugTarget", "Raised"]
+
+LAST_ADDRESS: Final = (1 << 64) - 1
+AT_INSTRUCTIONS: Final = frozenset({StopKind.SOFTWARE, StopKind.HARDWARE})
+STEP, CONTINUE = ActionKind.STEP, ActionKind.CONTINUE
+# Outcomes after which a guest seldom goes on: the debugger sees them before the owner does.
+FATAL: Final[Mapping[type, tuple[Signal, str]]] = {
+    TripleFault: (Signal.SEGV, "triple fault"),
+    Unsupported: (Signal.ILL, "an instruction that is not supported"),
+}
+
+
+class Raised(NamedTuple):
+    """What a device raised while another thread than the owner's stepped; the owner's to see."""
+
+    error: BaseException
+
+
+class DebugTarget(ABC):
+    """A target whose vCPUs run in this process.
+
+    Attributes:
+        hold_interrupts_while_stepping: whether external interrupts and NMIs wait during a step.
+        physical: whether addresses of memory are guest-physical.
+        can_step: that it can.
+        breakpoint_kinds: all of them.
+    """
+
+    can_step = True
+    breakpoint_kinds = frozenset(BreakpointKind)
+
+    def __init__(
+        self,
+        vcpus: Sequence[Any],
+        ram: Iterable[tuple[int, Buffer]],
+        maps: tuple[RegionMap | None, RegionMap | None],
+        drivers: Iterable[int],
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            vcpus: those that are debugged.
+            ram: `(gpa, buffer)` pieces.
+            maps: of guest-physical addresses, and of I/O ports.
+            drivers: for each vCPU the number of the driver that runs it.
+        """
+        self._vcpus = tuple(vcpus)
+        self._control = RunControl(drivers, self._kick)
+        self._memory = DebugMemory(self._vcpus, ram, maps[0], lambda: self._control.still)
+        self._maps = maps
+        self._breakpoints = BreakpointSet(self._vcpus, self._memory)
+        self._io = IoBreaks(self._end_at_next)
+        self._attached = False
+        self.hold_interrupts_while_stepping = True
+
+    @property
+    def physical(self) -> bool:
+        """Whether addresses of memory are guest-physical, for reads, writes and breakpoints."""
+        return self._memory.physical
+
+    @physical.setter
+    def physical(self, value: bool) -> None:
+        self._memory.physical = value
+
+    # -- what the two differ in ------------------------------------------------------------------
+
+    @abstractmethod
+    def _kick(self, driver: Driver, /) -> None:
+        """End the run in progress; called under the lock of run control."""
+
+    @abstractmethod
+    def _end_at_next(self, vcpu: int) -> None:
+        """Have a vCPU stop at its next instruction; called on its own thread, in an access."""
+
+    @abstractmethod
+    def _execute_one(self, seat: Seat) -> Any:
+        """Execute one instruction; `None`, `DebugExit`, or what the owner is to be given."""
+
+    @abstractmethod
+    def _can_step_here(self, actions: Mapping[int, Action]) -> bool:
+        """Whether the caller's thread may execute these, if nobody else runs the vCPUs."""
+
+    # -- registers and memory --------------------------------------------------------------------
+
+    def vcpus(self) -> Sequence[int]:
+        """As `Target.vcpus`."""
+        return range(len(self._vcpus))
+
+    def vcpu(self, vcpu: int) -> Any:
+        """Return the vCPU of a number.
+
+        Raises:
+            TargetError: there is none.
+        """
+        return self._vcpus[self._control.seat(vcpu).index]
+
+    def read_registers(self, vcpu: int, /) -> Mapping[str, int]:
+        """As `Target.read_registers`."""
+        return RegisterView(self.vcpu(vcpu))
+
+    def write_registers(self, vcpu: int, values: Mapping[str, int], /) -> None:
+        """As `RegisterWriter.write_registers`.
+
+        A selector brings its descriptor along; control registers are taken as they are.
+
+        Raises:
+            TargetError: a value out of range, a register that is not there, or an instruction of
+                this vCPU that waits for its owner's answer.
+        """
+        chosen = self.vcpu(vcpu)
+        if getattr(chosen, "awaits_answer", False):
+            raise TargetError(f"vCPU {vcpu} is in an instruction that its owner has to complete")
+        write_registers(chosen, values, lambda at, size: self._memory.code(vcpu, at, size))
+        self._memory.forget()
+
+    def read_memory(self, vcpu: int, address: int, size: int, /) -> bytes:
+        """As `Target.read_memory`; devices are read in aligned accesses of up to 8 bytes."""
+        self.vcpu(vcpu)
+        return self._memory.read(vcpu, address, size)
+
+    def write_memory(self, vcpu: int, address: int, data: bytes, /) -> None:
+        """As `MemoryWriter.write_memory`; ROM cannot be written."""
+        self.vcpu(vcpu)
+        self._memory.write(vcpu, address, data)
+
+    # -- breakpoints -----------------------------------------------------------------------------
+
+    def insert_breakpoint(
+        self, kind: BreakpointKind, vcpu: int, address: int, size: int, /
+    ) -> None:
+        """As `Breakpoints.insert_breakpoint`."""
+        self.vcpu(vcpu)
+        self._breakpoints.insert(kind, vcpu, address, size)
+        try:
+            self._spread_breakpoints()
+        except TargetError:
+            self._breakpoints.remove(kind, address, size)
+            self._spread_breakpoints()
+            raise
+
+    def remove_breakpoint(
+        self, kind: BreakpointKind, vcpu: int, address: int, size: int, /
+    ) -> None:
+        """As `Breakpoints.remove_breakpoint`."""
+        self.vcpu(vcpu)
+        self._breakpoints.remove(kind, address, size)
+        self._spread_breakpoints()
+
+    def _spread_breakpoints(self) -> None:
+        """Tell the vCPUs that stand now, and the others before they go on."""
+        with self._control.lock:
+            for seat in self._control.seats:
+                if seat.moving:
+                    self._control.nudge(seat.driver)
+                else:
+                    self._breakpoints.apply(seat.index)
+
+    def _disarm(self) -> None:
+        self._breakpoints.clear()
+        self._io.ranges = ()
+        self._spread_breakpoints()
+
+    # -- run control -----------------------------------------------------------------------------
+
+    def stop(self, report: Report, /) -> None:
+        """As `Target.stop`."""
+        self._control.stop(_Rearming(report, self), self._control.seats)
+
+    def stop_vcpu(self, vcpu: int, report: Report, /) -> None:
+        """As `PerVcpuControl.stop_vcpu`."""
+        self._control.stop(_Rearming(report, self), [self._control.seat(vcpu)])
+
+    def resume(self, actions: Mapping[int, Action], report: Report | None, /) -> None:
+        """As `Target.resume`; steps alone are made before this returns, where that can be."""
+        self._memory.forget()
+        if report is None:
+            self._disarm()
+            self._control.resume(actions, None)
+            return
+        self._forget_stale_stops()
+        owed = _Rearming(report, self)
+        if self._can_step_here(actions) and self._step_here(actions, owed):
+            return
+        self._control.resume(actions, owed)
+
+    def _forget_stale_stops(self) -> None:
+        """A stop that nobody was told is gone with its breakpoint."""
+        for seat in self._control.seats:
+            stop = seat.stop
+            if stop is not None and stop.kind in AT_INSTRUCTIONS:
+                at = linear_pc(self._vcpus[seat.index].state)
+                if at != stop.address or not self._breakpoints.covers(seat.index, at):
+                    seat.stop = None
+
+    def _step_here(self, actions: Mapping[int, Action], report: Report) -> bool:
+        """Make steps on the caller's thread, if the owners' are parked."""
+        seats = [self._control.seat(index) for index in actions]
+        seats.sort(key=lambda seat: actions[seat.index].kind is not STEP)
+        if any(seat.stop is not None or seat.group is not None for seat in seats):
+            return False
+        with ExitStack() as stack:
+            for driver in {id(seat.driver): seat.driver for seat in seats}.values():
+                if not stack.enter_context(self._control.borrowing(driver)):
+                    return False
+            stops = self._round(seats, {seat.index: actions[seat.index].kind for seat in seats})
+        self._memory.forget()
+        if not stops:
+            return False
+        report(stops)
+        return True
+
+    def _round(self, seats: Iterable[Seat], kinds: Mapping[int, ActionKind]) -> list[Stop]:
+        """Have each vCPU execute one instruction; return the stops that this gives."""
+        stops = []
+        for seat in seats:
+            if kinds[seat.index] is STEP:
+                stop = self._step(seat, self.hold_interrupts_while_stepping)
+            else:
+                stop = self._advance(seat)
+            if stop is not None:
+                seat.told_at = self._at(seat)
+                stops.append(stop)
+        return stops
+
+    # -- one instruction -------------------------------------------------------------------------
+
+    def _at(self, seat: Seat) -> int:
+        return linear_pc(self._vcpus[seat.index].state)
+
+    def _step(self, seat: Seat, hold: bool) -> Stop | None:
+        """Execute one instruction whatever breakpoint is at it.
+
+        Returns why the vCPU stops then, or `None` while its owner has to do something first.
+        """
+        vcpu = self._vcpus[seat.index]
+        before = vcpu.state.retired
+        try:
+            with self._breakpoints.stepping_over(seat.index), _holding(vcpu, hold):
+                found = self._execute_one(seat)
+                if isinstance(found, DebugExit) and not found.cause:
+                    vcpu.skip_breakpoint()  # the original byte is an INT3 itself
+                    found = self._execute_one(seat)
+        except Exception as error:  # noqa: BLE001 - a device's, for the owner
+            return self._failed(seat, error)
+        message = self._io.take(seat.index)
+        if message:
+            return self._io_stop(seat, message, found)
+        if isinstance(found, DebugExit):
+            stop = self._breakpoints.stop_for(seat.index, found)
+            return Stop(seat.index, StopKind.STEP) if stop is None else stop
+        if found is None:
+            return Stop(seat.index, StopKind.STEP)
+        return self._owners(seat, found, done=vcpu.state.retired != before)
+
+    def _failed(self, seat: Seat, error: Exception) -> Stop:
+        """Keep what a device raised for the owner, and stop."""
+        self._control.hold(seat.driver, Raised(error))
+        return Stop(seat.index, StopKind.SIGNAL, signal=Signal.ABRT, message=str(error))
+
+    def _owners(self, seat: Seat, found: Any, *, done: bool) -> Stop | None:
+        """Keep an outcome for the owner, and tell whether the step is complete."""
+        self._control.hold(seat.driver, found)
+        fatal = self._fatal(seat, found)
+        if fatal is not None:
+            return fatal
+        return Stop(seat.index, StopKind.STEP) if done else None
+
+    def _io_stop(self, seat: Seat, message: str, found: Any) -> Stop:
+        if found is not None and not isinstance(found, DebugExit):
+            self._control.hold(seat.driver, found)
+        return Stop(seat.index, StopKind.SIGNAL, signal=Signal.TRAP, message=message)
+
+    def _fatal(self, seat: Seat, found: Any) -> Stop | None:
+        outcome = getattr(found, "outcome", found)
+        if type(outcome) not in FATAL:
+            return None
+        signal, text = FATAL[type(outcome)]
+        message = f"vCPU {seat.index}: {text} at {self._at(seat):#x}"
+        return Stop(seat.index, StopKind.SIGNAL, signal=signal, message=message)
+
+    def _advance(self, seat: Seat) -> Stop | None:
+        """Execute one instruction of a vCPU that is to run on; return a stop that it met."""
+        if self._is_to_step_over(seat):
+            stop = self._step(seat, hold=True)
+            return None if stop is None or stop.kind is StopKind.STEP else stop
+        try:
+            found = self._execute_one(seat)
+        except Exception as error:  # noqa: BLE001 - a device's, for the owner
+            return self._failed(seat, error)
+        message = self._io.take(seat.index)
+        if message:
+            return self._io_stop(seat, message, found)
+        if isinstance(found, DebugExit):
+            return self._hit(seat, found)
+        if found is not None:
+            self._owners(seat, found, done=True)
+            return self._fatal(seat, found)
+        return None
+
+    def _is_to_step_over(self, seat: Seat) -> bool:
+        """Whether the debugger knows already that a vCPU is at this breakpoint."""
+        told, seat.told_at = seat.told_at, None
+        if told is None or not self._breakpoints:
+            return False
+        at = self._at(seat)
+        return told == at and self._breakpoints.covers(seat.index, at)
+
+    def _hit(self, seat: Seat, found: DebugExit) -> Stop | None:
+        """Judge a hit; `None` says that the vCPU is to go on."""
+        stop = self._breakpoints.stop_for(seat.index, found)
+        if stop is None:
+            if not found.cause:
+                self._vcpus[seat.index].skip_breakpoint()  # the guest's own INT3
+            return None
+        group = seat.group
+        if stop.kind in AT_INSTRUCTIONS and (group is None or not group.report.counts(stop)):
+            seat.told_at = self._at(seat)
+            return None
+        return stop
+
+    # -- what there is to be told ----------------------------------------------------------------
+
+    def mode(self, vcpu: int, /) -> int:
+        """As `ModeSource.mode`."""
+        mode: int = self.vcpu(vcpu).state.mode
+        return mode
+
+    def describe_vcpu(self, vcpu: int, /) -> str:
+        """As `ThreadDescriber.describe_vcpu`."""
+        chosen = self.vcpu(vcpu)
+        state = chosen.state
+        lapic = getattr(chosen, "lapic", None)
+        words = [f"{state.mode}-bit", f"CPL {privilege(state)}"]
+        if lapic is not None and lapic.waits_for_sipi:
+            words.append("waits for SIPI")
+        elif state.halted:
+            words.append("halted")
+        return f"vCPU {vcpu} [{', '.join(words)}]"
+
+    def memory_map(self) -> Sequence[MemoryRange]:
+        """As `MemoryMapper.memory_map`: empty while addresses are virtual ones.
+
+        Where nothing is known, devices included, is called RAM, so that a debugger may try.
+        """
+        if any(self._memory.pages(vcpu) for vcpu in self.vcpus()):
+            return ()
+        found: list[MemoryRange] = []
+        at = 0
+        for piece in sorted(self._memory.pieces()):
+            if piece.first < at:
+                continue
+            if piece.first > at:
+                found.append(MemoryRange(at, piece.first - 1, executable=False))
+            kind = MemoryKind.RAM if piece.writable else MemoryKind.ROM
+            found.append(
+                MemoryRange(piece.first, piece.last, kind, piece.writable, name=piece.name)
+            )
+            at = piece.last + 1
+        return (*found, MemoryRange(at, LAST_ADDRESS, executable=False))
+
+    def memory_range(self, vcpu: int, address: int, /) -> MemoryRange | None:
+        """As `MemoryMapper.memory_range`: a page, or RAM, ROM or a device."""
+        chosen = self.vcpu(vcpu)
+        if not self._memory.pages(vcpu):
+            return self._physical_range(address)
+        page = chosen.translate(address, None)
+        if not isinstance(page, Translation):
+            return None
+        first = address & -page.page_size
+        there = self._physical_range(page.gpa)
+        return MemoryRange(
+            first,
+            first + page.page_size - 1,
+            MemoryKind.RAM if there is None else there.kind,
+            page.writable,
+            page.executable,
+            "" if there is None else there.name,
+        )
+
+    def _physical_range(self, gpa: int) -> MemoryRange | None:
+        piece = self._memory.piece_at(gpa)
+        if piece is not None:
+            kind = MemoryKind.RAM if piece.writable else MemoryKind.ROM
+            return MemoryRange(piece.first, piece.last, kind, piece.writable, name=piece.name)
+        region = self._memory.region_at(gpa)
+        if region is None:
+            return None
+        return MemoryRange(region.base, region.last, executable=False, name=region.name)
+
+    def monitor_commands(self) -> Mapping[str, Callable[..., str | None]]:
+        """As `MonitorSource.monitor_commands`."""
+        return commands_of(self, self._memory, self._io, self._maps)
+
+    # -- debuggers -------------------------------------------------------------------------------
+
+    def debugger_attached(self) -> None:
+        """As `AttachListener.debugger_attached`."""
+        self._attached = True
+
+    def debugger_detached(self) -> None:
+        """As `AttachListener.debugger_detached`; nothing of the debugger is left in the guest."""
+        self._disarm()
+        self._memory.physical, self._memory.devices = False, True
+        self._attached = False
+        with self._control.lock:
+            for driver in self._control.drivers:
+                self._control.nudge(driver)
+
+    def _after_reset(self) -> None:
+        for seat in self._control.seats:
+            seat.stop = seat.told_at = None
+        self._vcpus_have_stopped()
+
+    def _vcpus_have_stopped(self) -> None:
+        """Look at what the guest has done to breakpoints meanwhile."""
+        self._memory.forget()
+        if self._breakpoints:
+            self._breakpoints.rearm()
+            self._spread_breakpoints()
+
+
+class _Rearming:
+    """A report that looks after breakpoints before anybody hears of the stop."""
+
+    __slots__ = ("_report", "_target")
+
+    def __init__(self, report: Report, target: DebugTarget) -> None:
+        self._report, self._target = report, target
+
+    def __call__(self, stops: Iterable[Stop] = (), /) -> None:
+        self._target._vcpus_have_stopped()  # noqa: SLF001 - one class in two
+        self._report(stops)
+
+    def counts(self, stop: Stop, /) -> bool:
+        return self._report.counts(stop)
+
+
+@contextmanager
+def _holding(vcpu: Any, hold: bool) -> Iterator[None]:
+    """Hold interrupts for a while; never those that a halted vCPU waits for."""
+    hold = hold and not vcpu.state.halted
+    if hold:
+        vcpu.hold_interrupts(True)
+    try:
+        yield
+    finally:
+        if hold:
+            vcpu.hold_interrupts(False)
