@@ -98,6 +98,7 @@ void change_descriptor(input *in, const corpus *from, uint64_t *state);
 void change_task(input *in, const corpus *from, uint64_t *state);
 void change_frame(input *in, const corpus *from, uint64_t *state);
 void change_entry_point(input *in, const corpus *from, uint64_t *state);
+void change_breakpoints(input *in, const corpus *from, uint64_t *state);
 void make_request(input *in, const corpus *from, uint64_t *state);
 
 #endif

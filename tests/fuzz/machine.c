@@ -250,10 +250,23 @@ static void check_access(const machine *m, int kind)
             REQUIRE(!is_ram(m, cpu->exit_address + byte, writes));
 }
 
+/* A slot of that kind, and that it may have been the owner's INT3. */
+static void check_breakpoint(const vmmkit_cpu *cpu)
+{
+    uint64_t slot = cpu->exit_size;
+    if (!cpu->exit_value) {
+        REQUIRE(cpu->debug_control & VMMKIT_DEBUG_INT3 && !slot);
+        return;
+    }
+    REQUIRE(slot < cpu->debug_count && slot < VMMKIT_LIMIT_DEBUG_SLOTS);
+    REQUIRE((cpu->exit_value & cpu->debug_kind[slot]) == cpu->exit_value);
+    REQUIRE(cpu->exit_address >= cpu->debug_first[slot]);
+}
+
 static void check_kind(const machine *m, int kind)
 {
     const vmmkit_cpu *cpu = m->cpu;
-    REQUIRE(kind >= VMMKIT_EXIT_BUDGET && kind <= VMMKIT_EXIT_STALE && kind != VMMKIT_EXIT_DONE);
+    REQUIRE(kind >= VMMKIT_EXIT_BUDGET && kind <= VMMKIT_EXIT_DEBUG && kind != VMMKIT_EXIT_DONE);
     if (is_access(kind)) {
         check_access(m, kind);
         return;
@@ -270,6 +283,8 @@ static void check_kind(const machine *m, int kind)
     } else if (kind == VMMKIT_EXIT_UNSUPPORTED) {
         REQUIRE(cpu->exit_value <= VMMKIT_UNSUPPORTED_TASK_SWITCH);
         REQUIRE(cpu->exit_size <= VMMKIT_LIMIT_MAX_LENGTH);
+    } else if (kind == VMMKIT_EXIT_DEBUG) {
+        check_breakpoint(cpu);
     }
 }
 
@@ -289,7 +304,8 @@ static void check_unchanged(const vmmkit_cpu *before, const vmmkit_cpu *after)
 static int is_owners(size_t word)
 {
     return word <= WORD(debug_pending) || word == WORD(event) || word == WORD(event_error) ||
-           word == WORD(kick) || word == WORD(answer_high) || word == WORD(refused);
+           word == WORD(kick) || word == WORD(answer_high) || word == WORD(refused) ||
+           word >= WORD(debug_control);
 }
 
 /* An input whose record is the engine's own work; a forged one may count as it likes. */
@@ -346,7 +362,8 @@ static void check_call(const machine *m, const input *in, const vmmkit_cpu *befo
     check_kind(m, kind);
     check_memory(m, in);
     int delivers = in->deliver || before->event;
-    if (step && !delivers && kind != VMMKIT_EXIT_BUDGET && kind != VMMKIT_EXIT_HALT &&
+    int trapped = kind == VMMKIT_EXIT_DEBUG && before->retired != m->cpu->retired;
+    if (step && !delivers && !trapped && kind != VMMKIT_EXIT_BUDGET && kind != VMMKIT_EXIT_HALT &&
         kind != VMMKIT_EXIT_HYPERCALL)
         check_unchanged(before, m->cpu);
     if (is_honest(in)) {

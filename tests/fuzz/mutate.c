@@ -344,7 +344,7 @@ static void (*const mutations[])(input *, const corpus *, uint64_t *) = {
     insert_prefix, take_code,   take_code,   move_code,      change_entry,   change_entry,
     change_byte, change_blocks, change_piece, change_event, change_event,  splice,
     change_gate, change_descriptor, change_descriptor, change_task, change_frame, change_entry_point,
-    make_request, make_request,
+    make_request, make_request, change_breakpoints,
 };
 
 void mutate_input(input *in, const corpus *from, uint64_t *state)

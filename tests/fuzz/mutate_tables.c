@@ -137,6 +137,20 @@ void change_entry_point(input *in, const corpus *from, uint64_t *state)
         ((uint64_t *)&in->cpu)[PICK(words, state)] = value >> (below(state, 2) ? below(state, 64) : 0);
 }
 
+/* Breakpoints of the owner, and what belongs to them. */
+void change_breakpoints(input *in, const corpus *from, uint64_t *state)
+{
+    uint64_t places[] = {in->cpu.rip, in->cpu.gpr[RSP] - 8, in->cpu.gpr[below(state, 16)], 0};
+    size_t slot = below(state, 4);
+    uint64_t first = PICK(places, state) + below(state, 9) - 4;
+    (void)from;
+    in->cpu.debug_control = below(state, 8);
+    in->cpu.debug_count = below(state, 5);
+    in->cpu.debug_kind[slot] = below(state, 16);
+    in->cpu.debug_first[slot] = first;
+    in->cpu.debug_last[slot] = below(state, 4) ? first + below(state, 9) : UINT64_MAX;
+}
+
 static event request(uint64_t *state)
 {
     static const uint16_t types[] = {

@@ -104,6 +104,15 @@ def test_runs(byte):
         assert (len(encoded) < size) == (size > 3)
 
 
+@pytest.mark.parametrize("byte", [b"f", b"x"])
+@pytest.mark.parametrize("before", [b"0", b"f"])
+def test_a_count_is_not_taken_for_a_run(before, byte):
+    """A count may be any printable character, so also the byte that comes next."""
+    for size in range(4, 99):
+        payload = before * size + byte * 3 + b"." + byte * 4
+        assert expand_slowly(codec.run_length_encode(payload)) == payload
+
+
 @pytest.mark.parametrize(
     ("payload", "encoded"),
     [

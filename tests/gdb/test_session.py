@@ -176,6 +176,10 @@ def test_mutated_logs(changes, cuts):
         (framed(b"a*"), [("Packet", b"a*")], b"+"),
         (framed(b"X0,4:0* b"), [("Packet", b"X0,4:0* b")], b"+"),
         (framed(b"qSearch:memory:0;9;**"), [("Packet", b"qSearch:memory:0;9;**")], b"+"),
+        (framed(b"vFile:pwrite:5,0,a* "), [("Packet", b"vFile:pwrite:5,0,a* ")], b"+"),
+        (framed(b"vFlashWrite:0:a* "), [("Packet", b"vFlashWrite:0:a* ")], b"+"),
+        (framed(b"qXfer:a:write::0:a* "), [("Packet", b"qXfer:a:write::0:a* ")], b"+"),
+        (b"$$a$b$qC#b4", [("Packet", b"qC")], b"+"),
     ],
 )
 def test_streams(stream, events, output):

@@ -14,7 +14,7 @@ from vmmkit.insn import Read, Translation
 from vmmkit.memregion import RegionMap
 
 if TYPE_CHECKING:
-    from vmmkit.backends._debug_target import DebugTarget
+    from vmmkit.backends._debug_view import DebugView
 
 __all__ = ["commands_of"]
 
@@ -33,7 +33,7 @@ PAGE_FAULT: Final = 14
 
 
 def commands_of(
-    target: DebugTarget,
+    target: DebugView,
     memory: DebugMemory,
     io: IoBreaks,
     maps: tuple[RegionMap | None, RegionMap | None],
@@ -55,7 +55,7 @@ class Commands:
 
     def __init__(
         self,
-        target: DebugTarget,
+        target: DebugView,
         memory: DebugMemory,
         io: IoBreaks,
         maps: tuple[RegionMap | None, RegionMap | None],

@@ -235,6 +235,8 @@ class RunControl:
 
     def await_orders(self, driver: Driver) -> bool:
         """Stand, and wait until a vCPU may go; false where the owner is wanted first."""
+        if self._goes_on(driver):
+            return True
         with self.changing():
             for seat in driver.seats:
                 seat.moving = False
@@ -247,6 +249,18 @@ class RunControl:
                 return False
             for seat in driver.seats:
                 seat.moving = seat.order is not None
+        return True
+
+    def _goes_on(self, driver: Driver) -> bool:
+        """Whether nothing has happened since a driver took its orders, or before its first."""
+        with self.lock:
+            if driver.kicked or driver.released or driver.held or driver.borrowed:
+                return False
+            orders = [seat.order is not None for seat in driver.seats]
+            if not all(orders):
+                return False
+            for seat in driver.seats:
+                seat.moving = True
         return True
 
     def await_change(self, driver: Driver, still: Callable[[], bool]) -> None:

@@ -9,9 +9,9 @@ That is decided on the vCPU's own thread, which spares a stop of all vCPUs and a
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import chain
 from typing import Final, TypeAlias
 
 import attrs
@@ -20,7 +20,7 @@ from vmmkit.errors import ExpressionError
 from vmmkit.gdb.expression import Expression, MemoryReader, RegisterReader
 from vmmkit.gdb.target import BreakpointKind, Stop, StopKind
 
-__all__ = ["MAX_FAILURES", "Breakpoint", "BreakpointTable", "Key"]
+__all__ = ["Breakpoint", "BreakpointTable", "Inserted", "Key"]
 
 _KINDS: Final = {
     StopKind.SOFTWARE: BreakpointKind.SOFTWARE,
@@ -29,10 +29,26 @@ _KINDS: Final = {
     StopKind.READ: BreakpointKind.READ,
     StopKind.ACCESS: BreakpointKind.ACCESS,
 }
-
-MAX_FAILURES: Final = 16  #: texts kept for the user
+_WORDS: Final = (
+    "breakpoint",
+    "hardware breakpoint",
+    "write watchpoint",
+    "read watchpoint",
+    "watchpoint",
+)
 
 Key: TypeAlias = tuple[BreakpointKind, int, int]
+"""Kind, address and size, by which the debugger names a breakpoint."""
+Inserted: TypeAlias = tuple[BreakpointKind, int, int, int]
+"""Kind, vCPU, address and size, with which a target has inserted it."""
+
+Place: TypeAlias = tuple[BreakpointKind, int | None]
+
+
+def _place(key: Key) -> Place:
+    """Where breakpoints are looked up: by address, but watchpoints, of which there are few, not."""
+    kind, address, _ = key
+    return kind, address if kind <= BreakpointKind.HARDWARE else None
 
 
 @attrs.frozen
@@ -47,6 +63,7 @@ class Breakpoint:
         commands: run instead of reporting the stop.
         persist: whether the debugger would like commands to be run after it has gone. There is
             nobody to print for then: breakpoints go with the debugger all the same.
+        vcpu: whose view of memory the address belonged to.
     """
 
     kind: BreakpointKind
@@ -55,6 +72,7 @@ class Breakpoint:
     conditions: tuple[Expression, ...] = attrs.field(default=())
     commands: tuple[Expression, ...] = ()
     persist: bool = False
+    vcpu: int = 0
 
     @conditions.validator
     def _check_conditions(self, _: object, conditions: tuple[Expression, ...]) -> None:
@@ -65,6 +83,11 @@ class Breakpoint:
     def key(self) -> Key:
         """What tells it from others."""
         return self.kind, self.address, self.size
+
+    @property
+    def bytecode_size(self) -> int:
+        """Bytes of its conditions and commands."""
+        return sum(len(one.bytecode) for one in (*self.conditions, *self.commands))
 
     def covers(self, address: int) -> bool:
         """Tell whether a stop of its kind at this address is its own."""
@@ -78,45 +101,43 @@ class BreakpointTable:
 
     Changed on one thread; `counts` may be called on any, meanwhile too: a change makes a new table
     and puts it in place of the old one.
+
+    Attributes:
+        bytecode_size: bytes of all conditions and commands.
     """
 
     def __init__(
         self,
-        registers_of: Callable[[int], RegisterReader],
-        memory_of: Callable[[int], MemoryReader],
+        read_register: Callable[[int, int], int],
+        read_memory: Callable[[int, int, int], int],
         say: Callable[[str], object],
     ) -> None:
         """Begin with no breakpoints.
 
         All three are called on the threads that call `counts`, only for breakpoints that have
-        conditions or commands. What they and the functions they return raise counts as a condition
-        that cannot be evaluated.
+        conditions or commands. What the readers raise counts as a condition that cannot be
+        evaluated.
 
         Args:
-            registers_of: returns a reader of a vCPU's registers.
-            memory_of: returns a reader of memory as a vCPU sees it.
-            say: prints for the debugger's user.
+            read_register: is given a vCPU and the register's number in the target description.
+            read_memory: is given a vCPU, an address and 1 to 8 bytes; returns a little-endian
+                integer.
+            say: prints for the debugger's user, and does not raise.
         """
-        self._registers_of = registers_of
-        self._memory_of = memory_of
+        self._read_register = read_register
+        self._read_memory = read_memory
         self._say = say
-        self._failures: deque[str] = deque(maxlen=MAX_FAILURES)
-        self._lock = threading.Lock()
-        self._entries: dict[Key, Breakpoint] = {}
-        self._by_address: dict[tuple[BreakpointKind, int], tuple[Breakpoint, ...]] = {}
-        self._watched: dict[BreakpointKind, tuple[Breakpoint, ...]] = {}
+        self._places: dict[Place, tuple[Breakpoint, ...]] = {}
+        self._count = 0
+        self.bytecode_size = 0
 
     def __len__(self) -> int:
         """Count breakpoints and watchpoints."""
-        return len(self._entries)
-
-    def __contains__(self, key: Key) -> bool:
-        """Tell whether there is a breakpoint of this kind, address and size."""
-        return key in self._entries
+        return self._count
 
     def entries(self) -> tuple[Breakpoint, ...]:
-        """Return all of them, in order of insertion."""
-        return tuple(self._entries.values())
+        """Return all of them."""
+        return tuple(chain.from_iterable(self._places.values()))
 
     def insert(
         self,
@@ -126,56 +147,60 @@ class BreakpointTable:
         conditions: Iterable[Expression] = (),
         commands: Iterable[Expression] = (),
         persist: bool = False,
-    ) -> Breakpoint:
+        vcpu: int = 0,
+    ) -> None:
         """Put a breakpoint in, in place of one of the same kind, address and size.
 
         Raises:
             ExpressionError: a condition that leaves no value.
         """
-        breakpoint_ = Breakpoint(kind, address, size, tuple(conditions), tuple(commands), persist)
-        with self._lock:
-            self._replace({**self._entries, breakpoint_.key: breakpoint_})
-        return breakpoint_
+        entry = Breakpoint(kind, address, size, tuple(conditions), tuple(commands), persist, vcpu)
+        self._replace(entry.key, (entry,))
 
-    def remove(self, kind: BreakpointKind, address: int, size: int) -> bool:
-        """Take a breakpoint out; return whether there was one."""
-        with self._lock:
-            entries = dict(self._entries)
-            found = entries.pop((kind, address, size), None)
-            self._replace(entries)
-        return found is not None
+    def remove(self, kind: BreakpointKind, address: int, size: int) -> None:
+        """Take a breakpoint out, if it is there."""
+        self._replace((kind, address, size), ())
 
-    def clear(self) -> tuple[Breakpoint, ...]:
-        """Take all out, and return them."""
-        with self._lock:
-            entries = self.entries()
-            self._replace({})
-        return entries
+    def clear(self) -> list[Inserted]:
+        """Take all out; return what the target is to remove."""
+        entries = self.entries()
+        self._places, self._count, self.bytecode_size = {}, 0, 0
+        return [(entry.kind, entry.vcpu, entry.address, entry.size) for entry in entries]
 
-    def at(self, kind: BreakpointKind, address: int) -> tuple[Breakpoint, ...]:
+    def find(self, kind: BreakpointKind, address: int, size: int) -> Breakpoint | None:
+        """Return what was inserted with this kind, address and size, or `None`."""
+        key = kind, address, size
+        return next(
+            (entry for entry in self._places.get(_place(key), ()) if entry.key == key), None
+        )
+
+    def at(self, kind: BreakpointKind, address: int) -> list[Breakpoint]:
         """Return the breakpoints whose instruction, or whose watched range, is at an address."""
-        if kind <= BreakpointKind.HARDWARE:
-            return self._by_address.get((kind, address), ())
-        watched = self._watched.get(kind, ())
-        return tuple(entry for entry in watched if entry.covers(address))
+        entries = self._places.get(_place((kind, address, 0)), ())
+        return [entry for entry in entries if entry.covers(address)]
 
-    def _replace(self, entries: dict[Key, Breakpoint]) -> None:
-        by_address: dict[tuple[BreakpointKind, int], tuple[Breakpoint, ...]] = {}
-        watched: dict[BreakpointKind, tuple[Breakpoint, ...]] = {}
-        for entry in entries.values():
-            if entry.kind <= BreakpointKind.HARDWARE:
-                place = entry.kind, entry.address
-                by_address[place] = (*by_address.get(place, ()), entry)
-            else:
-                watched[entry.kind] = (*watched.get(entry.kind, ()), entry)
-        self._entries, self._by_address, self._watched = entries, by_address, watched
+    def _replace(self, key: Key, by: tuple[Breakpoint, ...]) -> None:
+        place, places = _place(key), dict(self._places)
+        before = places.pop(place, ())
+        after = (*(entry for entry in before if entry.key != key), *by)
+        if after:
+            places[place] = after
+        self._places = places
+        self._count += len(after) - len(before)
+        self.bytecode_size += sum(entry.bytecode_size for entry in after)
+        self.bytecode_size -= sum(entry.bytecode_size for entry in before)
+
+    def holds(self, stop: Stop) -> bool:
+        """Tell whether the breakpoint of a stop is still there; true for stops at none."""
+        kind = _KINDS.get(stop.kind)
+        return kind is None or stop.address is None or bool(self.at(kind, stop.address))
 
     def counts(self, stop: Stop) -> bool:
         """Tell whether a stop is to be reported: see `vmmkit.gdb.target.Report.counts`.
 
         Stops at no breakpoint always are. A stop at a breakpoint that is no longer there is not.
         A condition that cannot be evaluated counts as one that holds, so that nothing is missed,
-        and so does a command that fails; `take_failures` says why. Never raises.
+        and so does a command that fails; the user is told why. Never raises.
         """
         kind = _KINDS.get(stop.kind)
         if kind is None or stop.address is None:
@@ -190,9 +215,10 @@ class BreakpointTable:
         if not (entry.conditions or entry.commands):
             return True
         try:
-            return self._decide(entry, self._registers_of(vcpu), self._memory_of(vcpu))
-        except Exception as error:  # noqa: BLE001 - readers and `say` are not ours
-            self._failures.append(f"breakpoint at {entry.address:#x}: {error}")
+            readers = partial(self._read_register, vcpu), partial(self._read_memory, vcpu)
+            return self._decide(entry, *readers)
+        except Exception as error:  # noqa: BLE001 - the readers are the target's
+            self._say(f"{_WORDS[entry.kind]} at {entry.address:#x}: {error!s}\n")
             return True
 
     def _decide(self, entry: Breakpoint, registers: RegisterReader, memory: MemoryReader) -> bool:
@@ -202,10 +228,3 @@ class BreakpointTable:
         for command in entry.commands:
             command.run(registers, memory, self._say)
         return not entry.commands
-
-    def take_failures(self) -> tuple[str, ...]:
-        """Return why conditions and commands failed since the last call, the latest few of them."""
-        failures = []
-        while self._failures:
-            failures.append(self._failures.popleft())
-        return tuple(failures)

@@ -101,7 +101,7 @@ RUNS: Final = tuple(
     for byte in (b"0", b"f", b"x", b"\0", b"\xff")
 )
 COUNT_BASE: Final = 29
-LEAST_REPEAT: Final = 3
+PRINTABLE: Final = re.compile(rb"[ -~]")
 LARGEST_REPEAT: Final = 97
 # Counts that would be characters of the framing; older versions of the manual name "+" and "-" as
 # well. And those that a later pass of the encoder would take for data.
@@ -141,28 +141,20 @@ def run_length_decode(data: bytes, limit: int) -> bytes:
         ValueError: a run of nothing, or a count that is missing or no printable character.
         OverflowError: more than `limit` bytes.
     """
-    first, *rest = data.split(b"*")
-    return _expand(first, rest, limit) if rest else data
-
-
-def _expand(first: bytes, rest: list[bytes], limit: int) -> bytes:
-    pieces = [first]
-    size = len(first)
+    expanded = bytearray()
     position = 0
-    while position < len(rest):
-        piece = rest[position]
-        position += 1
-        if not piece and position < len(rest):  # the count is "*" itself, where the text was split
-            piece = b"*" + rest[position]
-            position += 1
-        last = pieces[-1][-1:]
-        if not last or not piece or not 32 <= piece[0] <= 126:
+    while (star := data.find(b"*", position)) >= 0:
+        expanded += data[position:star]
+        position = star + 2
+        if not expanded or not PRINTABLE.match(data, star + 1):
             raise ValueError("a run length without a byte to repeat, or without its count")
-        pieces.append(last * (piece[0] - COUNT_BASE) + piece[1:])
-        size += len(pieces[-1])
-        if size > limit:
-            raise OverflowError(f"more than {limit} bytes after run lengths are expanded")
-    return b"".join(pieces)
+        expanded += expanded[-1:] * (data[star + 1] - COUNT_BASE)
+        if len(expanded) > limit:
+            break
+    expanded += data[position:]
+    if len(expanded) > limit:
+        raise OverflowError(f"more than {limit} bytes after run lengths are expanded")
+    return bytes(expanded)
 
 
 HEX_DIGITS: Final = b"0123456789abcdefABCDEF"

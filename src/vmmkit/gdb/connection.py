@@ -21,6 +21,7 @@ RECEIVE_SIZE: Final = 0x10000  # bytes taken from a socket at once; more gains n
 HELD_LIMIT: Final = RECEIVE_SIZE
 OUTPUT_LIMIT: Final = 0x10_0000
 PART_SECONDS: Final = 1.0  # that a socket stays, at most, after the last has been said on it
+LEAVE_SECONDS: Final = 2.0  # that a server which is closed waits for the target to stop, at most
 CHECKSUM_DIGITS: Final = 2
 
 

@@ -57,6 +57,11 @@ class Listener:
         self._file = file
         self._uids = uids
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not been closed."""
+        return self.sock.fileno() >= 0
+
     def accept(self) -> socket.socket | None:
         """Return a connection, non-blocking, or `None` where it has gone meanwhile.
 

@@ -150,7 +150,7 @@ class RunControl:
         target = self.stub.target
         if self.non_stop:
             for vcpu in run.actions:
-                target.stop_vcpu(vcpu, run)  # type: ignore[attr-defined]
+                target.stop_vcpu(vcpu, run)
         else:
             target.stop(run)
 
@@ -168,9 +168,9 @@ class RunControl:
 
         def again(run: Run) -> None:
             if step:
-                target.reverse_step(vcpu, run)  # type: ignore[attr-defined]
+                target.reverse_step(vcpu, run)
             else:
-                target.reverse_continue(run)  # type: ignore[attr-defined]
+                target.reverse_continue(run)
 
         self._start(dict.fromkeys(self.stub.vcpus(), CONTINUE), again)
 

@@ -13,36 +13,24 @@ import logging
 import select
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from functools import partial
 from time import monotonic
 from typing import Any, Final, Self
 
-from vmmkit.gdb.connection import (
-    PART_SECONDS,
-    RECEIVE_SIZE,
-    Conversation,
-    Holder,
-    StubSurface,
-    SwitchInterval,
-    check_interval,
-    refusal,
-)
-from vmmkit.gdb.listener import Listener, configure_client, has_gone, listen
+from vmmkit.gdb.connection import LEAVE_SECONDS, PART_SECONDS, RECEIVE_SIZE, check_interval
+from vmmkit.gdb.listener import Listener, listen
 from vmmkit.gdb.options import StubOptions
-from vmmkit.gdb.poller import GONE, READABLE, WRITABLE, Partings, Poller, send_some
+from vmmkit.gdb.parting import READABLE
+from vmmkit.gdb.shell import MakeStub, Shell
 from vmmkit.gdb.stub import Stub
 from vmmkit.gdb.target import Target
 
 __all__ = ["Server", "serve"]
 
 LOG: Final = logging.getLogger("vmmkit.gdb")
-LEAVE_SECONDS: Final = 2.0
 JOIN_SECONDS: Final = 5.0
-
-Wake = Callable[[], None]
-MakeStub = Callable[[Wake], StubSurface]
 
 
 def serve(
@@ -113,25 +101,12 @@ class Server:
     ) -> None:
         """Start the thread; `hold` is a target that is to stand until a debugger comes."""
         self.address: Final = listener.address
-        self._stub = make_stub(self._wake)
-        self._holder = None if hold is None else Holder(hold)
-        self._listener = listener
-        self._interval = switch_interval
         self._connected = threading.Event()
         self._closing = threading.Event()
         self._exit_status: int | None = None
-        self._woken = False
-        self._wake_out, self._wake_in = socket.socketpair()
-        self._wake_out.setblocking(False)
-        self._wake_in.setblocking(False)
+        stub = make_stub(self._wake)
         self._poller = Poller()
-        self._partings = Partings(self._poller)
-        self._deadlines: list[float] = []
-        self._client: _Client | None = None
-        self._knocks = False
-        self._knock_again: float | None = None
-        self._poller.watch(self._wake_in, self._on_wake)
-        self._poller.watch(listener.sock, self._on_knock)
+        self._shell = Shell(self._poller, listener, stub, self._on_connected, hold, switch_interval)
         self._thread = threading.Thread(target=self._run, name="vmmkit-gdb", daemon=True)
         self._thread.start()
 
@@ -182,237 +157,118 @@ class Server:
 
     def _wake(self) -> None:
         """Have the thread look at the stub; called on any thread."""
-        if not self._woken:
-            self._woken = True
-            with suppress(OSError):  # full, which wakes as well, or closed: nobody is there to wake
-                self._wake_out.send(b"\0")
+        self._poller.wake()
+
+    def _on_connected(self, connected: bool) -> None:
+        if connected:
+            self._connected.set()
+        else:
+            self._connected.clear()
 
     def _run(self) -> None:
         try:
-            while not self._closing.is_set():
-                self._turn()
+            self._serve()
         except Exception:
             LOG.exception("%s: the server ends because of an error of its own", self.address)
         finally:
             self._end()
 
-    def _turn(self) -> None:
-        """Sleep until there is something to do, and do it."""
-        busy = self._stub.busy
-        self._poller.sleep(0 if busy else self._patience())
-        if busy:
-            self._look(Conversation.work)
-        # Only now, as a debugger that has left and come back is seen leaving above.
-        if self._knocks:
-            self._accept()
-        if self._deadlines:
-            self._look_at_clock()
+    def _serve(self) -> None:
+        poller, shell = self._poller, self._shell
+        while not self._closing.is_set():
+            busy = shell.is_busy
+            if poller.sleep(0 if busy else None):
+                shell.pump()
+            if busy:
+                shell.work()
 
-    def _patience(self) -> float | None:
-        """Return milliseconds until the next time limit, if there is one."""
-        limits = (self._partings.deadline, self._knock_again)
-        self._deadlines = [limit for limit in limits if limit is not None]
-        if not self._deadlines:
-            return None
-        return max(0.0, min(self._deadlines) - monotonic()) * 1000 + 1
+    def _end(self) -> None:
+        self._shell.end(self._exit_status)
+        limit = monotonic() + LEAVE_SECONDS
+        while self._shell.is_ending and (left := limit - monotonic()) > 0:
+            if self._poller.sleep(left):
+                self._shell.pump()
+        self._shell.ended()
+        self._poller.close()
 
-    def _look_at_clock(self) -> None:
-        now = monotonic()
-        self._partings.close_late(now)
-        if self._knock_again is not None and self._knock_again <= now:
-            self._knock_again = None
-            self._poller.watch(self._listener.sock, self._on_knock)
+
+class Poller:
+    """The reactor of a thread, which other threads can wake."""
+
+    def __init__(self) -> None:
+        """Begin with nothing to watch but wakes."""
+        self._poll = select.poll()
+        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._afterwards: list[Callable[[], None]] = []
+        self._later: deque[tuple[float, Callable[[], None]]] = deque()
+        self._wake_out, self._wake_in = socket.socketpair()
+        self._wake_out.setblocking(False)
+        self._wake_in.setblocking(False)
+        self._sent_wake = self._woken = False
+        self.watch(self._wake_in, self._on_wake)
+
+    def watch(self, sock: socket.socket, handler: Callable[[int], None]) -> None:
+        """As `Reactor.watch`."""
+        self._handlers[sock.fileno()] = handler
+        self._poll.register(sock, READABLE)
+
+    def unwatch(self, sock: socket.socket) -> None:
+        """As `Reactor.unwatch`."""
+        self._poll.unregister(sock)
+        del self._handlers[sock.fileno()]
+
+    def watch_for(self, sock: socket.socket, events: int) -> None:
+        """As `Reactor.watch_for`."""
+        self._poll.modify(sock, events)
+
+    def afterwards(self, call: Callable[[], None]) -> None:
+        """As `Reactor.afterwards`."""
+        self._afterwards.append(call)
+
+    def later(self, call: Callable[[], None]) -> None:
+        """As `Reactor.later`."""
+        self._later.append((monotonic() + PART_SECONDS, call))
+
+    def wake(self) -> None:
+        """End a `sleep`, this one or the next; called on any thread."""
+        if not self._sent_wake:
+            self._sent_wake = True
+            with suppress(OSError):  # full, which wakes as well, or closed: nobody is asleep
+                self._wake_out.send(b"\0")
+
+    def close(self) -> None:
+        """Free what this has opened."""
+        self._wake_out.close()
+        self._wake_in.close()
+
+    def sleep(self, seconds: float | None) -> bool:
+        """Sleep until something happens, and handle it; return whether there was a wake.
+
+        Args:
+            seconds: the longest time; `None` for as long as it takes.
+        """
+        self._woken = False
+        for number, event in self._poll.poll(self._patience(seconds)):
+            handler = self._handlers.get(number)
+            if handler is not None:
+                handler(event)
+        if self._afterwards:
+            calls, self._afterwards = self._afterwards, []
+            for call in calls:
+                call()
+        while self._later and self._later[0][0] <= monotonic():
+            self._later.popleft()[1]()
+        return self._woken
+
+    def _patience(self, seconds: float | None) -> float | None:
+        """Return the milliseconds to sleep, rounded up."""
+        if self._later:
+            left = max(0.0, self._later[0][0] - monotonic())
+            seconds = left if seconds is None else min(left, seconds)
+        return seconds * 1000 + 1 if seconds else seconds
 
     def _on_wake(self, _event: int) -> None:
         with suppress(BlockingIOError):
             self._wake_in.recv(RECEIVE_SIZE)
-        self._woken = False  # before looking: what comes from now on wakes again
-        self._look(Conversation.pump)
-
-    def _look(self, look: Callable[[Conversation, int], bytes]) -> None:
-        """Let the stub do what it has to do, for the debugger or after it has gone."""
-        if self._client is not None:
-            self._client.say(partial(look, self._client.talk))
-            return
-        try:
-            self._stub.pump()
-        except Exception:
-            LOG.exception("%s: the target could not be let go", self.address)
-
-    def _on_knock(self, _event: int) -> None:
-        self._knocks = True
-
-    def _accept(self) -> None:
-        self._knocks = False
-        try:
-            sock = self._listener.accept()
-        except OSError as error:
-            LOG.warning("%s: a connection has to wait: %s", self.address, error)
-            self._poller.unwatch(self._listener.sock)
-            self._knock_again = monotonic() + PART_SECONDS
-            return
-        if sock is None:
-            return
-        reason = self._objection(sock)
-        if reason:
-            LOG.warning("%s: a connection is refused: %s", self.address, reason)
-            self._partings.add(sock, refusal(reason), asked=False)
-        else:
-            self._welcome(sock)
-
-    def _objection(self, sock: socket.socket) -> str:
-        """Return why a connection is refused, or nothing."""
-        if self._client is not None and has_gone(self._client.sock):
-            self._drop()
-        reason = self._listener.objection(sock)
-        return reason or ("" if self._client is None else "another debugger is connected")
-
-    def _welcome(self, sock: socket.socket) -> None:
-        configure_client(sock)
-        LOG.info("%s: a debugger has connected", self.address)
-        if self._interval is not None:
-            SwitchInterval.want(self._interval)
-        self._client = client = _Client(sock, self._stub, self._poller, self._drop)
-        self._connected.set()
-        if self._holder is not None:
-            self._holder.pass_on()
-        client.say(self._attach)
-
-    def _attach(self, _unsent: int) -> bytes:
-        self._stub.attach()
-        return b""
-
-    def _exited(self, _unsent: int) -> bytes:
-        return self._stub.exited(self._exit_status or 0)
-
-    def _drop(self, last_words: bytes = b"") -> None:
-        """Let the debugger go that has gone or is to go, and the target with it."""
-        client = self._client
-        if client is None:
-            return
-        self._client = None
-        self._connected.clear()
-        client.close()
-        LOG.info("%s: the debugger has gone", self.address)
-        try:
-            self._stub.disconnect()
-        except Exception:
-            LOG.exception("%s: the target could not be let go", self.address)
-        if self._interval is not None:
-            SwitchInterval.drop(self._interval)
-        self._partings.add(client.sock, last_words, asked=True)
-
-    def _end(self) -> None:
-        """Leave nothing behind: no debugger, no file, no socket."""
-        if self._knock_again is None:
-            self._poller.unwatch(self._listener.sock)
-        self._listener.close()
-        if self._client is not None and self._exit_status is not None:
-            self._client.say(self._exited)
-        if self._client is not None:
-            self._client.finish()
-            self._drop()
-        self._partings.close()
-        self._await_leave()
-        if self._holder is not None:
-            self._holder.release()
-        self._wake_out.close()
-        self._wake_in.close()
-
-    def _await_leave(self) -> None:
-        """Wait for a target that has to stop before breakpoints can be removed."""
-        limit = monotonic() + LEAVE_SECONDS
-        while self._stub.leaving and (left := limit - monotonic()) > 0:
-            self._poller.sleep(left * 1000 + 1)
-        if self._stub.leaving:
-            LOG.warning("%s: breakpoints stay, as the target does not stop", self.address)
-
-
-class _Client:
-    """The debugger's connection."""
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        stub: StubSurface,
-        poller: Poller,
-        on_end: Callable[[bytes], None],
-    ) -> None:
-        """Take a connection; `on_end` is called, with what is unsent, when it is to end."""
-        self.sock = sock
-        self.talk = Conversation(stub)
-        self._stub = stub
-        self._poller = poller
-        self._on_end = on_end
-        self._unsent = bytearray()
-        self._events = READABLE
-        self._is_open = True
-        poller.watch(sock, self._on_event)
-
-    def say(self, ask: Callable[[int], bytes]) -> None:
-        """Send what the stub has to say; with an error of the stub's own the debugger goes."""
-        if not self._is_open:
-            return
-        try:
-            answer = ask(len(self._unsent))
-        except Exception:
-            LOG.exception("error in the stub; the debugger is sent away")
-            self._on_end(b"")
-            return
-        self._send(answer)
-        if self._stub.finished:
-            self._on_end(bytes(self._unsent))
-        elif self._unsent or self._events != READABLE or self.talk.is_waiting:
-            self._choose_events()
-
-    def close(self) -> None:
-        """Leave the socket to others."""
-        self._is_open = False
-        self._poller.unwatch(self.sock)
-
-    def finish(self) -> None:
-        """Send what is unsent now, in a bounded time."""
-        with suppress(OSError):
-            self.sock.settimeout(PART_SECONDS)
-            self.sock.sendall(self._unsent)
-
-    def _on_event(self, event: int) -> None:
-        if event & WRITABLE:
-            self._flush()
-        if event & select.POLLIN:
-            self._read()
-        elif event & GONE:
-            self._on_end(b"")
-
-    def _read(self) -> None:
-        try:
-            data = self.sock.recv(RECEIVE_SIZE)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if data:
-            self.say(partial(self.talk.receive, data))
-        else:
-            self._on_end(b"")
-
-    def _send(self, data: bytes) -> None:
-        if self._unsent:
-            self._unsent += data
-        elif data:
-            sent = send_some(self.sock, data)
-            if sent < len(data):
-                self._unsent += memoryview(data)[sent:]
-
-    def _flush(self) -> None:
-        sent = send_some(self.sock, self._unsent)
-        del self._unsent[:sent]
-        self.say(self.talk.resume)
-
-    def _choose_events(self) -> None:
-        events = READABLE if self.talk.wants_input(len(self._unsent)) else GONE
-        if self._unsent:
-            events |= WRITABLE
-        if events != self._events:
-            self._events = events
-            self._poller.watch_for(self.sock, events)
+        self._sent_wake = False  # before anyone looks: what comes from now on wakes again
+        self._woken = True

@@ -17,19 +17,19 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from functools import partial
 from threading import get_ident
 from typing import Final
 
-from vmmkit.errors import GdbError, TargetError
+from vmmkit.errors import GdbError
+from vmmkit.gdb._target_access import TargetAccess
 from vmmkit.gdb.breakpoints import BreakpointTable
-from vmmkit.gdb.description import Description, describe
 from vmmkit.gdb.options import Capabilities, StubOptions
 from vmmkit.gdb.packets import ALL_PACKETS
 from vmmkit.gdb.packets.table import PacketError
 from vmmkit.gdb.run_control import RunControl
-from vmmkit.gdb.session import Interrupt, Packet, Session
+from vmmkit.gdb.session import Event, Interrupt, Packet, Session
 from vmmkit.gdb.spec import ErrorCode
 from vmmkit.gdb.target import CONTINUE, BreakpointKind, Target
 from vmmkit.gdb.threads import ThreadIds
@@ -38,12 +38,11 @@ __all__ = ["Stub"]
 
 LOG: Final = logging.getLogger("vmmkit.gdb")
 MOST_PACKETS: Final = 64  # that may wait; no debugger sends two at once
-LONG_MODE: Final = 64
 Inserted = tuple[BreakpointKind, int, int, int]
 """Kind, vCPU, address and size of a breakpoint that the target has."""
 
 
-class Stub:
+class Stub(TargetAccess):
     """A debugger's counterpart, without the connection.
 
     Args:
@@ -94,7 +93,7 @@ class Stub:
         """Forget everything that belongs to one debugger."""
         options = self.options
         self.session = Session(options.packet_size, run_length=options.run_length)
-        self.features: frozenset[str] = frozenset()
+        self.features = frozenset()
         self.threads = ThreadIds()
         self.mode = options.mode
         self.lists_threads = self.error_strings = self.finished = False
@@ -102,9 +101,9 @@ class Stub:
         self.selected = min(self.vcpus())
         self.resumed: int | None = None
         self.unlisted: list[int] = []
-        self._values: dict[int, Mapping[str, int]] = {}
-        self._description: Description | None = None
-        self._packets: deque[Packet | Interrupt] = deque()
+        self._values = {}
+        self._description = None
+        self._packets: deque[Event] = deque()
         self._operation: Generator[None, None, bytes] | None = None
         self._attaching = False
         self.breakpoints = BreakpointTable(self._read_register, self._read_number, self.say)
@@ -298,7 +297,7 @@ class Stub:
             self._guarded(partial(self._remove_one, *inserted.pop()))
 
     def _remove_one(self, kind: BreakpointKind, vcpu: int, address: int, size: int) -> None:
-        self.target.remove_breakpoint(kind, vcpu, address, size)  # type: ignore[attr-defined]
+        self.target.remove_breakpoint(kind, vcpu, address, size)
 
     def _tell_target(self, method: str) -> None:
         self._guarded(getattr(self.target, method))
@@ -311,77 +310,6 @@ class Stub:
             LOG.warning("the target failed", exc_info=error)
 
     # -- for the functions that answer packets -----------------------------------------------------
-
-    def vcpus(self) -> list[int]:
-        """List the vCPUs."""
-        return list(self.target.vcpus())
-
-    def require_writable(self) -> None:
-        """Refuse what changes the guest, in read-only mode.
-
-        Raises:
-            PacketError: the stub is read-only.
-        """
-        if self.options.read_only:
-            raise PacketError(ErrorCode.READ_ONLY, "the server is read-only")
-
-    def require_stopped(self, vcpu: int) -> None:
-        """Refuse what needs a vCPU that stands.
-
-        Raises:
-            PacketError: it runs.
-        """
-        if self.run.is_running(vcpu):
-            raise PacketError(ErrorCode.RUNNING, f"vCPU {vcpu} runs")
-
-    def registers(self, vcpu: int) -> Mapping[str, int]:
-        """Return the registers of a vCPU, read at most once while it stands."""
-        values = self._values.get(vcpu)
-        if values is None:
-            self.require_stopped(vcpu)
-            values = self._values[vcpu] = self.target.read_registers(vcpu)
-        return values
-
-    def write_registers(self, vcpu: int, values: Mapping[str, int]) -> None:
-        """Set registers of a vCPU.
-
-        Raises:
-            PacketError: read-only, running, or not possible with this target.
-            TargetError: the target refuses.
-        """
-        self.require_writable()
-        self.require_stopped(vcpu)
-        if not self.capabilities.register_writer:
-            raise PacketError(ErrorCode.UNSUPPORTED, "the target's registers cannot be written")
-        try:
-            self.target.write_registers(vcpu, values)  # type: ignore[attr-defined]
-        finally:
-            self.forget_registers()
-
-    def forget_registers(self) -> None:
-        """Read registers afresh: something may have changed them."""
-        self._values.clear()
-
-    def read_memory(self, vcpu: int, address: int, size: int) -> bytes:
-        """Read what can be read of `size` bytes."""
-        self.require_stopped(vcpu)
-        return self.target.read_memory(vcpu, address, size)
-
-    def write_memory(self, vcpu: int, address: int, data: bytes) -> None:
-        """Write all of `data`.
-
-        Raises:
-            PacketError: read-only, running, or not possible with this target.
-            TargetError: the target refuses.
-        """
-        self.require_writable()
-        self.require_stopped(vcpu)
-        if not self.capabilities.memory_writer:
-            raise PacketError(ErrorCode.UNSUPPORTED, "the target's memory cannot be written")
-        try:
-            self.target.write_memory(vcpu, address, data)  # type: ignore[attr-defined]
-        finally:
-            self.forget_registers()  # a page table may have changed what the target derives
 
     def say(self, text: str) -> None:
         """Show text to the debugger's user; legal while it waits for a stop or a qRcmd.
@@ -399,55 +327,6 @@ class Stub:
         data = text.encode()
         for start in range(0, len(data), size):
             self.session.reply(b"O" + data[start : start + size].hex().encode())
-
-    # -- the target description --------------------------------------------------------------------
-
-    @property
-    def description(self) -> Description:
-        """The registers as the debugger has read of them, and takes them to be."""
-        if self._description is None:
-            self._description = self.describe()
-        return self._description
-
-    def describe(self) -> Description:
-        """Return the registers as they should be described now."""
-        options, available = self.options, frozenset(self.registers(self.selected))
-        mode = LONG_MODE if options.layout == "qemu" else self._wanted_mode(self.selected)
-        return describe(mode, options.layout, available, linear_pc=options.linear_pc)
-
-    def serve_description(self) -> Description:
-        """Return the registers to a debugger that reads of them from the start."""
-        self._description = self.describe()
-        return self._description
-
-    def _wanted_mode(self, vcpu: int) -> int:
-        if self.mode is not None:
-            return self.mode
-        if not self._follows or not self.capabilities.mode_source:
-            return LONG_MODE
-        return int(self.target.mode(vcpu))  # type: ignore[attr-defined]
-
-    @property
-    def _follows(self) -> bool:
-        return self.options.mode_switch == "exec" and "exec-events" in self.features
-
-    def must_switch(self, vcpu: int) -> bool:
-        """Whether the debugger is to read the description again before it hears of a stop."""
-        if self._description is None or not self._follows or self.options.layout == "qemu":
-            return False
-        return self._description.mode != self._wanted_mode(vcpu)
-
-    # -- for conditions, on vCPU threads too -------------------------------------------------------
-
-    def _read_register(self, vcpu: int, number: int) -> int:
-        described = self.description.registers[number]
-        return self.target.read_registers(vcpu)[described.source] & (1 << described.bits) - 1
-
-    def _read_number(self, vcpu: int, address: int, size: int) -> int:
-        data = self.target.read_memory(vcpu, address, size)
-        if len(data) < size:
-            raise TargetError(f"no memory at {address:#x}")
-        return int.from_bytes(data, "little")
 
 
 def _printable(text: str) -> bytes:

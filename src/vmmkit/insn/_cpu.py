@@ -169,8 +169,8 @@ class Cpu(Interruptible, Debuggable):
         blocks: whether repeated string instructions may come out as `BlockRead`, `BlockWrite`,
             `PortBlockIn` and `PortBlockOut`, many elements in one outcome.
         deliver: whether exceptions go to the guest, by its interrupt table, instead of coming out
-            as `Fault`; single step, breakpoints and the methods for interrupts work with it only.
-            A delivery counts as an instruction.
+            as `Fault`; the guest's single step and breakpoints, and the methods for interrupts,
+            work with it only. A delivery counts as an instruction.
         wide: whether `Read` and `Write` of vectors may have 16, 32 or 64 bytes; else they are cut
             into pieces of 8, the lowest first.
 

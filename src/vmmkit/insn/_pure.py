@@ -297,7 +297,8 @@ class Core:
         words = context.words
         words[LOG_COUNT] = words[PAGE_COUNT] = words[CODE_LENGTH] = words[CODE_GIVEN] = 0
         words[SHADOW] = context.shadow
-        words[DEBUG_CONTROL] &= ~SKIP
+        if words[DEBUG_CONTROL]:
+            words[DEBUG_CONTROL] &= ~SKIP
         if self._deliver:
             after_instruction(context, complete=kind != BUDGET)
         elif kind != BUDGET and not context.keeps_rf:

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmmkit.gdb.packets import query, run, threads
+from vmmkit.gdb.packets import breakpoints, memory, query, registers, run, threads
 from vmmkit.gdb.packets.table import PacketTable
 
 __all__ = ["ALL_PACKETS"]
 
-ALL_PACKETS: Final = PacketTable((query, run, threads))
+ALL_PACKETS: Final = PacketTable((breakpoints, memory, query, registers, run, threads))
 """Every packet that has an answer other than the empty one."""

@@ -227,7 +227,8 @@ def _memory_element(item: MemoryRange) -> str:
 
 
 def _mapper(stub: Stub) -> MemoryMapper:
-    return stub.target  # type: ignore[return-value]
+    mapper: MemoryMapper = stub.target
+    return mapper
 
 
 def memory_map(stub: Stub, rest: bytes) -> bytes:

@@ -201,7 +201,7 @@ def _kill(stub: Stub, _rest: bytes) -> Reply:
     """End the machine if it can be ended; a debugger's end is never the monitor's."""
     if stub.capabilities.killer:
         stub.require_writable()
-        stub.target.kill()  # type: ignore[attr-defined]
+        stub.target.kill()
     stub.detach()
     return None
 
@@ -215,7 +215,7 @@ def _restart(stub: Stub, _rest: bytes) -> Reply:
     """Reset the machine; the packet has no reply (manual, "Packets", `R`)."""
     stub.require_writable()
     if stub.capabilities.resetter:
-        stub.target.reset()  # type: ignore[attr-defined]
+        stub.target.reset()
         stub.forget_registers()
     return None
 

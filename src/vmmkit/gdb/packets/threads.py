@@ -29,7 +29,7 @@ def describe_vcpu(stub: Stub, vcpu: int) -> str:
         return f"{name_of(vcpu)} [running]"
     if not stub.capabilities.thread_describer:
         return name_of(vcpu)
-    return str(stub.target.describe_vcpu(vcpu))  # type: ignore[attr-defined]
+    return str(stub.target.describe_vcpu(vcpu))
 
 
 def _select_general(stub: Stub, text: bytes) -> None:

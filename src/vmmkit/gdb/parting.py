@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""One `poll` over several sockets, and connections on which only the last is to be said."""
+"""What a server needs of an event loop, and connections on which only the last is to be said."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import select
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
-from vmmkit.gdb.connection import PART_SECONDS, RECEIVE_SIZE
+from vmmkit.gdb.connection import RECEIVE_SIZE
 from vmmkit.gdb.listener import PEER_CLOSED
 
-__all__ = ["Partings", "Poller", "send_some"]
+__all__ = ["GONE", "READABLE", "WRITABLE", "Partings", "Reactor", "receive_some", "send_some"]
 
 GONE: Final = PEER_CLOSED | select.POLLHUP | select.POLLERR | select.POLLNVAL
 READABLE: Final = select.POLLIN | PEER_CLOSED
@@ -22,42 +21,36 @@ WRITABLE: Final = select.POLLOUT
 MOST_PARTINGS: Final = 16
 
 
-class Poller:
-    """Sockets, and what to call when something happens to them."""
+class Reactor(Protocol):
+    """Sockets and times, and what to call when they come. All on one thread."""
 
-    def __init__(self) -> None:
-        """Begin with no sockets."""
-        self._poll = select.poll()
-        self._handlers: dict[int, Callable[[int], None]] = {}
+    def watch(self, sock: socket.socket, handler: Callable[[int], None], /) -> None:
+        """Call `handler` with events of `poll` when the socket can be read from, or has gone."""
+        ...
 
-    def watch(self, sock: socket.socket, handler: Callable[[int], None]) -> None:
-        """Call `handler` with the events when the socket can be read from, or has gone."""
-        self._handlers[sock.fileno()] = handler
-        self._poll.register(sock, READABLE)
-
-    def unwatch(self, sock: socket.socket) -> None:
+    def unwatch(self, sock: socket.socket, /) -> None:
         """Undo `watch`; to be called before the socket is closed."""
-        self._poll.unregister(sock)
-        del self._handlers[sock.fileno()]
+        ...
 
-    def watch_for(self, sock: socket.socket, events: int) -> None:
-        """Set which events of a watched socket are looked for."""
-        self._poll.modify(sock, events)
+    def watch_for(self, sock: socket.socket, events: int, /) -> None:
+        """Look for other events of a watched socket: `READABLE`, `WRITABLE`, both, or `GONE`."""
+        ...
 
-    def sleep(self, milliseconds: float | None) -> None:
-        """Sleep until something happens, or for a time, and call the handlers."""
-        for number, event in self._poll.poll(milliseconds):
-            handler = self._handlers.get(number)
-            if handler is not None:
-                handler(event)
+    def afterwards(self, call: Callable[[], None], /) -> None:
+        """Call when everything that has happened so far has been handled."""
+        ...
+
+    def later(self, call: Callable[[], None], /) -> None:
+        """Call in `PART_SECONDS` from now."""
+        ...
 
 
 class Partings:
     """Connections that are being ended, each within `PART_SECONDS`."""
 
-    def __init__(self, poller: Poller) -> None:
+    def __init__(self, reactor: Reactor) -> None:
         """Begin with none."""
-        self._poller = poller
+        self._reactor = reactor
         self._list: list[Parting] = []
 
     def add(self, sock: socket.socket, last_words: bytes, *, asked: bool) -> None:
@@ -70,19 +63,15 @@ class Partings:
         """
         if len(self._list) >= MOST_PARTINGS:
             self._list[0].close()
-        self._list.append(Parting(self._poller, self._list.remove, sock, last_words))
+        parting = Parting(self._reactor, self._list.remove, sock, last_words)
+        self._list.append(parting)
         if asked:
-            self._list[-1].speak()
+            parting.speak()
 
     @property
-    def deadline(self) -> float | None:
-        """When `close_late` is to be called, if it is."""
-        return self._list[0].deadline if self._list else None
-
-    def close_late(self, now: float) -> None:
-        """Close those whose time is up."""
-        for parting in [parting for parting in self._list if parting.deadline <= now]:
-            parting.close()
+    def are_speaking(self) -> bool:
+        """Whether some of the last words still wait for the other side to read them."""
+        return any(parting.is_speaking for parting in self._list)
 
     def close(self) -> None:
         """Close all."""
@@ -100,32 +89,38 @@ class Parting:
 
     def __init__(
         self,
-        poller: Poller,
+        reactor: Reactor,
         forget: Callable[[Parting], object],
         sock: socket.socket,
         last_words: bytes,
     ) -> None:
         """Take a connection; `forget` is called when it has been closed."""
-        self.deadline: Final = monotonic() + PART_SECONDS
-        self._poller = poller
+        self.is_speaking = False
+        self._is_open = True
+        self._reactor = reactor
         self._forget = forget
         self._sock = sock
         self._unsent = last_words
-        poller.watch(sock, self._on_event)
+        reactor.watch(sock, self._on_event)
+        reactor.later(self.close)
 
     def close(self) -> None:
         """Close the connection, whatever has been said on it."""
-        self._forget(self)
-        self._poller.unwatch(self._sock)
-        self._sock.close()
+        if self._is_open:
+            self._is_open = False
+            self._forget(self)
+            self._reactor.unwatch(self._sock)
+            receive_some(self._sock)  # closed with something unread, it would be reset
+            self._sock.close()
 
     def speak(self) -> None:
         """Send what the connection takes, and after the last of it say that it was."""
         self._unsent = self._unsent[send_some(self._sock, self._unsent) :]
-        if self._unsent:
-            self._poller.watch_for(self._sock, READABLE | WRITABLE)
+        self.is_speaking = bool(self._unsent)
+        if self.is_speaking:
+            self._reactor.watch_for(self._sock, READABLE | WRITABLE)
             return
-        self._poller.watch_for(self._sock, READABLE)
+        self._reactor.watch_for(self._sock, READABLE)
         with suppress(OSError):  # gone already
             self._sock.shutdown(socket.SHUT_WR)
 
@@ -138,16 +133,21 @@ class Parting:
             self.close()
 
     def _read(self) -> None:
-        try:
-            data = self._sock.recv(RECEIVE_SIZE)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
+        data = receive_some(self._sock)
+        if data == b"":
             self.close()
-        elif b"$" in data:
+        elif data is not None and b"$" in data:
             self.speak()
+
+
+def receive_some(sock: socket.socket) -> bytes | None:
+    """Return what is there; `None` if nothing is, and no bytes where the connection is gone."""
+    try:
+        return sock.recv(RECEIVE_SIZE)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
 
 
 def send_some(sock: socket.socket, data: bytes | bytearray) -> int:
