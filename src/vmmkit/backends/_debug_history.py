@@ -36,6 +36,7 @@ __all__ = ["Checkpointed", "History"]
 
 ANYWHERE: Final = Breakpoint(BreakKind.EXECUTE, 0, (1 << 64) - 1)
 NEAR: Final = 256  # instructions to step back over without going through the whole interval again
+SEGMENT_COST: Final = 100  # so that many short segments do not pile up
 OVERHEAD: Final = 2048  # bytes of a checkpoint beside records and pages, about
 
 Judge = Callable[[int, DebugExit], object]
@@ -92,7 +93,6 @@ class History:
         cancelled: asked while something is replayed.
 
     Attributes:
-        due: virtual time of the next checkpoint.
         touched: whether something from outside has come since the machine last ran.
     """
 
@@ -123,14 +123,11 @@ class History:
         return bool(self._checkpoints)
 
     @property
-    def start(self) -> int:
-        """Virtual time at which it begins."""
-        return self._checkpoints[0].time
-
-    @property
-    def newest(self) -> int:
-        """Virtual time of the newest checkpoint."""
-        return self._checkpoints[-1].time
+    def executed(self) -> int:
+        """Instructions since the newest checkpoint, and what goes for them in memory."""
+        newest = self._checkpoints[-1]
+        retired = sum(vcpu.state.retired for vcpu in self._machine.vcpus)
+        return retired - sum(newest.retired) + SEGMENT_COST * len(newest.segments)
 
     # -- going forward ---------------------------------------------------------------------------
 
@@ -252,11 +249,10 @@ class History:
         Returns:
             What `judge` returned for the hits at that place, empty if there is none.
         """
-        present = self._machine.time
         for number in reversed(range(len(self._checkpoints))):
             self.rewind(number)
             if self._checkpoints[number].segments:
-                time, found = self._last_hit(present, judge, armed)
+                time, found = self._last_hit(judge, armed)
                 if found:
                     self.rewind(number)
                     self.go_to(time)
@@ -265,9 +261,9 @@ class History:
         return []
 
     def _last_hit(
-        self, present: int, judge: Judge, armed: Callable[[], AbstractContextManager[object]]
+        self, judge: Judge, armed: Callable[[], AbstractContextManager[object]]
     ) -> tuple[int, list[object]]:
-        """Go through an interval; return the last hit before `present`, and when it was."""
+        """Go through an interval; return when the last hit was, and what it is."""
         replay, machine, last = self._replay(), self._machine, 0
         found: list[object] = []
         with armed():
@@ -278,8 +274,8 @@ class History:
                 hit: DebugExit = outcome.outcome  # type: ignore[assignment]
                 time = machine.time
                 if hit.cause & ~BreakKind.EXECUTE:  # it is after the instruction
-                    time -= machine.time // machine.ticks
-                counts = judge(outcome.vcpu, hit) if time < present else None
+                    time -= machine.tick
+                counts = judge(outcome.vcpu, hit)
                 if counts is not None:
                     found = [*found, counts] if found and time == last else [counts]
                     last = time
@@ -350,7 +346,7 @@ class History:
 
     def _last_before(self, vcpu: int, wanted: int, before: int, after: int) -> int:
         """Return the last time at which a vCPU had not retired so many."""
-        tick = after // self._machine.ticks
+        tick = self._machine.tick
         while after - before > tick:
             middle = before + (after - before) // tick // 2 * tick
             self.to_newest_state()

@@ -206,7 +206,7 @@ class MachineTarget(DebugTarget):
         machine, arguments = self.machine, limits.left()
         if self._attached and isinstance(machine, ThreadedMachine):
             arguments["through_halt"] = True
-        outcome = machine.run(**arguments)
+        outcome = self._run_machine(**arguments)
         for_owner = self._sort(outcome)
         if isinstance(machine, ThreadedMachine):
             for found in machine.take_exits():
@@ -220,6 +220,12 @@ class MachineTarget(DebugTarget):
             self._control.hold(self._driver, for_owner)
             for_owner = None
         return for_owner
+
+    def _run_machine(self, **arguments: Any) -> MachineOutcome:
+        return self.machine.run(**arguments)
+
+    def _step_machine(self, index: int) -> MachineOutcome:
+        return self.machine.step(index)
 
     def _sort(self, outcome: MachineOutcome) -> MachineOutcome | None:
         """Find out whom an outcome concerns; return what is the owner's."""
@@ -248,7 +254,7 @@ class MachineTarget(DebugTarget):
 
     def _execute_one(self, seat: Seat) -> Any:
         self._watch_accesses()
-        outcome = self.machine.step(seat.index)
+        outcome = self._step_machine(seat.index)
         if isinstance(outcome, MachineHalted):
             self._let_time_pass()
             return None
@@ -263,7 +269,7 @@ class MachineTarget(DebugTarget):
             paused = [vcpu.paused for vcpu in self.machine.vcpus]
             for vcpu in self.machine.vcpus:
                 vcpu.paused = True
-            self.machine.run(1)
+            self._run_machine(instructions=1)
             for vcpu, before in zip(self.machine.vcpus, paused, strict=True):
                 vcpu.paused = before
 
