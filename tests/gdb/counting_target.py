@@ -71,7 +71,7 @@ class CountingTarget:
         self.calls.append("stop")
         with self._lock:
             self._report = report
-        self._vcpu.submit(self._stand)
+        self._vcpu.submit(self._stand, report)
 
     def resume(self, actions, report):
         self.calls.append("resume" if report is not None else "let go")
@@ -80,13 +80,14 @@ class CountingTarget:
             self.runs = True
         if report is not None and actions[0].kind is ActionKind.STEP:
             self.rip += 1
-            self._vcpu.submit(self._stand, Stop(0, StopKind.STEP))
+            self._vcpu.submit(self._stand, report, Stop(0, StopKind.STEP))
 
-    def _stand(self, *stops):
+    def _stand(self, report, *stops):
         self.stops.wait(10)
         with self._lock:
+            if self._report is not report:
+                return  # replaced meanwhile
             self.runs = False
             self.rip += 1
-            report, self._report = self._report, None
-        if report is not None:
-            report(stops)
+            self._report = None
+        report(stops)

@@ -131,6 +131,41 @@ def test_insert_and_remove(stub, target, kind):
     assert len(stub.breakpoints) == 0
 
 
+def framed(payload):
+    return b"$%s#%02x" % (payload, sum(payload) & 0xFF)
+
+
+@pytest.mark.parametrize(
+    ("packet", "reply"),
+    [
+        (b"Z0,1000,1", b"OK"),
+        (b"z0,1000,1", b"OK"),
+        (b"Z1,1000,1", b""),
+        (b"Z0,bad,1", b"E06"),
+        (b"Z0,dead,1", b"E09"),
+        (b"Z0,1000,1;X1,02", b"E0b"),
+        (b"Z0,1000", b"E01"),
+    ],
+)
+def test_what_goes_over_the_wire(stub, packet, reply):
+    assert stub.receive(framed(packet)) == b"+" + framed(reply)
+
+
+def test_a_debugger_that_shows_errors_gets_their_text(stub):
+    stub.features = frozenset({"error-message"})
+    assert stub.receive(framed(b"Z0,bad,1")) == b"+" + framed(b"E.no room")
+    refused = framed(b"E.trace at 0 is not supported")
+    assert stub.receive(framed(b"Z0,1000,1;X1,0c")) == b"+" + refused
+
+
+def test_breakpoints_go_with_the_debugger(stub, target):
+    stub.receive(framed(b"Z0,1000,1;cmds:1,X1,27"))
+    stub.receive(framed(b"Z2,2000,4"))
+    assert len(target.inserted) == 2
+    stub.receive(framed(b"D"))
+    assert target.inserted == []
+
+
 def test_both_packets_may_come_twice(stub, target):
     for _ in range(2):
         assert ask(stub, b"Z0,1000,1") == b"OK"

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmmkit.errors import ExpressionError
-from vmmkit.gdb.expression import MAX_HEIGHT, MAX_OUTPUT, MAX_SIZE, MAX_STEPS, Expression
+from vmmkit.gdb.bytecode import MAX_HEIGHT
+from vmmkit.gdb.expression import MAX_OUTPUT, MAX_SIZE, MAX_STEPS, Expression
 
 # Codes as the GDB manual lists them.
 ADD, SUB, MUL, DIV_SIGNED, DIV_UNSIGNED, REM_SIGNED, REM_UNSIGNED = range(0x02, 0x09)
@@ -162,6 +163,11 @@ def test_if_goto_branches_on_anything_but_zero(condition, expected):
     assert value_of(code + bytes([CONST8, 6])) == expected
 
 
+def test_jumps_to_what_has_no_effect_go_on_behind_it():
+    code = push(7) + jump(GOTO, 14) + bytes([CONST8, 1]) + bytes([EXT, 64])
+    assert value_of(code) == 7
+
+
 def test_loops_run():
     # n = 10; do n = n - 1 while n != 4
     code = bytes([CONST8, 10]) + bytes([CONST8, 1, SUB, DUP, CONST8, 4, EQUAL, LOG_NOT])
@@ -240,6 +246,8 @@ def test_expressions_of_the_same_bytecode_are_equal():
         (bytes([CONST8, 1, END, POP]) + jump(GOTO, 1), "no instruction begins"),
         (jump(GOTO, 4) + bytes([END]), "no instruction begins"),
         (jump(GOTO, 0xFFFF), "no instruction begins"),
+        (bytes([END]) + jump(GOTO, 4) + bytes([EXT, 64]), "no instruction begins"),
+        (bytes([CONST8, 1, EXT, 64]), "no end"),
         (bytes([ADD, END]), "too low at 0"),
         (bytes([CONST8, 1, ADD, END]), "too low at 2"),
         (bytes([CONST8, 1, PICK, 1, END]), "too low at 2"),

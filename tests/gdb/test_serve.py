@@ -65,7 +65,8 @@ def eventually(condition):
 
 def test_a_debugger_stops_the_target_and_lets_it_go(start, target):
     with start(target, TCP) as server:
-        assert target.runs and not server.connected
+        assert target.runs
+        assert not server.connected
         with debugger(server) as client:
             assert client.packet(b"?").startswith(b"T05")
             assert not target.runs
@@ -184,7 +185,7 @@ def test_a_hundred_debuggers_leave_nothing(start, target):
         assert threading.active_count() == threads
 
 
-# -- before the first and after the last ------------------------------------------------------------
+# -- before the first and after the last ----------------------------------------------------------
 
 
 def test_wait_stops_the_target_before_serve_returns(start, target):
@@ -293,8 +294,7 @@ def test_a_debugger_that_never_reads(start, target):
         with RawClient(server.address, timeout=0.5) as client:
             client.no_ack()
             with pytest.raises(TimeoutError):
-                for _ in range(20000):
-                    client.send_raw(packets)
+                client.send_raw(packets * 20000)
         with debugger(server) as another:
             assert another.packet(b"qC") == b"QC1"
 

@@ -147,7 +147,7 @@ def test_a_host_that_does_not_exist(target):
         serve(target, "tcp:[2001:db8::1]:0", allow_remote=True)
 
 
-# -- Unix sockets -----------------------------------------------------------------------------------
+# -- Unix sockets ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o777])
@@ -221,9 +221,9 @@ needs_credentials = pytest.mark.skipif(
 
 @needs_credentials
 def test_the_right_user(target, path):
-    with serve(target, f"unix:{path}", peer_uids={os.getuid()}) as server:
-        with RawClient(server.address) as client:
-            assert client.packet(b"qC") == b"QC1"
+    server = serve(target, f"unix:{path}", peer_uids={os.getuid()})
+    with server, RawClient(server.address) as client:
+        assert client.packet(b"qC") == b"QC1"
 
 
 @needs_credentials
@@ -250,7 +250,7 @@ def test_users_are_not_known_through_tcp(target):
         serve(target, TCP, peer_uids=[0])
 
 
-# -- reading only -----------------------------------------------------------------------------------
+# -- reading only ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -270,12 +270,12 @@ def test_read_only_stops_and_goes_on(target):
         assert client.wait_stop().startswith(b"T02")
 
 
-# -- the line ---------------------------------------------------------------------------------------
+# -- the line -------------------------------------------------------------------------------------
 
 
 def test_a_line_is_quick_and_does_not_outlive_its_other_end():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with socket.create_connection(server.getsockname()) as client:
-            configure_client(client)
-            assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            assert client.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    server = socket.create_server(("127.0.0.1", 0))
+    with server, socket.create_connection(server.getsockname()) as client:
+        configure_client(client)
+        assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert client.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

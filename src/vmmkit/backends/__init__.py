@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Processors that run guest code and hand its device accesses to ports, and machines of them."""
 
+from vmmkit.backends.machine_target import MachineTarget
 from vmmkit.backends.soft import SoftVcpu
 from vmmkit.backends.soft_machine import (
     MachineHalted,
@@ -14,6 +15,7 @@ from vmmkit.backends.soft_machine import (
     VcpuSnapshot,
 )
 from vmmkit.backends.soft_threads import ThreadedMachine
+from vmmkit.backends.vcpu_target import VcpuTarget
 
 __all__ = [
     "SoftVcpu",
@@ -26,4 +28,6 @@ __all__ = [
     "MachineSnapshot",
     "VcpuSnapshot",
     "TimedWindow",
+    "MachineTarget",
+    "VcpuTarget",
 ]

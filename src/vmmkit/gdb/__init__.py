@@ -29,8 +29,9 @@ b'+$00000000#80'
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vmmkit.errors import ExpressionError, GdbError, ServeError, StubConfigError, TargetError
-from vmmkit.gdb.asynchronous import AsyncServer, serve_async
 from vmmkit.gdb.expression import Expression
 from vmmkit.gdb.options import Capabilities, StubOptions
 from vmmkit.gdb.registers import REGISTERS, Register
@@ -64,6 +65,9 @@ from vmmkit.gdb.target import (
     Target,
     ThreadDescriber,
 )
+
+if TYPE_CHECKING:
+    from vmmkit.gdb.asynchronous import AsyncServer, serve_async
 
 __all__ = [
     "serve",
@@ -109,3 +113,12 @@ __all__ = [
     "ExpressionError",
     "ServeError",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import the server for asyncio when it is asked for: asyncio costs more than all the rest."""
+    if name not in {"AsyncServer", "serve_async"}:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from vmmkit.gdb import asynchronous  # noqa: PLC0415
+
+    return getattr(asynchronous, name)

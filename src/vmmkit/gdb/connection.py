@@ -95,10 +95,9 @@ class Conversation:
         self._held = b""
         self._owes_pump = False
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether something that came has not been given to the stub yet."""
-        return bool(self._held)
+    def can_resume(self, unsent: int) -> bool:
+        """Return whether something has waited that need not wait longer."""
+        return bool(self._held) and unsent <= self._output_limit and not self._stub.busy
 
     def wants_input(self, unsent: int) -> bool:
         """Return whether more is to be read from the connection."""
@@ -114,8 +113,8 @@ class Conversation:
 
     def pump(self, unsent: int) -> bytes:
         """Look at the stub after it has asked for that, or later where too much is unsent."""
-        self._owes_pump = unsent > self._output_limit
-        return b"" if self._owes_pump else self._stub.pump()
+        self._owes_pump = True
+        return self.resume(unsent)
 
     def work(self, unsent: int) -> bytes:
         """Do a slice of a long operation, and what waits for it if it was the last."""
@@ -124,7 +123,10 @@ class Conversation:
 
     def resume(self, unsent: int) -> bytes:
         """Do what has waited, as far as it need not wait longer."""
-        answer = self.pump(unsent) if self._owes_pump else b""
+        answer = b""
+        if self._owes_pump and unsent <= self._output_limit:
+            self._owes_pump = False
+            answer = self._stub.pump()
         if self._held:
             answer += self._receive_apart(self._held, unsent + len(answer))
         return answer

@@ -22,7 +22,7 @@ from vmmkit.gdb.address import LOCALHOST, TcpAddress, UnixAddress, check_reach, 
 __all__ = ["Listener", "configure_client", "has_gone", "listen"]
 
 LOG: Final = logging.getLogger("vmmkit.gdb")
-BACKLOG: Final = 8
+BACKLOG: Final = 64
 NO_ROOM: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 PEER_CLOSED: Final = getattr(select, "POLLRDHUP", 0)  # Linux only
 PRIVATE: Final = 0o600

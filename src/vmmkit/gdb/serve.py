@@ -262,6 +262,8 @@ class Poller:
 
     def _patience(self, seconds: float | None) -> float | None:
         """Return the milliseconds to sleep, rounded up."""
+        if self._afterwards:
+            return 0
         if self._later:
             left = max(0.0, self._later[0][0] - monotonic())
             seconds = left if seconds is None else min(left, seconds)

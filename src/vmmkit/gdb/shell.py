@@ -239,8 +239,12 @@ class _Client:
         self._send(answer)
         if self._stub.finished:
             self._on_end(self.unsent)
-        elif self._unsent or self._events != READABLE or self.talk.is_waiting:
+            return
+        unsent = len(self._unsent)
+        if unsent or self._events != READABLE:
             self._choose_events()
+        if self.talk.can_resume(unsent):
+            self._reactor.afterwards(partial(self.say, self.talk.resume))
 
     def close(self) -> None:
         """Leave the socket to others."""

@@ -4,15 +4,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from vmmkit.gdb.spec import PROCESS, Signal
 from vmmkit.gdb.target import Stop, StopKind
 
 if TYPE_CHECKING:
+    from vmmkit.gdb.description import Description
     from vmmkit.gdb.stub import Stub
 
-__all__ = ["exec_reply", "exit_reply", "stop_reply"]
+__all__ = ["exec_reply", "exit_reply", "expedited", "stop_reply"]
 
 # The reason's word, and the feature without which the debugger would not know it.
 BREAKS: Final = {StopKind.SOFTWARE: "swbreak", StopKind.HARDWARE: "hwbreak"}
@@ -30,15 +32,17 @@ def _reason(stub: Stub, stop: Stop) -> bytes:
     return BACKWARDS if stop.kind is StopKind.HISTORY else b""
 
 
+@lru_cache(maxsize=64)
+def expedited(description: Description) -> tuple[int, ...]:
+    """Return the numbers of the registers that every debugger asks for next."""
+    return tuple(r.number for r in description.registers if r.source in EXPEDITED)
+
+
 def _expedited(stub: Stub, vcpu: int) -> bytes:
-    """Registers that every debugger asks for next; never an unavailable one."""
+    """Tell registers in advance; never an unavailable one, which only `g` and `p` may have."""
     values, description = stub.registers(vcpu), stub.description
-    parts = []
-    for name in EXPEDITED:
-        number = description.number_of(name)
-        if number is not None and name in values:
-            parts.append(b"%x:%s;" % (number, description.value(number, values)))
-    return b"".join(parts)
+    known = [n for n in expedited(description) if description.integer(n, values) is not None]
+    return b"".join([b"%x:%s;" % (n, description.value(n, values)) for n in known])
 
 
 def _where(stub: Stub, vcpu: int) -> bytes:

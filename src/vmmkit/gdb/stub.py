@@ -38,6 +38,10 @@ __all__ = ["Stub"]
 
 LOG: Final = logging.getLogger("vmmkit.gdb")
 MOST_PACKETS: Final = 64  # that may wait; no debugger sends two at once
+LONGEST_MESSAGE: Final = 400  # of an error; the smallest packet holds it in hex too
+PRINTABLE: Final = bytes(
+    byte if 0x20 <= byte < 0x7F and byte not in b"#$}*" else ord(".") for byte in range(256)
+)
 Inserted = tuple[BreakpointKind, int, int, int]
 """Kind, vCPU, address and size of a breakpoint that the target has."""
 
@@ -59,6 +63,7 @@ class Stub(TargetAccess):
         selected: the vCPU that packets without a thread are about.
         resumed: the vCPU that `c` and `s` are about, or `None` for all.
         unlisted: vCPUs that qsThreadInfo is still to list.
+        thread_list: the XML that the debugger is reading in pieces.
         threads: the debugger's names of vCPUs.
         breakpoints: what the debugger has inserted.
         run: who runs, who stands.
@@ -101,6 +106,7 @@ class Stub(TargetAccess):
         self.selected = min(self.vcpus())
         self.resumed: int | None = None
         self.unlisted: list[int] = []
+        self.thread_list = b""
         self._values = {}
         self._description = None
         self._packets: deque[Event] = deque()
@@ -266,7 +272,7 @@ class Stub(TargetAccess):
         if message and "error-message" in self.features:
             reply = b"E." + _printable(message)
         elif message and self.error_strings:
-            reply += b";" + message.encode().hex().encode()
+            reply += b";" + _printable(message).hex().encode()
         self.session.reply(reply)
 
     # -- coming and going ------------------------------------------------------------------------
@@ -330,6 +336,6 @@ class Stub(TargetAccess):
 
 
 def _printable(text: str) -> bytes:
-    """ASCII without the framing's own characters."""
-    plain = text.encode("ascii", "replace")
-    return plain.translate(bytes.maketrans(b"#$}*\n", b"....  "))
+    """ASCII without control characters and the framing's own; as much as anybody reads."""
+    plain = text[:LONGEST_MESSAGE].encode("ascii", "replace")
+    return plain.translate(PRINTABLE)

@@ -6,10 +6,22 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmmkit.gdb.packets import breakpoints, memory, query, registers, run, threads
+from vmmkit.gdb.packets import (
+    breakpoints,
+    lldb,
+    memory,
+    monitor,
+    query,
+    registers,
+    run,
+    threads,
+    transfer,
+)
 from vmmkit.gdb.packets.table import PacketTable
 
 __all__ = ["ALL_PACKETS"]
 
-ALL_PACKETS: Final = PacketTable((breakpoints, memory, query, registers, run, threads))
+ALL_PACKETS: Final = PacketTable(
+    (breakpoints, lldb, memory, monitor, query, registers, run, threads, transfer)
+)
 """Every packet that has an answer other than the empty one."""

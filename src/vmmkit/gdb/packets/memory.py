@@ -24,7 +24,6 @@ import zlib
 from binascii import hexlify
 from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
-from xml.sax.saxutils import quoteattr
 
 from vmmkit.errors import TargetError
 from vmmkit.gdb.codec import escape_within, from_hex, hex_number, transfer, unescape
@@ -223,7 +222,7 @@ def _size(item: MemoryRange) -> int:
 
 def _memory_element(item: MemoryRange) -> str:
     kind, start, length = item.kind.value, hex(item.first), hex(_size(item))
-    return f"<memory type={quoteattr(kind)} start={quoteattr(start)} length={quoteattr(length)}/>\n"
+    return f'<memory type="{kind}" start="{start}" length="{length}"/>\n'
 
 
 def _mapper(stub: Stub) -> MemoryMapper:

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from vmmkit.gdb import packets
-from vmmkit.gdb.codec import hex_number
-from vmmkit.gdb.packets.table import Handler, PacketError, Reply
+from vmmkit.gdb.packets.table import Handler, PacketError, Reply, number
 from vmmkit.gdb.spec import ErrorCode
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def _steps_as(stub: Stub, _rest: bytes) -> Reply:
 
 
 def _step_as(stub: Stub, rest: bytes) -> Reply:
-    bits = hex_number(rest.removeprefix(b"0x"))
+    bits = number(rest.removeprefix(b"0x"))
     if bits & ~NO_INTERRUPTS != ENABLE:
         raise PacketError(ErrorCode.BAD_VALUE, f"{bits:#x} is not among {STEP_BITS.decode()}")
     setattr(stub.target, HOLD_INTERRUPTS, bool(bits & NO_INTERRUPTS))

@@ -8,8 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vmmkit.gdb.codec import hex_number
-from vmmkit.gdb.packets.table import Handler, PacketError, Reply
+from vmmkit.gdb.packets.table import Handler, PacketError, Reply, number
 from vmmkit.gdb.spec import ErrorCode
 from vmmkit.gdb.stop_reply import stop_reply
 from vmmkit.gdb.target import Action, ActionKind
@@ -119,7 +118,7 @@ def _vcont_actions(stub: Stub, _rest: bytes) -> Reply:
 
 def _set_pc(stub: Stub, vcpu: int, address: bytes) -> None:
     if address:
-        stub.write_registers(vcpu, {"rip": hex_number(address)})
+        stub.write_registers(vcpu, {"rip": number(address)})
 
 
 def _go(stub: Stub, letter: bytes, signal: int, address: bytes) -> Reply:
@@ -141,7 +140,7 @@ def _go(stub: Stub, letter: bytes, signal: int, address: bytes) -> Reply:
 
 def _with_signal(stub: Stub, letter: bytes, rest: bytes) -> Reply:
     signal, _, address = rest.partition(b";")
-    return _go(stub, letter, hex_number(signal) & 0xFF, address)
+    return _go(stub, letter, number(signal) & 0xFF, address)
 
 
 def _why(stub: Stub, _rest: bytes) -> Reply:

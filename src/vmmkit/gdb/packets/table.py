@@ -19,12 +19,13 @@ from itertools import chain
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
+from vmmkit.gdb.codec import hex_number
 from vmmkit.gdb.spec import ErrorCode
 
 if TYPE_CHECKING:
     from vmmkit.gdb.stub import Stub
 
-__all__ = ["Handler", "PacketError", "PacketTable", "Reply", "split"]
+__all__ = ["Handler", "PacketError", "PacketTable", "Reply", "number", "split"]
 
 Reply = bytes | None | Generator[None, None, bytes]
 """What answers a packet: its reply, possibly empty; `None` where the reply comes later; or a
@@ -56,6 +57,18 @@ def split(packet: bytes) -> tuple[bytes, bytes]:
         if found is not None:
             return found[1], packet[found.end() :]
     return packet[:1], packet[1:]
+
+
+def number(text: bytes) -> int:
+    """Return a number that a packet gives in hexadecimal digits.
+
+    Raises:
+        PacketError: it is none, or has more than 64 bits.
+    """
+    try:
+        return hex_number(text)
+    except ValueError as error:
+        raise PacketError(ErrorCode.MALFORMED, str(error)) from None
 
 
 class PacketTable:

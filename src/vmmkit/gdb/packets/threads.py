@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from vmmkit.gdb.codec import hex_number
-from vmmkit.gdb.packets.table import Handler, PacketError, Reply
+from vmmkit.gdb.packets.table import Handler, PacketError, Reply, number
 from vmmkit.gdb.spec import PROCESS, ErrorCode
 from vmmkit.gdb.threads import ALL, ANY
 
@@ -89,7 +88,7 @@ def _extra(stub: Stub, rest: bytes) -> Reply:
 
 def _attached(_stub: Stub, rest: bytes) -> Reply:
     """Say that the machine was there before the debugger, which is to detach rather than kill."""
-    if rest and hex_number(rest) != PROCESS:
+    if rest and number(rest) != PROCESS:
         raise PacketError(ErrorCode.NO_THREAD, f"there is no process {rest!r:.20}")
     return b"1"
 
