@@ -30,13 +30,21 @@ from vmmkit.backends._debug_ram_copy import PAGE, RamCopy
 from vmmkit.backends._debug_replay import Diverged, Replay, Segment
 from vmmkit.backends._machine_snapshot import MachineSnapshot
 from vmmkit.backends.soft_machine import SoftMachine
-from vmmkit.insn import BreakKind, Breakpoint, CpuState, DebugExit
+from vmmkit.insn import WORD, BreakKind, Breakpoint, CpuState, DebugExit
 
 __all__ = ["Checkpointed", "History"]
 
 ANYWHERE: Final = Breakpoint(BreakKind.EXECUTE, 0, (1 << 64) - 1)
 NEAR: Final = 256  # instructions to step back over without going through the whole interval again
 SEGMENT_COST: Final = 100  # so that many short segments do not pile up
+PENDING: Final = WORD["log_pending"]
+CODE_GIVEN: Final = WORD["code_given"]
+# What the last exit and the last fetch leave in a record, which nothing depends on any more.
+LEFT_OVERS: Final = (
+    *(WORD[name] for name in ("exit_address", "exit_size", "exit_value")),
+    *(WORD[name] for name in ("code_rip", "code_mode", "code_length", "code")),
+    WORD["code"] + 1,
+)
 OVERHEAD: Final = 2048  # bytes of a checkpoint beside records and pages, about
 
 Judge = Callable[[int, DebugExit], object]
@@ -373,6 +381,10 @@ def _same(one: MachineSnapshot, other: MachineSnapshot) -> bool:
 
 
 def _state_of(record: bytes) -> CpuState:
+    """Return a state without what is left over, unless an instruction is in flight."""
     state = CpuState()
     state.take_record(record)
+    if not (state.words[PENDING] or state.words[CODE_GIVEN]):
+        for word in LEFT_OVERS:
+            state.words[word] = 0
     return state
