@@ -172,7 +172,7 @@ def test_the_same_hits_backwards(engine):
     small = sleepy(engine)
     places = [
         *((BreakpointKind.SOFTWARE, CODE + 0x1000 + 5, 1), (BreakpointKind.SOFTWARE, CODE + 40, 1)),
-        (BreakpointKind.HARDWARE, CODE + 53, 1),
+        (BreakpointKind.HARDWARE, CODE + 54, 1),
         (BreakpointKind.WRITE, 0x3E000, 4),
     ]
     with debugging(RecordingTarget(small.machine, interval=100)) as debugger:
