@@ -111,7 +111,7 @@ def misses(row: Row, floor: float | None) -> bool:
     """Return whether a row of an engine that is held to a figure misses it; the pure one is not."""
     if row.limit is None or row.engine == ENGINES[-1]:
         return False
-    if row.is_rate:
+    if row.hold.startswith(">="):
         return 1e3 / row.nanoseconds < row.limit
     if row.hold.endswith("s"):
         return row.nanoseconds > row.limit

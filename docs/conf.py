@@ -67,6 +67,10 @@ nitpick_ignore_regex = [
         r"(vmmkit\.pci\..*\.)?((Read|Write)(Method|Element)|Owner|Value|AnyCapability|Plugged|Driven_co)",
     ),
     (r"py:class", r"(vmmkit\.acpi\..*\.)?_Arguments"),
+    (r"py:class", r"vmmkit\.gdb\.stub\.T"),
+    # What servers and stubs are made of inside.
+    (r"py:class", r"vmmkit\.gdb\.(listener\.Listener|connection\.StubSurface)"),
+    (r"py:exc", r"PacketError"),
     # A union with a Literal reaches the Python domain as one word that is no name.
     (r"py:class", r".*typing\.Literal.*"),
 ]

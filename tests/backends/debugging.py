@@ -2,13 +2,20 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A debugger's side of a target for tests: reports that can be waited for, owners on threads."""
 
+import struct
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import Condition, Thread
 
-from vmmkit.gdb.target import CONTINUE, Stop
+from vmmkit.backends import SoftMachine, SoftVcpu, ThreadedMachine
+from vmmkit.backends.machine_target import MachineTarget
+from vmmkit.backends.vcpu_target import VcpuTarget
+from vmmkit.gdb.target import CONTINUE, STEP, Stop
 
 PATIENCE = 20.0  # seconds until a test fails that would wait for ever
+MIB = 1 << 20
+ROOT = 0x8_0000  # of page tables that map the first GiB to itself
+FLAT_CODE, FLAT_DATA = 0xA09B, 0xC093
 
 
 class Report:
@@ -37,35 +44,96 @@ class Report:
             return self.calls[0]
 
 
-@contextmanager
-def owner(target, *arguments, ends=lambda _outcome: False):
-    """Run what a target debugs on a thread, again and again until `ends` says so or the test."""
-    outcomes, over = [], []
+class Guest:
+    """RAM, vCPUs in 64-bit mode with flat page tables, and a target of them.
 
-    def work():
-        while not over:
-            try:
-                outcomes.append(target.run(*arguments))
-            except Exception as error:  # noqa: BLE001 - for the test to look at
-                outcomes.append(error)
-                return
-            if ends(outcomes[-1]):
-                return
+    `kind` is "vcpus", "soft" or "threads"; `codes` are the programs, by address, and `starts` the
+    addresses at which the vCPUs begin.
+    """
 
-    thread = Thread(target=work)
-    thread.start()
-    try:
-        yield outcomes
-    finally:
+    def __init__(self, kind, engine, codes, starts=(0x1000,), **options):
+        self.ram = bytearray(4 * MIB)
+        for address, code in codes.items():
+            self.ram[address : address + len(code)] = code
+        for place, value in ((0, 0x1003), (0x1000, 0x2003)):
+            struct.pack_into("<Q", self.ram, ROOT + place, ROOT + value)
+        struct.pack_into("<2Q", self.ram, ROOT + 0x2000, 0x83, 0x20_0083)
+        pieces = [(0, self.ram)]
+        if kind == "vcpus":
+            self.machine = None
+            self.vcpus = [SoftVcpu(pieces, engine=engine, deliver=True) for _ in starts]
+            self.target = VcpuTarget(self.vcpus, ram=pieces, **options)
+        else:
+            machine = SoftMachine if kind == "soft" else ThreadedMachine
+            self.machine = machine(pieces, vcpus=len(starts), engine=engine, **options)
+            self.vcpus = self.machine.vcpus
+            self.target = MachineTarget(self.machine)
+            for lapic in self.machine.lapics[1:]:
+                lapic.init()
+                lapic.sipi(0)
+            for vcpu in self.vcpus:
+                vcpu.settle()
+        for number, (vcpu, start) in enumerate(zip(self.vcpus, starts, strict=True)):
+            vcpu.state.enter_long_mode(start, ROOT)
+            vcpu.state.rsp = 0x7_0000 - 0x1000 * number
+
+    @contextmanager
+    def owned(self, ends=lambda _outcome: False):
+        """Have threads of the owner run everything, from run to run; yields the outcomes."""
+        over, outcomes = [], []
+
+        def work(*arguments):
+            while not over:
+                try:
+                    outcomes.append(self.target.run(*arguments))
+                except Exception as error:  # noqa: BLE001 - for the test to look at
+                    outcomes.append(error)
+                if isinstance(outcomes[-1], Exception) or ends(outcomes[-1]):
+                    return
+
+        places = [(n,) for n in range(len(self.vcpus))] if self.machine is None else [()]
+        threads = [Thread(target=work, args=place) for place in places]
+        with ExitStack() as stack:
+            stack.callback(self._end, over, threads, places)
+            for thread in threads:
+                thread.start()
+            yield outcomes
+
+    def _end(self, over, threads, places):
         over.append(True)
-        target.debugger_detached()
-        target.resume(dict.fromkeys(target.vcpus(), CONTINUE), None)
-        target.end_run(*arguments[:1])
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
+        self.target.resume(dict.fromkeys(self.target.vcpus(), CONTINUE), None)
+        self.target.debugger_detached()
+        for thread, place in zip(threads, places, strict=True):
+            while thread.is_alive():
+                self.target.end_run(*place)
+                thread.join(0.05)
 
+    @contextmanager
+    def debugged(self, **options):
+        """As `owned`, with a debugger that has stopped everything."""
+        self.target.debugger_attached()
+        first = Report()
+        self.target.stop(first)
+        with self.owned(**options) as outcomes:
+            assert first.wait() == []
+            yield outcomes
 
-def stop(target) -> list[Stop]:
-    report = Report()
-    target.stop(report)
-    return report.wait()
+    def start(self, actions=None, counts=lambda _stop: True) -> Report:
+        """Resume everything, or what `actions` says."""
+        report = Report(counts)
+        self.target.resume(actions or dict.fromkeys(self.target.vcpus(), CONTINUE), report)
+        return report
+
+    def go(self, actions=None) -> list[Stop]:
+        """Resume, and wait for the report."""
+        return self.start(actions).wait()
+
+    def step(self, vcpu=0) -> list[Stop]:
+        """Step one vCPU, the others standing."""
+        return self.go({vcpu: STEP})
+
+    def stop(self) -> list[Stop]:
+        """Stop everything and wait for the report."""
+        report = Report()
+        self.target.stop(report)
+        return report.wait()

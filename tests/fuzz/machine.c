@@ -364,7 +364,7 @@ static void check_call(const machine *m, const input *in, const vmmkit_cpu *befo
     int delivers = in->deliver || before->event;
     int trapped = kind == VMMKIT_EXIT_DEBUG && before->retired != m->cpu->retired;
     if (step && !delivers && !trapped && kind != VMMKIT_EXIT_BUDGET && kind != VMMKIT_EXIT_HALT &&
-        kind != VMMKIT_EXIT_HYPERCALL)
+        kind != VMMKIT_EXIT_HYPERCALL && kind != VMMKIT_EXIT_TPR_BELOW_THRESHOLD)
         check_unchanged(before, m->cpu);
     if (is_honest(in)) {
         REQUIRE(m->cpu->log_count <= VMMKIT_LIMIT_LOG_CAPACITY);

@@ -180,7 +180,7 @@ class SmallTarget:
 
     def reverse_step(self, vcpu, report):
         self._called("reverse_step")
-        kind = StopKind.STEP if self._undo(vcpu) else StopKind.HISTORY
+        kind = StopKind.STEP if self._undo(vcpu) is not None else StopKind.HISTORY
         report([Stop(vcpu, kind)])
 
     def reverse_continue(self, report):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
 from gdb.small_target import (
     BASE,
     COUNT,
@@ -21,11 +22,8 @@ from gdb.small_target import (
     ThreadedTarget,
 )
 from gdb.wire import Wire, frame
-
 from vmmkit.errors import TargetError
-from vmmkit.gdb.options import StubOptions
-from vmmkit.gdb.stub import Stub
-from vmmkit.gdb.target import BreakpointKind, Stop, StopKind
+from vmmkit.gdb.target import Stop, StopKind
 
 RACES = 20
 SECOND = BASE + 1
@@ -374,6 +372,7 @@ def test_a_target_that_cannot_go_on_is_a_stop(wire):
     wire.send(b"vCont;r1000,1005:1")
     wire.target.failures["resume"] = TargetError("no")
     text, *stop = wire.run()
+    assert text.startswith(b"O")
     assert b"no" in bytes.fromhex(text[1:].decode())
     assert told(stop) == (b"T06", b"1")
 
@@ -404,3 +403,560 @@ def test_a_mode_that_cannot_be_read_does_not_hide_a_stop():
     wire.send(b"vCont;s")
     wire.target.failures["mode"] = RuntimeError("gone")
     assert told(wire.run()) == (b"T05", b"1")
+
+
+# -- leaving, and coming back
+
+
+def test_detach_takes_breakpoints_out_and_lets_everything_run(wire):
+    wire.ask(b"Z0,1003,1")
+    wire.ask(b"Z2,1800,4")
+    assert wire.ask(b"D") == b"OK"
+    assert wire.stub.finished
+    assert wire.target.inserted == []
+    assert wire.run(20) == []
+    assert wire.target.is_running
+    assert wire.target.heard == ["attached", "detached"]
+
+
+@pytest.mark.parametrize("prompt", [True, False])
+def test_detach_while_vcpus_run_says_ok_and_nothing_else(prompt):
+    wire = Wire(SmallTarget(2, prompt=prompt))
+    wire.ask(b"Z0,1800,1")
+    wire.send(b"vCont;c")
+    assert wire.ask(b"D;1") == b"OK"
+    assert wire.run(3) == []
+    assert not wire.stub.leaving
+    assert wire.target.inserted == []
+    assert wire.target.is_running
+
+
+def test_nothing_is_answered_after_a_detach(wire):
+    assert wire.send(b"D", b"g", b"vCont;c") == [b"OK"]
+    assert wire.target.is_running
+
+
+@pytest.mark.parametrize("prompt", [True, False])
+def test_a_connection_that_breaks_while_vcpus_run_leaves_nothing_behind(prompt):
+    wire = Wire(SmallTarget(2, code=NOP * 8 + SPIN, prompt=prompt))
+    wire.ask(b"Z0,1800,1")
+    wire.send(b"vCont;c")
+    wire.run()
+    wire.stub.disconnect()
+    assert wire.stub.leaving is not prompt
+    assert wire.run(2) == []
+    assert not wire.stub.leaving
+    assert wire.target.inserted == []
+    assert wire.target.is_running
+    assert wire.target.heard == ["attached", "detached"]
+
+
+def test_a_connection_that_breaks_while_all_stand(wire):
+    wire.ask(b"Z0,1003,1")
+    wire.stub.disconnect()
+    assert not wire.stub.leaving
+    assert (wire.target.inserted, wire.target.is_running) == ([], True)
+    wire.stub.disconnect()
+    assert wire.target.heard == ["attached", "detached"]
+
+
+def test_a_debugger_comes_before_the_last_one_is_gone():
+    wire = Wire(SmallTarget(2, prompt=False))
+    wire.ask(b"Z0,1800,1")
+    wire.ask(b"Qqemu.sstep=1")
+    wire.send(b"vCont;c")
+    wire.stub.disconnect()
+    wire.stub.attach()
+    assert wire.send(b"QStartNoAckMode", b"?") == []
+    replies = wire.run()
+    assert (replies[0], reason(replies[1])) == (b"OK", b"T05")
+    assert wire.target.inserted == []
+    assert not wire.target.is_running
+    assert wire.target.heard == ["attached"]
+
+
+def test_a_debugger_that_comes_again_begins_anew():
+    wire = Wire(SmallTarget(2), announced=[b"multiprocess", b"swbreak"])
+    for packet in (b"Hgp1.2", b"QThreadEvents:1", b"QNonStop:1", b"QListThreadsInStopReply"):
+        assert wire.ask(packet) == b"OK"
+    wire.stub.disconnect()
+    wire.attach()
+    assert wire.ask(b"qC") == b"QC1"
+    assert wire.stub.run.non_stop is False
+    assert told([wire.ask(b"?")]) == (b"T05", b"1")
+
+
+@pytest.mark.parametrize("prompt", [True, False])
+def test_attaching_to_a_machine_that_runs_stops_it(prompt):
+    target = SmallTarget(2, running=True, prompt=prompt)
+    wire = Wire(target, attach=False)
+    wire.stub.attach()
+    first = wire.send(b"QStartNoAckMode", b"?")
+    assert told((first + wire.run())[1:]) == (b"T05", b"1")
+    assert not target.is_running
+
+
+def test_a_target_that_fails_at_everything_is_survived(wire):
+    for method in ("stop", "resume", "remove_breakpoint", "debugger_attached", "debugger_detached"):
+        wire.target.failures[method] = RuntimeError(method)
+    wire.ask(b"Z0,1003,1")
+    assert wire.ask(b"vCont;c") == b"E09"
+    wire.stub.disconnect()
+    wire.stub.attach()
+    assert wire.send(b"QStartNoAckMode", b"?")[0] == b"OK"
+
+
+# -- the end that the debugger wants
+
+
+def test_kill_ends_a_machine_that_can_be_ended(wire):
+    assert wire.ask(b"vKill;1") == b"OK"
+    assert wire.target.heard == ["attached", "kill", "detached"]
+    assert not wire.target.is_running
+    assert wire.stub.finished
+
+
+def test_kill_detaches_from_a_machine_that_cannot_be_ended():
+    wire = Wire(SmallTarget(lacks=["kill"]))
+    assert wire.send(b"k") == []
+    assert wire.stub.finished
+    assert wire.target.is_running
+
+
+def test_a_restart_resets_and_has_no_reply(wire):
+    wire.send(b"vCont;s:1")
+    wire.run()
+    assert wire.send(b"R00") == []
+    assert rip(wire) == BASE
+    wire.target.failures["reset"] = RuntimeError("no")
+    assert wire.send(b"R00") == []
+
+
+# -- read-only
+
+
+@pytest.mark.parametrize(
+    ("packet", "reply"),
+    [
+        (b"P0=0000000000000001", b"E07"),
+        (b"M1000,1:90", b"E07"),
+        (b"X1000,1:a", b"E07"),
+        (b"Z0,1000,1", b"E07"),
+        (b"Z2,1000,1", b"E07"),
+        (b"bs", b"E07"),
+        (b"bc", b"E07"),
+        (b"vKill;1", b"E07"),
+        (b"c1004", b"E07"),
+        (b"G" + b"0" * 20, b"E07"),
+    ],
+)
+def test_a_read_only_stub_refuses_what_changes_the_guest(packet, reply):
+    wire = Wire(SmallTarget(), read_only=True)
+    before = wire.target.read_registers(0), bytes(wire.target.ram)
+    assert wire.ask(packet) == reply
+    assert (wire.target.read_registers(0), bytes(wire.target.ram)) == before
+    assert wire.target.heard == ["attached"]
+
+
+def test_a_read_only_stub_runs_and_steps():
+    wire = Wire(SmallTarget(code=NOP * 4), read_only=True)
+    assert wire.send(b"vCont;s:1") == []
+    assert told(wire.run()) == (b"T05", b"1")
+    assert wire.send(b"R00") == []
+    assert rip(wire) == SECOND
+
+
+# -- modes
+
+
+def test_a_stop_in_another_mode_is_told_after_the_debugger_has_read_of_it():
+    wire = Wire(SmallTarget(1, code=NOP * 8), announced=[b"exec-events"], exec_file="/k")
+    wire.ask(b"g")
+    wire.send(b"vCont;s")
+    wire.target.modes[0] = 32
+    assert told(wire.run()) == (b"T05exec:2f6b;", b"1")
+    assert b"<architecture>i386<" in wire.ask(b"qXfer:features:read:target.xml:0,ffff")
+    assert told(wire.send(b"vCont;c")) == (b"T05", b"1")
+    assert not wire.target.is_running
+    assert wire.send(b"vCont;s") == []
+    assert told(wire.run()) == (b"T05", b"1")
+
+
+def test_a_stop_that_waits_is_told_in_its_own_mode():
+    wire = Wire(SmallTarget(2, code=NOP * 8), announced=[b"exec-events", b"swbreak"])
+    wire.ask(b"g")
+    wire.target.modes[1] = 16
+    assert both_at(wire, THIRD) == (b"T05swbreak:;", b"1")
+    assert told(wire.send(b"vCont;c")) == (b"T05exec:;", b"2")
+    assert b"<architecture>i8086<" in wire.ask(b"qXfer:features:read:target.xml:0,ffff")
+    assert told(wire.send(b"vCont;c")) == (b"T05swbreak:;", b"2")
+
+
+@pytest.mark.parametrize(
+    "settings_", [{"mode_switch": "fixed"}, {"layout": "qemu"}, {"mode": 64}, {}]
+)
+def test_a_debugger_that_cannot_switch_or_is_not_to_is_told_the_stop(settings_):
+    announced = [b"exec-events"] if settings_ else []
+    wire = Wire(SmallTarget(1, code=NOP * 8), announced=announced, **settings_)
+    size = len(wire.ask(b"g"))
+    wire.target.modes[0] = 32
+    wire.send(b"vCont;s")
+    assert told(wire.run()) == (b"T05", b"1")
+    assert len(wire.ask(b"g")) == size
+
+
+# -- vCPUs that come
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_new_vcpu_is_told_if_that_is_wanted(wire, wanted):
+    assert wire.ask(b"QThreadEvents:%d" % wanted) == b"OK"
+    wire.send(b"vCont;s:1")
+    wire.target.names = range(3)
+    wire.target.registers[2] = dict(wire.target.registers[0])
+    if wanted:
+        assert wire.run() == [b"T05create:;thread:3;"]
+        replies = wire.send(b"vCont;c")
+    else:
+        replies = wire.run()
+    assert told(replies) == (b"T05", b"1")
+    assert wire.ask(b"qfThreadInfo") == b"m1,2,3"
+
+
+# -- backwards
+
+
+def test_backwards_by_an_instruction_and_to_a_breakpoint(wire):
+    wire.send(b"vCont;c:1")
+    wire.run(4)
+    wire.interrupt()
+    assert told(wire.send(b"bs")) == (b"T05", b"1")
+    assert rip(wire) == BASE + 3
+    wire.ask(b"Z0,1001,1")
+    assert told(wire.send(b"bc")) == (b"T05swbreak:;", b"1")
+    assert rip(wire) == BASE + 1
+    wire.ask(b"z0,1001,1")
+    assert told(wire.send(b"bc")) == (b"T05replaylog:begin;", b"1")
+
+
+@pytest.mark.parametrize("packet", [b"bs", b"bc"])
+def test_a_target_without_history_does_not_know_the_packets(packet):
+    assert Wire(SmallTarget(lacks=["reverse_step"])).ask(packet) == b""
+
+
+# -- non-stop mode
+
+
+def test_vcpus_stop_one_by_one_and_are_told_in_notifications(non_stop):
+    wire = non_stop
+    wire.ask(b"Z0,1002,1")
+    assert wire.ask(b"vCont;c") == b"OK"
+    assert wire.run(5) == []
+    assert told(wire.notices) == (b"Stop:T05swbreak:;", b"1")
+    assert told([wire.ask(b"vStopped")]) == (b"T05swbreak:;", b"2")
+    assert wire.ask(b"vStopped") == b"OK"
+    assert wire.ask(b"vStopped") == b"OK"
+    assert len(wire.notices) == 1
+
+
+def test_a_vcpu_that_is_asked_to_stop_has_signal_0(non_stop):
+    wire = non_stop
+    assert wire.ask(b"vCont;c") == b"OK"
+    assert wire.ask(b"vCont;t:2") == b"OK"
+    assert told(wire.notices) == (b"Stop:T00", b"2")
+    assert wire.ask(b"vStopped") == b"OK"
+    assert wire.ask(b"m1000,1") == b"E08"
+    assert wire.ask(b"Hg2") == b"OK"
+    assert wire.ask(b"m1000,1") == b"90"
+    assert wire.ask(b"Hg1") == b"OK"
+    assert wire.ask(b"g") == b"E08"
+
+
+def test_why_in_non_stop_mode_lists_all_that_stand(non_stop):
+    wire = non_stop
+    assert told([wire.ask(b"?")]) == (b"T05", b"1")
+    assert told([wire.ask(b"vStopped")]) == (b"T00", b"2")
+    assert wire.ask(b"vStopped") == b"OK"
+    wire.ask(b"vCont;c:1")
+    assert told([wire.ask(b"?")]) == (b"T00", b"2")
+    assert wire.ask(b"vStopped") == b"OK"
+    wire.ask(b"vCont;c")
+    assert wire.ask(b"?") == b"OK"
+    assert wire.notices == []
+
+
+def test_ctrl_c_in_non_stop_mode_stops_all(non_stop):
+    wire = non_stop
+    wire.ask(b"vCont;c")
+    assert wire.ask(b"vCtrlC") == b"OK"
+    assert len(wire.notices) == 1
+    assert wire.ask(b"vStopped").startswith(b"T")
+    assert wire.ask(b"vStopped") == b"OK"
+    assert not wire.target.is_running
+
+
+def test_steps_that_nobody_asks_about_pile_up_nowhere(non_stop):
+    wire = non_stop
+    for _ in range(50):
+        assert wire.ask(b"vCont;s:2") == b"OK"
+        wire.run()
+    assert len(wire.notices) == 1
+    assert told([wire.ask(b"vStopped")]) == (b"T05", b"2")
+    assert wire.ask(b"vStopped") == b"OK"
+
+
+def test_a_second_stop_of_a_vcpu_is_told_when_it_is_resumed(non_stop):
+    wire = non_stop
+    wire.ask(b"Z0,1000,1")
+    wire.ask(b"vCont;c:1")
+    report = wire.target.goings[0].report
+    report([Stop(0, StopKind.SIGNAL, signal=11), Stop(0, StopKind.SOFTWARE, BASE)])
+    wire.target.goings.clear()
+    assert wire.pump() == []
+    assert wire.ask(b"vStopped") == b"OK"
+    assert wire.ask(b"vCont;c:1") == b"OK"
+    assert [reason(notice) for notice in wire.notices] == [b"Stop:T0b", b"Stop:T05swbreak:;"]
+    assert not wire.target.is_running
+
+
+def test_the_end_is_a_notification_in_non_stop_mode(non_stop):
+    non_stop.ask(b"vCont;c")
+    assert non_stop.taken(non_stop.stub.exited(2)) == []
+    assert non_stop.notices == [b"Stop:W02"]
+
+
+def test_non_stop_mode_is_left_only_while_all_stand(non_stop):
+    non_stop.ask(b"vCont;c:1")
+    assert non_stop.ask(b"QNonStop:0") == b"E08"
+    non_stop.ask(b"vCont;t")
+    assert non_stop.ask(b"QNonStop:0") == b"OK"
+    assert non_stop.ask(b"QNonStop:2") == b"E01"
+    assert non_stop.ask(b"bs").startswith(b"T") is True
+
+
+def test_backwards_is_refused_in_non_stop_mode(non_stop):
+    assert non_stop.ask(b"bs") == b"E0a"
+
+
+def test_a_target_whose_vcpus_stop_together_has_no_non_stop_mode():
+    wire = Wire(SmallTarget(lacks=["stop_vcpu"]))
+    assert wire.ask(b"QNonStop:1") == b"E0a"
+    assert wire.ask(b"QNonStop:0") == b"OK"
+    assert wire.ask(b"vStopped") == b""
+
+
+# -- text for the user
+
+
+def text_of(reply):
+    assert reply.startswith(b"O")
+    return bytes.fromhex(reply[1:].decode()).decode()
+
+
+def say_elsewhere(wire, text):
+    thread_ = threading.Thread(target=wire.stub.say, args=(text,))
+    thread_.start()
+    thread_.join()
+
+
+def test_what_is_said_while_vcpus_run_is_shown_at_once(wire):
+    wire.send(b"vCont;c")
+    say_elsewhere(wire, "hello\n")
+    assert not wire.woken.empty()
+    assert [text_of(reply) for reply in wire.pump()] == ["hello\n"]
+
+
+def test_what_is_said_while_nobody_listens_waits(wire):
+    say_elsewhere(wire, "early\n")
+    assert wire.pump() == []
+    assert wire.ask(b"qC") == b"QC1"
+    text, *none = wire.send(b"vCont;c")
+    assert (text_of(text), none) == ("early\n", [])
+    say_elsewhere(wire, "late\n")
+    text, stop = wire.interrupt()
+    assert (text_of(text), reason(stop)) == ("late\n", b"T02")
+
+
+def test_what_is_said_without_end_is_bounded(wire):
+    for number in range(5000):
+        wire.stub.say(f"{number}\n")
+    texts = wire.send(b"vCont;c")
+    assert len(texts) <= 1024
+    assert text_of(texts[-1]) == "4999\n"
+
+
+# -- long operations
+
+
+@pytest.fixture
+def searching():
+    """A stub in the middle of looking through 1 MiB for what is not there."""
+    wire = Wire(SmallTarget(1, size=1 << 20))
+    assert wire.taken(wire.stub.receive(frame(b"qSearch:memory:1000;fffff;zzzz"))) == []
+    assert wire.stub.busy
+    return wire
+
+
+def test_packets_wait_for_a_long_operation(searching):
+    stub = searching.stub
+    assert searching.taken(stub.receive(frame(b"qC"))) == []
+    data = b""
+    while stub.busy:
+        data += stub.work()
+    assert searching.taken(data) == [b"0", b"QC1"]
+
+
+def test_ctrl_c_ends_a_long_operation(searching):
+    assert searching.taken(searching.stub.receive(b"\x03")) == [b"E0d"]
+    assert not searching.stub.busy
+    assert searching.ask(b"qC") == b"QC1"
+
+
+def test_a_long_operation_ends_with_its_debugger(searching):
+    searching.stub.disconnect()
+    assert not searching.stub.busy
+    assert not searching.stub.leaving
+
+
+def test_a_target_that_fails_in_a_long_operation_is_an_error(searching):
+    searching.target.failures["read_memory"] = RuntimeError("no")
+    assert searching.raw(b"") == [b"E09"]
+
+
+# -- on threads
+
+
+@pytest.mark.parametrize("vcpus", [1, 4])
+def test_ctrl_c_races_with_a_breakpoint_and_one_stop_is_told(vcpus):
+    with ThreadedTarget(vcpus, code=NOP * 6 + SPIN) as target:
+        wire = Wire(target, announced=[b"swbreak"])
+        wire.ask(b"Z0,1004,1")
+        for _ in range(RACES):
+            for values in target.registers.values():
+                values["rip"] = BASE
+            wire.stub.forget_registers()
+            replies = wire.raw(frame(b"vCont;c") + b"\x03")
+            replies = replies or wire.wait()
+            assert reason(replies[0]) in {b"T02", b"T05swbreak:;"}
+            assert len(replies) == 1
+            assert wire.interrupt() == []
+        wire.stub.disconnect()
+        while wire.stub.leaving:
+            wire.woken.get(timeout=10)
+            wire.stub.pump()
+        assert target.inserted == []
+
+
+def test_vcpus_on_threads_stop_one_by_one():
+    with ThreadedTarget(3, code=SPIN) as target:
+        wire = Wire(target)
+        wire.ask(b"QNonStop:1")
+        wire.ask(b"vCont;c")
+        wire.ask(b"vCont;t")
+        if not wire.notices:
+            wire.wait()
+        stopped = {thread(wire.notices[0])}
+        while len(stopped) < 3:
+            wire.pump()
+            reply = wire.ask(b"vStopped")
+            if reply == b"OK":
+                wire.notices.clear()
+                wire.wait()
+                reply = wire.notices[0]
+            stopped.add(thread(reply))
+        assert stopped == {b"1", b"2", b"3"}
+
+
+# -- anything at any time
+
+PACKETS = st.sampled_from(
+    [
+        *(b"?", b"g", b"qC", b"Hg1", b"Hg2", b"Hg0", b"Hc1", b"Hc-1", b"Hg9", b"m1000,4", b"T1"),
+        *(b"vCont?", b"qfThreadInfo", b"qsThreadInfo", b"QThreadEvents:1", b"QNonStop:1"),
+        *(b"QNonStop:0", b"Z0,1002,1", b"z0,1002,1", b"Z1,1004,1", b"Z2,1800,4", b"z2,1800,4"),
+        *(b"P0=0100000000000000", b"vStopped", b"qRcmd,72656773", b"jThreadsInfo", b"vCtrlC"),
+        *(b"qXfer:threads:read::0,40", b"qSupported:swbreak+;exec-events+", b"!", b"p10", b"\xff"),
+    ]
+)
+RESUMES = st.sampled_from(
+    [b"c", b"s", b"vCont;c", b"vCont;s:1;c", b"vCont;c:2", b"vCont;r1000,1004:1", b"bs", b"bc"]
+)
+
+
+class Debugging(RuleBasedStateMachine):
+    """A debugger that does what it likes: each packet has its reply, each resume its stop."""
+
+    def __init__(self):
+        super().__init__()
+        target = SmallTarget(3, code=NOP * 4 + COUNT + STORE + LOAD + SPIN, size=0x1000)
+        for values in target.registers.values():
+            values |= {"rdi": 0x1802, "rsi": 0x1802}
+        self.wire = Wire(target, announced=[b"swbreak", b"exec-events"])
+        self.owed = 0
+
+    @property
+    def non_stop(self):
+        return self.wire.stub.run.non_stop
+
+    def take(self, replies, expected):
+        stops = [reply for reply in replies if not reply.startswith(b"O") or reply == b"OK"]
+        extra = len(stops) - expected
+        assert 0 <= extra <= self.owed, replies
+        self.owed -= extra
+
+    @rule(packet=PACKETS)
+    def ask(self, packet):
+        self.take(self.wire.send(packet), 1)
+
+    @rule(packet=RESUMES)
+    def resume(self, packet):
+        busy = self.wire.stub.run.any_running
+        if self.non_stop or busy:
+            self.take(self.wire.send(packet), 1)
+        else:
+            self.owed += 1
+            self.take(self.wire.send(packet), 0)
+            assert self.owed == bool(self.wire.stub.run.any_running)
+
+    @rule(rounds=st.integers(1, 5))
+    def execute(self, rounds):
+        self.take(self.wire.run(rounds), 0)
+
+    @rule()
+    def interrupt(self):
+        self.take(self.wire.interrupt(), 0)
+        assert self.owed == 0
+
+    @precondition(lambda self: not self.wire.stub.run.any_running)
+    @rule(vcpu=st.integers(0, 2), mode=st.sampled_from([16, 32, 64]))
+    def change_mode(self, vcpu, mode):
+        self.wire.target.modes[vcpu] = mode
+
+    @rule(method=st.sampled_from(["resume", "read_registers", "mode", "describe_vcpu"]))
+    def fail(self, method):
+        self.wire.target.failures[method] = RuntimeError(method)
+
+    @rule()
+    def recover(self):
+        self.wire.target.failures.clear()
+
+    @rule()
+    def come_again(self):
+        self.wire.stub.disconnect()
+        assert self.wire.target.inserted == []
+        self.wire.target.failures.clear()
+        self.wire.target.goings = self.wire.target.goings[:1]
+        self.wire.attach([b"swbreak", b"exec-events"])
+        self.owed = 0
+
+    @invariant()
+    def queues_are_bounded(self):
+        run = self.wire.stub.run
+        assert len(run._notices) <= 4
+        assert len(run._events) <= 12
+        assert len(run._held) <= 1
+        self.wire.notices.clear()
+
+
+Debugging.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestDebugging = Debugging.TestCase

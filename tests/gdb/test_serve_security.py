@@ -254,7 +254,7 @@ def test_users_are_not_known_through_tcp(target):
 
 
 @pytest.mark.parametrize(
-    "packet", [b"M1000,1:00", b"X1000,1:a", b"P0=0000000000000000", b"Z0,1000,1", b"R00"]
+    "packet", [b"M1000,1:00", b"X1000,1:a", b"P0=0000000000000000", b"Z0,1000,1"]
 )
 def test_read_only_refuses_changes(target, packet):
     with serve(target, TCP, read_only=True) as server, RawClient(server.address) as client:

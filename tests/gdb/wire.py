@@ -76,8 +76,11 @@ class Wire:
 
     def run(self, rounds=1):
         """Let a target execute that does so only when told; return what was sent then."""
-        self.target.run(rounds)
-        return self.pump()
+        replies = []
+        for _ in range(rounds):
+            self.target.run()
+            replies += self.pump()
+        return replies
 
     def wait(self):
         """Wait for a target that runs on a thread of its own; return what was sent then."""

@@ -52,6 +52,12 @@ STOP_KINDS: Final = {
 
 INSTRUCTIONS: Final = frozenset({BreakpointKind.SOFTWARE, BreakpointKind.HARDWARE})
 MAX_LENGTH: Final = 15  # of an instruction
+NOWHERE: Final = (-1, -1, -1)
+
+
+def _is_inside(linear: int) -> bool:
+    """Whether an instruction at an address cannot reach into the next page."""
+    return linear & PAGE_OFFSET <= PAGE_OFFSET + 1 - MAX_LENGTH
 
 
 @attrs.define(eq=False)
@@ -108,6 +114,8 @@ class BreakpointSet:
         self._int3 = False
         self.version = 0
         self._applied = [0] * len(vcpus)
+        # Where an INT3 was hit last, so that going on from there needs no second walk.
+        self._hits: dict[int, tuple[int, int, int]] = {}
         self._given: list[tuple[Inserted, ...]] = [()] * len(vcpus)
         self._room = min(getattr(vcpu, "breakpoint_slots", SLOTS) for vcpu in vcpus)
 
@@ -300,9 +308,12 @@ class BreakpointSet:
             item = self._given[vcpu][found.slot]
             there = self._inserted.get((item.kind, item.address, item.size)) is item
             return Stop(vcpu, STOP_KINDS[item.kind], found.address) if there else None
-        linear = linear_pc(self._vcpus[vcpu].state)
-        if self.patch_at(vcpu, linear) is None:
+        state = self._vcpus[vcpu].state
+        linear = linear_pc(state)
+        gpa = self.patch_at(vcpu, linear)
+        if gpa is None:
             return None
+        self._hits[vcpu] = state.retired, linear, gpa
         return Stop(vcpu, StopKind.SOFTWARE, linear)
 
     def patch_at(self, vcpu: int, linear: int) -> int | None:
@@ -339,6 +350,10 @@ class BreakpointSet:
         """Hand the original bytes of the instruction over, where an INT3 hides one of them."""
         if not any(linear + n & PAGE_OFFSET in self._offsets for n in range(MAX_LENGTH)):
             return
-        code = self._memory.code(vcpu, linear, MAX_LENGTH)
+        retired, at, gpa = self._hits.pop(vcpu, NOWHERE)
+        if (retired, at) == (self._vcpus[vcpu].state.retired, linear) and _is_inside(linear):
+            code = self._memory.read_physical(vcpu, gpa, MAX_LENGTH)
+        else:
+            code = self._memory.code(vcpu, linear, MAX_LENGTH)
         if code and not getattr(self._vcpus[vcpu], "awaits_answer", False):
             self._vcpus[vcpu].latch(code)

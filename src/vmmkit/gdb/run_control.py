@@ -23,8 +23,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from vmmkit.gdb._worth_telling import still_holds, worth_telling
 from vmmkit.gdb.packets.table import PacketError
 from vmmkit.gdb.spec import ErrorCode, Signal
 from vmmkit.gdb.stop_reply import exec_reply, stop_reply
@@ -35,9 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "RunControl"]
 
-AT_BREAKPOINTS: Final = frozenset(
-    {StopKind.SOFTWARE, StopKind.HARDWARE, StopKind.WRITE, StopKind.READ, StopKind.ACCESS}
-)
 MOST_REPORTS: Final = 32  # looked at before the wire is looked at again
 Ranges = Mapping[int, tuple[int, int]]
 """First and one-past-last address of the code that a vCPU is to step through."""
@@ -99,6 +98,7 @@ class RunControl:
         self.thread_events = False
         self._notices: deque[Stop] = deque()
         self._noticed = False
+        self._left = False
 
     # -- what is running -------------------------------------------------------------------------
 
@@ -134,19 +134,32 @@ class RunControl:
         self._known = frozenset(vcpus)
         self._begin(run)
 
-    def stop_all(self) -> None:
-        """Ask all that runs to stop, as on the way out."""
-        for run in dict.fromkeys(self._runs.values()):
-            self._ask(run, Signal.INT)
+    @property
+    def awaited(self) -> bool:
+        """Whether the debugger waits for a stop reply, and shows what it is told meanwhile."""
+        return self._owed and not self.non_stop
+
+    def leave(self) -> None:
+        """Ask all that runs to stop, on the way out: nobody waits for the stops any more."""
+        self._owed, self._left = False, True
+        self.interrupt()
 
     def interrupt(self) -> None:
         """Obey Ctrl-C; there is nothing to obey while everything stands."""
-        self.stop_all()
+        for run in dict.fromkeys(self._runs.values()):
+            self._ask(run, Signal.INT)
 
     def _ask(self, run: Run, signal: Signal) -> None:
         if run.asked:
             return
         run.asked, run.signal = True, signal
+        try:
+            self._ask_target(run)
+        except BaseException:
+            run.asked = False  # and may be asked again
+            raise
+
+    def _ask_target(self, run: Run) -> None:
         target = self.stub.target
         if self.non_stop:
             for vcpu in run.actions:
@@ -185,10 +198,10 @@ class RunControl:
         if self._held:
             self._tell(self._held.popleft())
             return
-        self._events = [stop for stop in self._events if self._still_holds(stop)]
+        self._events = [stop for stop in self._events if still_holds(self.stub, stop)]
         due = [stop for stop in self._events if stop.vcpu in actions]
         if due:
-            self._tell(self._choose(due))
+            self._first_tell_of_changes(self._choose(due))
             return
         self._owed = True
         try:
@@ -196,21 +209,6 @@ class RunControl:
         except BaseException:
             self._owed = False
             raise
-
-    def _still_holds(self, stop: Stop) -> bool:
-        """Whether a stop that waits is still worth telling: its breakpoint may be gone."""
-        if stop.kind not in AT_BREAKPOINTS:
-            return True
-        if not self.stub.breakpoints.holds(stop):
-            return False
-        watched = stop.kind not in {StopKind.SOFTWARE, StopKind.HARDWARE}
-        return watched or self.stub.registers(stop.vcpu).get("rip") == self._at(stop)
-
-    def _at(self, stop: Stop) -> int | None:
-        """The program counter that belongs to a stop at a breakpoint."""
-        address, values = stop.address, self.stub.registers(stop.vcpu)
-        linear = values.get("linear_pc")
-        return values.get("rip") if linear is not None and linear == address else address
 
     # -- the target's reports --------------------------------------------------------------------
 
@@ -236,15 +234,16 @@ class RunControl:
                 self._settle(run, stops)
 
     def _settle(self, run: Run, stops: tuple[Stop, ...]) -> None:
+        self._end(run)
         self.stub.forget_registers()
-        wanted = [stop for stop in stops if self._wanted(run, stop)]
+        looked_at = (worth_telling(self.stub, run, stop) for stop in stops)
+        wanted = [stop for stop in looked_at if stop is not None]
         if stops and not wanted and not run.asked:
             run.counted.clear()
             failed = self._goes_on(run)
             if failed is None:
                 return
             wanted = [failed]
-        self._end(run)
         if self.non_stop:
             self._notice(run, wanted)
         else:
@@ -254,19 +253,11 @@ class RunControl:
     def _goes_on(self, run: Run) -> Stop | None:
         """Start a run once more; return the stop that it is if the target cannot."""
         try:
-            run.again(run)
+            self._begin(run)
         except Exception as error:  # noqa: BLE001 - a target's own, which the debugger is told
             message = f"the target cannot go on: {error}"
             return Stop(min(run.actions), StopKind.SIGNAL, signal=Signal.ABRT, message=message)
         return None
-
-    def _wanted(self, run: Run, stop: Stop) -> bool:
-        if stop.kind in AT_BREAKPOINTS:
-            return stop in run.counted or self.stub.breakpoints.counts(stop)
-        if stop.kind is StopKind.STEP and stop.vcpu in run.ranges:
-            first, beyond = run.ranges[stop.vcpu]
-            return not first <= self.stub.registers(stop.vcpu).get("rip", -1) < beyond
-        return True
 
     def _stood(self, run: Run) -> None:
         """All stand: tell one stop, if the debugger waits for it."""
@@ -300,7 +291,8 @@ class RunControl:
         stub = self.stub
         if stop.kind is not StopKind.EXITED:
             self._tell_new_threads(stop)
-            if not self._held and stub.must_switch(stop.vcpu):
+            must_switch = partial(stub.must_switch, stop.vcpu)
+            if not self._held and stub.attempt(must_switch, False):
                 self._held.append(stop)
                 self.last, stub.selected = stop, stop.vcpu
                 stub.session.reply(exec_reply(stub, stop.vcpu))
@@ -308,7 +300,8 @@ class RunControl:
             self._tell(stop)
 
     def _tell_new_threads(self, stop: Stop) -> None:
-        known, now = self._known, frozenset(self.stub.vcpus())
+        known = self._known
+        now = frozenset(self.stub.attempt(self.stub.vcpus, list(known)))
         self._known = now
         if self.thread_events and now - known:
             self._held.append(stop)
@@ -323,8 +316,9 @@ class RunControl:
             stub.finished = True
         else:
             stub.selected = stop.vcpu
+        stub.show_what_was_said()
         if stop.message:
-            stub.say(stop.message + "\n")
+            stub.show(stop.message + "\n")
         stub.session.reply(stop_reply(stub, stop))
 
     # -- the machine's end -----------------------------------------------------------------------
@@ -332,26 +326,37 @@ class RunControl:
     def exited(self, status: int) -> None:
         """Tell the debugger that the machine is gone, if it waits."""
         self._runs.clear()
-        if self._owed or self.non_stop:
+        end = Stop(0, StopKind.EXITED, signal=status)
+        if self.non_stop:
+            self._tell_soon(end)
+        elif self._owed:
             self._owed = False
-            self._tell(Stop(0, StopKind.EXITED, signal=status))
+            self._tell(end)
 
     # -- non-stop mode ---------------------------------------------------------------------------
 
     def resume_each(self, actions: Mapping[int, Action]) -> None:
         """Let vCPUs go one by one; those that run already go on."""
-        target = self.stub.target
         for vcpu, action in actions.items():
-            if vcpu not in self._runs:
-                run = Run(self, {vcpu: action}, lambda run: target.resume(run.actions, run))
-                self._begin(run)
+            self._resume_one(vcpu, action, {})
 
     def step_through(self, vcpu: int, action: Action, first: int, beyond: int) -> None:
         """As `resume_each` for one vCPU that steps through a range."""
+        self._resume_one(vcpu, action, {vcpu: (first, beyond)})
+
+    def _resume_one(self, vcpu: int, action: Action, ranges: Ranges) -> None:
+        if vcpu in self._runs:
+            return
+        self._events = [stop for stop in self._events if still_holds(self.stub, stop)]
+        due = [stop for stop in self._events if stop.vcpu == vcpu]
+        if due:
+            self._tell_soon(self._choose(due))
+            return
+        if self.last is not None and self.last.vcpu == vcpu:
+            self.last = None
         target = self.stub.target
-        if vcpu not in self._runs:
-            again = lambda run: target.resume(run.actions, run)  # noqa: E731
-            self._begin(Run(self, {vcpu: action}, again, {vcpu: (first, beyond)}))
+        again: Callable[[Run], object] = lambda run: target.resume(run.actions, run)  # noqa: E731
+        self._begin(Run(self, {vcpu: action}, again, ranges))
 
     def stop_each(self, vcpus: Iterable[int]) -> None:
         """Stop vCPUs one by one; they are told with signal 0."""
@@ -364,7 +369,19 @@ class RunControl:
         vcpu = min(run.actions)
         stop = stops[0] if stops else Stop(vcpu, StopKind.ASKED, signal=run.signal)
         self._events.extend(stops[1:])
-        self._notices.append(stop)
+        self._tell_soon(stop)
+
+    def _tell_soon(self, stop: Stop) -> None:
+        """Notify, or wait for the debugger to ask with vStopped.
+
+        One that resumes a vCPU before it has asked loses the stop of before, so that there are
+        never more of them than vCPUs.
+        """
+        if self._left:
+            return
+        told = [self._notices.popleft()] if self._noticed else []
+        waiting = [other for other in self._notices if other.vcpu != stop.vcpu]
+        self._notices = deque((*told, *waiting, stop))
         if not self._noticed:
             self._noticed = True
             self.stub.session.notify(b"Stop:" + stop_reply(self.stub, stop))

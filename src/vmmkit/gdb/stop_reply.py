@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
 from vmmkit.gdb.spec import PROCESS, Signal
@@ -39,7 +39,14 @@ def expedited(description: Description) -> tuple[int, ...]:
 
 
 def _expedited(stub: Stub, vcpu: int) -> bytes:
-    """Tell registers in advance; never an unavailable one, which only `g` and `p` may have."""
+    """Tell registers in advance; never an unavailable one, which only `g` and `p` may have.
+
+    A stop is told without them where they cannot be read: it must not get lost.
+    """
+    return stub.attempt(partial(_values_of, stub, vcpu), b"")
+
+
+def _values_of(stub: Stub, vcpu: int) -> bytes:
     values, description = stub.registers(vcpu), stub.description
     known = [n for n in expedited(description) if description.integer(n, values) is not None]
     return b"".join([b"%x:%s;" % (n, description.value(n, values)) for n in known])
@@ -48,7 +55,8 @@ def _expedited(stub: Stub, vcpu: int) -> bytes:
 def _where(stub: Stub, vcpu: int) -> bytes:
     listed = b""
     if stub.lists_threads:
-        listed = b"threads:%s;" % b",".join(map(stub.threads.format, stub.vcpus()))
+        vcpus = stub.attempt(stub.vcpus, [vcpu])
+        listed = b"threads:%s;" % b",".join(map(stub.threads.format, vcpus))
     return b"thread:%s;core:%x;%s" % (stub.threads.format(vcpu), vcpu, listed)
 
 

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from functools import partial
 from threading import get_ident
-from typing import Final
+from typing import Final, TypeVar
 
 from vmmkit.errors import GdbError
 from vmmkit.gdb._target_access import TargetAccess
@@ -36,8 +36,13 @@ from vmmkit.gdb.threads import ThreadIds
 
 __all__ = ["Stub"]
 
+T = TypeVar("T")
 LOG: Final = logging.getLogger("vmmkit.gdb")
+NOBODY: Final = 0  # no thread has this identity
 MOST_PACKETS: Final = 64  # that may wait; no debugger sends two at once
+MOST_SAID: Final = (
+    1024  # texts that wait for a debugger that may be told; later ones push out others
+)
 LONGEST_MESSAGE: Final = 400  # of an error; the smallest packet holds it in hex too
 PRINTABLE: Final = bytes(
     byte if 0x20 <= byte < 0x7F and byte not in b"#$}*" else ord(".") for byte in range(256)
@@ -90,7 +95,7 @@ class Stub(TargetAccess):
         self._thread = get_ident()
         self._attached = self._leaving = False
         self._leftovers: list[Inserted] = []
-        self._said: deque[str] = deque()
+        self._said: deque[str] = deque(maxlen=MOST_SAID)
         self.run = RunControl(self)
         self._begin()
 
@@ -112,6 +117,7 @@ class Stub(TargetAccess):
         self._packets: deque[Event] = deque()
         self._operation: Generator[None, None, bytes] | None = None
         self._attaching = False
+        self._resumes = True
         self.breakpoints = BreakpointTable(self._read_register, self._read_number, self.say)
 
     # -- for the shell ---------------------------------------------------------------------------
@@ -140,6 +146,7 @@ class Stub(TargetAccess):
             self._tell_target("debugger_attached")
         self._guarded(self.run.attach)
         self._settle()
+        self._thread = NOBODY
 
     def receive(self, data: bytes | memoryview) -> bytes:
         """Take what the debugger has sent; return what is to be sent to it.
@@ -178,6 +185,7 @@ class Stub(TargetAccess):
             self._leaving = True
             self._stop_to_leave()
             self._settle()
+        self._thread = NOBODY
 
     def exited(self, status: int) -> bytes:
         """Tell the debugger that the machine has ended; return what is to be sent."""
@@ -185,18 +193,19 @@ class Stub(TargetAccess):
         if self._attached:
             self.run.exited(status)
         self.finished = True
+        self._thread = NOBODY
         return self.session.data_to_send()
 
     # -- the order of things ---------------------------------------------------------------------
 
     def woken(self) -> None:
-        """Have the shell call `pump`, unless this is its own thread and it will look anyway."""
+        """Have the shell call `pump`, unless it is within a call of its own and looks anyway."""
         if get_ident() != self._thread:
             self._wake()
 
     def _turn(self) -> bytes:
         self._settle()
-        while self._packets and not self._blocked():
+        while self._packets and not self._blocked() and not self.finished:
             event = self._packets.popleft()
             if isinstance(event, Packet):
                 self._answer(event.data)
@@ -205,12 +214,13 @@ class Stub(TargetAccess):
             else:
                 self._reply_error(PacketError(ErrorCode.TOO_LARGE, "the packet is too large"))
             self._settle()
+        self._thread = NOBODY
         return self.session.data_to_send()
 
     def _settle(self) -> None:
-        while self._said:
-            self._write(self._said.popleft())
         self.run.settle()
+        if self.run.awaited:
+            self.show_what_was_said()
         if self.run.any_running or self.run.unsettled:
             return
         self._attaching = False
@@ -277,20 +287,22 @@ class Stub(TargetAccess):
 
     # -- coming and going ------------------------------------------------------------------------
 
-    def detach(self) -> None:
+    def detach(self, *, resume: bool = True) -> None:
         """Remove breakpoints, resume everything, and be finished with this debugger."""
+        self._resumes = resume
         self.finished = True
         self._leaving = True
         self._stop_to_leave()
 
     def _stop_to_leave(self) -> None:
         """Stop what runs; a target that fails here has lost its chance to be cleaned up."""
-        self._guarded(self.run.stop_all)
+        self._guarded(self.run.leave)
 
     def _leave(self) -> None:
         self._leaving = self._attached = False
         self._remove(self.breakpoints.clear())
-        self._guarded(self._resume_freely)
+        if self._resumes:
+            self._guarded(self._resume_freely)
         if self.capabilities.attach_listener:
             self._tell_target("debugger_detached")
         self.run = RunControl(self)
@@ -310,27 +322,36 @@ class Stub(TargetAccess):
 
     def _guarded(self, action: Callable[[], object]) -> None:
         """Do what a target may fail at while nobody waits for an answer."""
-        try:
-            action()
-        except Exception as error:
-            LOG.warning("the target failed", exc_info=error)
+        self.attempt(action, None)
 
     # -- for the functions that answer packets -----------------------------------------------------
 
+    def attempt(self, action: Callable[[], T], otherwise: T) -> T:
+        """Return what an action of the target's gives, or something else where it fails."""
+        try:
+            return action()
+        except Exception as error:
+            LOG.warning("the target failed", exc_info=error)
+            return otherwise
+
     def say(self, text: str) -> None:
-        """Show text to the debugger's user; legal while it waits for a stop or a qRcmd.
+        """Show text to the debugger's user as soon as the debugger may be told; on any thread.
 
-        On any thread.
+        It may while it waits for a stop or for a monitor command, and in non-stop mode only for
+        the latter (manual, "Stop Reply Packets", `O`).
         """
-        if get_ident() == self._thread:
-            self._write(text)
-        else:
-            self._said.append(text)
-            self._wake()
+        self._said.append(text)
+        self.woken()
 
-    def _write(self, text: str) -> None:
+    def show_what_was_said(self) -> None:
+        """Show what has been said, as is legal now."""
+        while self._said:
+            self.show(self._said.popleft())
+
+    def show(self, text: str) -> None:
+        """Show text to the debugger's user, who can be shown it now."""
         size = self.options.packet_size // 2 - 1
-        data = text.encode()
+        data = text.encode("utf-8", "replace")
         for start in range(0, len(data), size):
             self.session.reply(b"O" + data[start : start + size].hex().encode())
 

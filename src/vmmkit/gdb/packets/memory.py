@@ -29,10 +29,11 @@ from vmmkit.errors import TargetError
 from vmmkit.gdb.codec import escape_within, from_hex, hex_number, transfer, unescape
 from vmmkit.gdb.packets.table import Handler, PacketError
 from vmmkit.gdb.spec import ErrorCode
+from vmmkit.gdb.target import MemoryRange
 
 if TYPE_CHECKING:
     from vmmkit.gdb.stub import Stub
-    from vmmkit.gdb.target import MemoryMapper, MemoryRange
+    from vmmkit.gdb.target import MemoryMapper
 
 __all__ = ["PACKETS", "features"]
 
@@ -238,7 +239,9 @@ def memory_map(stub: Stub, rest: bytes) -> bytes:
     if annex:
         raise PacketError(ErrorCode.MALFORMED, "the memory map has no annex")
     offset, length = _range(window)
-    elements = "".join(map(_memory_element, _mapper(stub).memory_map()))
+    # GDB warns of a map without any memory; in this one everything is as if there were no map.
+    ranges = list(_mapper(stub).memory_map()) or [MemoryRange(0, WIDE - 1)]
+    elements = "".join(map(_memory_element, ranges))
     document = (MAP_HEAD + elements + MAP_TAIL).encode()
     try:
         return transfer(document, offset, length, stub.options.packet_size)

@@ -31,7 +31,8 @@ def _command(stub: Stub, rest: bytes) -> Reply:
         line = from_hex(rest)
     except ValueError as error:
         raise PacketError(ErrorCode.MALFORMED, str(error)) from None
-    stub.say(monitor.execute(stub, line.decode("utf-8", "replace")))
+    stub.show_what_was_said()
+    stub.show(monitor.execute(stub, line.decode("utf-8", "replace")))
     return b"OK"
 
 

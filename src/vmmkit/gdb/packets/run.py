@@ -186,6 +186,8 @@ def _back(stub: Stub, *, step: bool) -> Reply:
     if not stub.capabilities.reverser:
         return b""
     stub.require_writable()
+    if stub.run.non_stop:
+        raise PacketError(ErrorCode.UNSUPPORTED, "execution goes backwards in all-stop mode only")
     one = stub.selected if stub.resumed is None else stub.resumed
     stub.run.go_back(one, step=step)
     return None
@@ -201,7 +203,9 @@ def _kill(stub: Stub, _rest: bytes) -> Reply:
     if stub.capabilities.killer:
         stub.require_writable()
         stub.target.kill()
-    stub.detach()
+        stub.detach(resume=False)
+    else:
+        stub.detach()
     return None
 
 
@@ -211,10 +215,9 @@ def _vkill(stub: Stub, rest: bytes) -> Reply:
 
 
 def _restart(stub: Stub, _rest: bytes) -> Reply:
-    """Reset the machine; the packet has no reply (manual, "Packets", `R`)."""
-    stub.require_writable()
-    if stub.capabilities.resetter:
-        stub.target.reset()
+    """Reset the machine; the packet has no reply, not an error either (manual, "Packets", `R`)."""
+    if stub.capabilities.resetter and not stub.options.read_only and not stub.run.any_running:
+        stub.attempt(stub.target.reset, None)
         stub.forget_registers()
     return None
 

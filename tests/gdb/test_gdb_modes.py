@@ -1,0 +1,147 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""A guest that goes from real-address mode to long mode while gdb is connected."""
+
+import re
+
+import pytest
+
+from gdb.debug_session import assert_clean
+
+STAGES = ("real", "protected", "long")
+
+
+def symbols(session):
+    """Return commands that load the symbols of all stages."""
+    return [f"add-symbol-file {program.elf}" for program in session.guest.programs]
+
+
+def test_all_modes_in_one_connection(debug):
+    session = debug(*STAGES)
+    loading = symbols(session)
+    run = session.gdb(
+        *loading,
+        "show architecture",
+        "x/5i $pc",
+        "break real_put",
+        "break square if n == 3",
+        "break shift if n == 2",
+        "break compatible",
+        "continue",
+        "x/2i $pc",
+        "print $sp",
+        "stepi",
+        "continue",
+        "show architecture",
+        "backtrace",
+        "info locals",
+        "x/2i $pc",
+        "print $eip",
+        "continue",
+        "show architecture",
+        "backtrace",
+        "print n",
+        "next",
+        "print power",
+        "print $rip",
+        "print $r15",
+        "continue",
+        "show architecture",
+        "x/2i $pc",
+        "stepi",
+        "stepi",
+        "print $al",
+        "detach",
+        files=[],
+    )
+    replies = run.replies[len(loading) :]
+    assert 'currently "i8086"' in replies[0]
+    assert re.search(
+        r"cli\s.*xor +%ax,%ax\s.*mov +%eax,%ds|cli\s.*xor +%ax,%ax", replies[1], re.DOTALL
+    )
+    assert "real_put" in replies[6]
+    assert "mov    $0x3f8,%dx" in replies[7]
+    assert "square (n=3)" in replies[10]
+    assert 'currently "i386"' in replies[11]
+    assert re.search(r"square \(n=3\).*protected_main \(\).*_start \(\)", replies[12], re.DOTALL)
+    assert "product = " in replies[13]
+    assert "%e" in replies[14]
+    assert "shift (n=2)" in replies[16]
+    assert 'currently "i386:x86-64"' in replies[17]
+    assert re.search(r"shift \(n=2\).*long_main \(\).*_start \(\)", replies[18], re.DOTALL)
+    assert replies[21].endswith(f"= {1 << 20}\n")
+    assert "compatible" in replies[24]
+    assert 'currently "i386"' in replies[25]
+    assert "mov    $0x43,%al" in replies[26]
+    assert replies[29].endswith("= 67\n")
+    assert "too long" not in run.output
+    assert_clean(run.log)
+    assert session.halted.wait(20)
+    assert session.guest.console == "RPLC"
+
+
+def test_a_fixed_mode(debug):
+    session = debug(*STAGES, mode=64, mode_switch="fixed")
+    loading = symbols(session)[2:]
+    run = session.gdb(
+        *loading,
+        "show architecture",
+        "print $pc",
+        "hbreak long_main",
+        "continue",
+        "backtrace",
+        "x/2i $pc",
+        "delete",
+        "break *compatible",
+        "continue",
+        "print $rip",
+        files=[],
+    )
+    replies = run.replies[len(loading) :]
+    assert 'currently "i386:x86-64"' in replies[0]
+    assert "0x7c00" in replies[1]
+    assert "long_main ()" in replies[3]
+    assert "compatible" in replies[8]
+    assert "exec:" not in repr(run.log)
+    assert_clean(run.log)
+
+
+def test_the_layout_of_qemu(debug):
+    session = debug("kernel", layout="qemu")
+    run = session.gdb("break factorial", "continue", "print n", "print $cr0", "info registers rip")
+    assert run.replies[2] == "$1 = 5\n"
+    assert "PG" in run.replies[3]
+    registers = [len(reply) for reply in run.log.replies(b"g") if reply]
+    assert set(registers) <= {608 * 2}
+    assert_clean(run.log)
+
+
+@pytest.mark.parametrize("options", [{}, {"mode": 32, "mode_switch": "fixed"}])
+def test_a_32_bit_program(debug, options):
+    session = debug("protected", **options)
+    run = session.gdb(
+        "show architecture",
+        "break square",
+        "continue",
+        "backtrace",
+        "finish",
+        "print $eax",
+        "set var $eax = 5",
+        "next",
+        "print results",
+        "load",
+        "print $pc",
+        "continue",
+        "print $xmm0",
+        "info registers",
+    )
+    assert 'currently "i386"' in run.replies[0]
+    assert "square (n=1)" in run.replies[2]
+    assert "protected_main ()" in run.replies[3]
+    assert "Value returned is $1 = 1" in run.replies[4]
+    assert "{5, 0, 0, 0}" in run.replies[8] or "{1, 0, 0, 0}" in run.replies[8]
+    assert "<_start>" in run.replies[10]
+    assert "square (n=1)" in run.replies[11]
+    assert "v4_int32" in run.replies[12]
+    assert "eflags" in run.replies[13]
+    assert_clean(run.log)
