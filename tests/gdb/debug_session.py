@@ -44,13 +44,14 @@ class DebugSession:
     Args:
         folder: for gdb.
         guest: the machine.
+        target: what makes a target of it.
         wait: whether it begins to run only when a debugger lets it.
         options: of `serve`.
     """
 
-    def __init__(self, folder, guest, *, wait=True, **options):
+    def __init__(self, folder, guest, *, wait=True, target=MachineTarget, **options):
         self.folder, self.guest = folder, guest
-        self.target = MachineTarget(guest.machine)
+        self.target = target(guest.machine)
         self.server = serve(self.target, "tcp:127.0.0.1:0", wait=wait, **options)
         self.remote = self.server.address.removeprefix("tcp:")
         self.halted, self._closing, self._errors = Event(), Event(), []
