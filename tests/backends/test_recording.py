@@ -23,11 +23,10 @@ OUT, INC, LOOP, HLT, NOP = "e780", "40", "ebfe", "f4", "90"
 
 
 def processor(vcpu):
-    """A vCPU's state, without what the last exit and the last fetch have left."""
+    """A vCPU's state, without what the last accesses and the last fetch have left."""
     state = vcpu.state.copy()
-    for name in ("exit_address", "exit_size", "exit_value", "code_rip", "code_mode", "code_length"):
-        state.words[WORD[name]] = 0
-    state.words[WORD["code"]] = state.words[WORD["code"] + 1] = 0
+    for word in range(WORD["exit_address"], WORD["vector"]):
+        state.words[word] = 0
     return state
 
 

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """gdb goes backwards through guests."""
 
-import re
 from functools import partial
 
 import pytest
@@ -10,11 +9,11 @@ import pytest
 from gdb.debug_session import assert_clean, line_of
 from vmmkit.backends.recording_target import RecordingTarget
 
-SECOND = line_of("spin.c", "/* second */")
 LOOP = line_of("kernel.c", "/* in the loop */")
 BOTTOM = line_of("kernel.c", "/* bottom of the recursion */")
 END = line_of("kernel.c", "/* the end */")
-START = "Reached end of recorded history"
+SECOND = line_of("spin.c", "/* second */")
+START = "No more reverse-execution history"
 
 
 @pytest.fixture(params=[50, 100_000])
@@ -23,12 +22,18 @@ def recorded(debug, request):
     return partial(debug, target=partial(RecordingTarget, interval=request.param))
 
 
+def value(reply):
+    return reply.split(" = ", 1)[1].strip()
+
+
 def test_instructions_and_lines(recorded):
-    run = recorded("kernel").gdb(
+    session = recorded("kernel")
+    run = session.gdb(
         f"tbreak kernel.c:{LOOP}",
         "continue",
         "print $pc",
         "stepi 50",
+        "print $pc",
         "reverse-stepi 50",
         "print $pc",
         "finish",
@@ -36,70 +41,101 @@ def test_instructions_and_lines(recorded):
         "reverse-finish",
         "reverse-next",
         "reverse-next",
-        "reverse-next",
+        "frame",
     )
-    *_, = run.replies
-    print("\n".join(run.replies))
-    assert 0
+    _, _, first, _, far, _, again, _, inside, calls, _, before, frame = run.replies
+    assert value(first) == value(again) != value(far)
+    assert "count (limit=100)" in inside
+    assert "count(100);" in calls
+    assert "total += sum_list(&first);" in before
+    assert "guest_main ()" in frame
+    assert_clean(run.log)
+    assert session.guest.console.startswith("begin")
 
 
 def test_to_breakpoints(recorded):
     run = recorded("kernel").gdb(
         f"break kernel.c:{BOTTOM}",
+        f"break kernel.c:{LOOP} if i == 7 || i == 40",
         f"tbreak kernel.c:{END}",
-        "continue",
-        "continue",
-        "reverse-continue",
-        "backtrace",
-        "delete",
-        f"break kernel.c:{LOOP} if i == 7",
-        f"tbreak kernel.c:{END}",
-        "continue",
-        "reverse-continue",
-        "print i",
-        "print counter",
-        "delete",
-        "reverse-continue",
-        "print $pc == &_start",
-        f"tbreak kernel.c:{END}",
-        "continue",
-        "print counter",
+        *["continue"] * 4,
+        *["reverse-continue", "print i"] * 2,
+        *("print counter", "reverse-continue", "print n", "reverse-continue"),
+        *("print $pc == &_start", "reverse-stepi", "info breakpoints"),
+        *("delete", f"break kernel.c:{END}", "continue", "print counter"),
     )
-    print("\n".join(run.replies))
-    assert 0
+    found = run.replies[7:]
+    assert [value(found[at]) for at in (1, 3, 4, 6, 8)] == ["40", "7", "21", "1", "1"]
+    assert "factorial (n=1)" in found[5]
+    assert START in found[7]
+    assert START in found[9]
+    assert "guest_main ()" in found[13]
+    assert value(found[14]) == "4950"
+    assert_clean(run.log)
 
 
-def test_to_the_write(recorded):
+def test_to_an_access(recorded):
     run = recorded("kernel").gdb(
         f"tbreak kernel.c:{END}",
         "continue",
-        "watch counter",
-        "reverse-continue",
-        "reverse-continue",
-        "frame",
-        "continue",
-        "delete",
         "rwatch table[3]",
         "reverse-continue",
         "frame",
-        "info threads",
+        "delete",
+        "watch counter",
+        *["reverse-continue"] * 2,
+        "x/i $pc",
+        "continue",
     )
-    print("\n".join(run.replies))
-    assert 0
+    _, _, _, read, reader, _, _, last, one_before, code, forward = run.replies
+    assert "read watchpoint 2: table[3]" in read
+    assert "Value = 8" in read
+    assert "read_table (index=3)" in reader
+    for reply, old, new in ((last, 4950, 4851), (one_before, 4851, 4753), (forward, 4753, 4851)):
+        assert f"Old value = {old}\nNew value = {new}\n" in reply
+    assert "<counter>" in code  # it is the instruction that writes, not executed now
+    assert_clean(run.log)
 
 
 def test_through_interrupts(recorded):
     run = recorded("spin").gdb(
         "break timer if ticks == 20",
         "continue",
-        "print turns",
-        "reverse-stepi",
-        "bt",
-        "stepi",
-        "bt",
+        "reverse-stepi 20",
+        "backtrace",
+        "print ticks",
+        "continue",
         "break timer if ticks == 10",
         "reverse-continue",
         "print ticks",
     )
-    print("\n".join(run.replies))
-    assert 0
+    _, stop, _, before, ticks, again, _, back, earlier = run.replies
+    assert "Breakpoint 1, timer" in stop
+    assert "timer" not in before
+    assert value(ticks) == "20"
+    assert "Breakpoint 1, timer" in again
+    assert "Breakpoint 2, timer" in back
+    assert value(earlier) == "10"
+    assert_clean(run.log)
+
+
+def test_ctrl_c_on_the_way_back(debug):
+    session = debug("spin", target=partial(RecordingTarget, interval=1000), wait=False)
+    gdb = session.start(
+        f"break spin.c:{SECOND} if turns == 0",
+        *("continue", "reverse-continue", "backtrace", "stepi", "set var leave = 1"),
+        *("delete", "detach"),
+    )
+    gdb.await_packet("vCont;c")
+    long = session.guest.machine.time + 600_000
+    session.await_(lambda: session.guest.machine.time > long)
+    gdb.interrupt()
+    gdb.await_packet("bc")
+    gdb.await_(lambda: session.target.replaying)
+    gdb.interrupt()
+    run = gdb.result()
+    _, there, back, frames, *_ = run.replies[-8:]
+    assert "received signal SIGINT" in there
+    assert "received signal SIGINT" in back
+    assert "guest_main ()" in frames
+    session.await_(lambda: session.guest.console == "left\n")

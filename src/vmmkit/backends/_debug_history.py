@@ -39,11 +39,10 @@ NEAR: Final = 256  # instructions to step back over without going through the wh
 SEGMENT_COST: Final = 100  # so that many short segments do not pile up
 PENDING: Final = WORD["log_pending"]
 CODE_GIVEN: Final = WORD["code_given"]
-# What the last exit and the last fetch leave in a record, which nothing depends on any more.
+# What exits, accesses and fetches leave in a record, on which nothing depends between instructions.
 LEFT_OVERS: Final = (
-    *(WORD[name] for name in ("exit_address", "exit_size", "exit_value")),
-    *(WORD[name] for name in ("code_rip", "code_mode", "code_length", "code")),
-    WORD["code"] + 1,
+    *range(WORD["exit_address"], WORD["vector"]),
+    *range(WORD["wide_value"], WORD["wide_value"] + 8),
 )
 OVERHEAD: Final = 2048  # bytes of a checkpoint beside records and pages, about
 
