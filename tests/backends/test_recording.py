@@ -3,12 +3,13 @@
 """Going back: a machine is again what it was, and breakpoints are found again."""
 
 import random
-from threading import Event
+from contextlib import contextmanager
+from threading import Event, Thread
 
 import pytest
 
-from backends.debugging import Report, owner, stop
-from backends.smp import CODE, COUNTS, ENABLE, Small, apic, dword, store
+from backends.debugging import Report
+from backends.smp import CODE, ENABLE, Small, apic, dword
 from backends.test_soft_breakpoints import wake
 from vmmkit.backends import ThreadedMachine
 from vmmkit.backends.recording_target import RecordingTarget
@@ -72,21 +73,34 @@ class Debugger:
         return report.wait()
 
 
-class debugging:  # noqa: N801 - a context
-    """An owner, and a debugger that has attached."""
+def stop(target):
+    report = Report()
+    target.stop(report)
+    return report.wait()
 
-    def __init__(self, target):
-        self.target = target
-        self.owner = owner(target)
 
-    def __enter__(self):
-        self.target.debugger_attached()
-        stop(self.target)
-        self.owner.__enter__()
-        return Debugger(self.target)
+@contextmanager
+def debugging(target):
+    """A debugger that has attached to a target, whose owner is on another thread."""
+    over = []
 
-    def __exit__(self, *found):
-        return self.owner.__exit__(*found)
+    def own():
+        while not over:
+            target.run()
+
+    target.debugger_attached()
+    stop(target)
+    thread = Thread(target=own)
+    thread.start()
+    try:
+        yield Debugger(target)
+    finally:
+        over.append(True)
+        target.resume(dict.fromkeys(target.vcpus(), CONTINUE), None)
+        target.debugger_detached()
+        while thread.is_alive():
+            target.end_run()
+            thread.join(0.05)
 
 
 def busy(engine):
@@ -389,3 +403,52 @@ def test_what_cannot_be_recorded():
     for wrong in ({"interval": 0}, {"limit": 1000}):
         with pytest.raises(MachineError):
             RecordingTarget(machine, **wrong)
+
+
+MENU = (
+    *(INC, "43", "0fa2", "0f31", "5058", "cd50", OUT, "0f0b", "f390", "fb", "fa", "fbf4", "6bc007"),
+    *("ff0500e00300", "8705" + dword(0x3E004), "0fc70d" + dword(0x3E010)),
+    *("b905000000bf00f00300be00e00300" + copy for copy in ("f3aa", "f3a4")),
+)
+
+
+def random_program(rng, engine):
+    """A loop of anything: interrupts, an exception, repeated instructions, sleep, a timer."""
+    body = "".join(rng.choice(MENU) for _ in range(60))
+    jump = "e9" + dword(-(len(body) // 2 + 5))
+    small = Small(ENABLE + PERIODIC + "fb" + body + jump, engine=engine)
+    skip = "83042402" + "cf"  # add dword [esp], 2; iret: past the UD2
+    small.poke(0x4000 + 32 * 6, bytes.fromhex(skip))
+    return small
+
+
+@ENGINES
+@pytest.mark.parametrize("seed", range(4))
+def test_random_programs(engine, seed):
+    """Whatever brought the machine forward: steps, runs to breakpoints, writes of a debugger."""
+    rng = random.Random(seed)
+    small = random_program(rng, engine)
+    target = RecordingTarget(small.machine, interval=rng.choice((10, 60, 1000)))
+    with debugging(target) as debugger:
+        states = {}
+        for _ in range(60):
+            states[small.machine.time] = state_of(small)
+            target.hold_interrupts_while_stepping = rng.randrange(2) == 0
+            kind = rng.randrange(8)
+            if kind == 0:
+                target.write_registers(0, {"rbx": rng.randrange(100)})
+                states[small.machine.time] = state_of(small)
+                debugger.step()
+            elif kind == 1 and CODE + 50 < small.state().rip < CODE + 0x1000:
+                address = small.state().rip
+                debugger.step()
+                run_to(debugger, address)
+            else:
+                debugger.step()
+        compared = 0
+        while debugger.back() == [Stop(0, StopKind.STEP)]:
+            if small.machine.time in states:
+                assert state_of(small) == states.pop(small.machine.time)
+                compared += 1
+        assert small.machine.time == 0
+        assert compared > 30
