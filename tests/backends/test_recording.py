@@ -339,8 +339,7 @@ def test_memory_that_goes_astray_is_noticed():
 
 def test_the_oldest_is_dropped():
     small = counting()
-    limit = 2 * len(small.ram) + 40_000
-    target = RecordingTarget(small.machine, interval=20, limit=limit)
+    target = RecordingTarget(small.machine, interval=20, limit=100_000)
     with debugging(target) as debugger:
         for _ in range(800):
             debugger.step()
@@ -400,7 +399,7 @@ def test_what_cannot_be_recorded():
     with pytest.raises(MachineError):
         RecordingTarget(Small(LOOP, machine=ThreadedMachine).machine)
     machine = counting().machine
-    for wrong in ({"interval": 0}, {"limit": 1000}):
+    for wrong in ({"interval": 0}, {"limit": 0}):
         with pytest.raises(MachineError):
             RecordingTarget(machine, **wrong)
 
@@ -452,3 +451,28 @@ def test_random_programs(engine, seed):
                 compared += 1
         assert small.machine.time == 0
         assert compared > 30
+
+
+def test_back_from_a_triple_fault():
+    small = Small(INC * 3 + "0f0b")
+    small.state().idtr_limit = 0
+    with debugging(RecordingTarget(small.machine)) as debugger:
+        (stop,) = debugger.all_go()
+        assert "triple fault" in stop.message
+        assert debugger.back() == [Stop(0, StopKind.STEP)]
+        assert (small.state().rax, small.state().rip) == (2, CODE + 2)
+        (again,) = debugger.all_go()
+        assert again == stop
+
+
+def test_a_long_way_back_by_steps():
+    """More than what is gone through again for each step."""
+    small = counting()
+    with debugging(RecordingTarget(small.machine)) as debugger:
+        small.state().rcx = 3000
+        small.poke(CODE, bytes.fromhex("ff0500e00300" + "e2f8" + HLT))
+        run_to(debugger, CODE + 8)
+        for number in range(1200):
+            assert counted(small) == 3000 - number // 2
+            debugger.back()
+        assert (counted(small), small.state().rcx) == (2400, 600)

@@ -7,12 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
 
-from vmmkit.backends.machine_target import MachineTarget
-from vmmkit.gdb.serve import serve
-
 from gdb.gdb_driver import Gdb, GdbRun, MachineInterface
 from gdb.guest_machine import GuestMachine
 from vmmkit.backends import MachineHalted
+from vmmkit.backends.machine_target import MachineTarget
+from vmmkit.gdb.serve import serve
 
 GUESTS = Path(__file__).parent / "guests"
 SLICE = 20_000  # instructions of a run, after which the owner looks whether it is to end

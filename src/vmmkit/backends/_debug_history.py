@@ -94,9 +94,9 @@ class History:
     """What a machine did.
 
     Args:
-        machine: the machine; whoever runs it tells `ran` and `stepped`.
+        machine: the machine; whoever runs it calls `log`.
         devices: of the owner's.
-        limit: bytes that copies of RAM and checkpoints may have; the oldest are dropped.
+        limit: bytes that checkpoints may have, a copy of RAM apart; the oldest are dropped.
         cancelled: asked while something is replayed.
 
     Attributes:
@@ -166,8 +166,7 @@ class History:
         return OVERHEAD * len(checkpoint.machine.vcpus) + records
 
     def _drop_oldest(self) -> None:
-        assert self._ram is not None
-        while self._used + self._ram.size > self._limit and len(self._checkpoints) > 1:
+        while self._used > self._limit and len(self._checkpoints) > 1:
             oldest = self._checkpoints.pop(0)
             self._used -= self._size(oldest) + len(oldest.undo) * PAGE
 
@@ -179,11 +178,6 @@ class History:
             segments[-1] = attrs.evolve(segment, steps=steps)
         else:
             segments.append(segment)
-
-    def settle(self) -> None:
-        """See to it that the newest checkpoint is the present."""
-        if self.touched or self._checkpoints[-1].segments:
-            self.checkpoint()
 
     # -- going back ------------------------------------------------------------------------------
 
@@ -256,6 +250,8 @@ class History:
         Returns:
             What `judge` returned for the hits at that place, empty if there is none.
         """
+        if self.touched or self._checkpoints[-1].segments:
+            self.checkpoint()  # so that the last interval is compared with the present
         for number in reversed(range(len(self._checkpoints))):
             self.rewind(number)
             if self._checkpoints[number].segments:
@@ -307,7 +303,7 @@ class History:
             self._go_to_next(replay, vcpu)
         if self._retired(vcpu) >= wanted:  # it was an event, which no breakpoint is before
             before = self._last_before(vcpu, wanted, before, self._machine.time)
-            self.to_newest_state()
+            self.rewind(len(self._checkpoints) - 1)
             self.go_to(before)
         else:
             self.arrive(replay)
@@ -356,17 +352,13 @@ class History:
         tick = self._machine.tick
         while after - before > tick:
             middle = before + (after - before) // tick // 2 * tick
-            self.to_newest_state()
+            self.rewind(len(self._checkpoints) - 1)
             self._replay().go_to(middle)
             if self._retired(vcpu) < wanted:
                 before = middle
             else:
                 after = middle
         return before
-
-    def to_newest_state(self) -> None:
-        """Have the state of the newest checkpoint, with what led from it."""
-        self.rewind(len(self._checkpoints) - 1)
 
 
 def _same(one: MachineSnapshot, other: MachineSnapshot) -> bool:

@@ -20,9 +20,6 @@ class RamCopy:
 
     Args:
         buffers: the pieces of RAM; those that cannot be written are left out.
-
-    Attributes:
-        size: bytes in all.
     """
 
     def __init__(self, buffers: Iterable[Any]) -> None:
@@ -33,7 +30,6 @@ class RamCopy:
             for start in range(0, 0 if view.readonly else len(view), CHUNK):
                 piece = view[start : start + CHUNK]
                 self._chunks.append((piece, bytearray(piece)))
-        self.size = sum(len(copy) for _, copy in self._chunks)
 
     def take(self) -> dict[int, bytes]:
         """Copy what has changed; return what those pages were, by number."""

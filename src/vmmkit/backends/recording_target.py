@@ -36,8 +36,8 @@ __all__ = ["DEFAULT_INTERVALS", "DEFAULT_LIMIT", "RecordingTarget"]
 
 DEFAULT_INTERVALS: Final[Mapping[str, int]] = {"native": 1_000_000, "pure": 10_000}
 """Instructions between two checkpoints, by engine."""
-DEFAULT_LIMIT: Final = 1 << 30
-"""Bytes that the history takes at most, unless told otherwise."""
+DEFAULT_LIMIT: Final = 1 << 29
+"""Bytes that a history has beside one copy of RAM, unless told otherwise."""
 
 Journey = Callable[[], list[Stop]]
 
@@ -50,15 +50,15 @@ class RecordingTarget(MachineTarget):
         devices: objects in the owner's maps whose state belongs to the machine's; each has
             `snapshot()` and `restore(snapshot)`.
         interval: ticks of virtual time between two checkpoints; `DEFAULT_INTERVALS` if not given.
-        limit: bytes that the history may take, at least twice the RAM. The oldest checkpoints are
-            dropped beyond that.
+        limit: bytes that checkpoints may take, most of which are pages of RAM that changed. The
+            oldest are dropped beyond that. One copy of all RAM comes on top.
 
     Attributes:
         replaying: whether what the machine does now is a repetition, so that handlers of the owner
             should keep to themselves what they tell the world.
 
     Raises:
-        MachineError: no `SoftMachine`, or an interval or a limit that is too small.
+        MachineError: no `SoftMachine`, or an interval or a limit below 1.
     """
 
     def __init__(
@@ -76,9 +76,8 @@ class RecordingTarget(MachineTarget):
         super().__init__(machine)
         if interval is None:
             interval = DEFAULT_INTERVALS[machine.vcpus[0].engine]
-        size = sum(memoryview(buffer).nbytes for _, buffer in machine.ram)
-        if interval < 1 or limit < 2 * size:
-            message = f"an interval of {interval}, or a limit of {limit} bytes, is too small"
+        if interval < 1 or limit < 1:
+            message = f"interval and limit are at least 1, not {interval!r} and {limit!r}"
             raise MachineError(message)
         self._soft, self._interval = machine, interval
         self._history = History(machine, tuple(devices), limit=limit, cancelled=self._cancelled)
@@ -292,7 +291,6 @@ class RecordingTarget(MachineTarget):
             return [Stop(0, StopKind.HISTORY)]
         with self._replaying():
             try:
-                history.settle()
                 return journey()
             except Cancelled:
                 history.to_newest()
