@@ -6,16 +6,26 @@ import struct
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, contextmanager
 from threading import Condition, Thread
+from time import monotonic, sleep
 
 from vmmkit.backends import SoftMachine, SoftVcpu, ThreadedMachine
 from vmmkit.backends.machine_target import MachineTarget
 from vmmkit.backends.vcpu_target import VcpuTarget
 from vmmkit.gdb.target import CONTINUE, STEP, Stop
 
-PATIENCE = 20.0  # seconds until a test fails that would wait for ever
+PATIENCE = 10.0  # seconds until a test fails that would wait for ever
 MIB = 1 << 20
 ROOT = 0x8_0000  # of page tables that map the first GiB to itself
-FLAT_CODE, FLAT_DATA = 0xA09B, 0xC093
+ICR = 0x300  # of the local APIC; INIT and start-up message for all but itself
+START_UP = (0xC4500, 0xC4600)
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for something that another thread brings about."""
+    end = monotonic() + PATIENCE
+    while not condition():
+        assert monotonic() < end, "it did not happen"
+        sleep(0)
 
 
 class Report:
@@ -68,11 +78,10 @@ class Guest:
             self.machine = machine(pieces, vcpus=len(starts), engine=engine, **options)
             self.vcpus = self.machine.vcpus
             self.target = MachineTarget(self.machine)
-            for lapic in self.machine.lapics[1:]:
-                lapic.init()
-                lapic.sipi(0)
-            for vcpu in self.vcpus:
-                vcpu.settle()
+            for message in START_UP:
+                self.machine.lapics[0].write(None, ICR, 4, message)
+                for vcpu in self.vcpus:
+                    vcpu.settle()
         for number, (vcpu, start) in enumerate(zip(self.vcpus, starts, strict=True)):
             vcpu.state.enter_long_mode(start, ROOT)
             vcpu.state.rsp = 0x7_0000 - 0x1000 * number
@@ -131,6 +140,12 @@ class Guest:
     def step(self, vcpu=0) -> list[Stop]:
         """Step one vCPU, the others standing."""
         return self.go({vcpu: STEP})
+
+    def gets_on(self, count=10):
+        """Wait until every vCPU has executed as many instructions more."""
+        before = [vcpu.state.retired for vcpu in self.vcpus]
+        for vcpu, then in zip(self.vcpus, before, strict=True):
+            until(lambda vcpu=vcpu, then=then: vcpu.state.retired >= then + count)
 
     def stop(self) -> list[Stop]:
         """Stop everything and wait for the report."""

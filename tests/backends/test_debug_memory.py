@@ -4,6 +4,7 @@
 
 import random
 import struct
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -48,7 +49,7 @@ def flat_target(ram, mmio=None):
     return vcpu, VcpuTarget([vcpu], ram=[(0, ram)], mmio=mmio)
 
 
-# -- translation -------------------------------------------------------------------------------------
+# -- translation -----------------------------------------------------------------------------------
 
 MODES = {
     "32-bit": (0, 0, 4, 1024, 2),
@@ -64,7 +65,7 @@ ODD_BITS = (1 << 63, 1 << 51, 1 << 52, 1 << 40, 1 << 21, 1 << 13, 1 << 8, 1 << 2
 
 def tables_of(seed, mode, ram):
     """Fill RAM with page tables that are mostly good; return the linear addresses to look at."""
-    _, _, size, entries, levels = MODES[mode]
+    _, _, size, _, levels = MODES[mode]
     draw = random.Random(seed)
     code = "<I" if size == 4 else "<Q"
 
@@ -147,7 +148,7 @@ def test_an_address_outside_of_long_mode_has_32_bits():
     assert target.read_memory(0, 0xFFFF_FFFF, 2) == b""
 
 
-# -- what is there -----------------------------------------------------------------------------------
+# -- what is there ---------------------------------------------------------------------------------
 
 
 def test_reads_end_at_the_first_hole():
@@ -245,6 +246,6 @@ def test_the_map_covers_everything():
     found = target.memory_map()
     assert found[0].first == 0
     assert found[-1].last == (1 << 64) - 1
-    assert all(low.last + 1 == high.first for low, high in zip(found, found[1:], strict=False))
+    assert all(low.last + 1 == high.first for low, high in pairwise(found))
     assert target.memory_range(0, (1 << 30) + 5).name == "device"
     assert target.memory_range(0, 1 << 31) is None

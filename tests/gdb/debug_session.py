@@ -14,7 +14,7 @@ from vmmkit.backends.machine_target import MachineTarget
 from vmmkit.gdb.serve import serve
 
 GUESTS = Path(__file__).parent / "guests"
-SLICE = 20_000  # instructions of a run, after which the owner looks whether it is to end
+SLICE = 20_000  # instructions
 # What gdb 13 asks and the stub need not know: an empty reply is what the protocol has for that.
 UNKNOWN = {"vMustReplyEmpty", "qTStatus", "qSymbol", "qOffsets"}
 
@@ -45,11 +45,12 @@ class DebugSession:
         guest: the machine.
         target: what makes a target of it.
         wait: whether it begins to run only when a debugger lets it.
+        limit: of one run: how often the owner looks whether it is to end.
         options: of `serve`.
     """
 
-    def __init__(self, folder, guest, *, wait=True, target=MachineTarget, **options):
-        self.folder, self.guest = folder, guest
+    def __init__(self, folder, guest, *, wait=True, limit=SLICE, target=MachineTarget, **options):
+        self.folder, self.guest, self._limit = folder, guest, limit
         self.target = target(guest.machine)
         self.server = serve(self.target, "tcp:127.0.0.1:0", wait=wait, **options)
         self.remote = self.server.address.removeprefix("tcp:")
@@ -61,7 +62,7 @@ class DebugSession:
     def _run(self):
         try:
             while not self._closing.is_set():
-                if isinstance(self.target.run(SLICE), MachineHalted):
+                if isinstance(self.target.run(self._limit), MachineHalted):
                     self.halted.set()
                     time.sleep(0.002)
         except BaseException as error:  # noqa: BLE001 - the test is told when it ends

@@ -47,8 +47,19 @@ def _environment():
     return kept | {"LC_ALL": "C", "TERM": "dumb"}
 
 
+def _logging(log):
+    """Return commands that write packets, and gdb's own words, to a file."""
+    return (
+        f"set logging file {log}",
+        "set logging debugredirect on",
+        "set logging enabled on",
+        "set debug remote-packet-max-chars unlimited",
+        "set debug remote 1",
+    )
+
+
 def _arguments(commands, log):
-    settings = [*SETTINGS, f"set remotelogfile {log}"] if log else [*SETTINGS]
+    settings = [*SETTINGS, *_logging(log)] if log else [*SETTINGS]
     marked = []
     for number, command in enumerate(commands):
         marked += [f"echo @@{number}@@\\n", command, "echo \\n"]
@@ -90,7 +101,7 @@ class Gdb:
 
     def await_packet(self, pattern, count=1):
         """Wait until a packet that matches has been sent so many times."""
-        frame = re.compile(r"^w .*\$" + pattern, re.MULTILINE)
+        frame = re.compile(r"Sending packet: \$" + pattern)
         self.await_(lambda: len(frame.findall(self.log_text())) >= count)
 
     def await_(self, happened):
@@ -149,7 +160,7 @@ class MachineInterface:
         os.set_blocking(self._process.stdout.fileno(), False)
         self._rest, self._token = b"", 0
         self.lines = []
-        for command in (*SETTINGS, f"set remotelogfile {self._log}"):
+        for command in (*SETTINGS, *_logging(self._log)):
             self.command(command)
 
     def command(self, text, *, fails=False):

@@ -1,13 +1,20 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Reads what gdb writes with `set remotelogfile`: the packets of a session and their replies."""
+"""Reads what gdb writes with `set debug remote`: the packets of a session and their replies.
+
+`set remotelogfile` would be the plainer log, but gdb 13 closes it at the first error of a command.
+"""
 
 import re
 from typing import NamedTuple
 
-ESCAPES = {"n": 10, "r": 13, "t": 9, "b": 8, "f": 12, "v": 11, "\\": 92}
-ESCAPED = re.compile(r"\\x([0-9a-f]{2})|\\(.)")
-FRAME = re.compile(rb"([$%])([^#]*)#[0-9a-fA-F]{2}|(\x03)", re.DOTALL)
+ESCAPES = {"n": 10, "r": 13, "t": 9, "b": 8, "f": 12, "v": 11, "a": 7, "e": 27}
+ESCAPED = re.compile(r"\\([0-7]{3}|.)")
+LINE = re.compile(
+    r"\[remote\] +(?:Sending packet: \$(.*)#[0-9a-f]{2}|Packet received: (.*)"
+    r"|Notification received: (.*)|(interrupt): enter)$",
+    re.MULTILINE,
+)
 REFUSAL = re.compile(rb"E(?:[0-9a-fA-F]{2}|\..*)", re.DOTALL)
 # A packet's name: qXfer with its object, a word of letters, or the one letter of the old ones.
 NAME = re.compile(rb"qXfer:[a-z-]+|vFile:[a-z]+|[qQvjb_][A-Za-z]+\??|[Zz][0-4]|.", re.DOTALL)
@@ -63,36 +70,24 @@ class PacketLog(NamedTuple):
         return [one.packet for one in self.exchanges if one.reply is None]
 
 
-def _runs(text):
-    """Yield direction and bytes of what went one way without a break."""
-    direction, run = "", bytearray()
-    for line in text.splitlines():
-        if line[:2] not in {"w ", "r "}:
-            continue
-        if line[0] != direction:
-            yield direction, bytes(run)
-            direction, run = line[0], bytearray()
-        run += _unescape(line[2:])
-    yield direction, bytes(run)
-
-
 def _unescape(text):
-    def byte(match):
-        code = int(match[1], 16) if match[1] else ESCAPES[match[2]]
-        return chr(code)
+    def character(match):
+        what = match[1]
+        return chr(int(what, 8) if len(what) == 3 else ESCAPES.get(what, ord(what)))
 
-    return ESCAPED.sub(byte, text).encode("latin-1")
+    return ESCAPED.sub(character, text).encode("latin-1", "replace")
 
 
 def parse(text):
     """Return the packets of a log."""
     log = PacketLog([], [])
-    for direction, run in _runs(text):
-        for kind, data, interrupt in FRAME.findall(run):
-            if direction == "w":
-                log.exchanges.append(Exchange(data or interrupt, []))
-            elif kind == b"%":
-                log.notifications.append(data)
-            elif log.exchanges:
-                log.exchanges[-1].replies.append(data)
+    for packet, reply, notification, interrupt in LINE.findall(text):
+        if interrupt:
+            log.exchanges.append(Exchange(b"\x03", []))
+        elif notification:
+            log.notifications.append(_unescape(notification))
+        elif packet:
+            log.exchanges.append(Exchange(_unescape(packet), []))
+        elif log.exchanges:
+            log.exchanges[-1].replies.append(_unescape(reply))
     return log

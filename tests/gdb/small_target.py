@@ -115,6 +115,7 @@ class SmallTarget:
     # -- what every target has
 
     def vcpus(self):
+        self._called("vcpus")
         return list(self.names)
 
     def read_registers(self, vcpu):

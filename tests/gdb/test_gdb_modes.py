@@ -145,3 +145,55 @@ def test_a_32_bit_program(debug, options):
     assert "v4_int32" in run.replies[12]
     assert "eflags" in run.replies[13]
     assert_clean(run.log)
+
+
+def test_steps_and_watchpoints_across_modes(debug):
+    session = debug(*STAGES)
+    loading = symbols(session)
+    run = session.gdb(
+        *loading,
+        "break real_switch",
+        "continue",
+        "stepi 5",
+        "print $pc",
+        "stepi",
+        "x/i $pc",
+        "watch results[2]",
+        "continue",
+        "break long_main",
+        "continue",
+        "watch powers[1]",
+        "continue",
+        "info watchpoints",
+        files=[],
+    )
+    replies = run.replies[len(loading) :]
+    assert "real_switch ()" in replies[1]
+    assert "start32.S" in replies[2]
+    assert replies[3].endswith("0x10000 <_start>\n")
+    assert "mov    $0x10,%eax" in replies[5]
+    assert re.search(r"Old value = 0\s+New value = 9\n", replies[7])
+    assert "long_main ()" in replies[9]
+    assert re.search(rf"Old value = 0\s+New value = {1 << 20}\n", replies[11])
+    assert replies[12].count("already hit 1 time") == 2
+    assert_clean(run.log)
+
+
+def test_a_program_that_the_server_names(debug, program):
+    """GDB loads it by itself, and does not take its architecture for the processor's."""
+    session = debug(*STAGES, exec_file=str(program("long").elf))
+    run = session.gdb(
+        "break *0x10000",
+        "break long_main",
+        "continue",
+        "show architecture",
+        "continue",
+        "show architecture",
+        "backtrace",
+        files=[],
+    )
+    assert 'currently "i386"' in run.replies[3]
+    assert 'currently "i386:x86-64"' in run.replies[5]
+    assert re.search(r"long_main \(\).*_start \(\)", run.replies[6], re.DOTALL)
+    assert "too long" not in run.output
+    assert_clean(run.log)

@@ -5,23 +5,25 @@
 from gdb.packet_log import parse
 
 LOG = r"""
-w +$qSupported:swbreak+#77
-r +$PacketSize=1000#92
-w +$QStartNoAckMode#b0
-r +
-r $O
-r K#9a
-w +
-w $vMustReplyEmpty#3a
-r $#00
-w $X1000,3:\x00\n}\x03#00
-r $OK#9a
-w $m0,4#fd
-r $E04#a9
-w $vCont;c#a8
-w \x03
-r $O68690a#00$T02thread:p1.1;#00%Stop:T05thread:p1.2;#00
-"""
+[remote] start_remote_1: enter
+  [remote] Sending packet: $qSupported:swbreak+#77
+  [remote] Received Ack
+  [remote] Packet received: PacketSize=1000
+  [remote] Sending packet: $QStartNoAckMode#b0
+  [remote] Packet received: OK
+[remote] Sending packet: $vMustReplyEmpty#3a
+[remote] Packet received:_
+[remote] Sending packet: $X1000,3:\000\n}\003#00
+[remote] Packet received: OK
+0x0:	[remote] Sending packet: $m0,4#fd
+[remote] Packet received: E04
+Cannot access memory at address 0x0
+[remote] Sending packet: $vCont;c#a8
+  [remote] interrupt: enter
+  [remote] Packet received: O68690a
+  [remote] Packet received: T02thread:p1.1;
+  [remote]   Notification received: Stop:T05thread:p1.2;
+""".replace(":_", ": ")
 
 
 def test_packets_and_replies():

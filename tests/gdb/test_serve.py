@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Debuggers come, talk and go: both servers, the thread and the asyncio one, alike."""
 
+import errno
 import logging
 import os
+import socket
+import struct
 import sys
 import threading
 import time
@@ -16,7 +19,7 @@ from gdb.counting_target import CountingTarget
 from gdb.loop_thread import serve_in_loop, server_in_loop
 from gdb.raw_client import RawClient, frame
 from vmmkit.errors import GdbError, StubConfigError
-from vmmkit.gdb.listener import listen
+from vmmkit.gdb.listener import Listener, listen
 from vmmkit.gdb.options import StubOptions
 from vmmkit.gdb.serve import Server, serve
 from vmmkit.gdb.stub import Stub
@@ -116,6 +119,19 @@ def test_continue_and_interrupt_in_one_segment(start, target):
         assert client.is_silent()
 
 
+def test_those_that_reset_their_connections(start, target):
+    """A connection that is gone before it is accepted, or in mid sentence, disturbs nobody."""
+    with start(target, TCP) as server:
+        for number in range(60):
+            client = RawClient(server.address)
+            linger = struct.pack("ii", 1, 0)
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            client.send_raw(frame(b"qC")[: number % 8])
+            client.close()
+        with debugger(server) as client:
+            assert client.packet(b"qC") == b"QC1"
+
+
 def test_steps(start, target):
     with start(target, TCP) as server, debugger(server) as client:
         assert [client.packet(b"vCont;s:1")[:3] for _ in range(20)] == [b"T05"] * 20
@@ -162,6 +178,28 @@ def test_a_crowd_is_refused(start, target):
         for client in crowd:
             client.close()
         assert first.packet(b"qC") == b"QC1"
+
+
+class FullOnce(Listener):
+    """A listener of a process that has as many files as it may have, at first."""
+
+    full = True
+
+    def accept(self):
+        if self.full:
+            self.full = False
+            raise OSError(errno.EMFILE, "no room")
+        return super().accept()
+
+
+def test_no_room_for_another_file(kind, target, caplog):
+    """The connection waits, and the server does not spin on it."""
+    made = listen(TCP, allow_remote=False, peer_uids=None)
+    listener = FullOnce(made.sock, made.address, None, frozenset())
+    server = SERVER[kind](listener, partial(Stub, target, None))
+    with server, debugger(server) as client:
+        assert client.packet(b"qC") == b"QC1"
+    assert "no room" in caplog.text
 
 
 def open_files():
@@ -225,6 +263,16 @@ def test_close_while_the_target_runs_stops_it_to_clean_up(start, target):
         assert client.is_silent()
     assert target.breakpoints == set()
     assert target.runs
+
+
+def test_a_target_that_cannot_be_let_go(start, target, caplog):
+    def fail(_actions, _report):
+        raise ZeroDivisionError("a bug")
+
+    target.resume = fail
+    with start(target, TCP, wait=True):
+        pass
+    assert "could not be let go" in caplog.text
 
 
 def test_leave_while_the_target_runs(start, target):

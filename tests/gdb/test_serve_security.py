@@ -3,6 +3,7 @@
 """Who can connect, and what those who may only look can do."""
 
 import os
+import select
 import socket
 import stat
 
@@ -145,6 +146,12 @@ def test_a_taken_port(target):
 def test_a_host_that_does_not_exist(target):
     with pytest.raises(ServeError):
         serve(target, "tcp:[2001:db8::1]:0", allow_remote=True)
+
+
+def test_a_system_without_poll(target, monkeypatch):
+    monkeypatch.delattr(select, "poll")
+    with pytest.raises(ServeError, match="poll"):
+        serve(target, TCP)
 
 
 # -- Unix sockets ---------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ breakpoints without RAM.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -177,9 +177,9 @@ class BreakpointSet:
         if patch.users:
             return
         self._replace_patches({at: kept for at, kept in self._patches.items() if at != gpa})
-        self.put(gpa, patch.original)
+        self._put(gpa, patch.original)
 
-    def put(self, gpa: int, byte: int) -> None:
+    def _put(self, gpa: int, byte: int) -> None:
         """Replace an INT3 by `byte`."""
         place = self._byte(gpa)
         if place is not None and place[0][place[1]] == INT3:
@@ -273,8 +273,17 @@ class BreakpointSet:
         wanted = [item for item in items if item.kind is not SOFTWARE]
         wanted += [item for item in items if self._is_homeless(item)]
         slots = tuple(wanted[: self._room])
-        if slots != self._slots or bool(self._patches) != self._int3:
-            self._slots, self._int3 = slots, bool(self._patches)
+        if slots != self._slots:
+            self._slots = slots
+            self.version += 1
+
+    def listen(self, on: bool) -> None:
+        """Have INT3 come out of the vCPUs, or no more.
+
+        They must know before the first byte is replaced, since some may run at that time.
+        """
+        if on != self._int3:
+            self._int3 = on
             self.version += 1
 
     # -- the vCPUs -------------------------------------------------------------------------------
@@ -329,31 +338,50 @@ class BreakpointSet:
             item.executes_at(linear) for item in self._slots
         )
 
+    def to_be_lifted(self, vcpu: int) -> list[int]:
+        """Return which bytes must be original ones for a vCPU to execute its next instruction.
+
+        None for a vCPU that can be given the bytes of the instruction.
+        """
+        chosen = self._vcpus[vcpu]
+        if not self._patches or hasattr(chosen, "latch"):
+            return []
+        linear = linear_pc(chosen.state)
+        places = [self.patch_at(vcpu, linear + offset) for offset in range(MAX_LENGTH)]
+        return [gpa for gpa in places if gpa is not None]
+
     @contextmanager
-    def stepping_over(self, vcpu: int) -> Iterator[None]:
+    def stepping_over(self, vcpu: int, lifted: Iterable[int] = ()) -> Iterator[None]:
         """Have the instruction at the program counter executed whatever breakpoint is there.
 
-        Watchpoints count meanwhile.
+        Watchpoints count meanwhile. The bytes of `lifted` are original ones meanwhile; no other
+        vCPU executes anything then.
         """
         linear = linear_pc(self._vcpus[vcpu].state)
         others = tuple(item for item in self._slots if not item.executes_at(linear))
         if len(others) < len(self._slots):
             self._give(vcpu, others)
             self._applied[vcpu] = -1
-        self._latch(vcpu, linear)
+        for gpa in lifted:
+            self._put(gpa, self._patches[gpa].original)
+        if not lifted:
+            self._latch(vcpu, linear)
         try:
             yield
         finally:
+            for gpa in lifted:
+                self._arm(gpa, self._patches[gpa])
             self.apply(vcpu)
 
     def _latch(self, vcpu: int, linear: int) -> None:
         """Hand the original bytes of the instruction over, where an INT3 hides one of them."""
+        chosen = self._vcpus[vcpu]
         if not any(linear + n & PAGE_OFFSET in self._offsets for n in range(MAX_LENGTH)):
             return
         retired, at, gpa = self._hits.pop(vcpu, NOWHERE)
-        if (retired, at) == (self._vcpus[vcpu].state.retired, linear) and _is_inside(linear):
+        if (retired, at) == (chosen.state.retired, linear) and _is_inside(linear):
             code = self._memory.read_physical(vcpu, gpa, MAX_LENGTH)
         else:
             code = self._memory.code(vcpu, linear, MAX_LENGTH)
-        if code and not getattr(self._vcpus[vcpu], "awaits_answer", False):
-            self._vcpus[vcpu].latch(code)
+        if code and hasattr(chosen, "latch") and not getattr(chosen, "awaits_answer", False):
+            chosen.latch(code)

@@ -64,7 +64,7 @@ class Commands:
         self._target, self._memory, self._io, self._maps = target, memory, io, maps
 
     def translate(self, vcpu: int, *words: str) -> str:
-        """Translate ADDRESS: show the walk from a virtual address to a guest-physical one."""
+        """Show the walk from a virtual address to a guest-physical one: translate ADDRESS."""
         if len(words) != 1:
             raise TargetError("translate takes an address")
         chosen = self._target.vcpu(vcpu)
@@ -93,7 +93,7 @@ class Commands:
         return "\n".join(lines)
 
     def map(self, _vcpu: int, *words: str) -> str:
-        """map: show the address maps, of memory and of I/O ports."""
+        """Show the address maps, of memory and of I/O ports."""
         if words:
             raise TargetError("map takes nothing")
         trees = [space.tree() for space in self._maps if space is not None]
@@ -103,26 +103,30 @@ class Commands:
         return "\n".join(trees) if trees else pieces
 
     def physical(self, _vcpu: int, *words: str) -> str:
-        """Physical [on|off]: take addresses as guest-physical ones."""
+        """Take addresses as guest-physical ones: physical [on|off].
+
+        GDB shows code and stacks that it has read before from memory of its own; "maintenance flush
+        dcache" has it read them again.
+        """
         if words:
             self._target.physical = _switch(words)
         return f"addresses are {'guest-physical' if self._target.physical else 'virtual'}"
 
     def mmio(self, _vcpu: int, *words: str) -> str:
-        """Mmio [on|off]: read and write devices, or refuse to."""
+        """Read and write devices, or refuse to: mmio [on|off]."""
         if words:
             self._memory.devices = _switch(words)
         return f"devices are {'accessed' if self._memory.devices else 'not accessed'}"
 
     def hold(self, _vcpu: int, *words: str) -> str:
-        """Hold [on|off]: let interrupts wait while stepping."""
+        """Let interrupts wait while stepping: hold [on|off]."""
         if words:
             self._target.hold_interrupts_while_stepping = _switch(words)
         held = self._target.hold_interrupts_while_stepping
         return f"interrupts {'wait' if held else 'are taken'} while stepping"
 
     def break_on_io(self, _vcpu: int, *words: str) -> str:
-        """break-on-io PORT[-PORT] | mmio ADDRESS[-ADDRESS] [off] | list | off: stop at accesses."""
+        """Stop at accesses: break-on-io PORT[-PORT] | mmio ADDRESS[-ADDRESS] [off] | list | off."""
         ranges = self._io.ranges
         if words == ("off",):
             self._io.ranges = ()

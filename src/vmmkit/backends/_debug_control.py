@@ -83,7 +83,6 @@ class Group:
 
     report: Report
     seats: list[Seat] = attrs.field(factory=list)
-    called: bool = False
 
 
 class RunControl:
@@ -108,6 +107,9 @@ class RunControl:
         for seat in self.seats:
             seat.driver.seats.append(seat)
         self._groups: list[Group] = []
+        self._alone: Seat | None = None  # the vCPU beside which no other may execute anything
+        self._waiting: list[Seat] = []  # those that move, and wait to be alone
+        self._quiet = Condition(self.lock)
 
     @property
     def still(self) -> bool:
@@ -215,8 +217,8 @@ class RunControl:
 
     # -- for the drivers -------------------------------------------------------------------------
 
-    def enter(self, driver: Driver) -> None:
-        """Begin `run`.
+    def enter(self, driver: Driver) -> bool:
+        """Begin `run`; true where no debugger has a say, and the vCPUs move already.
 
         Raises:
             MachineError: another thread is in it.
@@ -225,6 +227,20 @@ class RunControl:
             if driver.inside:
                 raise MachineError("another thread runs this already")
             driver.inside = True
+            free = self._is_clear(driver) and all(seat.group is None for seat in driver.seats)
+            for seat in driver.seats:
+                seat.moving = free
+            return free
+
+    def left_freely(self, driver: Driver) -> bool:
+        """End a `run` in which nothing was asked of the driver; false where something was."""
+        with self.lock:
+            if driver.kicked:
+                return False
+            driver.inside = False
+            for seat in driver.seats:
+                seat.moving = False
+            return True
 
     def leave(self, driver: Driver) -> None:
         """End `run`."""
@@ -232,6 +248,7 @@ class RunControl:
             driver.inside = driver.released = False
             for seat in driver.seats:
                 seat.moving = False
+            self._quiet.notify_all()
 
     def await_orders(self, driver: Driver) -> bool:
         """Stand, and wait until a vCPU may go; false where the owner is wanted first."""
@@ -242,7 +259,8 @@ class RunControl:
                 seat.moving = False
         with self.lock:
             driver.parked = True
-            while driver.borrowed or not (driver.released or driver.has_orders):
+            self._quiet.notify_all()
+            while driver.borrowed or self._alone or not (driver.released or driver.has_orders):
                 driver.wake.wait()
             driver.parked = driver.kicked = False
             if driver.released or driver.held:
@@ -254,14 +272,16 @@ class RunControl:
     def _goes_on(self, driver: Driver) -> bool:
         """Whether nothing has happened since a driver took its orders, or before its first."""
         with self.lock:
-            if driver.kicked or driver.released or driver.held or driver.borrowed:
-                return False
-            orders = [seat.order is not None for seat in driver.seats]
-            if not all(orders):
-                return False
+            clear = self._is_clear(driver)
             for seat in driver.seats:
-                seat.moving = True
-        return True
+                seat.moving = seat.moving or clear
+        return clear
+
+    def _is_clear(self, driver: Driver) -> bool:
+        """Whether every vCPU of a driver may go, and nothing else is to be done before."""
+        if driver.kicked or driver.released or driver.held or driver.borrowed or self._alone:
+            return False
+        return all(seat.order is not None for seat in driver.seats)
 
     def await_change(self, driver: Driver, still: Callable[[], bool]) -> None:
         """Wait, the vCPUs having orders but nothing to do, until somebody nudges the driver."""
@@ -274,6 +294,30 @@ class RunControl:
         with self.changing():
             seat.stop, seat.told_at = stop, at
             self.withdraw([seat] if seat.group is None else seat.group.seats)
+
+    @contextmanager
+    def alone(self, seat: Seat) -> Iterator[None]:
+        """Have no other vCPU execute anything, while this one moves on its own thread."""
+        with self.lock:
+            self._waiting.append(seat)
+            while self._alone is not None:
+                self._quiet.wait()
+            self._waiting.remove(seat)
+            self._alone = seat
+            others = [other for other in self.seats if other.driver is not seat.driver]
+            for other in others:
+                if other.moving and other not in self._waiting:
+                    self.nudge(other.driver)
+            while any(other.moving and other not in self._waiting for other in others):
+                self._quiet.wait()
+        try:
+            yield
+        finally:
+            with self.lock:
+                self._alone = None
+                self._quiet.notify_all()
+                for driver in self.drivers:
+                    driver.wake.notify_all()
 
     def hold(self, driver: Driver, outcome: object) -> None:
         """Keep something for the owner until a vCPU goes on."""

@@ -15,7 +15,7 @@ from functools import cache, partial
 from typing import Any, Final
 
 from vmmkit.errors import StateError, TargetError
-from vmmkit.insn import CpuState, Feature, Segment
+from vmmkit.insn import WORD, CpuState, Feature, Segment
 
 __all__ = ["ReadMemory", "RegisterView", "linear_pc", "privilege", "write_registers"]
 
@@ -37,6 +37,7 @@ GRANULARITY: Final = 1 << 23
 DESCRIPTOR: Final = 8  # bytes
 TOP_SHIFT: Final = 11
 EMPTY: Final = 3  # in the tag word
+ALL_EMPTY: Final = 0xFFFF
 VECTORS: Final = 32
 LEGACY_VECTORS: Final = 16
 APIC_BASE: Final = 0x1B
@@ -115,6 +116,8 @@ def _tag_of(register: int) -> int:
 
 def _read_tags(state: CpuState) -> int:
     present, registers = state.x87_tag, state.x87
+    if not present:
+        return ALL_EMPTY
     return sum(
         (_tag_of(registers[number]) if present >> number & 1 else EMPTY) << 2 * number
         for number in range(8)
@@ -258,6 +261,28 @@ def _rows_of(state: CpuState) -> Mapping[str, Row]:
     return _rows(bool(features & Feature.AVX), bool(features & Feature.AVX512F))
 
 
+def _word_numbers() -> Iterator[tuple[str, int]]:
+    """Yield the registers that are a word of the record as it is."""
+    for name, attribute in PLAIN.items():
+        if name not in NARROW and name != "cr8":
+            yield name, getattr(CpuState, attribute).number
+    for name in SELECTORS:
+        first = getattr(CpuState, name).number
+        for offset, suffix in enumerate(("", "_base", "_limit", "_attr")):
+            yield name + suffix, first + offset
+
+
+WORD_OF: Final = dict(_word_numbers())
+VECTOR_BYTES: Final = 64
+VECTOR: Final = 8 * WORD["vector"]
+# Where in the record the low vectors are: the first byte, and the one after the last.
+BYTES_OF: Final = {
+    f"{name}mm{n}{half}": (VECTOR + VECTOR_BYTES * n + at, VECTOR + VECTOR_BYTES * n + at + 16)
+    for n in range(LEGACY_VECTORS)
+    for name, half, at in (("x", "", 0), ("y", "h", 16))
+}
+
+
 class RegisterView(Mapping[str, int]):
     """The registers of a vCPU, read when they are asked for.
 
@@ -265,18 +290,26 @@ class RegisterView(Mapping[str, int]):
         vcpu: the vCPU; where it has a local APIC, as `lapic`, there is `apic_base` too.
     """
 
-    __slots__ = ("_lapic", "_rows", "_state")
+    __slots__ = ("_lapic", "_record", "_rows", "_state", "_words")
 
     def __init__(self, vcpu: Any) -> None:
         """Look at which registers there are."""
         self._state: CpuState = vcpu.state
+        self._words, self._record = self._state.words, self._state.record
         self._rows = _rows_of(self._state)
         self._lapic = getattr(vcpu, "lapic", None)
 
     def __getitem__(self, name: str) -> int:
         """Read a register."""
+        number = WORD_OF.get(name)
+        if number is not None:
+            held: int = self._words[number]
+            return held
         row = self._rows.get(name)
         if row is not None:
+            if name in BYTES_OF:
+                first, beyond = BYTES_OF[name]
+                return int.from_bytes(self._record[first:beyond], "little")
             return row[0](self._state)
         if name == "cpl":
             return privilege(self._state)

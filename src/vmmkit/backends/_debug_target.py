@@ -63,10 +63,12 @@ class DebugTarget(DebugView):
 
     def stop(self, report: Report, /) -> None:
         """As `Target.stop`."""
+        self._breakpoints.listen(True)
         self._control.stop(_Rearming(report, self), self._control.seats)
 
     def stop_vcpu(self, vcpu: int, report: Report, /) -> None:
         """As `PerVcpuControl.stop_vcpu`."""
+        self._breakpoints.listen(True)
         self._control.stop(_Rearming(report, self), [self._control.seat(vcpu)])
 
     def resume(self, actions: Mapping[int, Action], report: Report | None, /) -> None:
@@ -133,21 +135,28 @@ class DebugTarget(DebugView):
         """
         vcpu = self._vcpus[seat.index]
         before = vcpu.state.retired
+        lifted = self._breakpoints.to_be_lifted(seat.index)
+        hit: Stop | None = None
         try:
-            with self._breakpoints.stepping_over(seat.index), _holding(vcpu, hold):
+            with ExitStack() as stack:
+                if lifted:
+                    stack.enter_context(self._control.alone(seat))
+                stack.enter_context(self._breakpoints.stepping_over(seat.index, lifted))
+                stack.enter_context(_holding(vcpu, hold))
                 found = self._execute_one(seat)
                 if isinstance(found, DebugExit) and not found.cause:
                     vcpu.skip_breakpoint()  # the original byte is an INT3 itself
                     found = self._execute_one(seat)
+                if isinstance(found, DebugExit):
+                    hit = self._breakpoints.stop_for(seat.index, found)
         except Exception as error:  # noqa: BLE001 - a device's, for the owner
             return self._failed(seat, error)
         message = self._io.take(seat.index)
         if message:
             return self._io_stop(seat, message, found)
-        if isinstance(found, DebugExit):
-            stop = self._breakpoints.stop_for(seat.index, found)
-            return Stop(seat.index, StopKind.STEP) if stop is None else stop
-        if found is None:
+        if hit is not None:
+            return hit
+        if found is None or isinstance(found, DebugExit):
             return Stop(seat.index, StopKind.STEP)
         return self._owners(seat, found, done=vcpu.state.retired != before)
 

@@ -157,6 +157,7 @@ class DebugView(ABC):
 
     def _disarm(self) -> None:
         self._breakpoints.clear()
+        self._breakpoints.listen(False)
         self._io.ranges = ()
         self._spread_breakpoints()
 

@@ -126,8 +126,15 @@ class MachineTarget(DebugTarget):
             Exception: whatever `run` of the machine raises.
         """
         left, driver = Limits(self.machine, limits, options), self._driver
-        self._control.enter(driver)
+        free = self._control.enter(driver)
         try:
+            if free:
+                found = self.machine.run(*limits, **options)
+                if self._control.left_freely(driver):
+                    return found
+                outcome = self._conclude(left, found)
+                if outcome is not None:
+                    return outcome
             while self._control.await_orders(driver):
                 outcome = self._obey(left)
                 if outcome is not None:
@@ -203,10 +210,14 @@ class MachineTarget(DebugTarget):
             self._control.stopped(seat, stop, self._at(seat))
 
     def _run(self, limits: Limits) -> MachineOutcome | None:
-        machine, arguments = self.machine, limits.left()
-        if self._attached and isinstance(machine, ThreadedMachine):
+        arguments = limits.left()
+        if self._attached and isinstance(self.machine, ThreadedMachine):
             arguments["through_halt"] = True
-        outcome = self._run_machine(**arguments)
+        return self._conclude(limits, self._run_machine(**arguments))
+
+    def _conclude(self, limits: Limits, outcome: MachineOutcome) -> MachineOutcome | None:
+        """Look at how a run of the machine ended; return what is for the owner."""
+        machine = self.machine
         for_owner = self._sort(outcome)
         if isinstance(machine, ThreadedMachine):
             for found in machine.take_exits():

@@ -179,12 +179,19 @@ class VcpuTarget(DebugTarget):
         """
         seat = self._control.seat(index)
         driver = seat.driver
-        self._control.enter(driver)
+        free = self._control.enter(driver)
         try:
-            while self._control.await_orders(driver):
-                outcome = self._obey(seat, budget)
-                if outcome is not None:
+            if free:
+                outcome = self._go(index, budget)
+                if self._control.left_freely(driver):
                     return outcome
+                for_owner = self._sort(seat, outcome)
+                if for_owner is not None:
+                    return for_owner
+            while self._control.await_orders(driver):
+                for_owner = self._obey(seat, budget)
+                if for_owner is not None:
+                    return for_owner
             return self._held(seat)
         finally:
             self._control.leave(driver)
@@ -220,9 +227,12 @@ class VcpuTarget(DebugTarget):
             if stop is None or stop.kind is not StopKind.STEP:
                 self._tell(seat, stop)
                 return None
-        mmio, pio = self._ports(seat.index)
-        outcome: Outcome = self._vcpus[seat.index].run_through(mmio, pio, budget)
-        return self._sort(seat, outcome)
+        return self._sort(seat, self._go(seat.index, budget))
+
+    def _go(self, index: int, budget: int) -> Outcome:
+        mmio, pio = self._ports(index)
+        outcome: Outcome = self._vcpus[index].run_through(mmio, pio, budget)
+        return outcome
 
     def _tell(self, seat: Seat, stop: Any) -> None:
         if stop is not None:

@@ -146,10 +146,21 @@ class TargetAccess:
     # -- for conditions, on vCPU threads too -------------------------------------------------------
 
     def _read_register(self, vcpu: int, number: int) -> int:
-        value = self.description.integer(number, self.target.read_registers(vcpu))
+        values = self.target.read_registers(vcpu)
+        value = self._description_at(vcpu, values).integer(number, values)
         if value is None:
             raise TargetError(f"register {number} is not available")
         return value
+
+    def _description_at(self, vcpu: int, values: Mapping[str, int]) -> Description:
+        """Return how a condition names registers: as the code that it belongs to is described.
+
+        That code may be in a mode that the debugger has not been told of yet.
+        """
+        if not self.must_switch(vcpu):
+            return self.description
+        mode = self._wanted_mode(vcpu)
+        return describe(mode, "gdb", frozenset(values), linear_pc=self.options.linear_pc)
 
     def _read_number(self, vcpu: int, address: int, size: int) -> int:
         data = self.target.read_memory(vcpu, address, size)

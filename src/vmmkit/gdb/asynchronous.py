@@ -9,7 +9,6 @@ then go the same way as in the thread, with the same bounds, and faster than thr
 from __future__ import annotations
 
 import asyncio
-import select
 import socket
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -19,7 +18,7 @@ from typing import Any, Final, Self
 from vmmkit.gdb.connection import LEAVE_SECONDS, PART_SECONDS, check_interval
 from vmmkit.gdb.listener import Listener, listen
 from vmmkit.gdb.options import StubOptions
-from vmmkit.gdb.parting import READABLE, WRITABLE
+from vmmkit.gdb.parting import INPUT, READABLE, WRITABLE
 from vmmkit.gdb.shell import MakeStub, Shell
 from vmmkit.gdb.stub import Stub
 from vmmkit.gdb.target import Target
@@ -171,8 +170,8 @@ class LoopReactor:
     def watch_for(self, sock: socket.socket, events: int) -> None:
         """As `Reactor.watch_for`; that one who does not read has gone is seen in writing."""
         number = sock.fileno()
-        if events & select.POLLIN:
-            self._loop.add_reader(number, self._handle, number, select.POLLIN)
+        if events & INPUT:
+            self._loop.add_reader(number, self._handle, number, INPUT)
         else:
             self._loop.remove_reader(number)
         if events & WRITABLE:

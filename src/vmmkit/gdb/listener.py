@@ -25,6 +25,7 @@ LOG: Final = logging.getLogger("vmmkit.gdb")
 BACKLOG: Final = 64
 NO_ROOM: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 PEER_CLOSED: Final = getattr(select, "POLLRDHUP", 0)  # Linux only
+ALL_INTERFACES: Final = "0.0.0.0"  # noqa: S104 (asked for in so many words, and warned of)
 PRIVATE: Final = 0o600
 CREDENTIALS: Final = struct.Struct("iII")  # struct ucred: pid, uid, gid
 # Seconds of silence before the first probe, seconds between probes, and how many go unanswered
@@ -108,6 +109,8 @@ def listen(text: str, *, allow_remote: bool, peer_uids: Collection[int] | None) 
         StubConfigError: the arguments are not those, or not together.
         ServeError: the address cannot be listened on.
     """
+    if not hasattr(select, "poll"):
+        raise ServeError(f"cannot listen on {text}: this system has no poll")
     address = parse_address(text)
     is_remote = check_reach(address, allow_remote)
     uids = check_uids(address, peer_uids)
@@ -135,7 +138,7 @@ def check_uids(address: TcpAddress | UnixAddress, uids: Collection[int] | None) 
 def listen_tcp(address: TcpAddress, is_remote: bool) -> Listener:
     """Listen on a TCP port."""
     family, _, _, _, where = socket.getaddrinfo(
-        address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        address.host or ALL_INTERFACES, address.port, type=socket.SOCK_STREAM
     )[0]
     host = str(where[0])
     if address.host == LOCALHOST and not ipaddress.ip_address(host).is_loopback:

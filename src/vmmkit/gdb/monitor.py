@@ -4,7 +4,8 @@
 
 There are those of this module, those of the target, and those of the one who has started the
 server; of two with the same name the later in this order is called. All are called alike, with the
-selected vCPU and the words that follow, and return text.
+selected vCPU and the words that follow, and return text. In non-stop mode that vCPU has to stand.
+Read-only mode keeps the stub's own commands from changing the guest; others decide for themselves.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["execute"]
 
 LOG: Final = logging.getLogger("vmmkit.gdb")
+WHILE_RUNNING: Final = {"help", "threads"}
 MODES: Final = {"16": 16, "32": 32, "64": 64, "auto": None}
 
 
@@ -55,6 +57,8 @@ def _called(stub: Stub, name: str, command: MonitorCommand, words: list[str]) ->
     if wrong:
         return f"{name}: {wrong}. {_summary(command)}"
     try:
+        if name not in WHILE_RUNNING:
+            stub.require_stopped(stub.selected)
         return str(command(stub.selected, *words) or "")
     except PacketError as error:
         return f"{name}: {error.message}"
@@ -116,7 +120,7 @@ def _regs(stub: Stub, vcpu: int) -> str:
     return table_of(stub.registers(vcpu))
 
 
-def _mode(stub: Stub, vcpu: int, mode: str | None = None) -> str:
+def _mode(stub: Stub, _vcpu: int, mode: str | None = None) -> str:
     """Show or set which code the debugger expects: mode [16|32|64|auto].
 
     With `auto` that is what the processor would decode. What is set holds from the next stop on, if
@@ -126,7 +130,6 @@ def _mode(stub: Stub, vcpu: int, mode: str | None = None) -> str:
         return f"mode: there are {', '.join(MODES)}, and not {mode!r}"
     if mode is not None:
         stub.mode = MODES[mode]
-    stub.require_stopped(vcpu)
     wanted, now = stub.describe().mode, stub.description.mode
     if wanted == now:
         return f"{now}-bit"

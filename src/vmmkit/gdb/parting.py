@@ -13,11 +13,23 @@ from typing import Final, Protocol
 from vmmkit.gdb.connection import RECEIVE_SIZE
 from vmmkit.gdb.listener import PEER_CLOSED
 
-__all__ = ["GONE", "READABLE", "WRITABLE", "Partings", "Reactor", "receive_some", "send_some"]
+__all__ = [
+    "GONE",
+    "INPUT",
+    "READABLE",
+    "WRITABLE",
+    "Partings",
+    "Reactor",
+    "receive_some",
+    "send_some",
+]
 
-GONE: Final = PEER_CLOSED | select.POLLHUP | select.POLLERR | select.POLLNVAL
-READABLE: Final = select.POLLIN | PEER_CLOSED
-WRITABLE: Final = select.POLLOUT
+# Of no use where there is no `poll`, but nothing is to fail there before somebody wants to serve.
+HAS_POLL: Final = hasattr(select, "poll")
+INPUT: Final = select.POLLIN if HAS_POLL else 0
+GONE: Final = PEER_CLOSED | (select.POLLHUP | select.POLLERR | select.POLLNVAL if HAS_POLL else 0)
+READABLE: Final = INPUT | PEER_CLOSED
+WRITABLE: Final = select.POLLOUT if HAS_POLL else 0
 MOST_PARTINGS: Final = 16
 
 
@@ -125,7 +137,7 @@ class Parting:
             self._sock.shutdown(socket.SHUT_WR)
 
     def _on_event(self, event: int) -> None:
-        if event & select.POLLIN:
+        if event & INPUT:
             self._read()
         elif event & WRITABLE:
             self.speak()

@@ -18,6 +18,7 @@ ROWS: Final = (
     ("r12", "r13", "r14", "r15"),
 )
 SEGMENTS: Final = ("cs", "ss", "ds", "es", "fs", "gs", "ldtr", "tr")
+PARTS: Final = ("base", "limit", "attr")
 TABLES: Final = ("gdtr", "idtr")
 DIGITS: Final = {
     **{register.name: register.bits // 4 for register in REGISTERS},
@@ -52,10 +53,11 @@ def _lines(values: Values) -> Iterator[str]:
     yield from _rows(ROWS, values)
     yield from _position(values)
     for name in (*SEGMENTS, *TABLES):
-        parts = (name, f"{name}_base", f"{name}_limit", f"{name}_attr")
-        shown = [_shown(part, values, part.removeprefix(f"{name}_")) for part in parts]
-        if any(shown):
-            yield "  ".join([f"{name:4}" if not shown[0] else "", *shown]).strip()
+        parts = [_shown(f"{name}_{part}", values, part) for part in PARTS]
+        if name in values:
+            yield "  ".join(filter(None, (_shown(name, values), *parts)))
+        elif any(parts):
+            yield f"{name} " + "  ".join(filter(None, parts))
     yield from _rows(CONTROL, values)
 
 

@@ -92,12 +92,13 @@ class RunControl:
         self._inbox: deque[tuple[Run, tuple[Stop, ...]]] = deque()
         self._runs: dict[int, Run] = {}
         self._events: list[Stop] = []
-        self._held: deque[Stop] = deque()
+        self._held: deque[tuple[Stop, Callable[[Stop], object]]] = deque()
         self._owed = False
         self._known: frozenset[int] = frozenset()
         self.thread_events = False
         self._notices: deque[Stop] = deque()
         self._noticed = False
+        self._asked_why = False
         self._left = False
 
     # -- what is running -------------------------------------------------------------------------
@@ -196,7 +197,8 @@ class RunControl:
         if self._runs:
             raise PacketError(ErrorCode.RUNNING, "the vCPUs run already")
         if self._held:
-            self._tell(self._held.popleft())
+            stop, tell = self._held.popleft()
+            tell(stop)
             return
         self._events = [stop for stop in self._events if still_holds(self.stub, stop)]
         due = [stop for stop in self._events if stop.vcpu in actions]
@@ -293,7 +295,7 @@ class RunControl:
             self._tell_new_threads(stop)
             must_switch = partial(stub.must_switch, stop.vcpu)
             if not self._held and stub.attempt(must_switch, False):
-                self._held.append(stop)
+                self._held.append((stop, self._tell))
                 self.last, stub.selected = stop, stop.vcpu
                 stub.session.reply(exec_reply(stub, stop.vcpu))
         if not self._held:
@@ -304,7 +306,7 @@ class RunControl:
         now = frozenset(self.stub.attempt(self.stub.vcpus, list(known)))
         self._known = now
         if self.thread_events and now - known:
-            self._held.append(stop)
+            self._held.append((stop, self._first_tell_of_changes))
             self.last, self.stub.selected = stop, stop.vcpu
             name = self.stub.threads.format(min(now - known))
             self.stub.session.reply(b"T%02xcreate:;thread:%s;" % (Signal.TRAP, name))
@@ -392,13 +394,25 @@ class RunControl:
         told = {stop.vcpu: stop for stop in (self.last, *self._notices) if stop is not None}
         asked = [Stop(vcpu, StopKind.ASKED, signal=Signal.NONE) for vcpu in stood]
         self._notices = deque(told.get(stop.vcpu, stop) for stop in asked)
-        self._noticed = bool(self._notices)
+        self._noticed = self._asked_why = bool(self._notices)
         return stop_reply(self.stub, self._notices[0]) if self._notices else b"OK"
 
-    def next_stop(self) -> bytes:
-        """Answer vStopped: the last one is known now, here is the next."""
+    def next_stop(self) -> bytes | None:
+        """Answer vStopped: the last one is known now, here is the next.
+
+        GDB 13 ends with an internal error when it finds several vCPUs stopped as it connects. So
+        `?` is answered with one only, and a notification follows about the others.
+        """
         if self._noticed:
             with suppress(IndexError):
                 self._notices.popleft()
         self._noticed = bool(self._notices)
-        return stop_reply(self.stub, self._notices[0]) if self._notices else b"OK"
+        asked_why, self._asked_why = self._asked_why, False
+        if not self._notices:
+            return b"OK"
+        reply = stop_reply(self.stub, self._notices[0])
+        if not asked_why:
+            return reply
+        self.stub.session.reply(b"OK")
+        self.stub.session.notify(b"Stop:" + reply)
+        return None

@@ -129,7 +129,9 @@ class Server:
         """End the server: remove breakpoints, let the target go, and free the address.
 
         May be called on any thread, more than once; a call on the server's own thread, as from a
-        monitor command, takes effect when the command has been answered.
+        monitor command, takes effect when the command has been answered. A call by a thread that
+        runs a vCPU just now, as from a device, waits for two seconds in vain for that vCPU to
+        stop, if a debugger is connected and `exit_status` is not given.
 
         Args:
             exit_status: what a connected debugger is told the machine ended with, 0 to 255;

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import logging
-import select
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -21,6 +20,7 @@ from vmmkit.gdb.connection import (
 from vmmkit.gdb.listener import Listener, configure_client, has_gone
 from vmmkit.gdb.parting import (
     GONE,
+    INPUT,
     READABLE,
     WRITABLE,
     Partings,
@@ -102,8 +102,11 @@ class Shell:
         if self._stub.leaving:
             LOG.warning("%s: breakpoints stay: the target does not stop", self._listener.address)
         self._partings.close()
-        if self._holder is not None:
-            self._holder.release()
+        try:
+            if self._holder is not None:
+                self._holder.release()
+        except Exception:
+            LOG.exception("%s: the target could not be let go", self._listener.address)
 
     def _look(self, look: Callable[[Conversation, int], bytes]) -> None:
         """Let the stub do what it has to do, for the debugger or after it has gone."""
@@ -148,7 +151,12 @@ class Shell:
             self._listen()
 
     def _answer_knock(self, sock: socket.socket) -> None:
-        reason = self._objection(sock)
+        try:
+            reason = self._objection(sock)
+            configure_client(sock)
+        except OSError:  # gone already
+            sock.close()
+            return
         if reason:
             LOG.warning("%s: a connection is refused: %s", self._listener.address, reason)
             self._partings.add(sock, refusal(reason), asked=False)
@@ -163,7 +171,6 @@ class Shell:
         return reason or ("" if self._client is None else "another debugger is connected")
 
     def _welcome(self, sock: socket.socket) -> None:
-        configure_client(sock)
         LOG.info("%s: a debugger has connected", self._listener.address)
         if self._interval is not None:
             SwitchInterval.want(self._interval)
@@ -254,7 +261,7 @@ class _Client:
     def _on_event(self, event: int) -> None:
         if event & WRITABLE:
             self._flush()
-        if event & select.POLLIN:
+        if event & INPUT:
             self._read()
         elif event & GONE:
             self._on_end(b"")

@@ -78,7 +78,7 @@ def exit_reply(stub: Stub, status: int) -> bytes:
 def exec_reply(stub: Stub, vcpu: int) -> bytes:
     """Return the stop at which a debugger forgets its target description and reads it again.
 
-    It is the stop of a program that has executed another one; the program's path is ours to give.
+    It is the stop of a program that has executed another one, which has no path here: GDB would
+    take the architecture from that file again, whatever the processor's mode is.
     """
-    path = (stub.options.exec_file or "").encode().hex().encode()
-    return b"T%02xexec:%s;%s" % (Signal.TRAP, path, _where(stub, vcpu))
+    return b"T%02xexec:;%s" % (Signal.TRAP, _where(stub, vcpu))

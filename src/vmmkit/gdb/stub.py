@@ -108,7 +108,7 @@ class Stub(TargetAccess):
         self.mode = options.mode
         self.lists_threads = self.error_strings = self.finished = False
         self.thread_suffix = False
-        self.selected = min(self.vcpus())
+        self.selected = min(self.attempt(self.vcpus, list[int]()), default=0)
         self.resumed: int | None = None
         self.unlisted: list[int] = []
         self.thread_list = b""

@@ -61,7 +61,8 @@ def _of_target(attribute: str, answer: Callable[[Stub, bytes], Reply]) -> Handle
     """Answer a packet only with a target that has an attribute."""
 
     def answer_if_there(stub: Stub, rest: bytes) -> Reply:
-        return answer(stub, rest) if hasattr(stub.target, attribute) else b""
+        there = getattr(stub.target, attribute, None) is not None
+        return answer(stub, rest) if there else b""
 
     return answer_if_there
 
