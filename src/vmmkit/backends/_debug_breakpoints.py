@@ -243,11 +243,12 @@ class BreakpointSet:
     def lift(self) -> None:
         """Put all original bytes back, until `rearm`."""
         for gpa, patch in self._patches.items():
-            self.put(gpa, patch.original)
+            self._put(gpa, patch.original)
 
     def suspend(self) -> None:
         """Have no breakpoints in RAM and in the vCPUs, all of which stand, until `reinstate`."""
         self.lift()
+        self._hits.clear()
         for number in range(len(self._vcpus)):
             self._vcpus[number].set_breakpoints()
             self._applied[number] = -1

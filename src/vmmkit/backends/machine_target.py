@@ -129,7 +129,7 @@ class MachineTarget(DebugTarget):
         free = self._control.enter(driver)
         try:
             if free:
-                found = self.machine.run(*limits, **options)
+                found = self._run_machine(*limits, **options)
                 if self._control.left_freely(driver):
                     return found
                 outcome = self._conclude(left, found)
@@ -232,8 +232,8 @@ class MachineTarget(DebugTarget):
             for_owner = None
         return for_owner
 
-    def _run_machine(self, **arguments: Any) -> MachineOutcome:
-        return self.machine.run(**arguments)
+    def _run_machine(self, *limits: Any, **options: Any) -> MachineOutcome:
+        return self.machine.run(*limits, **options)
 
     def _step_machine(self, index: int) -> MachineOutcome:
         return self.machine.step(index)

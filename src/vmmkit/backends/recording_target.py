@@ -27,7 +27,7 @@ from vmmkit.backends._debug_history import Checkpointed, History
 from vmmkit.backends._debug_replay import Cancelled, Diverged, Segment
 from vmmkit.backends._machine_outcomes import MachineOutcome, RunEnded, VcpuExit
 from vmmkit.backends.machine_target import Limits, MachineTarget
-from vmmkit.backends.soft_machine import SoftMachine
+from vmmkit.backends.soft_machine import DEFAULT_INSTRUCTIONS, SoftMachine
 from vmmkit.errors import MachineError
 from vmmkit.gdb.target import CONTINUE, Action, Report, Stop, StopKind
 from vmmkit.insn import DebugExit
@@ -158,12 +158,15 @@ class RecordingTarget(MachineTarget):
 
         return ended
 
-    def _run_machine(self, **arguments: Any) -> MachineOutcome:
+    def _run_machine(self, *limits: Any, **options: Any) -> MachineOutcome:
         """Run in pieces, with a checkpoint between two."""
         if not self._recording:
-            return super()._run_machine(**arguments)
+            return super()._run_machine(*limits, **options)
         self._begin()
-        until, left = arguments.get("until"), arguments.get("instructions")
+        until: int | None = options.get("until")
+        left: int | None = limits[0] if limits else options.get("instructions")
+        if left is None and until is None:
+            left = DEFAULT_INSTRUCTIONS
         while True:
             start, due = self._soft.ticks, self._due
             outcome = self._run_piece(left, due if until is None else min(due, until))
