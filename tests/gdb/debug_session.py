@@ -43,14 +43,15 @@ class DebugSession:
     Args:
         folder: for gdb.
         guest: the machine.
+        target: what makes a target of it.
         wait: whether it begins to run only when a debugger lets it.
         limit: of one run: how often the owner looks whether it is to end.
         options: of `serve`.
     """
 
-    def __init__(self, folder, guest, *, wait=True, limit=SLICE, **options):
+    def __init__(self, folder, guest, *, wait=True, limit=SLICE, target=MachineTarget, **options):
         self.folder, self.guest, self._limit = folder, guest, limit
-        self.target = MachineTarget(guest.machine)
+        self.target = target(guest.machine)
         self.server = serve(self.target, "tcp:127.0.0.1:0", wait=wait, **options)
         self.remote = self.server.address.removeprefix("tcp:")
         self.halted, self._closing, self._errors = Event(), Event(), []

@@ -129,7 +129,7 @@ class MachineTarget(DebugTarget):
         free = self._control.enter(driver)
         try:
             if free:
-                found = self.machine.run(*limits, **options)
+                found = self._run_machine(*limits, **options)
                 if self._control.left_freely(driver):
                     return found
                 outcome = self._conclude(left, found)
@@ -210,10 +210,10 @@ class MachineTarget(DebugTarget):
             self._control.stopped(seat, stop, self._at(seat))
 
     def _run(self, limits: Limits) -> MachineOutcome | None:
-        machine, arguments = self.machine, limits.left()
-        if self._attached and isinstance(machine, ThreadedMachine):
+        arguments = limits.left()
+        if self._attached and isinstance(self.machine, ThreadedMachine):
             arguments["through_halt"] = True
-        return self._conclude(limits, machine.run(**arguments))
+        return self._conclude(limits, self._run_machine(**arguments))
 
     def _conclude(self, limits: Limits, outcome: MachineOutcome) -> MachineOutcome | None:
         """Look at how a run of the machine ended; return what is for the owner."""
@@ -231,6 +231,12 @@ class MachineTarget(DebugTarget):
             self._control.hold(self._driver, for_owner)
             for_owner = None
         return for_owner
+
+    def _run_machine(self, *limits: Any, **options: Any) -> MachineOutcome:
+        return self.machine.run(*limits, **options)
+
+    def _step_machine(self, index: int) -> MachineOutcome:
+        return self.machine.step(index)
 
     def _sort(self, outcome: MachineOutcome) -> MachineOutcome | None:
         """Find out whom an outcome concerns; return what is the owner's."""
@@ -259,7 +265,7 @@ class MachineTarget(DebugTarget):
 
     def _execute_one(self, seat: Seat) -> Any:
         self._watch_accesses()
-        outcome = self.machine.step(seat.index)
+        outcome = self._step_machine(seat.index)
         if isinstance(outcome, MachineHalted):
             self._let_time_pass()
             return None
@@ -274,7 +280,7 @@ class MachineTarget(DebugTarget):
             paused = [vcpu.paused for vcpu in self.machine.vcpus]
             for vcpu in self.machine.vcpus:
                 vcpu.paused = True
-            self.machine.run(1)
+            self._run_machine(instructions=1)
             for vcpu, before in zip(self.machine.vcpus, paused, strict=True):
                 vcpu.paused = before
 

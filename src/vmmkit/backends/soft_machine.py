@@ -144,6 +144,11 @@ class SoftMachine(Board):
         return self.time // self._tick
 
     @property
+    def tick(self) -> int:
+        """Nanoseconds of virtual time that an instruction takes."""
+        return self._tick
+
+    @property
     def time(self) -> int:
         """Virtual time in nanoseconds."""
         running = self._running
