@@ -83,7 +83,6 @@ class Group:
 
     report: Report
     seats: list[Seat] = attrs.field(factory=list)
-    called: bool = False
 
 
 class RunControl:

@@ -130,10 +130,6 @@ class DebugMemory:
         """Whether addresses are translated."""
         return not self.physical and bool(self._vcpus[vcpu].state.cr0 & CR0_PG)
 
-    def span(self, vcpu: int, linear: int, size: int = 1) -> Span | None:
-        """Translate the beginning of a linear range; `None` where nothing is mapped."""
-        return next(self._spans_of(vcpu, linear, size, self.pages(vcpu)), None)
-
     def _spans_of(self, vcpu: int, linear: int, size: int, pages: bool) -> Iterator[Span]:
         """Yield spans side by side, the first one around `linear`, until a hole or enough."""
         beyond = linear + size
