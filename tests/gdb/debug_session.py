@@ -77,10 +77,10 @@ class DebugSession:
         assert not self._thread.is_alive()
         assert self._errors == []
 
-    def start(self, *commands, connect="target remote", files=None, logged=True):
+    def start(self, *commands, connect="target remote", files=None, before=(), logged=True):
         """Start a gdb with the symbols of the first program; it connects, and obeys commands."""
         programs = self.guest.programs[:1] if files is None else files
-        opening = [f"file {program.elf}" for program in programs]
+        opening = [*(f"file {program.elf}" for program in programs), *before]
         opening.append(f"{connect} {self.remote}")
         return Gdb(self.folder, [*opening, *commands], logged=logged)
 
@@ -96,7 +96,7 @@ class DebugSession:
         interface.command(f"file {self.guest.programs[0].elf}")
         return interface
 
-    def await_(self, happened, seconds=8):
+    def await_(self, happened, seconds=60):
         """Wait until something is so."""
         until = time.monotonic() + seconds
         while not happened():

@@ -21,7 +21,7 @@ SETTINGS = (
     *("set tcp connect-timeout 5", "set remotetimeout 5", "set python print-stack full"),
 )
 MARK = re.compile(r"^@@(\d+)@@\n", re.MULTILINE)
-SECONDS = 6
+SECONDS = 60
 """What a gdb may take at most; a run takes a fraction of a second."""
 CRASHED = 128
 
