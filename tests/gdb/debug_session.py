@@ -9,7 +9,7 @@ from threading import Event, Thread
 
 from gdb.gdb_driver import Gdb, GdbRun, MachineInterface
 from gdb.guest_machine import GuestMachine
-from vmmkit.backends import MachineHalted
+from vmmkit.backends import MachineHalted, ThreadedMachine
 from vmmkit.backends.machine_target import MachineTarget
 from vmmkit.gdb.serve import serve
 
@@ -109,6 +109,14 @@ class DebugSession:
         self.await_(lambda: self.guest.word(symbol, 8) > before)
 
 
-def session_of(folder, programs, *, vcpus=1, **options):
-    """Return a session with a machine of these programs."""
+# The timer of a guest on the host's time leaves it something of the processor.
+THREADED = {"machine": ThreadedMachine, "timer_hz": 1_000_000}
+SECONDS = 0.05
+
+
+def session_of(folder, programs, *, vcpus=1, threaded=False, **options):
+    """Return a session with a machine of these programs, or one with a thread for each vCPU."""
+    if threaded:
+        guest = GuestMachine(*programs, vcpus=vcpus, **THREADED)
+        return DebugSession(folder, guest, limit=SECONDS, **options)
     return DebugSession(folder, GuestMachine(*programs, vcpus=vcpus), **options)

@@ -11,10 +11,10 @@ from gdb.debug_session import assert_clean, line_of
 SECOND = line_of("spin.c", "/* second */")
 
 
-@pytest.fixture
-def spinning(debug):
+@pytest.fixture(params=[False, True], ids=["soft", "threads"])
+def spinning(request, debug):
     """Return a session whose guest runs at once."""
-    return debug("spin", wait=False)
+    return debug("spin", wait=False, threaded=request.param)
 
 
 def code_of(session, symbol):
