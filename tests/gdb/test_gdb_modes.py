@@ -179,6 +179,26 @@ def test_steps_and_watchpoints_across_modes(debug):
     assert_clean(run.log)
 
 
+@pytest.mark.parametrize("load", [("symbol-file {}",), ("file {}", "exec-file")])
+def test_a_64_bit_program_and_a_guest_in_real_mode(debug, load):
+    """GDB holds to the architecture of its executable file; symbols have none."""
+    session = debug(*STAGES)
+    elf = session.guest.programs[2].elf
+    loading = [command.format(elf) for command in load]
+    run = session.gdb(
+        "x/2i $pc",
+        "break long_main",
+        "continue",
+        "backtrace",
+        files=[],
+        before=loading,
+    )
+    assert re.search(r"cli\s.*xor +%ax,%ax", run.replies[0], re.DOTALL)
+    assert re.search(r"long_main \(\).*_start \(\)", run.replies[3], re.DOTALL)
+    assert "rejected" not in run.output
+    assert_clean(run.log)
+
+
 def test_a_program_that_the_server_names(debug, program):
     """GDB loads it by itself, and does not take its architecture for the processor's."""
     session = debug(*STAGES, exec_file=str(program("long").elf))
