@@ -430,6 +430,24 @@ def test_a_target_that_does_not_stop_keeps_nobody(target, caplog):
     assert "the target does not stop" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "opening", [b"POST / HTTP/1.1\r\n\r\n" + frame(b"M1000,1:00"), b"\x16\x03\x01", b"\n", b"#"]
+)
+def test_what_is_no_debugger_is_sent_away(start, target, opening, caplog):
+    """A web page can have a browser send packets in the body of a request."""
+    before = bytes(target.ram)
+    with start(target, TCP) as server:
+        with RawClient(server.address) as client:
+            client.send_raw(opening)
+            assert client.wait_closed() == b""
+        eventually(lambda: target.runs)
+        with debugger(server) as client:
+            client.send_raw(b"between packets" + frame(b"qC"))
+            assert client.reply() == b"QC1"
+    assert bytes(target.ram) == before
+    assert "begins with" in caplog.text
+
+
 # -- options --------------------------------------------------------------------------------------
 
 

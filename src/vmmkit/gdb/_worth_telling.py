@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vmmkit.gdb.run_control import Run
     from vmmkit.gdb.stub import Stub
 
-__all__ = ["still_holds", "worth_telling"]
+__all__ = ["program_counter", "still_holds", "worth_telling"]
 
 INSTRUCTIONS: Final = {
     StopKind.SOFTWARE: BreakpointKind.SOFTWARE,
@@ -37,7 +37,7 @@ def _step_within(stub: Stub, stop: Stop, first: int, beyond: int) -> Stop | None
 
     The next step would begin on that, and pass it.
     """
-    pc = stub.attempt(partial(_pc, stub, stop.vcpu), beyond)
+    pc = stub.attempt(partial(program_counter, stub, stop.vcpu), beyond)
     if not first <= pc < beyond:
         return stop
     for kind, inserted in INSTRUCTIONS.items():
@@ -47,7 +47,7 @@ def _step_within(stub: Stub, stop: Stop, first: int, beyond: int) -> Stop | None
     return None
 
 
-def _pc(stub: Stub, vcpu: int) -> int:
+def program_counter(stub: Stub, vcpu: int) -> int:
     """Return the program counter as the debugger has it."""
     values, description = stub.registers(vcpu), stub.description
     numbers = (r.number for r in description.registers if r.source == "rip")
@@ -65,5 +65,5 @@ def still_holds(stub: Stub, stop: Stop) -> bool:
     if stop.address is None or stop.kind not in INSTRUCTIONS:
         return True
     values = stub.registers(stop.vcpu)
-    is_linear = "cs_base" in values and stop.address == linear_pc(values)
+    is_linear = "cs_base" in values and stop.address == linearprogram_counter(values)
     return is_linear or stop.address == values.get("rip")

@@ -111,6 +111,16 @@ def _has(target: object, names: tuple[str, ...]) -> bool:
     return all(member is not None and member is not False for member in found)
 
 
+def _kinds(target: object) -> frozenset[BreakpointKind]:
+    kinds = getattr(target, OF_BREAKPOINTS[0])
+    try:
+        return frozenset(map(BreakpointKind, kinds))
+    except (TypeError, ValueError):
+        raise StubConfigError(
+            f"breakpoint_kinds of a target are some BreakpointKind, not {kinds!r}"
+        ) from None
+
+
 @attrs.frozen
 class Capabilities:
     """Which optional Protocols of `vmmkit.gdb.target` a target has."""
@@ -134,14 +144,15 @@ class Capabilities:
         """Look at a target.
 
         Raises:
-            StubConfigError: it lacks one of the five methods that every target has.
+            StubConfigError: it lacks one of the five methods that every target has, or its
+                `breakpoint_kinds` are something else.
         """
         missing = [name for name in REQUIRED if not callable(getattr(target, name, None))]
         if missing:
             raise StubConfigError(f"{target!r} is no target: it has no {', '.join(missing)}")
         kinds: frozenset[BreakpointKind] = frozenset()
         if _has(target, OF_BREAKPOINTS):
-            kinds = frozenset(map(BreakpointKind, getattr(target, OF_BREAKPOINTS[0])))
+            kinds = _kinds(target)
         return cls(
             **{name: _has(target, names) for name, names in MEMBERS.items()}, breakpoints=kinds
         )

@@ -26,6 +26,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from vmmkit.errors import TargetError
 from vmmkit.gdb._worth_telling import still_holds, worth_telling
 from vmmkit.gdb.packets.table import PacketError
 from vmmkit.gdb.spec import ErrorCode, Signal
@@ -40,6 +41,24 @@ __all__ = ["Run", "RunControl"]
 MOST_REPORTS: Final = 32  # looked at before the wire is looked at again
 Ranges = Mapping[int, tuple[int, int]]
 """First and one-past-last address of the code that a vCPU is to step through."""
+
+
+def checked(stops: Iterable[Stop]) -> tuple[Stop, ...]:
+    """Return what a target has reported; what is wrong with it the target is to see, at once.
+
+    Raises:
+        TargetError: a report is something else than several `Stop`.
+    """
+    wrong = TargetError(f"a report takes a list of Stop, not {stops!r}")
+    if isinstance(stops, Stop) or not isinstance(stops, Iterable):
+        raise wrong
+    reported = tuple(stops)
+    for stop in reported:
+        if not isinstance(stop, Stop):
+            raise wrong
+        if not isinstance(stop.kind, StopKind):
+            raise TargetError(f"the kind of a stop is a StopKind, not {stop.kind!r}")
+    return reported
 
 
 class Run:
@@ -65,7 +84,7 @@ class Run:
 
     def __call__(self, stops: Iterable[Stop] = (), /) -> None:
         """Report; on any thread."""
-        self._control.arrived(self, tuple(stops))
+        self._control.arrived(self, checked(stops))
 
     def counts(self, stop: Stop, /) -> bool:
         """Whether a stop is to be reported; on any thread."""
