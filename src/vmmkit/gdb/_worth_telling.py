@@ -65,5 +65,5 @@ def still_holds(stub: Stub, stop: Stop) -> bool:
     if stop.address is None or stop.kind not in INSTRUCTIONS:
         return True
     values = stub.registers(stop.vcpu)
-    is_linear = "cs_base" in values and stop.address == linearprogram_counter(values)
+    is_linear = "cs_base" in values and stop.address == linear_pc(values)
     return is_linear or stop.address == values.get("rip")

@@ -41,10 +41,12 @@ def _is_where_it_says(stub: Stub, stop: Stop) -> bool:
     and EIP is an offset. A debugger that looks for a breakpoint at EIP and finds none takes the
     stop for one that is late, and goes on without a word; without a reason it shows the stop.
     """
-    values = stub.attempt(partial(stub.registers, stop.vcpu), {})
-    if stop.address is None or not values.get("cs_base"):
-        return True
-    return stub.attempt(partial(program_counter, stub, stop.vcpu), stop.address) == stop.address
+    at = stop.address
+    return at is None or stub.attempt(partial(_sees, stub, stop.vcpu, at), True)
+
+
+def _sees(stub: Stub, vcpu: int, address: int) -> bool:
+    return not stub.registers(vcpu).get("cs_base") or program_counter(stub, vcpu) == address
 
 
 @lru_cache(maxsize=64)
