@@ -41,8 +41,11 @@ def expedited(description: Description) -> tuple[int, ...]:
 def _expedited(stub: Stub, vcpu: int) -> bytes:
     """Tell registers in advance; never an unavailable one, which only `g` and `p` may have.
 
-    A stop is told without them where they cannot be read: it must not get lost.
+    A stop is told without them where they cannot be read: it must not get lost. Neither are they
+    told before it is known what the debugger takes their numbers for.
     """
+    if not stub.knows_layout:
+        return b""
     return stub.attempt(partial(_values_of, stub, vcpu), b"")
 
 
