@@ -222,7 +222,7 @@ def test_a_32_bit_file_and_a_guest_in_long_mode(debug):
     assert run.replies[0] == f"$1 = {start & 0xFFFF_FFFF:#x}\n"
     assert run.replies[2].startswith("$2 = 0x")
     assert "PG" in run.replies[3]
-    assert_clean(run.log)
+    assert_clean(run.log, errors=(b"m",))  # where its 32-bit code would have a stack
 
 
 @pytest.mark.parametrize("load", [("symbol-file {}",), ("file {}", "exec-file")])
