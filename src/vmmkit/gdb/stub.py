@@ -291,8 +291,13 @@ class Stub(TargetAccess):
     # -- coming and going ------------------------------------------------------------------------
 
     def detach(self, *, resume: bool = True) -> None:
-        """Remove breakpoints, resume everything, and be finished with this debugger."""
+        """Remove breakpoints, resume everything, and be finished with this debugger.
+
+        Without `resume` the machine has ended: nothing runs, and no report will come.
+        """
         self._resumes = resume
+        if not resume:
+            self.run = RunControl(self)
         self.finished = True
         self._leaving = True
         self._stop_to_leave()
