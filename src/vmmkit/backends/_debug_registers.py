@@ -30,7 +30,7 @@ from vmmkit.backends._debug_register_places import (
     place_of,
 )
 from vmmkit.errors import StateError, TargetError
-from vmmkit.insn import CpuState, Feature, Segment
+from vmmkit.insn import WORD, CpuState, Feature, Segment
 
 __all__ = ["ReadMemory", "RegisterView", "linear_pc", "privilege", "write_registers"]
 
@@ -41,6 +41,8 @@ ReadMemory = Callable[[int, int], bytes]
 
 CR0_PE: Final = 1
 EFER_LMA: Final = 1 << 10
+FEATURES: Final = WORD["features"]
+AVX, AVX512 = int(Feature.AVX), int(Feature.AVX512F)
 RFLAGS_ONE: Final = 0x2
 RFLAGS_VM: Final = 1 << 17
 ATTR_L: Final = 1 << 13
@@ -245,8 +247,8 @@ def _rows(avx: bool, avx512: bool) -> Mapping[str, Row]:
 
 
 def _vectors_of(state: CpuState) -> tuple[bool, bool]:
-    features = state.features
-    return bool(features & Feature.AVX), bool(features & Feature.AVX512F)
+    features = state.words[FEATURES]  # integers: operators of enumerations are slow
+    return bool(features & AVX), bool(features & AVX512)
 
 
 def _rows_of(state: CpuState) -> Mapping[str, Row]:

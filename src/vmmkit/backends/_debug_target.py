@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, Final, NamedTuple
 
 from vmmkit.backends._debug_control import Seat
@@ -139,11 +139,9 @@ class DebugTarget(DebugView):
         hit: Stop | None = None
         seat.hit = None
         try:
-            with ExitStack() as stack:
-                if lifted:
-                    stack.enter_context(self._control.alone(seat))
-                stack.enter_context(self._breakpoints.stepping_over(seat.index, lifted))
-                stack.enter_context(holding(vcpu, hold))
+            alone = self._control.alone(seat) if lifted else nullcontext()
+            over = self._breakpoints.stepping_over(seat.index, lifted)
+            with alone, over, holding(vcpu, hold):
                 found = self._execute_one(seat)
                 if isinstance(found, DebugExit) and not found.cause:
                     vcpu.skip_breakpoint()  # the original byte is an INT3 itself
