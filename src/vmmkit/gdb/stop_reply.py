@@ -20,6 +20,7 @@ __all__ = ["exec_reply", "exit_reply", "expedited", "stop_reply"]
 BREAKS: Final = {StopKind.SOFTWARE: "swbreak", StopKind.HARDWARE: "hwbreak"}
 WATCHES: Final = {StopKind.WRITE, StopKind.READ, StopKind.ACCESS}
 EXPEDITED: Final = ("rbp", "rsp", "rip")
+UNAVAILABLE: Final = b"xx"
 BACKWARDS: Final = b"replaylog:begin;"
 
 
@@ -51,8 +52,8 @@ def _expedited(stub: Stub, vcpu: int) -> bytes:
 
 def _values_of(stub: Stub, vcpu: int) -> bytes:
     values, description = stub.registers(vcpu), stub.description
-    known = [n for n in expedited(description) if description.integer(n, values) is not None]
-    return b"".join([b"%x:%s;" % (n, description.value(n, values)) for n in known])
+    told = [(n, description.value(n, values)) for n in expedited(description)]
+    return b"".join([b"%x:%s;" % one for one in told if one[1][:2] != UNAVAILABLE])
 
 
 def _where(stub: Stub, vcpu: int) -> bytes:

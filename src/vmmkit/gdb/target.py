@@ -28,6 +28,7 @@ __all__ = [
     "CONTINUE",
     "STEP",
     "BreakpointKind",
+    "PackedRegisters",
     "RegisterWriter",
     "MemoryWriter",
     "Stepper",
@@ -155,6 +156,25 @@ class Target(Protocol):
 
         `report` is called once, when all stand again: after a step, at a breakpoint, or after
         `stop`. `None` means that the debugger is gone: run, and stop for nothing.
+        """
+        ...
+
+
+class PackedRegisters(Protocol):
+    """Many registers at once: what `Target.read_registers` returns may have this.
+
+    Without it they are read one by one, which is slower where each is computed.
+    """
+
+    def packed(self, names: tuple[str, ...], sizes: tuple[int, ...], /) -> bytes:
+        """Return the values of registers, one behind the other, the lowest byte of each first.
+
+        Args:
+            names: of the registers.
+            sizes: bytes of each; a value is cut to that many.
+
+        Raises:
+            KeyError: a register is missing; those that are there are then read one by one.
         """
         ...
 
