@@ -382,3 +382,15 @@ def test_no_argument_does_any_harm(name, rest):
     except (PacketError, TargetError):
         return
     assert isinstance(reply, bytes)
+
+
+def test_the_whole_x87_stack_is_written_when_its_top_may_move():
+    stub = attached(Vcpus())
+    registers = stub.target.state[0]
+    registers |= {"fstat": 7 << 11, "st0": 0, "st1": 1}
+    written = []
+    stub.target.write_registers = lambda _vcpu, values: written.append(values)
+    wanted = registers | {"fstat": 3 << 11}
+    assert ask(stub, "G", WHOLE.pack(wanted)) == b"OK"
+    names = {"fstat", *(f"st{n}" for n in range(8))}
+    assert written == [{name: wanted[name] for name in names}]

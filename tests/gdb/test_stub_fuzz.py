@@ -11,23 +11,26 @@ from gdb.small_target import COUNT, LOAD, NOP, SPIN, STORE, SmallTarget
 from gdb.wire import Wire, frame
 
 # What GDB 13 and LLDB 14 send, and what they do not.
-LOG = (
-    b"qSupported:multiprocess+;swbreak+;hwbreak+;qRelocInsn+;fork-events+;vfork-events+;"
-    b"exec-events+;vContSupported+;QThreadEvents+;no-resumed+;xmlRegisters=i386",
-    b"vMustReplyEmpty QStartNoAckMode Hgp0.0 qTStatus ? qfThreadInfo qsThreadInfo Hc-1 qC g p10",
-    b"qXfer:features:read:target.xml:0,ffb qXfer:threads:read::0,1000 qXfer:memory-map:read::0,fff",
-    b"qAttached:1 qThreadExtraInfo,p1.1 Hgp1.2 m1000,40 x1000,40 M1000,2:9090 X1008,0: X1009,1:}]",
-    b"Z0,1003,1 Z0,1004,1;X3,220027 Z1,1005,1 Z2,1010,4 Z3,1010,1 Z4,1010,8 vCont? vCont;s:p1.1;c",
-    b"vCont;c vCont;r1000,1004:p1.1;c:p1.-1 vCont;t vCont;S05:1;C02 c s C05 S05;1002 bs bc vCtrlC",
-    b"z0,1003,1 z0,1004,1 z1,1005,1 z2,1010,4 z3,1010,1 z4,1010,8 P10=0010000000000000 p7f G00 P0=1",
-    b"qSearch:memory:1000;100;\x90 qCRC:1000,800 qRcmd,68656c70 qRcmd,72656773 qRcmd,6d6f6465203332",
-    b"QNonStop:1 vStopped vStopped vStopped QNonStop:0 QThreadEvents:1 T1 Tp1.9 H H9 Hg-1 Hc1 !",
-    b"qHostInfo qProcessInfo qRegisterInfo0 qRegisterInfo10 jThreadsInfo QThreadSuffixSupported",
-    b"QListThreadsInStopReply QEnableErrorStrings qMemoryRegionInfo:1000 p10;thread:1; g;thread:2;",
-    b"Qqemu.sstep=3 qqemu.sstepbits Qqemu.PhyMemMode:1 qqemu.PhyMemMode qOffsets qSymbol:: R00 D;1 k",
-    b"vKill;1 vFile:open:0,0,0 vRun; vAttach;1 QPassSignals: qXfer:exec-file:read:1:0,ff vCont;x c1;2",
+LOG = b" ".join(
+    (
+        b"qSupported:multiprocess+;swbreak+;hwbreak+;qRelocInsn+;fork-events+;vfork-events+;exec-events+;vContSupported+;QThreadEvents+;no-resumed+;xmlRegisters=i386",
+        b"vMustReplyEmpty QStartNoAckMode Hgp0.0 qTStatus ? qfThreadInfo qsThreadInfo Hc-1 qC g",
+        b"p10 qXfer:features:read:target.xml:0,ffb qXfer:threads:read::0,1000",
+        b"qXfer:memory-map:read::0,fff qAttached:1 qThreadExtraInfo,p1.1 Hgp1.2 m1000,40 x1000,40",
+        b"M1000,2:9090 X1008,0: X1009,1:}] Z0,1003,1 Z0,1004,1;X3,220027 Z1,1005,1 Z2,1010,4",
+        b"Z3,1010,1 Z4,1010,8 vCont? vCont;s:p1.1;c vCont;c vCont;r1000,1004:p1.1;c:p1.-1 vCont;t",
+        b"vCont;S05:1;C02 c s C05 S05;1002 bs bc vCtrlC z0,1003,1 z0,1004,1 z1,1005,1 z2,1010,4",
+        b"z3,1010,1 z4,1010,8 P10=0010000000000000 p7f G00 P0=1 qSearch:memory:1000;100;\x90",
+        b"qCRC:1000,800 qRcmd,68656c70 qRcmd,72656773 qRcmd,6d6f6465203332 QNonStop:1 vStopped",
+        b"vStopped vStopped QNonStop:0 QThreadEvents:1 T1 Tp1.9 H H9 Hg-1 Hc1 ! qHostInfo",
+        b"qProcessInfo qRegisterInfo0 qRegisterInfo10 jThreadsInfo QThreadSuffixSupported",
+        b"QListThreadsInStopReply QEnableErrorStrings qMemoryRegionInfo:1000 p10;thread:1;",
+        b"g;thread:2; Qqemu.sstep=3 qqemu.sstepbits Qqemu.PhyMemMode:1 qqemu.PhyMemMode qOffsets",
+        b"qSymbol:: R00 D;1 k vKill;1 vFile:open:0,0,0 vRun; vAttach;1 QPassSignals:",
+        b"qXfer:exec-file:read:1:0,ff vCont;x c1;2",
+    )
 )
-PACKETS = [packet for line in LOG for packet in line.split(b" ")]
+PACKETS = LOG.split(b" ")
 ALPHABET = b"0123456789abcdefgGmMxXpPZzHTqQvcsSCD?:;,=-+.$#*}{ \x00\x03\x90\xff"
 BOUND = 4 << 20  # bytes: a few packets, the table of breakpoints, lists of threads
 CODE = NOP * 2 + COUNT + STORE + LOAD + NOP + SPIN

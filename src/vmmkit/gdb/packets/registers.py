@@ -29,6 +29,7 @@ __all__ = ["PACKETS", "features"]
 ANNEX: Final = b"target.xml"
 THREAD: Final = b"thread:"
 BRIEF: Final = 16  # digits: RAX, or EAX and ECX; in each layout these are whole registers
+STACK: Final = tuple(f"st{n}" for n in range(8))
 NO_MORE: Final = b"E45"  # what LLDB's documentation has after the last register
 
 
@@ -81,7 +82,12 @@ def _write_all(stub: Stub, rest: bytes) -> bytes:
     stub.require_writable()
     text, vcpu = _of_thread(stub, rest)
     try:
-        changed = stub.description.unpack(text, stub.registers(vcpu))
+        registers = stub.registers(vcpu)
+        changed = stub.description.unpack(text, registers)
+        if "fstat" in changed:  # perhaps another register is ST(0) then: the whole stack counts
+            for held in (0, 1):
+                stack = {**registers, **dict.fromkeys(STACK, held)}
+                changed |= stub.description.unpack(text, stack)
     except RegisterLayoutError as error:
         raise PacketError(ErrorCode.BAD_VALUE, str(error)) from error
     return _write(stub, vcpu, changed)
