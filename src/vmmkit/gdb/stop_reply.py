@@ -41,7 +41,8 @@ def expedited(description: Description) -> tuple[int, ...]:
 def _expedited(stub: Stub, vcpu: int) -> bytes:
     """Tell registers in advance; never an unavailable one, which only `g` and `p` may have.
 
-    A stop is told without them where they cannot be read: it must not get lost.
+    LLDB takes a number for a register's only if it has two digits. A stop is told without them
+    where they cannot be read: it must not get lost.
     """
     return stub.attempt(partial(_values_of, stub, vcpu), b"")
 
@@ -49,7 +50,7 @@ def _expedited(stub: Stub, vcpu: int) -> bytes:
 def _values_of(stub: Stub, vcpu: int) -> bytes:
     values, description = stub.registers(vcpu), stub.description
     known = [n for n in expedited(description) if description.integer(n, values) is not None]
-    return b"".join([b"%x:%s;" % (n, description.value(n, values)) for n in known])
+    return b"".join([b"%02x:%s;" % (n, description.value(n, values)) for n in known])
 
 
 def _where(stub: Stub, vcpu: int) -> bytes:
