@@ -157,17 +157,20 @@ class TargetAccess:
     def _wanted_mode(self, vcpu: int) -> int:
         if self.mode is not None:
             return self.mode
-        if not self._follows or not self.capabilities.mode_source:
+        if not self.may_follow or not self.capabilities.mode_source:
             return LONG_MODE
         return int(self.target.mode(vcpu))
 
     @property
-    def _follows(self) -> bool:
-        return self.options.mode_switch == "exec" and "exec-events" in self.features
+    def may_follow(self) -> bool:
+        """Whether the debugger can be told to read the description again."""
+        options = self.options
+        switches = options.mode_switch == "exec" and options.layout == "gdb"
+        return switches and "exec-events" in self.features
 
     def must_switch(self, vcpu: int) -> bool:
         """Whether the debugger is to read the description again before it hears of a stop."""
-        if self._description is None or not self._follows or self.options.layout == "qemu":
+        if self._description is None or not self.may_follow:
             return False
         return self._rejected or self._description.mode != self._wanted_mode(vcpu)
 
