@@ -377,11 +377,11 @@ class BreakpointSet:
     def _latch(self, vcpu: int, linear: int) -> None:
         """Hand the original bytes of the instruction over, where an INT3 hides one of them."""
         chosen = self._vcpus[vcpu]
-        if not any(linear + n & PAGE_OFFSET in self._offsets for n in range(MAX_LENGTH)):
-            return
         retired, at, gpa = self._hits.pop(vcpu, NOWHERE)
         if (retired, at) == (chosen.state.retired, linear) and _is_inside(linear):
             code = self._memory.read_physical(vcpu, gpa, MAX_LENGTH)
+        elif self._offsets.isdisjoint([linear + n & PAGE_OFFSET for n in range(MAX_LENGTH)]):
+            return
         else:
             code = self._memory.code(vcpu, linear, MAX_LENGTH)
         if code and hasattr(chosen, "latch") and not getattr(chosen, "awaits_answer", False):

@@ -256,6 +256,10 @@ class SoftMachine(Board):
         for vcpu in self.vcpus:
             vcpu.kick()
 
+    def forget_kick(self) -> None:
+        """Have a kick that no run has noticed end none."""
+        self._kicked = False
+
     def _begin(self) -> None:
         """Look at what the owner may have changed."""
         self._running = None
