@@ -23,6 +23,7 @@ class ToyTarget:
     def __init__(self, ram: bytearray) -> None:
         self.ram, self.pc, self.rax = ram, 0, 0
         self.running, self.asked = threading.Event(), threading.Event()
+        self.lock = threading.Lock()  # whether it runs does not change while that is reported
         self.report: gdb.Report | None = None
         self.steps = False
 
@@ -41,10 +42,11 @@ class ToyTarget:
         self.ram[address : address + len(data)] = data
 
     def stop(self, report: gdb.Report) -> None:
-        self.report = report
-        self.asked.set()
-        if not self.running.is_set():
-            report()
+        with self.lock:
+            self.report = report
+            self.asked.set()
+            if not self.running.is_set():
+                report()
 
     def resume(self, actions: Mapping[int, gdb.Action], report: gdb.Report | None) -> None:
         self.report, self.steps = report, actions[0].kind is gdb.ActionKind.STEP
@@ -58,10 +60,11 @@ class ToyTarget:
             self.rax += self.ram[self.pc]
             self.pc = (self.pc + 1) % len(self.ram)
             if self.steps or self.asked.is_set():
-                self.running.clear()
                 kind = gdb.StopKind.STEP if self.steps else gdb.StopKind.ASKED
-                if self.report is not None:
-                    self.report([gdb.Stop(0, kind)])
+                with self.lock:
+                    self.running.clear()
+                    if self.report is not None:
+                        self.report([gdb.Stop(0, kind)])
 
 
 if __name__ == "__main__":
