@@ -22,7 +22,8 @@ from vmmkit.gdb.address import LOCALHOST, TcpAddress, UnixAddress, check_reach, 
 __all__ = ["Listener", "configure_client", "has_gone", "listen"]
 
 LOG: Final = logging.getLogger("vmmkit.gdb")
-BACKLOG: Final = 64
+# Beyond this a connection of TCP is dropped, and tried again a second later.
+BACKLOG: Final = 1024
 NO_ROOM: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 PEER_CLOSED: Final = getattr(select, "POLLRDHUP", 0)  # Linux only
 ALL_INTERFACES: Final = "0.0.0.0"  # noqa: S104 (asked for in so many words, and warned of)
