@@ -240,6 +240,30 @@ class BreakpointSet:
         if homeless:
             self._choose_slots()
 
+    def lift(self) -> None:
+        """Put all original bytes back, until `rearm`."""
+        for gpa, patch in self._patches.items():
+            self._put(gpa, patch.original)
+
+    def suspend(self) -> None:
+        """Have no breakpoints in RAM and in the vCPUs, all of which stand, until `reinstate`."""
+        self.lift()
+        self._hits.clear()
+        for number in range(len(self._vcpus)):
+            self._vcpus[number].set_breakpoints()
+            self._applied[number] = -1
+
+    def reinstate(self) -> None:
+        """Have all breakpoints in force again, whatever RAM is by now."""
+        self.rearm()
+        for number in range(len(self._vcpus)):
+            self.apply(number)
+
+    def pass_over(self, vcpu: int) -> None:
+        """Have a vCPU that stands at a breakpoint execute the instruction when it runs on."""
+        self._vcpus[vcpu].skip_breakpoint()
+        self._latch(vcpu, linear_pc(self._vcpus[vcpu].state))
+
     @staticmethod
     def _is_homeless(item: Inserted) -> bool:
         return item.kind is SOFTWARE and item.gpa is None

@@ -45,6 +45,9 @@ FEATURES: Final = WORD["features"]
 AVX, AVX512 = int(Feature.AVX), int(Feature.AVX512F)
 RFLAGS_ONE: Final = 0x2
 RFLAGS_VM: Final = 1 << 17
+ACCESSED: Final = 1  # in the type of a code or data segment, once it is loaded
+BUSY: Final = 2  # in that of a task
+ATTR_S: Final = 1 << 4
 ATTR_L: Final = 1 << 13
 ATTR_UNUSABLE: Final = 1 << 16
 TABLE_BIT: Final = 4  # of a selector: the local descriptor table
@@ -57,6 +60,13 @@ REGISTERS_X87: Final = Struct("<" + "QH6x" * 8)  # significand, sign and exponen
 APIC_BASE: Final = 0x1B
 
 READ_ONLY: Final = frozenset({"cpl"})
+# Bits that some instruction can set, where others are reserved (SDM vol. 1, "EFLAGS Register",
+# "x87 FPU Opcode Format", "MXCSR Control and Status Register").
+FLAGS: Final = 0x3F_7FD5
+SETTABLE: Final = {"fop": 0x7FF, "mxcsr": 0xFFFF}
+# What the meaning of other registers in the same write depends on: the stack's top says which
+# register ST(0) is. Selectors come before what is hidden behind them.
+FIRST: Final = ("cr0", "efer", "eflags", "fstat", *SELECTORS)
 
 
 def privilege(state: CpuState) -> int:
@@ -140,7 +150,8 @@ def _write_plain(name: str, mask: int, state: CpuState, value: int) -> None:
 
 
 def _write_flags(state: CpuState, value: int) -> None:
-    state.rflags = value & LOW_32 | RFLAGS_ONE
+    """Leave reserved bits as they are fixed, as POPF does."""
+    state.rflags = value & FLAGS | RFLAGS_ONE
 
 
 def _write_segment(name: str, field: str, state: CpuState, value: int) -> None:
@@ -186,7 +197,8 @@ Row = tuple[Reader, Writer]
 def _plain_rows() -> Iterator[tuple[str, Row]]:
     for name, attribute in PLAIN.items():
         mask = NARROW.get(name, (1 << 64) - 1)
-        yield name, (partial(_read_plain, attribute, mask), partial(_write_plain, attribute, mask))
+        write = partial(_write_plain, attribute, SETTABLE.get(name, mask))
+        yield name, (partial(_read_plain, attribute, mask), write)
     yield "eflags", (_read_flags, _write_flags)
     for name, attribute in (("fioff", "x87_ip"), ("fooff", "x87_dp")):
         yield (
@@ -366,7 +378,8 @@ def _segment_of(selector: int, raw: int) -> Segment:
     limit = raw & LOW_16 | high & 0xF_0000
     if high & GRANULARITY:
         limit = limit << 12 | 0xFFF
-    return Segment(selector, base, limit, high >> 8 & 0xF0FF)
+    attributes = high >> 8 & 0xF0FF
+    return Segment(selector, base, limit, attributes | (ACCESSED if attributes & ATTR_S else 0))
 
 
 def _load_segment(state: CpuState, name: str, selector: int, read: ReadMemory) -> Segment:
@@ -386,14 +399,15 @@ def _load_segment(state: CpuState, name: str, selector: int, read: ReadMemory) -
     wide = system and bool(state.efer & EFER_LMA)
     raw = _descriptor(state, selector, read, 2 * DESCRIPTOR if wide else DESCRIPTOR)
     segment = _segment_of(selector, raw & (1 << 64) - 1)
+    if name == "tr":
+        segment = segment._replace(attributes=segment.attributes | BUSY)
     return segment._replace(base=segment.base | (raw >> 64 & LOW_32) << 32) if wide else segment
 
 
 def _apply(state: CpuState, values: Mapping[str, int], read: ReadMemory) -> None:
     """Write registers into a state; selectors first, so that a base given beside one stays."""
-    rows = _rows_of(state)
-    control = [name for name in ("cr0", "efer", "eflags") if name in values]
-    first = [*control, *(name for name in SELECTORS if name in values)]
+    rows, rip = _rows_of(state), state.rip
+    first = [name for name in FIRST if name in values]
     for name in [*first, *(name for name in values if name not in first)]:
         row = rows.get(name)
         if row is None:
@@ -402,13 +416,16 @@ def _apply(state: CpuState, values: Mapping[str, int], read: ReadMemory) -> None
             setattr(state, name, _load_segment(state, name, values[name], read))
         else:
             row[1](state, values[name])
+    if state.rip != rip:
+        state.halted = False  # whoever sends it somewhere wants it to go there
 
 
 def write_registers(vcpu: Any, values: Mapping[str, int], read: ReadMemory) -> None:
     """Write registers; a debugger may write those that cannot change with what they are.
 
     A selector brings its descriptor along, unless it is what the register holds already. Control
-    registers and MSRs are taken as they are given, without a processor's checks.
+    registers and MSRs are taken as they are given, without a processor's checks. Another RIP ends a
+    halt, so that a function can be called in a guest that waits for interrupts.
 
     Args:
         vcpu: whose.

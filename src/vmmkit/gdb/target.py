@@ -289,7 +289,7 @@ class Killer(Protocol):
     """The machine can be ended. Without this, `kill` detaches and the guest goes on."""
 
     def kill(self) -> None:
-        """End the machine."""
+        """End the machine: nothing runs afterwards, and a report that is owed need not come."""
         ...
 
 
