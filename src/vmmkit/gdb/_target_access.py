@@ -138,7 +138,7 @@ class TargetAccess:
         program counter, tells which layout it has: see `reveal`.
         """
         self._description = self.describe()
-        self.brief = self._follows and self.options.layout == "gdb"
+        self.brief = self.may_follow
         self.knows_layout = not self.brief
         self._rejected = False
         return self._description
