@@ -23,14 +23,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
+from vmmkit.backends._debug_control import Seat
 from vmmkit.backends._debug_history import Checkpointed, History
 from vmmkit.backends._debug_replay import Cancelled, Diverged, Segment
 from vmmkit.backends._machine_outcomes import MachineOutcome, RunEnded, VcpuExit
+from vmmkit.backends._machine_vcpu import MachineVcpu
 from vmmkit.backends.machine_target import Limits, MachineTarget
 from vmmkit.backends.soft_machine import DEFAULT_INSTRUCTIONS, SoftMachine
 from vmmkit.errors import MachineError
 from vmmkit.gdb.target import CONTINUE, Action, Report, Stop, StopKind
-from vmmkit.insn import DebugExit
+from vmmkit.insn import DebugExit, ExitKind
 
 __all__ = ["DEFAULT_INTERVALS", "DEFAULT_LIMIT", "RecordingTarget"]
 
@@ -157,6 +159,10 @@ class RecordingTarget(MachineTarget):
                 self._history.log(Segment(vcpu, paused, held, self._soft.time, steps))
 
         return ended
+
+    def _at_breakpoint(self, _seat: Seat, _vcpu: MachineVcpu) -> int:
+        """End the run at every hit, so that history has all that happens between two runs."""
+        return int(ExitKind.DEBUG)
 
     def _run_machine(self, *limits: Any, **options: Any) -> MachineOutcome:
         """Run in pieces, with a checkpoint between two."""
