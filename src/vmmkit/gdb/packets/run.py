@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from vmmkit.errors import RegisterLayoutError
 from vmmkit.gdb.packets.table import Handler, PacketError, Reply, number
 from vmmkit.gdb.spec import PROCESS, ErrorCode
 from vmmkit.gdb.stop_reply import stop_reply
@@ -124,7 +125,10 @@ def _set_pc(stub: Stub, vcpu: int, address: bytes) -> None:
     register = next(r for r in description.registers if r.source == "rip")
     value = number(address) % (1 << register.bits)
     digits = value.to_bytes(register.size, "little").hex().encode()
-    name, value = description.parse_value(register.number, digits, stub.registers(vcpu))
+    try:
+        name, value = description.parse_value(register.number, digits, stub.registers(vcpu))
+    except RegisterLayoutError as error:
+        raise PacketError(ErrorCode.BAD_VALUE, str(error)) from error
     stub.write_registers(vcpu, {name: value})
 
 
