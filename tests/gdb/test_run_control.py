@@ -812,8 +812,8 @@ def test_ctrl_c_in_non_stop_mode_stops_all(non_stop):
     wire = non_stop
     wire.ask(b"vCont;c")
     assert wire.ask(b"vCtrlC") == b"OK"
-    assert len(wire.notices) == 1
-    assert wire.ask(b"vStopped").startswith(b"T")
+    assert [notice[:9] for notice in wire.notices] == [b"Stop:T02t"]
+    assert wire.ask(b"vStopped").startswith(b"T02")
     assert wire.ask(b"vStopped") == b"OK"
     assert not wire.target.is_running
 

@@ -167,10 +167,8 @@ def _why(stub: Stub, _rest: bytes) -> Reply:
 
 
 def _ctrl_c(stub: Stub, _rest: bytes) -> Reply:
-    if stub.run.non_stop:
-        stub.run.stop_each(stub.vcpus())
-    else:
-        stub.run.interrupt()
+    """Do what Ctrl-C does: other than the stop that vCont;t asks for, this one has a signal."""
+    stub.run.interrupt()
     return b"OK"
 
 
