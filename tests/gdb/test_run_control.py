@@ -664,6 +664,22 @@ def test_ctrl_c_and_a_new_breakpoint_between_two_modes_change_nothing():
     assert again.startswith(b"T05exec:;"), "it has not read what it was told to read"
 
 
+def test_breakpoints_go_when_another_mode_is_told():
+    """To GDB they went with the program of before; it inserts them anew, with other addresses."""
+    wire = Wire(SmallTarget(1, code=NOP * 8), announced=[b"exec-events"])
+    wire.ask(b"qXfer:features:read:target.xml:0,1")
+    for packet in (b"Z0,1006,1", b"Z0,ffff800000001006,1", b"Z1,ffff800000001006,1"):
+        assert wire.ask(packet) == b"OK"
+    wire.target.modes[0] = 32
+    wire.send(b"vCont;s")
+    assert wire.run() == [b"T05exec:;thread:1;core:0;"]
+    assert wire.target.inserted == []
+    wire.ask(b"qXfer:features:read:target.xml:0,1")
+    assert wire.ask(b"Z0,1006,1") == b"OK"
+    assert told(wire.send(b"vCont;c")) == (b"T05", b"1")
+    assert [address for _kind, address, _size in wire.target.inserted] == [BASE + 6]
+
+
 def test_leaving_between_two_modes_lets_everything_go():
     wire = Wire(SmallTarget(1, code=NOP * 8), announced=[b"exec-events"])
     wire.ask(b"qXfer:features:read:target.xml:0,1")

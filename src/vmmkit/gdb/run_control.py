@@ -303,6 +303,7 @@ class RunControl:
             if not self._held and stub.attempt(must_switch, False):
                 self._held.append((stop, self._tell))
                 self.last, stub.selected = stop, stop.vcpu
+                stub.forget_breakpoints()
                 stub.session.reply(exec_reply(stub, stop.vcpu))
         if not self._held:
             self._tell(stop)
