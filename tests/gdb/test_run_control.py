@@ -586,6 +586,17 @@ def test_kill_detaches_from_a_machine_that_cannot_be_ended():
     assert wire.target.is_running
 
 
+@pytest.mark.parametrize("reset", [b"R00", b"qRcmd," + b"reset".hex().encode()])
+def test_a_reset_takes_the_stops_of_before_along(reset):
+    wire = Wire(SmallTarget(2, code=TRAP + SPIN))
+    wire.send(b"vCont;c")
+    assert [reply[:1] for reply in wire.run()] == [b"O", b"T"]
+    wire.send(reset)
+    assert told([wire.ask(b"?")]) == (b"T05", b"1")
+    assert wire.send(b"vCont;c:2") == []
+    assert wire.target.is_running
+
+
 def test_a_restart_resets_and_has_no_reply(wire):
     wire.send(b"vCont;s:1")
     wire.run()

@@ -212,6 +212,12 @@ class RunControl:
             self._owed = False
             raise
 
+    def forget_stops(self) -> None:
+        """Forget why vCPUs stand that stand elsewhere now."""
+        self._events.clear()
+        if self.last is not None:
+            self.last = Stop(self.last.vcpu, StopKind.ASKED, signal=Signal.TRAP)
+
     # -- the target's reports --------------------------------------------------------------------
 
     def arrived(self, run: Run, stops: tuple[Stop, ...]) -> None:

@@ -252,8 +252,7 @@ def _vkill(stub: Stub, rest: bytes) -> Reply:
 def _restart(stub: Stub, _rest: bytes) -> Reply:
     """Reset the machine; the packet has no reply, not an error either (manual, "Packets", `R`)."""
     if stub.capabilities.resetter and not stub.options.read_only and not stub.run.any_running:
-        stub.attempt(stub.target.reset, None)
-        stub.forget_registers()
+        stub.attempt(stub.reset_target, None)
     return None
 
 
