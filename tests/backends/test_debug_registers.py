@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Registers through a debugger's eyes."""
 
+import random
 import struct
 
 import pytest
@@ -10,6 +11,7 @@ from vmmkit.backends import SoftMachine, SoftVcpu
 from vmmkit.backends.machine_target import MachineTarget
 from vmmkit.backends.vcpu_target import VcpuTarget
 from vmmkit.errors import TargetError
+from vmmkit.gdb.description import describe
 from vmmkit.gdb.registers import AVX512, REGISTERS
 from vmmkit.insn import Feature, Segment
 
@@ -54,7 +56,7 @@ def test_what_is_written_is_read():
     target = MachineTarget(machine)
     fixed = {"linear_pc", "cpl", "apic_base", "cr0", "efer", "eflags", "fstat", "ftag", "cr8"}
     fixed |= {"cs", "ss", "ds", "es", "fs", "gs", "ldtr", "tr"}
-    narrow = {"fctrl": 16, "fiseg": 16, "foseg": 16, "fop": 11}
+    narrow = {"fctrl": 16, "fiseg": 16, "foseg": 16, "fop": 11, "mxcsr": 16}
     values = {}
     for number, register in enumerate(REGISTERS):
         if register.name not in fixed:
@@ -137,7 +139,7 @@ def test_a_selector_in_protected_mode_brings_its_descriptor():
     struct.pack_into("<3Q", ram, 0x608, 0x00CF_9B00_0000_FFFF, 0, 0x1240_9234_5678_0FFF)
     vcpu.state.gdtr_base, vcpu.state.gdtr_limit = 0x600, 31
     target.write_registers(0, {"ds": 0x18, "fs": 0})
-    assert vcpu.state.ds == Segment(0x18, 0x1234_5678, 0xFFF, 0x4092)
+    assert vcpu.state.ds == Segment(0x18, 0x1234_5678, 0xFFF, 0x4093)
     assert vcpu.state.fs == Segment(0, 0, 0, 1 << 16)
     target.write_registers(0, {"ds": 0x08})
     assert vcpu.state.ds == Segment(0x08, 0, 0xFFFF_FFFF, 0xC09B)
@@ -181,3 +183,66 @@ def test_the_mapping_counts_what_it_has():
     assert len(found) == len(list(found))
     with pytest.raises(KeyError):
         found["apic_base"]
+
+
+@pytest.mark.parametrize("features", [Feature(0), Feature.AVX, Feature.AVX | Feature.AVX512F])
+@pytest.mark.parametrize("mode", [16, 32, 64])
+@pytest.mark.parametrize("top", [0, 3])
+def test_many_at_once_are_the_same_as_one_by_one(features, mode, top):
+    machine = SoftMachine([(0, bytearray(4096))], engine="pure")
+    state = machine.vcpus[0].state
+    state.take_record(random.Random(top).randbytes(len(state.record)))
+    state.features = features
+    state.x87_status, state.x87_tag = top << 11, 0b1010_0101
+    values = MachineTarget(machine).read_registers(0)
+    description = describe(mode, "gdb", values)
+    one_by_one = [description.value(r.number, values) for r in description.registers]
+    assert description.pack(values) == b"".join(one_by_one)
+    whole = describe(mode, "gdb", {register.name for register in REGISTERS})
+    assert (b"xx" in whole.pack(values)) == (features != Feature.AVX | Feature.AVX512F)
+
+
+def test_the_top_of_the_x87_stack_is_written_before_the_stack():
+    _, vcpu, target = target_of()
+    vcpu.state.x87_status = 7 << 11
+    wanted = {f"st{n}": 0x3FFF_8000_0000_0000_0000 + n for n in range(8)} | {"fstat": 3 << 11}
+    target.write_registers(0, wanted)
+    found = target.read_registers(0)
+    assert {name: found[name] for name in wanted} == wanted
+    assert vcpu.state.x87[3] == wanted["st0"]
+
+
+@pytest.mark.parametrize("name", ["fop", "mxcsr"])
+def test_bits_that_are_reserved_are_refused(name):
+    _, _, target = target_of()
+    before = target.read_registers(0)[name]
+    with pytest.raises(TargetError):
+        target.write_registers(0, {name: 0x1_0000 if name == "mxcsr" else 0x800})
+    assert target.read_registers(0)[name] == before
+
+
+def test_reserved_flags_are_what_they_are():
+    _, _, target = target_of()
+    target.write_registers(0, {"eflags": 0xFFFF_FFFF & ~(1 << 17)})
+    assert target.read_registers(0)["eflags"] == 0x3D_7FD7
+    target.write_registers(0, {"eflags": 0})
+    assert target.read_registers(0)["eflags"] == 2
+
+
+def test_another_rip_ends_a_halt():
+    _, vcpu, target = target_of()
+    vcpu.state.halted = True
+    target.write_registers(0, {"rip": 0x1000, "rax": 5})
+    assert vcpu.state.halted
+    target.write_registers(0, {"rip": 0x2000})
+    assert not vcpu.state.halted
+
+
+def test_loaded_descriptors_are_accessed_and_tasks_busy():
+    ram, vcpu, target = target_of("protected")
+    struct.pack_into("<3Q", ram, 0x600, 0, 0x00CF_9200_0000_FFFF, 0x0000_8900_2000_0067)
+    vcpu.state.gdtr_base, vcpu.state.gdtr_limit = 0x600, 23
+    target.write_registers(0, {"es": 0x08, "tr": 0x10})
+    assert vcpu.state.es.attributes == 0xC093
+    assert vcpu.state.tr == Segment(0x10, 0x2000, 0x67, 0x8B)
+    assert ram[0x60D] == 0x92  # and nothing is written

@@ -46,6 +46,8 @@ class Seat:
     group: Group | None = None
     stop: Stop | None = None
     """Why it stopped, until that is reported."""
+    hit: Stop | None = None
+    """What its own thread has found that it stops for, until its run has ended."""
     told_at: int | None = None
     """Linear address of the instruction at which the debugger was told that it stopped."""
 
@@ -182,7 +184,7 @@ class RunControl:
             for seat in seats:
                 self._regroup(group, seat)
                 seat.stop = None if group is None else seat.stop
-                seat.order = actions[seat.index].kind
+                seat.order = ActionKind.CONTINUE if group is None else actions[seat.index].kind
             if group is not None:
                 self._groups.append(group)
             if any(seat.stop is not None for seat in seats):
@@ -245,7 +247,7 @@ class RunControl:
     def leave(self, driver: Driver) -> None:
         """End `run`."""
         with self.changing():
-            driver.inside = driver.released = False
+            driver.inside = driver.released = driver.parked = False
             for seat in driver.seats:
                 seat.moving = False
             self._quiet.notify_all()
@@ -290,10 +292,14 @@ class RunControl:
                 driver.wake.wait()
 
     def stopped(self, seat: Seat, stop: Stop, at: int) -> None:
-        """A vCPU, still moving, has a reason to stop, and with it its group."""
+        """A vCPU, still moving, has a reason to stop, and with it its group.
+
+        Without a group the debugger has gone meanwhile, and nobody would have it go on.
+        """
         with self.changing():
-            seat.stop, seat.told_at = stop, at
-            self.withdraw([seat] if seat.group is None else seat.group.seats)
+            if seat.group is not None:
+                seat.stop, seat.told_at = stop, at
+                self.withdraw(seat.group.seats)
 
     @contextmanager
     def alone(self, seat: Seat) -> Iterator[None]:

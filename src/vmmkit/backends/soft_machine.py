@@ -144,6 +144,11 @@ class SoftMachine(Board):
         return self.time // self._tick
 
     @property
+    def tick(self) -> int:
+        """Nanoseconds of virtual time that an instruction takes."""
+        return self._tick
+
+    @property
     def time(self) -> int:
         """Virtual time in nanoseconds."""
         running = self._running
@@ -250,6 +255,10 @@ class SoftMachine(Board):
         self._kicked = True
         for vcpu in self.vcpus:
             vcpu.kick()
+
+    def forget_kick(self) -> None:
+        """Have a kick that no run has noticed end none."""
+        self._kicked = False
 
     def _begin(self) -> None:
         """Look at what the owner may have changed."""

@@ -179,6 +179,11 @@ class ThreadedMachine(Board):
             self._stopped = True
             self._changed.notify()
 
+    def forget_kick(self) -> None:
+        """Have a `stop` that no run has noticed end none."""
+        with self.lock:
+            self._stopped = False
+
     # -- running -------------------------------------------------------------------------------
 
     def run(self, seconds: float | None = None, *, through_halt: bool = False) -> MachineOutcome:

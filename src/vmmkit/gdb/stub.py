@@ -71,6 +71,8 @@ class Stub(TargetAccess):
         breakpoints: what the debugger has inserted.
         run: who runs, who stands.
         mode: bits that the debugger is to be told at the next opportunity, or `None` to follow.
+        brief: whether `g` has the first registers only.
+        knows_layout: whether the debugger is known to have taken the description, or not to.
         lists_threads: whether stop replies list all threads.
         error_strings: whether errors carry their text after the number, as LLDB has it.
         finished: whether the connection is to be closed once everything is sent.
@@ -112,6 +114,7 @@ class Stub(TargetAccess):
         self.thread_list = b""
         self._values = {}
         self._description = None
+        self.brief, self.knows_layout, self._rejected = False, True, False
         self._packets: deque[Event] = deque()
         self._operation: Generator[None, None, bytes] | None = None
         self._attaching = False
@@ -290,8 +293,13 @@ class Stub(TargetAccess):
     # -- coming and going ------------------------------------------------------------------------
 
     def detach(self, *, resume: bool = True) -> None:
-        """Remove breakpoints, resume everything, and be finished with this debugger."""
+        """Remove breakpoints, resume everything, and be finished with this debugger.
+
+        Without `resume` the machine has ended: nothing runs, and no report will come.
+        """
         self._resumes = resume
+        if not resume:
+            self.run = RunControl(self)
         self.finished = True
         self._leaving = True
         self._stop_to_leave()
