@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from ctypes import addressof, c_char
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from vmmkit.errors import AccessError, TargetError
@@ -47,6 +49,7 @@ KEPT: Final = 32  # spans of each vCPU
 WIDEST: Final = 8  # bytes of one device access
 WORDS: Final = (8, 4, 2, 1)
 INT3: Final = 0xCC
+HOST_BITS: Final = 64
 
 
 class Piece(NamedTuple):
@@ -56,7 +59,9 @@ class Piece(NamedTuple):
     last: int
     view: memoryview
     writable: bool
-    name: str = "ram"
+    name: str
+    host: int
+    """Address in this process of the first byte, the same wherever the guest sees it."""
 
 
 class Span(NamedTuple):
@@ -68,17 +73,17 @@ class Span(NamedTuple):
 
 
 class Patches(Protocol):
-    """Bytes of RAM that breakpoints have replaced."""
+    """Bytes of RAM that breakpoints have replaced, by address in this process."""
 
-    def conceal(self, gpa: int, data: bytearray) -> None:
-        """Put the original bytes into what was read at `gpa`."""
+    def conceal(self, host: int, data: bytearray) -> None:
+        """Put the original bytes into what was read at `host`."""
         ...
 
-    def wrote(self, gpa: int, size: int) -> None:
+    def wrote(self, host: int, size: int) -> None:
         """Hear that RAM was written; put the breakpoints back over it."""
         ...
 
-    def touch(self, gpa: int, size: int) -> bool:
+    def touch(self, host: int, size: int) -> bool:
         """Whether there are any in this range."""
         ...
 
@@ -205,7 +210,8 @@ class DebugMemory:
         if region is None or region.buffer is None:
             return None
         writable = region.kind == "ram" and not region.buffer.readonly
-        return Piece(region.base, region.last, region.buffer, writable, region.name)
+        view = region.buffer
+        return Piece(region.base, region.last, view, writable, region.name, _host_address(view))
 
     def region_at(self, gpa: int) -> Region | None:
         """Return the region of the address map, fallbacks included unless nobody is there."""
@@ -290,10 +296,11 @@ class DebugMemory:
     def _read_piece(self, piece: Piece, gpa: int, size: int) -> bytes:
         offset = gpa - piece.first
         view = piece.view[offset : offset + size]
-        if not self.patches.touch(gpa, size):
+        host = piece.host + offset
+        if not self.patches.touch(host, size):
             return bytes(view)
         data = bytearray(view)
-        self.patches.conceal(gpa, data)
+        self.patches.conceal(host, data)
         return bytes(data)
 
     def _width(self, gpa: int, size: int) -> int:
@@ -352,7 +359,7 @@ class DebugMemory:
                 count = min(len(data), piece.last + 1 - gpa)
                 offset = gpa - piece.first
                 piece.view[offset : offset + count] = data[:count]
-                self.patches.wrote(gpa, count)
+                self.patches.wrote(piece.host + offset, count)
             gpa, data = gpa + count, data[count:]
 
     def _write_device(self, vcpu: int, gpa: int, data: bytes) -> int:
@@ -367,7 +374,19 @@ class DebugMemory:
 def _piece(gpa: int, buffer: Buffer) -> Piece:
     view = memoryview(buffer).cast("B")
     writable = not view.readonly
-    return Piece(gpa, gpa + len(view) - 1, view, writable, "ram" if writable else "rom")
+    name = "ram" if writable else "rom"
+    return Piece(gpa, gpa + len(view) - 1, view, writable, name, _host_address(view))
+
+
+def _host_address(view: memoryview) -> int:
+    """Return where a buffer is in this process, or a place of its own if that is not to be had."""
+    for buffer in (view, view.obj):
+        with suppress(
+            TypeError, ValueError, BufferError
+        ):  # read-only; or RAM that others only read
+            if memoryview(buffer).nbytes == view.nbytes:
+                return addressof(c_char.from_buffer(buffer))
+    return -(id(view.obj) << HOST_BITS)
 
 
 def _is_nobody(fallback: Region) -> bool:
