@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from ctypes import addressof, c_char
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
@@ -101,9 +101,12 @@ class DebugMemory:
         devices: whether devices are read and written.
         patches: what breakpoints have replaced.
         still: tells whether every vCPU stands.
+        guard: held while a device is accessed.
+        shared: whether devices may be accessed while vCPUs run; true at first.
     """
 
     patches: Patches
+    guard: AbstractContextManager[object]
 
     def __init__(
         self,
@@ -114,6 +117,7 @@ class DebugMemory:
     ) -> None:
         """Put the pieces in order."""
         self.physical, self.devices, self.still = False, True, still
+        self.guard, self.shared = nullcontext(), True
         self._vcpus, self._mmio = vcpus, mmio
         self._pieces = sorted(_piece(gpa, buffer) for gpa, buffer in ram)
         self._firsts = [piece.first for piece in self._pieces]
@@ -240,6 +244,9 @@ class DebugMemory:
             self._ports[vcpu] = self._mmio.port(self._vcpus[vcpu])
         return self._ports[vcpu]
 
+    def _reaches_devices(self) -> bool:
+        return self.devices and (self.shared or self.still())
+
     # -- reading ---------------------------------------------------------------------------------
 
     def _reach(self, vcpu: int, address: int, size: int) -> Iterator[tuple[int, int]]:
@@ -305,7 +312,7 @@ class DebugMemory:
 
     def _width(self, gpa: int, size: int) -> int:
         """Return how many bytes one access to a device takes: 8, 4, 2 or 1, or 0 for none."""
-        region = self.region_at(gpa) if self.devices else None
+        region = self.region_at(gpa) if self._reaches_devices() else None
         if region is None:
             return 0
         most = min(size, region.policy.max_size, region.last + 1 - gpa)
@@ -316,7 +323,8 @@ class DebugMemory:
         if not width:
             return b""
         try:
-            return self._port(vcpu).read(gpa, width).to_bytes(width, "little")
+            with self.guard:
+                return self._port(vcpu).read(gpa, width).to_bytes(width, "little")
         except AccessError:
             return b""
 
@@ -343,7 +351,8 @@ class DebugMemory:
             piece = self.piece_at(gpa)
             if piece is not None and not piece.writable:
                 raise TargetError(f"{gpa:#x} is in ROM ({piece.name}), which cannot be written")
-            region = self.region_at(gpa) if piece is None and self.devices else None
+            reaches = piece is None and self._reaches_devices()
+            region = self.region_at(gpa) if reaches else None
             if piece is None and region is None:
                 raise TargetError(f"nothing can be written at {gpa:#x}")
             here = piece or region
@@ -365,7 +374,8 @@ class DebugMemory:
     def _write_device(self, vcpu: int, gpa: int, data: bytes) -> int:
         width = self._width(gpa, len(data))
         try:
-            self._port(vcpu).write(gpa, width, int.from_bytes(data[:width], "little"))
+            with self.guard:
+                self._port(vcpu).write(gpa, width, int.from_bytes(data[:width], "little"))
         except AccessError as error:
             raise TargetError(f"{error}") from error
         return width
