@@ -246,7 +246,7 @@ class SoftMachine(Board):
             return MachineHalted(self.time)
         whose, before = self._turn, self._ticks
         takes_turn = whose == vcpu.index and any(
-            [other.settle() for other in self.vcpus if other is not vcpu]
+            other.settle() for other in self.vcpus if other is not vcpu
         )
         self._turn, self._alone = vcpu.index, True
         try:
