@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Registers through a debugger's eyes."""
 
+import random
 import struct
 
 import pytest
@@ -10,6 +11,7 @@ from vmmkit.backends import SoftMachine, SoftVcpu
 from vmmkit.backends.machine_target import MachineTarget
 from vmmkit.backends.vcpu_target import VcpuTarget
 from vmmkit.errors import TargetError
+from vmmkit.gdb.description import describe
 from vmmkit.gdb.registers import AVX512, REGISTERS
 from vmmkit.insn import Feature, Segment
 
@@ -181,6 +183,23 @@ def test_the_mapping_counts_what_it_has():
     assert len(found) == len(list(found))
     with pytest.raises(KeyError):
         found["apic_base"]
+
+
+@pytest.mark.parametrize("features", [Feature(0), Feature.AVX, Feature.AVX | Feature.AVX512F])
+@pytest.mark.parametrize("mode", [16, 32, 64])
+@pytest.mark.parametrize("top", [0, 3])
+def test_many_at_once_are_the_same_as_one_by_one(features, mode, top):
+    machine = SoftMachine([(0, bytearray(4096))], engine="pure")
+    state = machine.vcpus[0].state
+    state.take_record(random.Random(top).randbytes(len(state.record)))
+    state.features = features
+    state.x87_status, state.x87_tag = top << 11, 0b1010_0101
+    values = MachineTarget(machine).read_registers(0)
+    description = describe(mode, "gdb", values)
+    one_by_one = [description.value(r.number, values) for r in description.registers]
+    assert description.pack(values) == b"".join(one_by_one)
+    whole = describe(mode, "gdb", {register.name for register in REGISTERS})
+    assert (b"xx" in whole.pack(values)) == (features != Feature.AVX | Feature.AVX512F)
 
 
 def test_the_top_of_the_x87_stack_is_written_before_the_stack():

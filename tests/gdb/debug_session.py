@@ -9,7 +9,7 @@ from threading import Event, Thread
 
 from gdb.gdb_driver import Gdb, GdbRun, MachineInterface
 from gdb.guest_machine import GuestMachine
-from vmmkit.backends import MachineHalted
+from vmmkit.backends import MachineHalted, ThreadedMachine
 from vmmkit.backends.machine_target import MachineTarget
 from vmmkit.gdb.serve import serve
 
@@ -43,14 +43,15 @@ class DebugSession:
     Args:
         folder: for gdb.
         guest: the machine.
+        target: what makes a target of it.
         wait: whether it begins to run only when a debugger lets it.
         limit: of one run: how often the owner looks whether it is to end.
         options: of `serve`.
     """
 
-    def __init__(self, folder, guest, *, wait=True, limit=SLICE, **options):
+    def __init__(self, folder, guest, *, wait=True, limit=SLICE, target=MachineTarget, **options):
         self.folder, self.guest, self._limit = folder, guest, limit
-        self.target = MachineTarget(guest.machine)
+        self.target = target(guest.machine)
         self.server = serve(self.target, "tcp:127.0.0.1:0", wait=wait, **options)
         self.remote = self.server.address.removeprefix("tcp:")
         self.halted, self._closing, self._errors = Event(), Event(), []
@@ -77,10 +78,10 @@ class DebugSession:
         assert not self._thread.is_alive()
         assert self._errors == []
 
-    def start(self, *commands, connect="target remote", files=None, logged=True):
+    def start(self, *commands, connect="target remote", files=None, before=(), logged=True):
         """Start a gdb with the symbols of the first program; it connects, and obeys commands."""
         programs = self.guest.programs[:1] if files is None else files
-        opening = [f"file {program.elf}" for program in programs]
+        opening = [*(f"file {program.elf}" for program in programs), *before]
         opening.append(f"{connect} {self.remote}")
         return Gdb(self.folder, [*opening, *commands], logged=logged)
 
@@ -96,7 +97,7 @@ class DebugSession:
         interface.command(f"file {self.guest.programs[0].elf}")
         return interface
 
-    def await_(self, happened, seconds=8):
+    def await_(self, happened, seconds=60):
         """Wait until something is so."""
         until = time.monotonic() + seconds
         while not happened():
@@ -109,6 +110,14 @@ class DebugSession:
         self.await_(lambda: self.guest.word(symbol, 8) > before)
 
 
-def session_of(folder, programs, *, vcpus=1, **options):
-    """Return a session with a machine of these programs."""
+# The timer of a guest on the host's time leaves it something of the processor.
+THREADED = {"machine": ThreadedMachine, "timer_hz": 1_000_000}
+SECONDS = 0.05
+
+
+def session_of(folder, programs, *, vcpus=1, threaded=False, **options):
+    """Return a session with a machine of these programs, or one with a thread for each vCPU."""
+    if threaded:
+        guest = GuestMachine(*programs, vcpus=vcpus, **THREADED)
+        return DebugSession(folder, guest, limit=SECONDS, **options)
     return DebugSession(folder, GuestMachine(*programs, vcpus=vcpus), **options)

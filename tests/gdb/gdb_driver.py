@@ -21,7 +21,7 @@ SETTINGS = (
     *("set tcp connect-timeout 5", "set remotetimeout 5", "set python print-stack full"),
 )
 MARK = re.compile(r"^@@(\d+)@@\n", re.MULTILINE)
-SECONDS = 6
+SECONDS = 60
 """What a gdb may take at most; a run takes a fraction of a second."""
 CRASHED = 128
 
@@ -188,18 +188,20 @@ class MachineInterface:
             for line in self.lines[first:]:
                 if wanted.match(line):
                     return line
-            if time.monotonic() > until or self._process.poll() is not None:
+            ended = self._process.poll() is not None
+            if not self._read() and (ended or time.monotonic() > until):
                 tail = "\n".join(self.lines[-40:])
                 pytest.fail(f"gdb never said {pattern!r}:\n{tail}\n{self._log.read_text()[-2000:]}")
-            self._read()
 
     def _read(self):
+        """Take what gdb has said meanwhile; return whether there was anything."""
         data = self._process.stdout.read()
         if not data:
             time.sleep(0.002)
-            return
+            return False
         *whole, self._rest = (self._rest + data).split(b"\n")
         self.lines += [line.decode(errors="replace") for line in whole]
+        return True
 
     def close(self):
         """Leave gdb; return its packets."""

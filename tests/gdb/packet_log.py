@@ -15,6 +15,7 @@ LINE = re.compile(
     r"|Notification received: (.*)|(interrupt): enter)$",
     re.MULTILINE,
 )
+MI_LINE = re.compile(r'^&"(.*)\\n"$', re.MULTILINE)
 REFUSAL = re.compile(rb"E(?:[0-9a-fA-F]{2}|\..*)", re.DOTALL)
 # A packet's name: qXfer with its object, a word of letters, or the one letter of the old ones.
 NAME = re.compile(rb"qXfer:[a-z-]+|vFile:[a-z]+|[qQvjb_][A-Za-z]+\??|[Zz][0-4]|.", re.DOTALL)
@@ -70,6 +71,11 @@ class PacketLog(NamedTuple):
         return [one.packet for one in self.exchanges if one.reply is None]
 
 
+def _plain(text):
+    """Take the quotes of MI from the lines of a log."""
+    return MI_LINE.sub(lambda line: line[1].replace('\\"', '"').replace("\\\\", "\\"), text)
+
+
 def _unescape(text):
     def character(match):
         what = match[1]
@@ -81,7 +87,7 @@ def _unescape(text):
 def parse(text):
     """Return the packets of a log."""
     log = PacketLog([], [])
-    for packet, reply, notification, interrupt in LINE.findall(text):
+    for packet, reply, notification, interrupt in LINE.findall(_plain(text)):
         if interrupt:
             log.exchanges.append(Exchange(b"\x03", []))
         elif notification:

@@ -6,33 +6,20 @@ import re
 from contextlib import ExitStack
 from threading import Thread
 
-import pytest
-
-from gdb.debug_session import DebugSession, assert_clean, line_of
+from gdb.debug_session import assert_clean, line_of
 from gdb.gdb_driver import Gdb, gdb_path
-from gdb.guest_machine import CONSOLE, DEVICE, PAGE, RAM, GuestMachine, Registers
+from gdb.guest_machine import CONSOLE, DEVICE, PAGE, RAM, Registers
 from gdb.guests.build import HIGHER_HALF, LOWEST_RAM
-from vmmkit.backends import SoftVcpu, ThreadedMachine
+from vmmkit.backends import SoftVcpu
 from vmmkit.backends.msrs import MsrFile
 from vmmkit.backends.vcpu_target import VcpuTarget
 from vmmkit.gdb.serve import serve
 from vmmkit.insn import Halt
 from vmmkit.memregion import RegionMap
 
-SECONDS = 0.05  # of a run, after which the owner looks whether it is to end
 
-
-@pytest.fixture
-def threads(program, tmp_path):
-    """Return a session with three vCPUs on threads of their own."""
-    gdb_path()
-    guest = GuestMachine(program("address_spaces"), vcpus=3, machine=ThreadedMachine)
-    session = DebugSession(tmp_path, guest, limit=SECONDS)
-    yield session
-    session.close()
-
-
-def test_a_thread_for_each_vcpu(threads):
+def test_a_thread_for_each_vcpu(debug):
+    threads = debug("address_spaces", vcpus=3, threaded=True)
     gdb = threads.start(
         "thread apply all -s -q print/x $cr3",
         "continue",

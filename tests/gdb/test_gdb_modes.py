@@ -179,6 +179,72 @@ def test_steps_and_watchpoints_across_modes(debug):
     assert_clean(run.log)
 
 
+def test_a_64_bit_file_and_a_guest_in_real_mode(debug):
+    """GDB rejects the description, and the connection outlives that."""
+    session = debug(*STAGES)
+    run = session.gdb(
+        "print $pc",
+        "print/x $cs",
+        "stepi",
+        "x/2i $pc",
+        "break long_main",
+        "continue",
+        "backtrace",
+        "print $cr3 != 0",
+        "info registers rip",
+        files=[],
+        before=[f"file {session.guest.programs[2].elf}"],
+    )
+    assert "rejected" in run.output
+    assert "0x7c00" in run.replies[0]
+    assert re.search(r"xor +%ax,%ax", run.replies[3])
+    assert re.search(r"long_main \(\).*_start \(\)", run.replies[6], re.DOTALL)
+    assert run.replies[7].endswith("= 1\n")
+    assert "long_main" in run.replies[8]
+    assert "too long" not in run.output
+    assert_clean(run.log)
+
+
+def test_a_32_bit_file_and_a_guest_in_long_mode(debug):
+    narrow = debug("protected").guest.programs[0].elf
+    session = debug("kernel")
+    run = session.gdb(
+        "print/x $eip",
+        "stepi",
+        "print/x $rip",
+        "info registers cr0",
+        files=[],
+        before=[f"file {narrow}"],
+    )
+    assert "rejected" in run.output
+    assert "too long" not in run.output
+    start = session.guest.programs[0].symbols["_start"]
+    assert run.replies[0] == f"$1 = {start & 0xFFFF_FFFF:#x}\n"
+    assert run.replies[2].startswith("$2 = 0x")
+    assert "PG" in run.replies[3]
+    assert_clean(run.log, errors=(b"m",))  # where its 32-bit code would have a stack
+
+
+@pytest.mark.parametrize("load", [("symbol-file {}",), ("file {}", "exec-file")])
+def test_a_64_bit_program_and_a_guest_in_real_mode(debug, load):
+    """GDB holds to the architecture of its executable file; symbols have none."""
+    session = debug(*STAGES)
+    elf = session.guest.programs[2].elf
+    loading = [command.format(elf) for command in load]
+    run = session.gdb(
+        "x/2i $pc",
+        "break long_main",
+        "continue",
+        "backtrace",
+        files=[],
+        before=loading,
+    )
+    assert re.search(r"cli\s.*xor +%ax,%ax", run.replies[0], re.DOTALL)
+    assert re.search(r"long_main \(\).*_start \(\)", run.replies[3], re.DOTALL)
+    assert "rejected" not in run.output
+    assert_clean(run.log)
+
+
 def test_a_program_that_the_server_names(debug, program):
     """GDB loads it by itself, and does not take its architecture for the processor's."""
     session = debug(*STAGES, exec_file=str(program("long").elf))

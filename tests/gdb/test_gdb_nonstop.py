@@ -70,6 +70,7 @@ def test_one_stops_while_the_others_run(processors, interface):
     interface.command("-target-detach")
     log = interface.close()
     assert log.notifications
+    assert log.packets(b"vCont;t") or log.packets(b"vCtrlC")
     assert_clean(log)
     stands = rounds(processors)
     processors.await_(

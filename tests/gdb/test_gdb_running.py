@@ -11,10 +11,10 @@ from gdb.debug_session import assert_clean, line_of
 SECOND = line_of("spin.c", "/* second */")
 
 
-@pytest.fixture
-def spinning(debug):
+@pytest.fixture(params=[False, True], ids=["soft", "threads"])
+def spinning(request, debug):
     """Return a session whose guest runs at once."""
-    return debug("spin", wait=False)
+    return debug("spin", wait=False, threaded=request.param)
 
 
 def code_of(session, symbol):
@@ -91,16 +91,23 @@ def test_every_way_to_leave_lets_the_guest_go_on(spinning, leaving):
     spinning.await_progress()
 
 
-@pytest.mark.parametrize("last", ["continue", "python import time; time.sleep(60)"])
-def test_a_gdb_that_dies_lets_the_guest_go_on(spinning, last):
-    lost = f"break spin.c:{SECOND}", "continue", "delete", "break guest_main", "echo x\\n", last
-    gdb = spinning.start(*lost)
-    gdb.await_packet("vCont;c", 2 if last == "continue" else 1)
-    gdb.await_(lambda: spinning.server.connected)
+DYING = {
+    "running": ("continue", "vCont;c", 2),
+    "stopped": ("python import time; time.sleep(60)", "vCont;c", 1),
+    "reading": ("dump binary memory dumped 0xffffffff80000000 0xffffffff81600000", "m.*80[4-9]", 1),
+}
+
+
+@pytest.mark.parametrize("when", DYING)
+def test_a_gdb_that_dies_lets_the_guest_go_on(spinning, when):
+    last, packet, count = DYING[when]
+    here = f"break spin.c:{SECOND}"
+    gdb = spinning.start(here, "continue", "delete", "break guest_main", last)
+    gdb.await_packet(packet, count)
     gdb.die()
     spinning.await_progress()
-    here, there = code_of(spinning, "spin")
-    assert here == there
+    inside, outside = code_of(spinning, "spin")
+    assert inside == outside
     run = spinning.gdb("info breakpoints", f"tbreak spin.c:{SECOND}", "continue", "frame")
     assert f"spin () at spin.c:{SECOND}" in run.replies[3]
 

@@ -107,6 +107,9 @@ def test_the_others_run_while_one_steps(processors):
         "next",
         "next",
         "print $_thread",
+        "print rounds[1]",
     )
-    assert run.replies[-1].endswith("= 1\n")
+    assert run.replies[-2].endswith("= 1\n")
+    before, after = (int(run.replies[at].split("= ")[1]) for at in (5, -1))
+    assert after > before
     assert_clean(run.log)

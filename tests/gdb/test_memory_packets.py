@@ -409,7 +409,7 @@ def test_memory_map_of_everything():
         (b"qMemoryRegionInfo:100000", b"start:100000;size:ffffffffffef0000;"),
         (
             b"qMemoryRegionInfo:ffffffffffffffff",
-            b"start:ffffffffffff0000;size:10000;permissions:rw;",
+            b"start:ffffffffffff0000;size:ffff;permissions:rw;",
         ),
         (b"qMemoryRegionInfo:10000000000000000", b"E01"),
         (b"qMemoryRegionInfo:", b"E01"),
@@ -427,7 +427,7 @@ def test_holes_without_a_map():
     assert ask(stub, b"qMemoryRegionInfo:12345") == b"start:12000;size:1000;"
     assert ET.fromstring(read_map(stub, 0xFFFF)).tag == "memory-map"
     target.ranges = RANGES[:1]
-    assert ask(stub, b"qMemoryRegionInfo:a0000") == b"start:a0000;size:fffffffffff60000;"
+    assert ask(stub, b"qMemoryRegionInfo:a0000") == b"start:a0000;size:fffffffffff5ffff;"
 
 
 def test_targets_without_a_map(stub):

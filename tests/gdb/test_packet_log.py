@@ -39,3 +39,14 @@ def test_packets_and_replies():
     assert log.exchanges[-1].replies == [b"O68690a", b"T02thread:p1.1;"]
     assert log.exchanges[-1].reply == b"T02thread:p1.1;"
     assert log.notifications == [b"Stop:T05thread:p1.2;"]
+
+
+def test_a_log_of_mi():
+    lines = [
+        r'&"[remote] Sending packet: $X1000,2:\\n\"#00\n"',
+        r'&"[remote] Packet received: E01\n"',
+        r'&"[remote]   Notification received: Stop:T05thread:p1.2;\n"',
+    ]
+    log = parse("\n".join(lines))
+    assert log.errors == [(b'X1000,2:\n"', b"E01")]
+    assert log.notifications == [b"Stop:T05thread:p1.2;"]

@@ -215,7 +215,7 @@ def test_a_32_bit_write_leaves_upper_halves_of_the_others(target):
     stub.serve_description()
     high = target.state[0]["rbx"] >> 32
     assert ask(stub, "P", b"0=78563412") == b"OK"
-    text = ask(stub, "g")
+    text = stub.description.pack(target.state[0])
     assert ask(stub, "G", b"01000000" + text[8:]) == b"OK"
     assert (target.state[0]["rax"], target.state[0]["rbx"] >> 32) == (1, high)
 
@@ -283,14 +283,43 @@ def test_registers_keep_the_form_that_the_debugger_has_read_of(target):
     target.bits = 32
     stub = attached(target)
     first = ask(stub, "qXfer:features:read", b"target.xml:0,100")[1:]
-    narrow = len(ask(stub, "g"))
+    narrow = len(ask(stub, "p", b"8"))
     target.bits = 64
-    assert len(ask(stub, "g")) == narrow
+    assert len(ask(stub, "p", b"8")) == narrow == 8
     rest = ask(stub, "qXfer:features:read", b"target.xml:100,fffff")[1:]
     assert first + rest == describe(32, "gdb", BITS).xml
-    assert len(ask(stub, "g")) == narrow
+    assert len(ask(stub, "p", b"8")) == narrow
     assert read_description(stub) == WHOLE.xml
-    assert len(ask(stub, "g")) == 2 * WHOLE.size
+    assert len(ask(stub, "p", b"10")) == 16
+
+
+@pytest.mark.parametrize(
+    ("bits", "asks_for", "believes"),
+    [(16, b"10", 64), (32, b"10", 64), (64, b"8", 32), (16, b"8", 16), (64, b"10", 64)],
+)
+def test_the_first_register_tells_whether_the_description_was_taken(
+    target, bits, asks_for, believes
+):
+    """GDB says nothing about a description that contradicts its program, but asks for its PC."""
+    target.bits = bits
+    stub = attached(target)
+    stub.serve_description()
+    assert len(ask(stub, "g")) == 16
+    pc = target.state[0]["rip"] & (1 << (64 if believes == 64 else 32)) - 1
+    assert int.from_bytes(bytes.fromhex(ask(stub, "p", asks_for).decode()), "little") == pc
+    assert stub.description.mode == believes
+    rejected = believes != bits
+    assert stub.must_switch(0) is rejected
+    assert ("cr0" in [one.name for one in stub.description.registers]) is not rejected
+    ask(stub, "p", b"8" if asks_for == b"10" else b"10")
+    assert stub.description.mode == believes
+
+
+def test_who_does_not_read_of_exec_events_gets_all_registers_at_once(target):
+    stub = attached(target)
+    stub.features = frozenset({"swbreak"})
+    stub.serve_description()
+    assert len(ask(stub, "g")) == 2 * stub.description.size
 
 
 def all_infos(stub):

@@ -246,6 +246,7 @@ def _growth(function, rounds):
     return tracemalloc.get_traced_memory()[0] - before
 
 
+@pytest.mark.slow
 def test_decoding_leaks_nothing():
     def everything():
         for code, mode in ATTEMPTS:
@@ -263,6 +264,7 @@ def asking_cpu(engine):
     return cpu
 
 
+@pytest.mark.slow
 def test_stepping_leaks_nothing(engine):
     cpu = asking_cpu(engine)
 
@@ -276,6 +278,7 @@ def test_stepping_leaks_nothing(engine):
     assert memory_growth(once, 300) < 10_000
 
 
+@pytest.mark.slow
 def test_making_processors_leaks_nothing(engine):
     # One of them has 7000 bytes.
     assert memory_growth(lambda: asking_cpu(engine).step(), 100) < 100_000

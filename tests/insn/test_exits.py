@@ -159,7 +159,12 @@ def test_every_memory_form_does_on_a_device_what_it_does_on_ram(bench, mode):
 
 
 def test_exits_that_bring_the_code_need_no_memory(bench, mode):
-    check(bench, itertools.islice(sample(mode), 0, None, 5), brings_code=True)
+    check(bench, itertools.islice(sample(mode), 0, None, 20), brings_code=True)
+
+
+@pytest.mark.slow
+def test_more_exits_that_bring_the_code_need_no_memory(bench, mode):
+    check(bench, itertools.islice(sample(mode), 1, None, 4), brings_code=True)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 """Processors that run guest code and hand its device accesses to ports, and machines of them."""
 
 from vmmkit.backends.machine_target import MachineTarget
+from vmmkit.backends.recording_target import RecordingTarget
 from vmmkit.backends.soft import SoftVcpu
 from vmmkit.backends.soft_machine import (
     MachineHalted,
@@ -30,4 +31,5 @@ __all__ = [
     "TimedWindow",
     "MachineTarget",
     "VcpuTarget",
+    "RecordingTarget",
 ]

@@ -257,6 +257,30 @@ class BreakpointSet:
         if homeless:
             self._choose_slots()
 
+    def lift(self) -> None:
+        """Put all original bytes back, until `rearm`."""
+        for gpa, patch in self._patches.items():
+            self._put(gpa, patch.original)
+
+    def suspend(self) -> None:
+        """Have no breakpoints in RAM and in the vCPUs, all of which stand, until `reinstate`."""
+        self.lift()
+        self._hits.clear()
+        for number in range(len(self._vcpus)):
+            self._vcpus[number].set_breakpoints()
+            self._applied[number] = -1
+
+    def reinstate(self) -> None:
+        """Have all breakpoints in force again, whatever RAM is by now."""
+        self.rearm()
+        for number in range(len(self._vcpus)):
+            self.apply(number)
+
+    def pass_over(self, vcpu: int) -> None:
+        """Have a vCPU that stands at a breakpoint execute the instruction when it runs on."""
+        self._vcpus[vcpu].skip_breakpoint()
+        self._latch(vcpu, linear_pc(self._vcpus[vcpu].state))
+
     @staticmethod
     def _is_homeless(item: Inserted) -> bool:
         return item.kind is SOFTWARE and item.host is None
@@ -375,11 +399,11 @@ class BreakpointSet:
     def _latch(self, vcpu: int, linear: int) -> None:
         """Hand the original bytes of the instruction over, where an INT3 hides one of them."""
         chosen = self._vcpus[vcpu]
-        if not any(linear + n & PAGE_OFFSET in self._offsets for n in range(MAX_LENGTH)):
-            return
         retired, at, gpa = self._hits.pop(vcpu, NOWHERE)
         if (retired, at) == (chosen.state.retired, linear) and _is_inside(linear):
             code = self._memory.read_physical(vcpu, gpa, MAX_LENGTH)
+        elif self._offsets.isdisjoint([linear + n & PAGE_OFFSET for n in range(MAX_LENGTH)]):
+            return
         else:
             code = self._memory.code(vcpu, linear, MAX_LENGTH)
         if code and hasattr(chosen, "latch") and not getattr(chosen, "awaits_answer", False):

@@ -46,6 +46,8 @@ class Seat:
     group: Group | None = None
     stop: Stop | None = None
     """Why it stopped, until that is reported."""
+    hit: Stop | None = None
+    """What its own thread has found that it stops for, until its run has ended."""
     told_at: int | None = None
     """Linear address of the instruction at which the debugger was told that it stopped."""
 

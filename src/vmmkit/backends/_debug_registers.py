@@ -11,9 +11,24 @@ it from a `CpuState` and how to write it. x87 registers are relative to the top 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, partial
-from typing import Any, Final
+from functools import cache, lru_cache, partial
+from operator import itemgetter
+from struct import Struct
+from typing import Any, Final, NamedTuple
 
+from vmmkit.backends._debug_register_places import (
+    LEGACY_VECTORS,
+    LOW_16,
+    LOW_32,
+    NARROW,
+    PLAIN,
+    SELECTORS,
+    VECTORS,
+    WORD_OF,
+    X87,
+    Place,
+    place_of,
+)
 from vmmkit.errors import StateError, TargetError
 from vmmkit.insn import WORD, CpuState, Feature, Segment
 
@@ -24,10 +39,10 @@ Writer = Callable[[CpuState, int], object]
 ReadMemory = Callable[[int, int], bytes]
 """Reads linear memory: address and size."""
 
-LOW_32: Final = (1 << 32) - 1
-LOW_16: Final = 0xFFFF
 CR0_PE: Final = 1
 EFER_LMA: Final = 1 << 10
+FEATURES: Final = WORD["features"]
+AVX, AVX512 = int(Feature.AVX), int(Feature.AVX512F)
 RFLAGS_ONE: Final = 0x2
 RFLAGS_VM: Final = 1 << 17
 ACCESSED: Final = 1  # in the type of a code or data segment, once it is loaded
@@ -36,40 +51,14 @@ ATTR_S: Final = 1 << 4
 ATTR_L: Final = 1 << 13
 ATTR_UNUSABLE: Final = 1 << 16
 TABLE_BIT: Final = 4  # of a selector: the local descriptor table
+TOP_SHIFT: Final = 11
 GRANULARITY: Final = 1 << 23
 DESCRIPTOR: Final = 8  # bytes
-TOP_SHIFT: Final = 11
 EMPTY: Final = 3  # in the tag word
 ALL_EMPTY: Final = 0xFFFF
-VECTORS: Final = 32
-LEGACY_VECTORS: Final = 16
+REGISTERS_X87: Final = Struct("<" + "QH6x" * 8)  # significand, sign and exponent
 APIC_BASE: Final = 0x1B
 
-GENERAL: Final = (
-    *("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp"),
-    *(f"r{number}" for number in range(8, 16)),
-)
-SELECTORS: Final = ("cs", "ss", "ds", "es", "fs", "gs", "ldtr", "tr")
-# Registers of 64 bits that have the same name in the state, or the other one given here.
-PLAIN: Final = {
-    **{name: name for name in GENERAL},
-    **{name: name for name in ("rip", "cr0", "cr2", "cr3", "cr4", "cr8", "efer", "xcr0")},
-    **{name: name for name in ("dr0", "dr1", "dr2", "dr3", "dr6", "dr7", "pat", "pkru")},
-    **{name: name for name in ("star", "lstar", "cstar", "sfmask", "tsc_aux", "mxcsr")},
-    **{name: name for name in ("sysenter_cs", "sysenter_esp", "sysenter_eip")},
-    **{name: name for name in ("gdtr_base", "gdtr_limit", "idtr_base", "idtr_limit")},
-    "k_gs_base": "kernel_gs_base",
-    "fctrl": "x87_control",
-    "fstat": "x87_status",
-    "fop": "x87_opcode",
-    "fiseg": "x87_cs",
-    "foseg": "x87_ds",
-}
-NARROW: Final = {
-    **dict.fromkeys(("mxcsr", "pkru", "tsc_aux"), LOW_32),
-    **dict.fromkeys(("fctrl", "fstat", "fop", "fiseg", "foseg"), LOW_16),
-    **dict.fromkeys(("gdtr_limit", "idtr_limit"), LOW_16),
-}
 READ_ONLY: Final = frozenset({"cpl"})
 # Bits that some instruction can set, where others are reserved (SDM vol. 1, "EFLAGS Register",
 # "x87 FPU Opcode Format", "MXCSR Control and Status Register").
@@ -116,22 +105,23 @@ def _read_st(number: int, state: CpuState) -> int:
     return state.x87[_top(state) + number & 7]
 
 
-def _tag_of(register: int) -> int:
+def _tag_of(significand: int, exponent: int) -> int:
     """Classify what a register holds (SDM vol. 1, "x87 FPU Tag Word"): valid, zero, special."""
-    exponent, significand = register >> 64 & 0x7FFF, register & (1 << 64) - 1
+    exponent &= 0x7FFF
     if not exponent and not significand:
         return 1
     return 0 if 0 < exponent < 0x7FFF and significand >> 63 else 2
 
 
 def _read_tags(state: CpuState) -> int:
-    present, registers = state.x87_tag, state.x87
+    present = state.x87_tag
     if not present:
         return ALL_EMPTY
-    return sum(
-        (_tag_of(registers[number]) if present >> number & 1 else EMPTY) << 2 * number
-        for number in range(8)
-    )
+    parts, tags = REGISTERS_X87.unpack_from(state.record, X87), 0
+    for number in range(8):
+        tag = _tag_of(*parts[2 * number : 2 * number + 2]) if present >> number & 1 else EMPTY
+        tags |= tag << 2 * number
+    return tags
 
 
 def _read_xmm(number: int, state: CpuState) -> int:
@@ -268,31 +258,46 @@ def _rows(avx: bool, avx512: bool) -> Mapping[str, Row]:
     return {**BASE_ROWS, **(AVX_ROWS if avx else {}), **(AVX512_ROWS if avx and avx512 else {})}
 
 
+def _vectors_of(state: CpuState) -> tuple[bool, bool]:
+    features = state.words[FEATURES]  # integers: operators of enumerations are slow
+    return bool(features & AVX), bool(features & AVX512)
+
+
 def _rows_of(state: CpuState) -> Mapping[str, Row]:
-    features = state.features
-    return _rows(bool(features & Feature.AVX), bool(features & Feature.AVX512F))
+    return _rows(*_vectors_of(state))
 
 
-def _word_numbers() -> Iterator[tuple[str, int]]:
-    """Yield the registers that are a word of the record as it is."""
-    for name, attribute in PLAIN.items():
-        if name not in NARROW and name != "cr8":
-            yield name, getattr(CpuState, attribute).number
-    for name in SELECTORS:
-        first = getattr(CpuState, name).number
-        for offset, suffix in enumerate(("", "_base", "_limit", "_attr")):
-            yield name + suffix, first + offset
+MARGIN: Final = bytes(32)  # behind the record: what is above a register in a wider field
 
 
-WORD_OF: Final = dict(_word_numbers())
-VECTOR_BYTES: Final = 64
-VECTOR: Final = 8 * WORD["vector"]
-# Where in the record the low vectors are: the first byte, and the one after the last.
-BYTES_OF: Final = {
-    f"{name}mm{n}{half}": (VECTOR + VECTOR_BYTES * n + at, VECTOR + VECTOR_BYTES * n + at + 16)
-    for n in range(LEGACY_VECTORS)
-    for name, half, at in (("x", "", 0), ("y", "h", 16))
-}
+class Plan(NamedTuple):
+    """How to put registers one behind the other."""
+
+    fetch: Callable[[bytes], tuple[bytes, ...]]
+    computed: tuple[tuple[int, str, int], ...]
+    """Index in what `fetch` gives, name and size of those that are not in the record as such."""
+
+
+@lru_cache(maxsize=64)
+def _plan(
+    names: tuple[str, ...],
+    sizes: tuple[int, ...],
+    top: int,
+    vectors: tuple[bool, bool],
+    beyond: int,
+) -> Plan:
+    """Plan for a processor's registers, of which there may be fewer; `beyond` the record is 0."""
+    there, slices, computed = _rows(*vectors), list[slice](), list[tuple[int, str, int]]()
+    for name, size in zip(names, sizes, strict=True):
+        place = place_of(name, top) if name in there else None
+        if place is None:
+            computed.append((len(slices), name, size))
+            place = Place(beyond, size)
+        taken = min(size, place.size)
+        slices.append(slice(place.first, place.first + taken))
+        if taken < size:
+            slices.append(slice(beyond, beyond + size - taken))
+    return Plan(itemgetter(*slices), tuple(computed))
 
 
 class RegisterView(Mapping[str, int]):
@@ -302,13 +307,14 @@ class RegisterView(Mapping[str, int]):
         vcpu: the vCPU; where it has a local APIC, as `lapic`, there is `apic_base` too.
     """
 
-    __slots__ = ("_lapic", "_record", "_rows", "_state", "_words")
+    __slots__ = ("_lapic", "_record", "_rows", "_state", "_vectors", "_words")
 
     def __init__(self, vcpu: Any) -> None:
         """Look at which registers there are."""
         self._state: CpuState = vcpu.state
         self._words, self._record = self._state.words, self._state.record
-        self._rows = _rows_of(self._state)
+        self._vectors = _vectors_of(self._state)
+        self._rows = _rows(*self._vectors)
         self._lapic = getattr(vcpu, "lapic", None)
 
     def __getitem__(self, name: str) -> int:
@@ -319,9 +325,6 @@ class RegisterView(Mapping[str, int]):
             return held
         row = self._rows.get(name)
         if row is not None:
-            if name in BYTES_OF:
-                first, beyond = BYTES_OF[name]
-                return int.from_bytes(self._record[first:beyond], "little")
             return row[0](self._state)
         if name == "cpl":
             return privilege(self._state)
@@ -329,6 +332,16 @@ class RegisterView(Mapping[str, int]):
             value: int = self._lapic.read_msr(APIC_BASE)
             return value
         raise KeyError(name)
+
+    def packed(self, names: tuple[str, ...], sizes: tuple[int, ...]) -> bytes:
+        """As `vmmkit.gdb.target.PackedRegisters.packed`."""
+        state, record = self._state, self._record
+        plan = _plan(names, sizes, _top(state), self._vectors, len(record))
+        parts = list(plan.fetch(bytes(record) + MARGIN))
+        for index, name, size in plan.computed:
+            cut = self[name] & (1 << 8 * size) - 1
+            parts[index] = cut.to_bytes(size, "little")
+        return b"".join(parts)
 
     def __iter__(self) -> Iterator[str]:
         """Yield the names."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, Final, NamedTuple
 
 from vmmkit.backends._debug_control import Seat
@@ -22,7 +22,7 @@ from vmmkit.gdb.target import (
 )
 from vmmkit.insn import DebugExit, TripleFault, Unsupported
 
-__all__ = ["DebugTarget", "Raised"]
+__all__ = ["AT_INSTRUCTIONS", "DebugTarget", "Raised", "holding"]
 
 LAST_ADDRESS: Final = (1 << 64) - 1
 AT_INSTRUCTIONS: Final = frozenset({StopKind.SOFTWARE, StopKind.HARDWARE})
@@ -137,12 +137,11 @@ class DebugTarget(DebugView):
         before = vcpu.state.retired
         lifted = self._breakpoints.to_be_lifted(seat.index)
         hit: Stop | None = None
+        seat.hit = None
         try:
-            with ExitStack() as stack:
-                if lifted:
-                    stack.enter_context(self._control.alone(seat))
-                stack.enter_context(self._breakpoints.stepping_over(seat.index, lifted))
-                stack.enter_context(_holding(vcpu, hold))
+            alone = self._control.alone(seat) if lifted else nullcontext()
+            over = self._breakpoints.stepping_over(seat.index, lifted)
+            with alone, over, holding(vcpu, hold):
                 found = self._execute_one(seat)
                 if isinstance(found, DebugExit) and not found.cause:
                     vcpu.skip_breakpoint()  # the original byte is an INT3 itself
@@ -212,12 +211,14 @@ class DebugTarget(DebugView):
 
     def _hit(self, seat: Seat, found: DebugExit) -> Stop | None:
         """Judge a hit; `None` says that the vCPU is to go on."""
+        group, judged, seat.hit = seat.group, seat.hit, None
+        if judged is not None and group is not None:
+            return judged
         stop = self._breakpoints.stop_for(seat.index, found)
         if stop is None:
             if not found.cause:
                 self._vcpus[seat.index].skip_breakpoint()  # the guest's own INT3
             return None
-        group = seat.group
         if stop.kind in AT_INSTRUCTIONS and (group is None or not group.report.counts(stop)):
             seat.told_at = self._at(seat)
             return None
@@ -240,7 +241,7 @@ class DebugTarget(DebugView):
 
     def _after_reset(self) -> None:
         for seat in self._control.seats:
-            seat.stop = seat.told_at = None
+            seat.stop = seat.hit = seat.told_at = None
         self._vcpus_have_stopped()
 
     def _vcpus_have_stopped(self) -> None:
@@ -268,7 +269,7 @@ class _Rearming:
 
 
 @contextmanager
-def _holding(vcpu: Any, hold: bool) -> Iterator[None]:
+def holding(vcpu: Any, hold: bool) -> Iterator[None]:
     """Hold interrupts for a while; never those that a halted vCPU waits for."""
     hold = hold and not vcpu.state.halted
     if hold:

@@ -69,15 +69,12 @@ PREFIXES: Final = 4  # bytes of an instruction among which a repeat prefix is lo
 READ, WRITE = int(ExitKind.READ), int(ExitKind.WRITE)
 ENQUEUE: Final = int(ExitKind.ENQUEUE)
 PORT_IN, PORT_OUT = int(ExitKind.PORT_IN), int(ExitKind.PORT_OUT)
-ACCESSES: Final = frozenset({READ, WRITE, PORT_IN, PORT_OUT})
-HALT: Final = int(ExitKind.HALT)
+BUDGET, HALT, DEBUG = map(int, (ExitKind.BUDGET, ExitKind.HALT, ExitKind.DEBUG))
 CPUID, READ_MSR, WRITE_MSR = map(int, (ExitKind.CPUID, ExitKind.READ_MSR, ExitKind.WRITE_MSR))
 INTERRUPT_WINDOW: Final = int(ExitKind.INTERRUPT_WINDOW)
 TPR_BELOW: Final = int(ExitKind.TPR_BELOW_THRESHOLD)
 
-MSR_TSC: Final = 0x10
-MSR_APIC_BASE: Final = 0x1B
-MSR_TSC_DEADLINE: Final = 0x6E0
+MSR_TSC, MSR_APIC_BASE, MSR_TSC_DEADLINE = 0x10, 0x1B, 0x6E0
 X2APIC_MSRS: Final = range(0x800, 0x900)
 # Those of the local APIC that can move its timer's deadline: SVR, LVT timer, counts, divisor.
 TIMER_MSRS: Final = frozenset({MSR_APIC_BASE, MSR_TSC_DEADLINE, 0x80F, 0x832, 0x838, 0x83E})
@@ -91,6 +88,7 @@ class MachineVcpu(SoftVcpu):
         lapic: its local APIC.
         page: where that answers in memory, or `None`.
         host_time: whether time goes on by itself, so that the time-stamp counter is set at exits.
+        on_break: at a `DebugExit` of a turn: returns its kind, or what one instruction ended with.
         paused: the owner's, to be set between two runs: whether `run` of the machine leaves it out.
             INIT and start-up messages wait meanwhile, as interrupts do.
     """
@@ -107,12 +105,14 @@ class MachineVcpu(SoftVcpu):
         "host_time",
         "index",
         "lapic",
+        "on_break",
         "page",
         "paused",
         "timer_moved",
     )
 
     lapic: Lapic
+    on_break: Callable[[], int]
     page: int | None
     _start_up: int | None
     _told: bool
@@ -140,7 +140,7 @@ class MachineVcpu(SoftVcpu):
         self.index, self._guard, self.host_time = index, guard, host_time
         self._unknown_msrs_exit = unknown_msrs_exit
         self._init, self._start_up, self._told = False, None, False
-        self.paused = False
+        self.paused, self.on_break = False, lambda: DEBUG
         self._handlers: dict[int, Callable[[], int | None]] = {
             INTERRUPT_WINDOW: self._take_interrupt,
             TPR_BELOW: self._priority_lowered,
@@ -325,6 +325,8 @@ class MachineVcpu(SoftVcpu):
                 except AccessAddressError as error:
                     answer = past_the_ports(words, error)
                 kind = resume(answer)
+            elif kind == DEBUG and not by_element and (kind := self.on_break()) == BUDGET:
+                kind = resume(0)
             elif kind in handlers:
                 with self._guard:
                     if self.host_time:

@@ -24,21 +24,25 @@ each time. A vCPU in HLT is not stepped, but time goes on to the next timer.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from vmmkit.backends._debug_control import Driver, Seat
 from vmmkit.backends._debug_io import Ways
-from vmmkit.backends._debug_target import DebugTarget, Raised
+from vmmkit.backends._debug_target import AT_INSTRUCTIONS, DebugTarget, Raised, holding
 from vmmkit.backends._machine_outcomes import MachineHalted, MachineOutcome, RunEnded, VcpuExit
+from vmmkit.backends._machine_vcpu import MachineVcpu
 from vmmkit.backends.soft_machine import DEFAULT_INSTRUCTIONS, SoftMachine
 from vmmkit.backends.soft_threads import ThreadedMachine
 from vmmkit.errors import MachineError
 from vmmkit.gdb.target import Action, ActionKind, Stop, StopKind
-from vmmkit.insn import DebugExit
+from vmmkit.insn import WORD, DebugExit, ExitKind
 
 __all__ = ["MachineTarget"]
 
 GIGAHERTZ: Final = 1_000_000_000
+DEBUG: Final = int(ExitKind.DEBUG)
+LIMIT, BATCH = WORD["limit"], WORD["batch"]
 Machine = SoftMachine | ThreadedMachine
 
 
@@ -134,7 +138,7 @@ class MachineTarget(DebugTarget):
         free = self._control.enter(driver)
         try:
             if free and not self._stale:
-                found = self.machine.run(*limits, **options)
+                found = self._run_machine(*limits, **options)
                 if self._control.left_freely(driver):
                     return found
                 outcome = self._conclude(left, found)
@@ -193,8 +197,40 @@ class MachineTarget(DebugTarget):
         """Tell the vCPUs who is left out, and of breakpoints."""
         for seat, vcpu in zip(self._control.seats, self.machine.vcpus, strict=True):
             vcpu.paused = seat.order is None
+            vcpu.on_break = partial(self._at_breakpoint, seat, vcpu)
             self._breakpoints.apply(seat.index)
         self._watch_accesses()
+
+    def _at_breakpoint(self, seat: Seat, vcpu: MachineVcpu) -> int:
+        """Judge a hit on the thread that runs the vCPU, and pass it by if it does not count.
+
+        The machine runs on then. What counts, and all that is rare, ends the run as any exit does.
+        """
+        group = seat.group
+        stop = None if group is None else self._breakpoints.stop_for(seat.index, _hit_of(vcpu))
+        if group is None or stop is None or stop.kind not in AT_INSTRUCTIONS:
+            return DEBUG
+        if group.report.counts(stop):
+            seat.hit = stop
+            return DEBUG
+        return self._pass_by(seat, vcpu)
+
+    def _pass_by(self, seat: Seat, vcpu: MachineVcpu) -> int:
+        """Execute the instruction at a breakpoint within a turn; return the exit's kind."""
+        words, breakpoints = vcpu.state.words, self._breakpoints
+        limit = words[LIMIT]
+        with breakpoints.stepping_over(seat.index), holding(vcpu, True):
+            kind = vcpu.turn(1, by_element=True)
+            if kind == DEBUG and not _hit_of(vcpu).cause:
+                vcpu.skip_breakpoint()  # the original byte is an INT3 itself
+                kind = vcpu.turn(1, by_element=True)
+            if kind == DEBUG:
+                seat.hit = breakpoints.stop_for(seat.index, _hit_of(vcpu))
+        words[LIMIT], words[BATCH] = limit, 0
+        if isinstance(self.machine, ThreadedMachine):
+            with self.machine.lock:
+                vcpu.set_time(vcpu.lapic.tsc, forwards=True)
+        return kind
 
     def _watch_accesses(self) -> None:
         if self._watching is not self._io.ranges:
@@ -218,10 +254,10 @@ class MachineTarget(DebugTarget):
             self._control.stopped(seat, stop, self._at(seat))
 
     def _run(self, limits: Limits) -> MachineOutcome | None:
-        machine, arguments = self.machine, limits.left()
-        if self._attached and isinstance(machine, ThreadedMachine):
+        arguments = limits.left()
+        if self._attached and isinstance(self.machine, ThreadedMachine):
             arguments["through_halt"] = True
-        return self._conclude(limits, machine.run(**arguments))
+        return self._conclude(limits, self._run_machine(**arguments))
 
     def _conclude(self, limits: Limits, outcome: MachineOutcome) -> MachineOutcome | None:
         """Look at how a run of the machine ended; return what is for the owner."""
@@ -239,6 +275,12 @@ class MachineTarget(DebugTarget):
             self._control.hold(self._driver, for_owner)
             for_owner = None
         return for_owner
+
+    def _run_machine(self, *limits: Any, **options: Any) -> MachineOutcome:
+        return self.machine.run(*limits, **options)
+
+    def _step_machine(self, index: int) -> MachineOutcome:
+        return self.machine.step(index)
 
     def _sort(self, outcome: MachineOutcome) -> MachineOutcome | None:
         """Find out whom an outcome concerns; return what is the owner's."""
@@ -267,7 +309,7 @@ class MachineTarget(DebugTarget):
 
     def _execute_one(self, seat: Seat) -> Any:
         self._watch_accesses()
-        outcome = self.machine.step(seat.index)
+        outcome = self._step_machine(seat.index)
         self._asleep = self._asleep and isinstance(outcome, MachineHalted)
         if isinstance(outcome, VcpuExit):
             found = outcome.outcome
@@ -287,7 +329,7 @@ class MachineTarget(DebugTarget):
             paused = [vcpu.paused for vcpu in self.machine.vcpus]
             for vcpu in self.machine.vcpus:
                 vcpu.paused = True
-            self.machine.run(1)
+            self._run_machine(instructions=1)
             for vcpu, before in zip(self.machine.vcpus, paused, strict=True):
                 vcpu.paused = before
 
@@ -312,3 +354,10 @@ class MachineTarget(DebugTarget):
         """As `Resetter.reset`; breakpoints stay."""
         self.machine.reset()
         self._after_reset()
+
+
+def _hit_of(vcpu: MachineVcpu) -> DebugExit:
+    """Build the outcome of a turn that has ended with `DEBUG`."""
+    outcome = vcpu.outcome(DEBUG)
+    assert isinstance(outcome, DebugExit)
+    return outcome

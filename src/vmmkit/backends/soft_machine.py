@@ -150,6 +150,11 @@ class SoftMachine(Board):
         return self._ticks - self._skipped
 
     @property
+    def tick(self) -> int:
+        """Nanoseconds of virtual time that an instruction takes."""
+        return self._tick
+
+    @property
     def time(self) -> int:
         """Virtual time in nanoseconds."""
         running = self._running

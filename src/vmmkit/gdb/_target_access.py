@@ -11,6 +11,7 @@ from vmmkit.errors import TargetError
 from vmmkit.gdb.description import Description, describe
 from vmmkit.gdb.options import Capabilities, StubOptions
 from vmmkit.gdb.packets.table import PacketError
+from vmmkit.gdb.registers import CORE, REGISTERS, SSE
 from vmmkit.gdb.spec import ErrorCode
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["TargetAccess"]
 
-LONG_MODE: Final = 64
+LONG_MODE, SHORT_MODE = 64, 32
+LONG_PC, SHORT_PC = 16, 8  # numbers of RIP and EIP in GDB's own layouts
+BUILT_IN: Final = frozenset(row.name for row in REGISTERS if row.feature in {CORE, SSE})
+"""What GDB takes a processor to have that is not described to it."""
 
 
 class TargetAccess:
@@ -34,6 +38,9 @@ class TargetAccess:
     target: Any
     _values: dict[int, Mapping[str, int]]
     _description: Description | None
+    brief: bool
+    knows_layout: bool
+    _rejected: bool
 
     def vcpus(self) -> list[int]:
         """List the vCPUs."""
@@ -122,26 +129,50 @@ class TargetAccess:
         return describe(mode, options.layout, available, linear_pc=options.linear_pc)
 
     def serve_description(self) -> Description:
-        """Return the registers to a debugger that reads of them from the start."""
+        """Return the registers to a debugger that reads of them from the start.
+
+        GDB rejects the description of a 16-bit processor while it has a 64-bit program loaded, and
+        the other way round, and goes on with a layout of its own; it does not say so. A `g` reply
+        longer than that layout would be the end of the connection. So a GDB gets its registers by
+        `p`, but for the few bytes that are alike, and the number of the first one it asks for, the
+        program counter, tells which layout it has: see `reveal`.
+        """
         self._description = self.describe()
+        self.brief = self.may_follow
+        self.knows_layout = not self.brief
+        self._rejected = False
         return self._description
+
+    def reveal(self, number: int) -> None:
+        """Learn from a register that the debugger asks for which layout it has."""
+        if self.knows_layout:
+            return
+        self.knows_layout = True
+        wide = LONG_PC if self.description.mode == LONG_MODE else SHORT_PC
+        if number in {LONG_PC, SHORT_PC} - {wide}:
+            mode = LONG_MODE if number == LONG_PC else SHORT_MODE
+            self._description = describe(mode, "gdb", BUILT_IN)
+            self._rejected = True
 
     def _wanted_mode(self, vcpu: int) -> int:
         if self.mode is not None:
             return self.mode
-        if not self._follows or not self.capabilities.mode_source:
+        if not self.may_follow or not self.capabilities.mode_source:
             return LONG_MODE
         return int(self.target.mode(vcpu))
 
     @property
-    def _follows(self) -> bool:
-        return self.options.mode_switch == "exec" and "exec-events" in self.features
+    def may_follow(self) -> bool:
+        """Whether the debugger can be told to read the description again."""
+        options = self.options
+        switches = options.mode_switch == "exec" and options.layout == "gdb"
+        return switches and "exec-events" in self.features
 
     def must_switch(self, vcpu: int) -> bool:
         """Whether the debugger is to read the description again before it hears of a stop."""
-        if self._description is None or not self._follows or self.options.layout == "qemu":
+        if self._description is None or not self.may_follow:
             return False
-        return self._description.mode != self._wanted_mode(vcpu)
+        return self._rejected or self._description.mode != self._wanted_mode(vcpu)
 
     # -- for conditions, on vCPU threads too -------------------------------------------------------
 

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from vmmkit.gdb.registers import linear_pc
 from vmmkit.gdb.target import BreakpointKind, Stop, StopKind
@@ -14,13 +16,45 @@ if TYPE_CHECKING:
     from vmmkit.gdb.run_control import Run
     from vmmkit.gdb.stub import Stub
 
-__all__ = ["still_holds", "worth_telling"]
+__all__ = ["sound", "still_holds", "worth_telling"]
+
+LOG: Final = logging.getLogger("vmmkit.gdb")
+WIDE: Final = 1 << 64
 
 INSTRUCTIONS: Final = {
     StopKind.SOFTWARE: BreakpointKind.SOFTWARE,
     StopKind.HARDWARE: BreakpointKind.HARDWARE,
 }
 AT_BREAKPOINTS: Final = {*INSTRUCTIONS, StopKind.WRITE, StopKind.READ, StopKind.ACCESS}
+
+
+def sound(stub: Stub, run: Run, stops: Iterable[object]) -> list[Stop]:
+    """Return what can be told of a report: stops of vCPUs that there are, and the end.
+
+    The rest is a target's mistake: it is logged, and the run is over without it.
+    """
+    found = []
+    for stop in stops:
+        if _is_stop(stop) and (
+            stop.kind is StopKind.EXITED
+            or stop.vcpu in run.actions
+            or stop.vcpu in stub.attempt(stub.vcpus, list[int]())
+        ):
+            found.append(stop)
+        else:
+            LOG.warning("the target reports what is no stop of a vCPU: %.200r", stop)
+    return found
+
+
+def _is_stop(stop: object) -> TypeGuard[Stop]:
+    return (
+        isinstance(stop, Stop)
+        and isinstance(stop.vcpu, int)
+        and isinstance(stop.kind, StopKind)
+        and isinstance(stop.signal, int)
+        and isinstance(stop.message, str)
+        and (stop.address is None or (isinstance(stop.address, int) and 0 <= stop.address < WIDE))
+    )
 
 
 def worth_telling(stub: Stub, run: Run, stop: Stop) -> Stop | None:
@@ -58,12 +92,19 @@ def _pc(stub: Stub, vcpu: int) -> int:
 def still_holds(stub: Stub, stop: Stop) -> bool:
     """Tell whether a stop that waits is still worth telling.
 
-    Its breakpoint may be gone, or the vCPU be elsewhere.
+    Its breakpoint may be gone, or the vCPU be elsewhere, or be no more. Where registers cannot be
+    read it is told: it must not get lost.
     """
+    if stop.kind is StopKind.EXITED:
+        return True
+    if stop.vcpu not in stub.attempt(stub.vcpus, [stop.vcpu]):
+        return False
     if stop.kind in AT_BREAKPOINTS and not stub.breakpoints.holds(stop):
         return False
     if stop.address is None or stop.kind not in INSTRUCTIONS:
         return True
-    values = stub.registers(stop.vcpu)
+    values = stub.attempt(partial(stub.registers, stop.vcpu), None)
+    if values is None:
+        return True
     is_linear = "cs_base" in values and stop.address == linear_pc(values)
     return is_linear or stop.address == values.get("rip")

@@ -63,6 +63,7 @@ QEMU: Final = (
 BY_NAME: Final = {register.name: register for register in REGISTERS}
 
 Values = Mapping[str, int]
+Packer = Callable[[tuple[str, ...], tuple[int, ...]], bytes]  # see `PackedRegisters`
 _to_bytes: Final[Callable[..., bytes]] = int.to_bytes
 
 
@@ -109,7 +110,7 @@ class Description:
     xml: bytes = attrs.field(init=False)
     _numbers: Mapping[str, int] = attrs.field(init=False)
     _computed: frozenset[int] = attrs.field(init=False)
-    _fetch: Callable[[Values], tuple[int, ...]] = attrs.field(init=False)
+    _sources: tuple[str, ...] = attrs.field(init=False)
     _masks: tuple[int, ...] = attrs.field(init=False)
     _sizes: tuple[int, ...] = attrs.field(init=False)
 
@@ -120,10 +121,8 @@ class Description:
             "xml": _xml(self),
             "_numbers": {register.source: register.number for register in self.registers},
             "_computed": frozenset(r.number for r in self.registers if self._is_linear(r)),
-            # What is computed is fetched as RIP, which is always there, and then replaced.
-            "_fetch": operator.itemgetter(
-                *("rip" if self._is_linear(r) else r.source for r in self.registers)
-            ),
+            # What is computed is packed as RIP, which is always there, and then replaced.
+            "_sources": tuple("rip" if self._is_linear(r) else r.source for r in self.registers),
             "_masks": tuple((1 << register.bits) - 1 for register in self.registers),
             "_sizes": tuple(register.size for register in self.registers),
         }
@@ -141,20 +140,27 @@ class Description:
     def pack(self, values: Values) -> bytes:
         """Return the contents of the reply to `g`: `2 * size` digits."""
         try:
-            found: Iterable[int] = self._fetch(values)
+            found = self._packed(values)
             if self._computed:
                 found = self._with_computed(found, values)
         except KeyError:
             return b"".join(self.value(number, values) for number in range(len(self.registers)))
-        cut = map(operator.and_, found, self._masks)
-        return hexlify(b"".join(map(_to_bytes, cut, self._sizes, repeat("little"))))
+        return hexlify(found)
 
-    def _with_computed(self, found: Iterable[int], values: Values) -> list[int]:
-        replaced = list(found)
-        address = linear_pc(values)
+    def _packed(self, values: Values) -> bytes:
+        packed: Packer | None = getattr(values, "packed", None)
+        if packed is not None:
+            return packed(self._sources, self._sizes)
+        cut = map(operator.and_, map(values.__getitem__, self._sources), self._masks)
+        return b"".join(map(_to_bytes, cut, self._sizes, repeat("little")))
+
+    def _with_computed(self, packed: bytes, values: Values) -> bytes:
+        replaced, address = bytearray(packed), linear_pc(values)
         for number in self._computed:
-            replaced[number] = address
-        return replaced
+            first, size = self.registers[number].offset, self._sizes[number]
+            shown = address & self._masks[number]
+            replaced[first : first + size] = shown.to_bytes(size, "little")
+        return bytes(replaced)
 
     def integer(self, number: int, values: Values) -> int | None:
         """Return the value that the debugger sees in a register, `None` where it is not there.

@@ -26,7 +26,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from vmmkit.gdb._worth_telling import still_holds, worth_telling
+from vmmkit.gdb._worth_telling import sound, still_holds, worth_telling
 from vmmkit.gdb.packets.table import PacketError
 from vmmkit.gdb.spec import ErrorCode, Signal
 from vmmkit.gdb.stop_reply import exec_reply, stop_reply
@@ -201,7 +201,7 @@ class RunControl:
             tell(stop)
             return
         self._events = [stop for stop in self._events if still_holds(self.stub, stop)]
-        due = [stop for stop in self._events if stop.vcpu in actions]
+        due = [stop for stop in self._events if self._concerns(stop, actions)]
         if due:
             self._first_tell_of_changes(self._choose(due))
             return
@@ -229,13 +229,14 @@ class RunControl:
         for _ in range(MOST_REPORTS):
             if not self._inbox:
                 return
-            run, stops = self._inbox.popleft()
+            run, reported = self._inbox.popleft()
+            stops = sound(self.stub, run, reported)
             if run not in self._runs.values():
-                self._events.extend(stops)
+                self._events.extend(stop for stop in stops if stop not in self._events)
             else:
                 self._settle(run, stops)
 
-    def _settle(self, run: Run, stops: tuple[Stop, ...]) -> None:
+    def _settle(self, run: Run, stops: list[Stop]) -> None:
         self._end(run)
         self.stub.forget_registers()
         looked_at = (worth_telling(self.stub, run, stop) for stop in stops)
@@ -263,7 +264,7 @@ class RunControl:
 
     def _stood(self, run: Run) -> None:
         """All stand: tell one stop, if the debugger waits for it."""
-        candidates = [stop for stop in self._events if stop.vcpu in run.actions]
+        candidates = [stop for stop in self._events if self._concerns(stop, run.actions)]
         if candidates:
             stop = self._choose(candidates, run)
         else:
@@ -275,6 +276,11 @@ class RunControl:
             self._first_tell_of_changes(stop)
         else:
             self.last, self.stub.selected = stop, stop.vcpu
+
+    def _concerns(self, stop: Stop, actions: Mapping[int, Action]) -> bool:
+        """Whether a stop answers a resume: of a vCPU that went, or came meanwhile, or the end."""
+        went = stop.vcpu in actions or stop.vcpu not in self._known
+        return went or stop.kind is StopKind.EXITED
 
     def _choose(self, stops: Iterable[Stop], run: Run | None = None) -> Stop:
         """Take the stop that is told: the end, a step that was asked for, then by vCPU."""
@@ -302,14 +308,19 @@ class RunControl:
             self._tell(stop)
 
     def _tell_new_threads(self, stop: Stop) -> None:
+        """Tell the first of the vCPUs that are new; with the next resume comes the next of them."""
         known = self._known
         now = frozenset(self.stub.attempt(self.stub.vcpus, list(known)))
-        self._known = now
         if self.thread_events and now - known:
+            new = min(now - known)
+            self._known = (known & now) | {new}
             self._held.append((stop, self._first_tell_of_changes))
-            self.last, self.stub.selected = stop, stop.vcpu
-            name = self.stub.threads.format(min(now - known))
+            # The debugger takes the thread that it is told of for the one that is selected.
+            self.last, self.stub.selected = stop, new
+            name = self.stub.threads.format(new)
             self.stub.session.reply(b"T%02xcreate:;thread:%s;" % (Signal.TRAP, name))
+        else:
+            self._known = now
 
     def _tell(self, stop: Stop) -> None:
         stub = self.stub
@@ -336,6 +347,12 @@ class RunControl:
             self._tell(end)
 
     # -- non-stop mode ---------------------------------------------------------------------------
+
+    def choose(self, *, non_stop: bool) -> None:
+        """Choose between all-stop and non-stop mode; nobody is owed what was still to be told."""
+        self.non_stop = non_stop
+        self._notices.clear()
+        self._noticed = self._asked_why = False
 
     def resume_each(self, actions: Mapping[int, Action]) -> None:
         """Let vCPUs go one by one; those that run already go on."""
@@ -369,9 +386,9 @@ class RunControl:
     def _notice(self, run: Run, stops: list[Stop]) -> None:
         """Tell of a vCPU that stands, in a notification or after those before it."""
         vcpu = min(run.actions)
-        stop = stops[0] if stops else Stop(vcpu, StopKind.ASKED, signal=run.signal)
-        self._events.extend(stops[1:])
-        self._tell_soon(stop)
+        self._events.extend(stops)
+        asked = Stop(vcpu, StopKind.ASKED, signal=run.signal)
+        self._tell_soon(self._choose(stops, run) if stops else asked)
 
     def _tell_soon(self, stop: Stop) -> None:
         """Notify, or wait for the debugger to ask with vStopped.

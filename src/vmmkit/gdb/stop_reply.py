@@ -20,6 +20,7 @@ __all__ = ["exec_reply", "exit_reply", "expedited", "stop_reply"]
 BREAKS: Final = {StopKind.SOFTWARE: "swbreak", StopKind.HARDWARE: "hwbreak"}
 WATCHES: Final = {StopKind.WRITE, StopKind.READ, StopKind.ACCESS}
 EXPEDITED: Final = ("rbp", "rsp", "rip")
+UNAVAILABLE: Final = b"xx"
 BACKWARDS: Final = b"replaylog:begin;"
 
 
@@ -41,15 +42,19 @@ def expedited(description: Description) -> tuple[int, ...]:
 def _expedited(stub: Stub, vcpu: int) -> bytes:
     """Tell registers in advance; never an unavailable one, which only `g` and `p` may have.
 
-    A stop is told without them where they cannot be read: it must not get lost.
+    LLDB takes a number for a register's only if it has two digits. A stop is told without them
+    where they cannot be read: it must not get lost. Neither are they told before it is known what
+    the debugger takes their numbers for.
     """
+    if not stub.knows_layout:
+        return b""
     return stub.attempt(partial(_values_of, stub, vcpu), b"")
 
 
 def _values_of(stub: Stub, vcpu: int) -> bytes:
     values, description = stub.registers(vcpu), stub.description
-    known = [n for n in expedited(description) if description.integer(n, values) is not None]
-    return b"".join([b"%x:%s;" % (n, description.value(n, values)) for n in known])
+    told = [(n, description.value(n, values)) for n in expedited(description)]
+    return b"".join([b"%02x:%s;" % one for one in told if one[1][:2] != UNAVAILABLE])
 
 
 def _where(stub: Stub, vcpu: int) -> bytes:

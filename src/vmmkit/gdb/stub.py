@@ -23,6 +23,7 @@ from threading import get_ident
 from typing import Final, TypeVar
 
 from vmmkit.errors import GdbError
+from vmmkit.gdb._said_texts import SaidTexts
 from vmmkit.gdb._target_access import TargetAccess
 from vmmkit.gdb.breakpoints import BreakpointTable
 from vmmkit.gdb.options import Capabilities, StubOptions
@@ -40,9 +41,6 @@ T = TypeVar("T")
 LOG: Final = logging.getLogger("vmmkit.gdb")
 NOBODY: Final = 0  # no thread has this identity
 MOST_PACKETS: Final = 64  # that may wait; no debugger sends two at once
-MOST_SAID: Final = (
-    1024  # texts that wait for a debugger that may be told; later ones push out others
-)
 LONGEST_MESSAGE: Final = 400  # of an error; the smallest packet holds it in hex too
 PRINTABLE: Final = bytes(
     byte if 0x20 <= byte < 0x7F and byte not in b"#$}*" else ord(".") for byte in range(256)
@@ -73,6 +71,8 @@ class Stub(TargetAccess):
         breakpoints: what the debugger has inserted.
         run: who runs, who stands.
         mode: bits that the debugger is to be told at the next opportunity, or `None` to follow.
+        brief: whether `g` has the first registers only.
+        knows_layout: whether the debugger is known to have taken the description, or not to.
         lists_threads: whether stop replies list all threads.
         error_strings: whether errors carry their text after the number, as LLDB has it.
         finished: whether the connection is to be closed once everything is sent.
@@ -95,7 +95,7 @@ class Stub(TargetAccess):
         self._thread = get_ident()
         self._attached = self._leaving = False
         self._leftovers: list[Inserted] = []
-        self._said: deque[str] = deque(maxlen=MOST_SAID)
+        self._said = SaidTexts()
         self.run = RunControl(self)
         self._begin()
 
@@ -114,6 +114,7 @@ class Stub(TargetAccess):
         self.thread_list = b""
         self._values = {}
         self._description = None
+        self.brief, self.knows_layout, self._rejected = False, True, False
         self._packets: deque[Event] = deque()
         self._operation: Generator[None, None, bytes] | None = None
         self._attaching = False
@@ -159,6 +160,7 @@ class Stub(TargetAccess):
                 self._abort()
             elif len(self._packets) < MOST_PACKETS:
                 self._packets.append(event)
+            self._take_turns()  # as far as they need not wait, so that they are not too many
         return self._turn()
 
     def pump(self) -> bytes:
@@ -204,6 +206,11 @@ class Stub(TargetAccess):
             self._wake()
 
     def _turn(self) -> bytes:
+        self._take_turns()
+        self._thread = NOBODY
+        return self.session.data_to_send()
+
+    def _take_turns(self) -> None:
         self._settle()
         while self._packets and not self._blocked() and not self.finished:
             event = self._packets.popleft()
@@ -214,8 +221,6 @@ class Stub(TargetAccess):
             else:
                 self._reply_error(PacketError(ErrorCode.TOO_LARGE, "the packet is too large"))
             self._settle()
-        self._thread = NOBODY
-        return self.session.data_to_send()
 
     def _settle(self) -> None:
         self.run.settle()
@@ -288,8 +293,13 @@ class Stub(TargetAccess):
     # -- coming and going ------------------------------------------------------------------------
 
     def detach(self, *, resume: bool = True) -> None:
-        """Remove breakpoints, resume everything, and be finished with this debugger."""
+        """Remove breakpoints, resume everything, and be finished with this debugger.
+
+        Without `resume` the machine has ended: nothing runs, and no report will come.
+        """
         self._resumes = resume
+        if not resume:
+            self.run = RunControl(self)
         self.finished = True
         self._leaving = True
         self._stop_to_leave()
@@ -340,13 +350,13 @@ class Stub(TargetAccess):
         It may while it waits for a stop or for a monitor command, and in non-stop mode only for
         the latter (manual, "Stop Reply Packets", `O`).
         """
-        self._said.append(text)
+        self._said.put(text)
         self.woken()
 
     def show_what_was_said(self) -> None:
         """Show what has been said, as is legal now."""
-        while self._said:
-            self.show(self._said.popleft())
+        for text in self._said.take():
+            self.show(text)
 
     def show(self, text: str) -> None:
         """Show text to the debugger's user, who can be shown it now."""

@@ -28,6 +28,7 @@ __all__ = [
     "CONTINUE",
     "STEP",
     "BreakpointKind",
+    "PackedRegisters",
     "RegisterWriter",
     "MemoryWriter",
     "Stepper",
@@ -159,6 +160,25 @@ class Target(Protocol):
         ...
 
 
+class PackedRegisters(Protocol):
+    """Many registers at once: what `Target.read_registers` returns may have this.
+
+    Without it they are read one by one, which is slower where each is computed.
+    """
+
+    def packed(self, names: tuple[str, ...], sizes: tuple[int, ...], /) -> bytes:
+        """Return the values of registers, one behind the other, the lowest byte of each first.
+
+        Args:
+            names: of the registers.
+            sizes: bytes of each; a value is cut to that many.
+
+        Raises:
+            KeyError: a register is missing; those that are there are then read one by one.
+        """
+        ...
+
+
 class RegisterWriter(Protocol):
     """Registers can be written."""
 
@@ -269,7 +289,7 @@ class Killer(Protocol):
     """The machine can be ended. Without this, `kill` detaches and the guest goes on."""
 
     def kill(self) -> None:
-        """End the machine."""
+        """End the machine: nothing runs afterwards, and a report that is owed need not come."""
         ...
 
 

@@ -19,7 +19,7 @@ ANY: Final = -2
 """What `0` names: any thread."""
 
 SYNTAX: Final = re.compile(
-    rb"(?:p(-1|[0-9a-fA-F]{1,16})(?:\.|$))?(-1|[0-9a-fA-F]{1,16})?", re.ASCII
+    rb"(?:p(-1|[0-9a-fA-F]{1,16})(?:\.(?=.)|$))?(-1|[0-9a-fA-F]{1,16})?", re.ASCII
 )
 SPECIAL: Final = {b"-1": ALL, b"0": ANY, None: ALL}
 
@@ -56,6 +56,8 @@ class ThreadIds:
         if thread in SPECIAL:
             return SPECIAL[thread]
         number = int(thread, 16)
+        if process == b"-1" and number:
+            raise PacketError(ErrorCode.MALFORMED, "one thread is not of all processes")
         return number - 1 if number else ANY
 
     def one_of(self, text: bytes, vcpus: Collection[int]) -> int:

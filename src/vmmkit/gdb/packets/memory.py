@@ -43,6 +43,9 @@ MOST_UNREADABLE: Final = 0x10000  # pages in a row
 NARROW: Final = 1 << 32
 WIDE: Final = 1 << 64
 LONG_MODE: Final = 64
+# LLDB goes from region to region up to the address 2**64-1; at one that ends beyond it, it begins
+# again at 0, for ever.
+LAST_OF_REGIONS: Final = WIDE - 2
 RANGE: Final = re.compile(rb"([^,]*),([^,]*)")
 SEARCH: Final = re.compile(rb"([^;]*);([^;]*);(.+)", re.DOTALL)
 
@@ -258,7 +261,8 @@ def memory_region(stub: Stub, rest: bytes) -> bytes:
     if found is None:
         return b"start:%x;size:%x;" % _hole(stub, address)
     rights = b"r" + b"w" * found.writable + b"x" * found.executable
-    reply = b"start:%x;size:%x;permissions:%s;" % (found.first, _size(found), rights)
+    size = min(found.last, LAST_OF_REGIONS) - found.first + 1
+    reply = b"start:%x;size:%x;permissions:%s;" % (found.first, size, rights)
     return reply + (b"name:%s;" % hexlify(found.name.encode()) if found.name else b"")
 
 
@@ -266,10 +270,12 @@ def _hole(stub: Stub, address: int) -> tuple[int, int]:
     """Return start and size of a hole, as far as the map tells; without a map, of its page."""
     starts = [item.first for item in _mapper(stub).memory_map()]
     if not starts:
-        page = address & -PAGE
-        return page, PAGE
-    beyond = min((first for first in starts if first > address), default=WIDE)
-    return address, min(beyond - address, WIDE - 1)
+        first = address & -PAGE
+        starts = [first + PAGE]
+    else:
+        first = address
+    beyond = min((start for start in starts if start > address), default=WIDE)
+    return first, min(beyond - 1, LAST_OF_REGIONS) - first + 1
 
 
 PACKETS: Final[Mapping[str, Handler]] = {

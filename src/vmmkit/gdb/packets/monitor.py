@@ -32,7 +32,9 @@ def _command(stub: Stub, rest: bytes) -> Reply:
     except ValueError as error:
         raise PacketError(ErrorCode.MALFORMED, str(error)) from None
     stub.show_what_was_said()
-    stub.show(monitor.execute(stub, line.decode("utf-8", "replace")))
+    text = monitor.execute(stub, line.decode("utf-8", "replace"))
+    stub.show_what_was_said()
+    stub.show(text)
     return b"OK"
 
 

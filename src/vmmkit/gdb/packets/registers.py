@@ -11,6 +11,7 @@ Remote Protocol Extensions").
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from vmmkit.errors import RegisterLayoutError
@@ -27,6 +28,7 @@ __all__ = ["PACKETS", "features"]
 
 ANNEX: Final = b"target.xml"
 THREAD: Final = b"thread:"
+BRIEF: Final = 16  # digits: RAX, or EAX and ECX; in each layout these are whole registers
 STACK: Final = tuple(f"st{n}" for n in range(8))
 NO_MORE: Final = b"E45"  # what LLDB's documentation has after the last register
 
@@ -62,12 +64,15 @@ def _read_all(stub: Stub, rest: bytes) -> bytes:
     text, vcpu = _of_thread(stub, rest)
     if text:
         raise PacketError(ErrorCode.MALFORMED, "g has no arguments")
-    return stub.description.pack(stub.registers(vcpu))
+    registers = stub.description.pack(stub.registers(vcpu))
+    return registers[:BRIEF] if stub.brief else registers
 
 
 def _read_one(stub: Stub, rest: bytes) -> bytes:
     """Answer `p`."""
     text, vcpu = _of_thread(stub, rest)
+    with suppress(ValueError):
+        stub.reveal(hex_number(text))
     description = stub.description
     return description.value(_number(description, text), stub.registers(vcpu))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vmmkit.gdb.packets.table import Handler, PacketError, Reply, number
-from vmmkit.gdb.spec import ErrorCode
+from vmmkit.gdb.spec import PROCESS, ErrorCode
 from vmmkit.gdb.stop_reply import stop_reply
 from vmmkit.gdb.target import Action, ActionKind
 from vmmkit.gdb.threads import ALL, ANY
@@ -48,7 +48,7 @@ def features(stub: Stub) -> Iterator[bytes]:
     yield b"QThreadEvents+"
     if stub.capabilities.per_vcpu:
         yield b"QNonStop+"
-    if "exec-events" in stub.features and stub.options.mode_switch == "exec":
+    if stub.may_follow:
         yield b"exec-events+"
     if stub.capabilities.reverser and not stub.options.read_only:
         yield b"ReverseStep+"
@@ -117,8 +117,15 @@ def _vcont_actions(stub: Stub, _rest: bytes) -> Reply:
 
 
 def _set_pc(stub: Stub, vcpu: int, address: bytes) -> None:
-    if address:
-        stub.write_registers(vcpu, {"rip": number(address)})
+    """Set the program counter, in the debugger's view of it."""
+    if not address:
+        return
+    description = stub.description
+    register = next(r for r in description.registers if r.source == "rip")
+    value = number(address) % (1 << register.bits)
+    digits = value.to_bytes(register.size, "little").hex().encode()
+    name, value = description.parse_value(register.number, digits, stub.registers(vcpu))
+    stub.write_registers(vcpu, {name: value})
 
 
 def _go(stub: Stub, letter: bytes, signal: int, address: bytes) -> Reply:
@@ -128,8 +135,11 @@ def _go(stub: Stub, letter: bytes, signal: int, address: bytes) -> Reply:
     if stub.run.any_running:
         raise PacketError(ErrorCode.RUNNING, "the vCPUs run already")
     one = stub.selected if stub.resumed is None else stub.resumed
+    vcpus = stub.vcpus()
+    if one not in vcpus:
+        raise PacketError(ErrorCode.NO_THREAD, f"there is no vCPU {one} any more")
     _set_pc(stub, one, address)
-    whom = stub.vcpus() if letter == b"c" and stub.resumed is None else [one]
+    whom = vcpus if letter == b"c" and stub.resumed is None else [one]
     action = Action(ActionKind.STEP if letter == b"s" else ActionKind.CONTINUE, signal)
     if stub.run.non_stop:
         stub.run.resume_each(dict.fromkeys(whom, action))
@@ -167,7 +177,7 @@ def _non_stop(stub: Stub, rest: bytes) -> Reply:
         raise PacketError(ErrorCode.UNSUPPORTED, "the target's vCPUs stop together only")
     if stub.run.any_running:
         raise PacketError(ErrorCode.RUNNING, "the vCPUs run")
-    stub.run.non_stop = rest == b"1"
+    stub.run.choose(non_stop=rest == b"1")
     return b"OK"
 
 
@@ -193,24 +203,47 @@ def _back(stub: Stub, *, step: bool) -> Reply:
     return None
 
 
-def _detach(stub: Stub, _rest: bytes) -> Reply:
+def _check_process(text: bytes) -> None:
+    if number(text) != PROCESS:
+        raise PacketError(ErrorCode.NO_THREAD, f"there is no process {text!r:.20}")
+
+
+def _detach(stub: Stub, rest: bytes) -> Reply:
+    """Leave the machine, which is all there is to leave; `D;pid` names it."""
+    separator, process = rest[:1], rest[1:]
+    if separator not in {b"", b";"}:
+        raise PacketError(ErrorCode.MALFORMED, f"D{rest!r:.40} is no detach")
+    if separator:
+        _check_process(process)
     stub.detach()
     return b"OK"
 
 
-def _kill(stub: Stub, _rest: bytes) -> Reply:
+def _end(stub: Stub) -> None:
     """End the machine if it can be ended; a debugger's end is never the monitor's."""
     if stub.capabilities.killer:
-        stub.require_writable()
         stub.target.kill()
         stub.detach(resume=False)
     else:
         stub.detach()
+
+
+def _kill(stub: Stub, rest: bytes) -> Reply:
+    """End the machine, or leave it where it must not be ended; there is no reply either way."""
+    if rest:
+        return b""
+    if stub.options.read_only:
+        stub.detach()
+    else:
+        _end(stub)
     return None
 
 
 def _vkill(stub: Stub, rest: bytes) -> Reply:
-    _kill(stub, rest)
+    _check_process(rest)
+    if stub.capabilities.killer:
+        stub.require_writable()
+    _end(stub)
     return b"OK"
 
 
