@@ -13,7 +13,8 @@ entries after the one it used are read straight from the same table. Such an ent
 where it is present and has no bit set, among those that can be reserved, that no entry of this
 table had for which a whole walk has succeeded; other entries are walked to. So the result is
 always that of a walk, and which bits are reserved in which mode is known in one place only. Spans
-found are kept while every vCPU stands, until something is written.
+found are kept while every vCPU stands, until something is written. For vCPUs that run, a walk in
+long mode is kept, and taken again while CR0, CR3, CR4, EFER and all its entries are what they were.
 
 Bytes that breakpoints have replaced are shown as they were (`Patches`), and writes go beneath.
 """
@@ -27,7 +28,7 @@ from ctypes import addressof, c_char
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from vmmkit.errors import AccessError, TargetError
-from vmmkit.insn import Translation
+from vmmkit.insn import PageEntry, Translation
 from vmmkit.memregion import Port, Region, RegionMap, all_ones
 
 if TYPE_CHECKING:
@@ -70,6 +71,16 @@ class Span(NamedTuple):
     first: int
     last: int
     gpa: int
+
+
+class Walk(NamedTuple):
+    """A walk in long mode, and all that it depended on beside its entries."""
+
+    controls: tuple[int, int, int, int]
+    found: Translation
+
+
+NO_WALK: Final = Walk((0, 0, 0, 0), Translation(0, PAGE, False, False, False, ()))
 
 
 class Patches(Protocol):
@@ -123,6 +134,7 @@ class DebugMemory:
         self._firsts = [piece.first for piece in self._pieces]
         self._ports: dict[int, Port] = {}
         self._spans: dict[int, list[Span]] = {}
+        self._walks: dict[tuple[int, int], Walk] = {}
 
     def forget(self) -> None:
         """Forget translations: vCPUs go on, or something has been written."""
@@ -172,8 +184,8 @@ class DebugMemory:
 
     def _walk(self, vcpu: int, linear: int, size: int) -> list[Span]:
         """Walk to one page, and take those after it from the same table."""
-        found = self._vcpus[vcpu].translate(linear, None)
-        if not isinstance(found, Translation):
+        found = self._translation(vcpu, linear)
+        if found is None:
             return []
         first = linear & -found.page_size
         last, gpa = first + found.page_size - 1, found.gpa & -found.page_size
@@ -186,6 +198,31 @@ class DebugMemory:
                 else:
                     spans.append(Span(before.last + 1, before.last + PAGE, page))
         return spans
+
+    def _translation(self, vcpu: int, linear: int) -> Translation | None:
+        """Translate an address, or another one of its page."""
+        chosen, page = self._vcpus[vcpu], (vcpu, linear & -PAGE)
+        state = chosen.state
+        controls = state.cr0, state.cr3, state.cr4, state.efer
+        known = self._walks.get(page, NO_WALK)
+        if known.controls == controls and all(map(self._is_unchanged, known.found.entries)):
+            return known.found
+        found = chosen.translate(linear, None)
+        if not isinstance(found, Translation):
+            return None
+        if state.efer & EFER_LMA:  # elsewhere some entries may be in registers
+            if len(self._walks) >= KEPT:
+                self._walks.clear()
+            self._walks[page] = Walk(controls, found)
+        return found
+
+    def _is_unchanged(self, entry: PageEntry) -> bool:
+        gpa, size, value = entry
+        piece = self.piece_at(gpa)
+        if piece is None:
+            return False
+        held = piece.view[gpa - piece.first : gpa - piece.first + size]
+        return int.from_bytes(held, "little") == value
 
     def _neighbours(self, found: Translation, size: int) -> Iterator[int]:
         """Yield the addresses of the pages after one, up to one that a walk must judge."""
