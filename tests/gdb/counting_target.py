@@ -29,6 +29,7 @@ class CountingTarget:
         self.runs = True
         self.stops = Event()
         self.stops.set()
+        self.resumed = Event()
         self.reads = Event()
         self.read_gate = Event()
         self.read_gate.set()
@@ -78,6 +79,7 @@ class CountingTarget:
         with self._lock:
             self._report = report
             self.runs = True
+        self.resumed.set()
         if report is not None and actions[0].kind is ActionKind.STEP:
             self.rip += 1
             self._vcpu.submit(self._stand, report, Stop(0, StopKind.STEP))

@@ -22,7 +22,7 @@ from gdb.small_target import (
     ThreadedTarget,
 )
 from gdb.wire import Wire, frame
-from vmmkit.errors import TargetError
+from vmmkit.errors import StubConfigError, TargetError
 from vmmkit.gdb._said_texts import MOST_CHARACTERS
 from vmmkit.gdb.target import Stop, StopKind
 
@@ -1139,3 +1139,69 @@ class Debugging(RuleBasedStateMachine):
 
 Debugging.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 TestDebugging = Debugging.TestCase
+
+
+# -- targets that are wrong
+
+
+@pytest.mark.parametrize(
+    ("stops", "complaint"),
+    [
+        (Stop(0), "list of Stop"),
+        (None, "list of Stop"),
+        (0, "list of Stop"),
+        ([None], "list of Stop"),
+        ([(0, StopKind.STEP)], "list of Stop"),
+        ([Stop(0, "swbreak")], "StopKind"),
+    ],
+)
+def test_a_wrong_report_is_the_targets_to_see(wire, stops, complaint):
+    assert wire.send(b"c") == []
+    report = wire.target.goings[0].report
+    with pytest.raises(TargetError, match=complaint):
+        report(stops)
+    assert wire.pump() == []
+    assert reason(*wire.interrupt()) == b"T02"
+
+
+@pytest.mark.parametrize("kinds", [["swbreak"], [9], 3, lambda: [0]])
+def test_wrong_kinds_of_breakpoints(kinds):
+    target = SmallTarget()
+    target.breakpoint_kinds = kinds
+    with pytest.raises(StubConfigError, match="breakpoint_kinds"):
+        Wire(target)
+
+
+@pytest.mark.parametrize("found", [b"12345", 4, "1234", None, [1, 2]])
+def test_a_target_that_reads_something_else(wire, found):
+    """A number is no memory of so many zeros."""
+    wire.target.read_memory = lambda *_: found
+    assert wire.ask(b"m1000,4") == b"E09"
+
+
+@pytest.mark.parametrize("found", [b"1234", bytearray(b"1234"), memoryview(b"1234")])
+def test_memory_is_bytes_of_any_kind(wire, found):
+    wire.target.read_memory = lambda *_: found
+    assert wire.ask(b"m1000,4") == b"31323334"
+
+
+# -- code with a base
+
+
+@pytest.mark.parametrize(
+    ("linear_pc", "told"), [(False, b"T05"), (True, b"T05swbreak:;")], ids=["offset", "linear"]
+)
+def test_a_breakpoint_that_the_debugger_would_not_find_has_no_reason(linear_pc, told):
+    """GDB takes a reason without a breakpoint at the program counter for a late one: it goes on."""
+    target = SmallTarget(1, code=NOP * 8)
+    target.modes[0] = 16
+    target.registers[0] |= {"cs": 0x100, "cs_base": 0x1000, "rip": 0}
+    wire = Wire(target, announced=[b"swbreak", b"exec-events"], linear_pc=linear_pc)
+    wire.ask(b"qXfer:features:read:target.xml:0,10")
+    assert wire.ask(b"Z0,1003,1") == b"OK"
+    assert wire.send(b"c") == []
+    report = target.goings[0].report
+    target.registers[0]["rip"] = 3
+    report([Stop(0, StopKind.SOFTWARE, 0x1003)])
+    (reply,) = wire.pump()
+    assert reason(reply) == told

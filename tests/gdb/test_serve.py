@@ -294,6 +294,16 @@ def test_exit_status_is_told(start, target):
         assert client.wait_closed() == frame(b"W03")
 
 
+@pytest.mark.parametrize("status", [-1, 256, "0", 1.0])
+def test_wrong_exit_statuses(start, target, status):
+    """256 would be told as success."""
+    with start(target, TCP) as server:
+        with pytest.raises(StubConfigError, match="exit status"):
+            server.close(exit_status=status)
+        with debugger(server) as client:
+            assert client.packet(b"qC") == b"QC1"
+
+
 def test_close_by_many_threads(target):
     server = serve(target, TCP)
     threads = [threading.Thread(target=server.close) for _ in range(8)]
@@ -317,6 +327,15 @@ def test_close_on_its_own_thread(target):
         assert b"closed\n".hex().encode() in client.wait_closed()
     server.close()
     assert target.runs
+
+
+def test_a_monitor_command_that_exits_ends_the_server_with_a_word(target, caplog):
+    with serve(target, TCP, commands={"bye": lambda _vcpu: sys.exit(1)}) as server:
+        with debugger(server) as client:
+            client.send(b"qRcmd," + b"bye".hex().encode())
+            assert client.wait_closed() == b""
+        eventually(lambda: target.runs)
+    assert "the server ends" in caplog.text
 
 
 def test_with_closes_on_an_error(start, target):
@@ -430,6 +449,24 @@ def test_a_target_that_does_not_stop_keeps_nobody(target, caplog):
     assert "the target does not stop" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "opening", [b"POST / HTTP/1.1\r\n\r\n" + frame(b"M1000,1:00"), b"\x16\x03\x01", b"\n", b"#"]
+)
+def test_what_is_no_debugger_is_sent_away(start, target, opening, caplog):
+    """A web page can have a browser send packets in the body of a request."""
+    before = bytes(target.ram)
+    with start(target, TCP) as server:
+        with RawClient(server.address) as client:
+            client.send_raw(opening)
+            assert client.wait_closed() == b""
+        eventually(lambda: target.runs)
+        with debugger(server) as client:
+            client.send_raw(b"between packets" + frame(b"qC"))
+            assert client.reply() == b"QC1"
+    assert bytes(target.ram) == before
+    assert "begins with" in caplog.text
+
+
 # -- options --------------------------------------------------------------------------------------
 
 
@@ -454,6 +491,8 @@ def test_switch_interval_holds_while_a_debugger_is_connected(start, target):
         {"switch_interval": "1"},
         {"packet_size": 3},
         {"layout": "other"},
+        {"exec_file": 5},
+        {"commands": [print]},
     ],
 )
 def test_wrong_options(start, target, options):
@@ -461,7 +500,7 @@ def test_wrong_options(start, target, options):
         start(target, TCP, **options)
 
 
-@pytest.mark.parametrize("what", [None, object()])
+@pytest.mark.parametrize("what", [None, object(), CountingTarget])
 def test_no_target(start, what):
     with pytest.raises(GdbError):
         start(what, TCP)

@@ -104,6 +104,22 @@ def test_close_twice(target):
     run(main())
 
 
+def test_a_close_that_is_cancelled_leaves_nothing(target, caplog):
+    async def main():
+        server = await serve_async(target, TCP)
+        streams = await connect(server)
+        await ask(streams, b"Z0,1000,1")
+        streams[1].write(frame(b"c"))
+        await asyncio.to_thread(target.resumed.wait, PATIENCE)
+        target.stops.clear()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(server.close(), 0.02)
+        assert "the target does not stop" in caplog.text
+        await leave(streams)
+
+    run(main())
+
+
 def test_wrong_arguments(target):
     async def main():
         with pytest.raises(StubConfigError):

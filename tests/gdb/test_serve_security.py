@@ -50,6 +50,7 @@ WRONG = (
     "tcp:[127.0.0.1]:1",
     "tcp:[::1:1",
     "tcp:[::1]1",
+    "tcp://127.0.0.1:1234",
     "unix:",
     "unix:@hidden",
     "unix:\0hidden",
@@ -245,7 +246,7 @@ def test_another_user(target, path):
 
 
 @needs_credentials
-@pytest.mark.parametrize("uids", [[], [-1], ["root"], [True]])
+@pytest.mark.parametrize("uids", [[], [-1], ["root"], [True], 1000])
 def test_wrong_users(target, path, uids):
     with pytest.raises(StubConfigError, match="peer_uids"):
         serve(target, f"unix:{path}", peer_uids=uids)

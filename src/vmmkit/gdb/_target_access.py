@@ -101,9 +101,18 @@ class TargetAccess:
             self.run.forget_stops()
 
     def read_memory(self, vcpu: int, address: int, size: int) -> bytes:
-        """Read what can be read of `size` bytes."""
+        """Read what can be read of `size` bytes.
+
+        Raises:
+            PacketError: the vCPU runs, or the target returns what it was not asked for.
+        """
         self.require_stopped(vcpu)
-        return bytes(self.target.read_memory(vcpu, address, size))
+        found = self.target.read_memory(vcpu, address, size)
+        data = found if isinstance(found, bytes) else bytes(memoryview(found))
+        if len(data) > size:
+            text = f"the target read {len(data)} bytes and not the {size} that it was asked for"
+            raise PacketError(ErrorCode.TARGET, text)
+        return data
 
     def write_memory(self, vcpu: int, address: int, data: bytes) -> None:
         """Write all of `data`.

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeGuard
 
+from vmmkit.errors import TargetError
 from vmmkit.gdb.registers import linear_pc
 from vmmkit.gdb.target import BreakpointKind, Stop, StopKind
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from vmmkit.gdb.run_control import Run
     from vmmkit.gdb.stub import Stub
 
-__all__ = ["sound", "still_holds", "worth_telling"]
+__all__ = ["checked", "program_counter", "sound", "still_holds", "worth_telling"]
 
 LOG: Final = logging.getLogger("vmmkit.gdb")
 WIDE: Final = 1 << 64
@@ -26,6 +27,21 @@ INSTRUCTIONS: Final = {
     StopKind.HARDWARE: BreakpointKind.HARDWARE,
 }
 AT_BREAKPOINTS: Final = {*INSTRUCTIONS, StopKind.WRITE, StopKind.READ, StopKind.ACCESS}
+
+
+def checked(stops: object) -> tuple[Stop, ...]:
+    """Return what a target has reported, on its own thread: its mistakes are its own to see.
+
+    Raises:
+        TargetError: a report is something else than several `Stop`.
+    """
+    reported = tuple(stops) if isinstance(stops, Iterable) else (stops,)
+    if isinstance(stops, Stop) or not all(isinstance(stop, Stop) for stop in reported):
+        raise TargetError(f"a report takes a list of Stop, not {stops!r}")
+    for stop in reported:
+        if not isinstance(stop.kind, StopKind):
+            raise TargetError(f"the kind of a stop is a StopKind, not {stop.kind!r}")
+    return reported
 
 
 def sound(stub: Stub, run: Run, stops: Iterable[object]) -> list[Stop]:
@@ -71,7 +87,7 @@ def _step_within(stub: Stub, stop: Stop, first: int, beyond: int) -> Stop | None
 
     The next step would begin on that, and pass it.
     """
-    pc = stub.attempt(partial(_pc, stub, stop.vcpu), beyond)
+    pc = stub.attempt(partial(program_counter, stub, stop.vcpu), beyond)
     if not first <= pc < beyond:
         return stop
     for kind, inserted in INSTRUCTIONS.items():
@@ -81,7 +97,7 @@ def _step_within(stub: Stub, stop: Stop, first: int, beyond: int) -> Stop | None
     return None
 
 
-def _pc(stub: Stub, vcpu: int) -> int:
+def program_counter(stub: Stub, vcpu: int) -> int:
     """Return the program counter as the debugger has it."""
     values, description = stub.registers(vcpu), stub.description
     numbers = (r.number for r in description.registers if r.source == "rip")

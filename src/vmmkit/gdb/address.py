@@ -95,6 +95,8 @@ def _parse_host(text: str, host: str) -> str:
         if not isinstance(numeric_host(host[1:-1]), IPv6Address):
             raise StubConfigError(f"address {text!r}: {host} is no IPv6 address")
         return host[1:-1]
+    if "/" in host:
+        raise StubConfigError(f"address {text!r} has none of the forms {FORMS}")
     if any(mark in host for mark in ":[]\0") or host != host.strip():
         raise StubConfigError(f"address {text!r}: say an IPv6 address in brackets, as [::1]")
     return host

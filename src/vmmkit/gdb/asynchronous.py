@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Self
 
-from vmmkit.gdb.connection import LEAVE_SECONDS, PART_SECONDS, check_interval
+from vmmkit.gdb.connection import LEAVE_SECONDS, PART_SECONDS, check_interval, check_status
 from vmmkit.gdb.listener import Listener, listen
 from vmmkit.gdb.options import StubOptions
 from vmmkit.gdb.parting import INPUT, READABLE, WRITABLE
@@ -97,16 +97,19 @@ class AsyncServer:
 
     async def close(self, exit_status: int | None = None) -> None:
         """End the server, as `vmmkit.gdb.serve.Server.close` does; in the loop."""
+        check_status(exit_status)
         if self._closing:
             return
         self._closing = True
         self._shell.end(exit_status)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LEAVE_SECONDS):
-                while self._shell.is_ending:
-                    self._stirred.clear()
-                    await self._stirred.wait()
-        self._shell.ended()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LEAVE_SECONDS):
+                    while self._shell.is_ending:
+                        self._stirred.clear()
+                        await self._stirred.wait()
+        finally:
+            self._shell.ended()  # also where the task is cancelled: nobody comes to do it later
 
     async def __aenter__(self) -> Self:
         """Return the server, which the end of the block closes."""

@@ -15,7 +15,15 @@ from typing import ClassVar, Final, Protocol
 from vmmkit.errors import StubConfigError
 from vmmkit.gdb.target import CONTINUE, Stop, Target
 
-__all__ = ["Conversation", "Holder", "StubSurface", "SwitchInterval", "check_interval", "refusal"]
+__all__ = [
+    "Conversation",
+    "Holder",
+    "StubSurface",
+    "SwitchInterval",
+    "check_interval",
+    "check_status",
+    "refusal",
+]
 
 RECEIVE_SIZE: Final = 0x10000  # bytes taken from a socket at once; more gains nothing
 HELD_LIMIT: Final = RECEIVE_SIZE
@@ -23,6 +31,7 @@ OUTPUT_LIMIT: Final = 0x10_0000
 PART_SECONDS: Final = 1.0  # that a socket stays, at most, after the last has been said on it
 LEAVE_SECONDS: Final = 2.0  # that a server which is closed waits for the target to stop, at most
 CHECKSUM_DIGITS: Final = 2
+LAST_STATUS: Final = 0xFF
 
 
 class StubSurface(Protocol):
@@ -151,6 +160,18 @@ class Conversation:
             return len(data) if found < 0 else found
         found = data.find(b"#", start)
         return len(data) if found < 0 else min(found + 1 + CHECKSUM_DIGITS, len(data))
+
+
+def check_status(status: int | None) -> None:
+    """Check an exit status.
+
+    Raises:
+        StubConfigError: it is neither `None` nor a number from 0 to 255.
+    """
+    if status is None:
+        return
+    if not isinstance(status, int) or not 0 <= status <= LAST_STATUS:
+        raise StubConfigError(f"an exit status is from 0 to {LAST_STATUS}, not {status!r}")
 
 
 def check_interval(seconds: float | None) -> None:

@@ -130,7 +130,8 @@ def check_uids(address: TcpAddress | UnixAddress, uids: Collection[int] | None) 
         raise StubConfigError(f"peer_uids: who is at the other end of {address} is not known")
     if not hasattr(socket, "SO_PEERCRED"):
         raise StubConfigError("peer_uids: this system does not tell who is at the other end")
-    if not uids or not all(type(uid) is int and uid >= 0 for uid in uids):
+    is_several = isinstance(uids, Collection) and bool(uids)
+    if not is_several or not all(type(uid) is int and uid >= 0 for uid in uids):
         raise StubConfigError(f"peer_uids: user numbers are wanted, at least one, not {uids!r}")
     return frozenset(uids)
 

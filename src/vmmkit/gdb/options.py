@@ -40,9 +40,16 @@ def _one_of(*choices: object) -> Callable[[object, attrs.Attribute[Any], Any], N
 
 
 def _callables(_instance: object, _attribute: object, commands: Any) -> None:
-    for name, command in dict(commands).items():
+    if not isinstance(commands, Mapping):
+        raise StubConfigError(f"commands maps words to functions, not {commands!r}")
+    for name, command in commands.items():
         if not isinstance(name, str) or not name or name.split() != [name] or not callable(command):
             raise StubConfigError(f"commands maps words to functions, not {name!r} to {command!r}")
+
+
+def _text(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and not isinstance(value, str):
+        raise StubConfigError(f"{attribute.name} is a string or None, not {value!r}")
 
 
 @attrs.frozen(kw_only=True)
@@ -78,7 +85,7 @@ class StubOptions:
     """Whether everything that changes the guest is refused: registers, memory, breakpoints, reset,
     kill, reverse execution. The guest can be stopped, stepped and resumed."""
 
-    exec_file: str | None = None
+    exec_file: str | None = attrs.field(default=None, validator=_text)
     """Path of the guest's program, in the debugger's view of the file system."""
 
     run_length: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
@@ -112,6 +119,16 @@ def _has(target: object, names: tuple[str, ...]) -> bool:
     return all(member is not None and member is not False for member in found)
 
 
+def _kinds(target: object) -> frozenset[BreakpointKind]:
+    kinds = getattr(target, OF_BREAKPOINTS[0])
+    try:
+        return frozenset(map(BreakpointKind, kinds))
+    except (TypeError, ValueError):
+        raise StubConfigError(
+            f"breakpoint_kinds of a target are some BreakpointKind, not {kinds!r}"
+        ) from None
+
+
 @attrs.frozen
 class Capabilities:
     """Which optional Protocols of `vmmkit.gdb.target` a target has."""
@@ -135,14 +152,17 @@ class Capabilities:
         """Look at a target.
 
         Raises:
-            StubConfigError: it lacks one of the five methods that every target has.
+            StubConfigError: it lacks one of the five methods that every target has, or its
+                `breakpoint_kinds` are something else.
         """
+        if isinstance(target, type):
+            raise StubConfigError(f"{target!r} is a class; a target is an instance of one")
         missing = [name for name in REQUIRED if not callable(getattr(target, name, None))]
         if missing:
             raise StubConfigError(f"{target!r} is no target: it has no {', '.join(missing)}")
         kinds: frozenset[BreakpointKind] = frozenset()
         if _has(target, OF_BREAKPOINTS):
-            kinds = frozenset(map(BreakpointKind, getattr(target, OF_BREAKPOINTS[0])))
+            kinds = _kinds(target)
         return cls(
             **{name: _has(target, names) for name, names in MEMBERS.items()}, breakpoints=kinds
         )

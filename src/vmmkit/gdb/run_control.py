@@ -26,7 +26,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from vmmkit.gdb._worth_telling import sound, still_holds, worth_telling
+from vmmkit.gdb._worth_telling import checked, sound, still_holds, worth_telling
 from vmmkit.gdb.packets.table import PacketError
 from vmmkit.gdb.spec import ErrorCode, Signal
 from vmmkit.gdb.stop_reply import exec_reply, stop_reply
@@ -65,7 +65,7 @@ class Run:
 
     def __call__(self, stops: Iterable[Stop] = (), /) -> None:
         """Report; on any thread."""
-        self._control.arrived(self, tuple(stops))
+        self._control.arrived(self, checked(stops))
 
     def counts(self, stop: Stop, /) -> bool:
         """Whether a stop is to be reported; on any thread."""

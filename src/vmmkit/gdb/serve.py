@@ -19,7 +19,13 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, Final, Self
 
-from vmmkit.gdb.connection import LEAVE_SECONDS, PART_SECONDS, RECEIVE_SIZE, check_interval
+from vmmkit.gdb.connection import (
+    LEAVE_SECONDS,
+    PART_SECONDS,
+    RECEIVE_SIZE,
+    check_interval,
+    check_status,
+)
 from vmmkit.gdb.listener import Listener, listen
 from vmmkit.gdb.options import StubOptions
 from vmmkit.gdb.parting import READABLE
@@ -136,7 +142,11 @@ class Server:
         Args:
             exit_status: what a connected debugger is told the machine ended with, 0 to 255;
                 `None` closes the connection without a word.
+
+        Raises:
+            StubConfigError: `exit_status` is something else; nothing is closed.
         """
+        check_status(exit_status)
         if exit_status is not None and not self._closing.is_set():
             self._exit_status = exit_status
         self._closing.set()
@@ -170,8 +180,8 @@ class Server:
     def _run(self) -> None:
         try:
             self._serve()
-        except Exception:
-            LOG.exception("%s: the server ends because of an error of its own", self.address)
+        except BaseException:  # sys.exit() of a monitor command too: a thread would end in silence
+            LOG.exception("%s: the server ends because of an error", self.address)
         finally:
             self._end()
 

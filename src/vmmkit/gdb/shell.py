@@ -33,6 +33,8 @@ from vmmkit.gdb.target import Target
 __all__ = ["MakeStub", "Shell"]
 
 LOG: Final = logging.getLogger("vmmkit.gdb")
+OPENINGS: Final = b"+-$\x03"  # what a debugger can send first
+MOST_SHOWN: Final = 40
 Wake = Callable[[], None]
 MakeStub = Callable[[Wake], StubSurface]
 
@@ -226,6 +228,7 @@ class _Client:
         self._unsent = bytearray()
         self._events = READABLE
         self._is_open = True
+        self._has_spoken = False
         reactor.watch(sock, self._on_event)
 
     @property
@@ -268,10 +271,24 @@ class _Client:
 
     def _read(self) -> None:
         data = receive_some(self.sock)
-        if data:
-            self.say(partial(self.talk.receive, data))
-        elif data is not None:
+        if data is None:
+            return
+        if not data or not self._is_debugger(data):
             self._on_end(b"")
+            return
+        self.say(partial(self.talk.receive, data))
+
+    def _is_debugger(self, data: bytes) -> bool:
+        """Whether what comes first is of the protocol.
+
+        Packets may have other bytes before them, so that a web page could have its reader's browser
+        send some here, in the body of a request to this port. But the request begins with letters.
+        """
+        if not self._has_spoken and data[0] not in OPENINGS:
+            LOG.warning("a connection is closed: it begins with %r", data[:MOST_SHOWN])
+            return False
+        self._has_spoken = True
+        return True
 
     def _send(self, data: bytes) -> None:
         if self._unsent:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
+from vmmkit.gdb._worth_telling import program_counter
 from vmmkit.gdb.spec import PROCESS, Signal
 from vmmkit.gdb.target import Stop, StopKind
 
@@ -27,10 +28,26 @@ BACKWARDS: Final = b"replaylog:begin;"
 def _reason(stub: Stub, stop: Stop) -> bytes:
     if stop.kind in BREAKS:
         word = BREAKS[stop.kind]
-        return word.encode() + b":;" if word in stub.features else b""
+        known = word in stub.features and _is_where_it_says(stub, stop)
+        return word.encode() + b":;" if known else b""
     if stop.kind in WATCHES and stop.address is not None:
         return b"%s:%x;" % (stop.kind.value.encode(), stop.address)
     return BACKWARDS if stop.kind is StopKind.HISTORY else b""
+
+
+def _is_where_it_says(stub: Stub, stop: Stop) -> bool:
+    """Whether the debugger finds a breakpoint's address in the program counter.
+
+    It does not in code with a base, CS times 16 in real mode: breakpoints are at linear addresses
+    and EIP is an offset. A debugger that looks for a breakpoint at EIP and finds none takes the
+    stop for one that is late, and goes on without a word; without a reason it shows the stop.
+    """
+    at = stop.address
+    return at is None or stub.attempt(partial(_sees, stub, stop.vcpu, at), True)
+
+
+def _sees(stub: Stub, vcpu: int, address: int) -> bool:
+    return not stub.registers(vcpu).get("cs_base") or program_counter(stub, vcpu) == address
 
 
 @lru_cache(maxsize=64)
