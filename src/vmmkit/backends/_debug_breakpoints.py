@@ -17,7 +17,7 @@ breakpoints without RAM.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any, Final
@@ -116,14 +116,14 @@ class Patch:
 
     def lift(self) -> None:
         """Put the original byte back for a while."""
-        self.disarm()
         self.lifted = True
+        self.disarm()
 
     def lower(self) -> None:
         """Take its place again, unless it has been removed meanwhile."""
-        self.lifted = False
         if self.users:
             self.arm()
+        self.lifted = False
 
 
 class BreakpointSet:
@@ -277,9 +277,9 @@ class BreakpointSet:
             self._choose_slots()
 
     def lift(self) -> None:
-        """Put all original bytes back, until `rearm`."""
-        for gpa, patch in self._patches.items():
-            self._put(gpa, patch.original)
+        """Put all original bytes back, until `reinstate`."""
+        for patch in self._patches.values():
+            patch.lift()
 
     def suspend(self) -> None:
         """Have no breakpoints in RAM and in the vCPUs, all of which stand, until `reinstate`."""
@@ -291,6 +291,8 @@ class BreakpointSet:
 
     def reinstate(self) -> None:
         """Have all breakpoints in force again, whatever RAM is by now."""
+        for patch in self._patches.values():
+            patch.lower()
         self.rearm()
         for number in range(len(self._vcpus)):
             self.apply(number)
@@ -393,7 +395,7 @@ class BreakpointSet:
         self._hits.clear()
 
     @contextmanager
-    def stepping_over(self, vcpu: int, lifted: Iterable[Patch] = ()) -> Iterator[None]:
+    def stepping_over(self, vcpu: int, lifted: Sequence[Patch] = ()) -> Iterator[None]:
         """Have the instruction at the program counter executed whatever breakpoint is there.
 
         Watchpoints count meanwhile. The bytes of `lifted` are original ones meanwhile; no other
@@ -404,6 +406,8 @@ class BreakpointSet:
         if len(others) < len(self._slots):
             self._give(vcpu, others)
             self._applied[vcpu] = -1
+        if lifted:  # it may have changed until no other vCPU executed anything
+            lifted = self.to_be_lifted(vcpu)
         with self._lock:
             for patch in lifted:
                 patch.lift()
