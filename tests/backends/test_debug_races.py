@@ -235,7 +235,7 @@ def test_vcpus_that_step_over_a_breakpoint_at_once_wait_for_each_other():
     with guest.debugged():
         guest.target.insert_breakpoint(SOFTWARE, 0, 0x1000, 1)
         guest.target.insert_breakpoint(SOFTWARE, 0, 0x100B, 1)
-        for _ in range(20):
+        for _ in range(6):
             guest.start(counts=lambda _stop: False)
             guest.gets_on(2)
             guest.stop()
