@@ -140,6 +140,33 @@ def test_translations_are_not_remembered_when_page_tables_change():
     assert target.read_memory(0, 0, 1) == b"\x08"
 
 
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1 << 32), mode=st.sampled_from(sorted(MODES)))
+def test_memory_of_a_vcpu_that_runs_is_where_a_new_walk_says(seed, mode):
+    cr4, efer, size, _, _ = MODES[mode]
+    ram = bytearray(range(256)) * (64 * PAGE // 256)
+    draw = random.Random(seed)
+    root = tables_of(seed, mode, ram)
+    vcpu = SoftVcpu([(0, ram)], engine="pure")
+    vcpu.state.enter_protected_mode(0x1000)
+    vcpu.state.cr0, vcpu.state.cr3, vcpu.state.cr4 = CR0_PG_PE, root, cr4
+    vcpu.state.efer, vcpu.state.maxphyaddr = efer, 40
+    target = VcpuTarget([vcpu], ram=[(0, ram)])
+    for _ in range(40):
+        at = draw.randrange(4) * PAGE + draw.randrange(PAGE)
+        for _ in range(2):
+            found = vcpu.translate(at, None)
+            there = isinstance(found, Translation) and found.gpa < len(ram)
+            expected = ram[found.gpa : found.gpa + 1] if there else b""
+            assert target.read_memory(0, at, 1) == expected
+        place = root - PAGE * draw.randrange(root // PAGE) + draw.randrange(4) * size
+        ram[place + draw.randrange(size)] ^= 1 << draw.randrange(8)
+        if draw.random() < 0.1:
+            vcpu.state.cr3 ^= PAGE
+        if draw.random() < 0.1:
+            vcpu.state.efer ^= 1 << 11  # bit 63 of entries becomes reserved, or is no more
+
+
 def test_an_address_outside_of_long_mode_has_32_bits():
     ram = bytearray(16 * PAGE)
     ram[0x100] = 7

@@ -13,7 +13,8 @@ entries after the one it used are read straight from the same table. Such an ent
 where it is present and has no bit set, among those that can be reserved, that no entry of this
 table had for which a whole walk has succeeded; other entries are walked to. So the result is
 always that of a walk, and which bits are reserved in which mode is known in one place only. Spans
-found are kept while every vCPU stands, until something is written.
+found are kept while every vCPU stands, until something is written. For vCPUs that run, a walk in
+long mode is kept, and taken again while CR0, CR3, CR4, EFER and all its entries are what they were.
 
 Bytes that breakpoints have replaced are shown as they were (`Patches`), and writes go beneath.
 """
@@ -22,10 +23,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
+from ctypes import addressof, c_char
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from vmmkit.errors import AccessError, TargetError
-from vmmkit.insn import Translation
+from vmmkit.insn import PageEntry, Translation
 from vmmkit.memregion import Port, Region, RegionMap, all_ones
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ KEPT: Final = 32  # spans of each vCPU
 WIDEST: Final = 8  # bytes of one device access
 WORDS: Final = (8, 4, 2, 1)
 INT3: Final = 0xCC
+HOST_BITS: Final = 64
 
 
 class Piece(NamedTuple):
@@ -56,7 +60,9 @@ class Piece(NamedTuple):
     last: int
     view: memoryview
     writable: bool
-    name: str = "ram"
+    name: str
+    host: int
+    """Address in this process of the first byte, the same wherever the guest sees it."""
 
 
 class Span(NamedTuple):
@@ -67,18 +73,28 @@ class Span(NamedTuple):
     gpa: int
 
 
-class Patches(Protocol):
-    """Bytes of RAM that breakpoints have replaced."""
+class Walk(NamedTuple):
+    """A walk in long mode, and all that it depended on beside its entries."""
 
-    def conceal(self, gpa: int, data: bytearray) -> None:
-        """Put the original bytes into what was read at `gpa`."""
+    controls: tuple[int, int, int, int]
+    found: Translation
+
+
+NO_WALK: Final = Walk((0, 0, 0, 0), Translation(0, PAGE, False, False, False, ()))
+
+
+class Patches(Protocol):
+    """Bytes of RAM that breakpoints have replaced, by address in this process."""
+
+    def conceal(self, host: int, data: bytearray) -> None:
+        """Put the original bytes into what was read at `host`."""
         ...
 
-    def wrote(self, gpa: int, size: int) -> None:
+    def wrote(self, host: int, size: int) -> None:
         """Hear that RAM was written; put the breakpoints back over it."""
         ...
 
-    def touch(self, gpa: int, size: int) -> bool:
+    def touch(self, host: int, size: int) -> bool:
         """Whether there are any in this range."""
         ...
 
@@ -96,9 +112,12 @@ class DebugMemory:
         devices: whether devices are read and written.
         patches: what breakpoints have replaced.
         still: tells whether every vCPU stands.
+        guard: held while a device is accessed.
+        shared: whether devices may be accessed while vCPUs run; true at first.
     """
 
     patches: Patches
+    guard: AbstractContextManager[object]
 
     def __init__(
         self,
@@ -109,11 +128,13 @@ class DebugMemory:
     ) -> None:
         """Put the pieces in order."""
         self.physical, self.devices, self.still = False, True, still
+        self.guard, self.shared = nullcontext(), True
         self._vcpus, self._mmio = vcpus, mmio
         self._pieces = sorted(_piece(gpa, buffer) for gpa, buffer in ram)
         self._firsts = [piece.first for piece in self._pieces]
         self._ports: dict[int, Port] = {}
         self._spans: dict[int, list[Span]] = {}
+        self._walks: dict[tuple[int, int], Walk] = {}
 
     def forget(self) -> None:
         """Forget translations: vCPUs go on, or something has been written."""
@@ -163,8 +184,8 @@ class DebugMemory:
 
     def _walk(self, vcpu: int, linear: int, size: int) -> list[Span]:
         """Walk to one page, and take those after it from the same table."""
-        found = self._vcpus[vcpu].translate(linear, None)
-        if not isinstance(found, Translation):
+        found = self._translation(vcpu, linear)
+        if found is None:
             return []
         first = linear & -found.page_size
         last, gpa = first + found.page_size - 1, found.gpa & -found.page_size
@@ -177,6 +198,31 @@ class DebugMemory:
                 else:
                     spans.append(Span(before.last + 1, before.last + PAGE, page))
         return spans
+
+    def _translation(self, vcpu: int, linear: int) -> Translation | None:
+        """Translate an address, or another one of its page."""
+        chosen, page = self._vcpus[vcpu], (vcpu, linear & -PAGE)
+        state = chosen.state
+        controls = state.cr0, state.cr3, state.cr4, state.efer
+        known = self._walks.get(page, NO_WALK)
+        if known.controls == controls and all(map(self._is_unchanged, known.found.entries)):
+            return known.found
+        found = chosen.translate(linear, None)
+        if not isinstance(found, Translation):
+            return None
+        if state.efer & EFER_LMA:  # elsewhere some entries may be in registers
+            if len(self._walks) >= KEPT:
+                self._walks.clear()
+            self._walks[page] = Walk(controls, found)
+        return found
+
+    def _is_unchanged(self, entry: PageEntry) -> bool:
+        gpa, size, value = entry
+        piece = self.piece_at(gpa)
+        if piece is None:
+            return False
+        held = piece.view[gpa - piece.first : gpa - piece.first + size]
+        return int.from_bytes(held, "little") == value
 
     def _neighbours(self, found: Translation, size: int) -> Iterator[int]:
         """Yield the addresses of the pages after one, up to one that a walk must judge."""
@@ -205,7 +251,8 @@ class DebugMemory:
         if region is None or region.buffer is None:
             return None
         writable = region.kind == "ram" and not region.buffer.readonly
-        return Piece(region.base, region.last, region.buffer, writable, region.name)
+        view = region.buffer
+        return Piece(region.base, region.last, view, writable, region.name, _host_address(view))
 
     def region_at(self, gpa: int) -> Region | None:
         """Return the region of the address map, fallbacks included unless nobody is there."""
@@ -233,6 +280,9 @@ class DebugMemory:
         if vcpu not in self._ports:
             self._ports[vcpu] = self._mmio.port(self._vcpus[vcpu])
         return self._ports[vcpu]
+
+    def _reaches_devices(self) -> bool:
+        return self.devices and (self.shared or self.still())
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -290,15 +340,16 @@ class DebugMemory:
     def _read_piece(self, piece: Piece, gpa: int, size: int) -> bytes:
         offset = gpa - piece.first
         view = piece.view[offset : offset + size]
-        if not self.patches.touch(gpa, size):
+        host = piece.host + offset
+        if not self.patches.touch(host, size):
             return bytes(view)
         data = bytearray(view)
-        self.patches.conceal(gpa, data)
+        self.patches.conceal(host, data)
         return bytes(data)
 
     def _width(self, gpa: int, size: int) -> int:
         """Return how many bytes one access to a device takes: 8, 4, 2 or 1, or 0 for none."""
-        region = self.region_at(gpa) if self.devices else None
+        region = self.region_at(gpa) if self._reaches_devices() else None
         if region is None:
             return 0
         most = min(size, region.policy.max_size, region.last + 1 - gpa)
@@ -309,7 +360,8 @@ class DebugMemory:
         if not width:
             return b""
         try:
-            return self._port(vcpu).read(gpa, width).to_bytes(width, "little")
+            with self.guard:
+                return self._port(vcpu).read(gpa, width).to_bytes(width, "little")
         except AccessError:
             return b""
 
@@ -336,7 +388,8 @@ class DebugMemory:
             piece = self.piece_at(gpa)
             if piece is not None and not piece.writable:
                 raise TargetError(f"{gpa:#x} is in ROM ({piece.name}), which cannot be written")
-            region = self.region_at(gpa) if piece is None and self.devices else None
+            reaches = piece is None and self._reaches_devices()
+            region = self.region_at(gpa) if reaches else None
             if piece is None and region is None:
                 raise TargetError(f"nothing can be written at {gpa:#x}")
             here = piece or region
@@ -352,13 +405,14 @@ class DebugMemory:
                 count = min(len(data), piece.last + 1 - gpa)
                 offset = gpa - piece.first
                 piece.view[offset : offset + count] = data[:count]
-                self.patches.wrote(gpa, count)
+                self.patches.wrote(piece.host + offset, count)
             gpa, data = gpa + count, data[count:]
 
     def _write_device(self, vcpu: int, gpa: int, data: bytes) -> int:
         width = self._width(gpa, len(data))
         try:
-            self._port(vcpu).write(gpa, width, int.from_bytes(data[:width], "little"))
+            with self.guard:
+                self._port(vcpu).write(gpa, width, int.from_bytes(data[:width], "little"))
         except AccessError as error:
             raise TargetError(f"{error}") from error
         return width
@@ -367,7 +421,19 @@ class DebugMemory:
 def _piece(gpa: int, buffer: Buffer) -> Piece:
     view = memoryview(buffer).cast("B")
     writable = not view.readonly
-    return Piece(gpa, gpa + len(view) - 1, view, writable, "ram" if writable else "rom")
+    name = "ram" if writable else "rom"
+    return Piece(gpa, gpa + len(view) - 1, view, writable, name, _host_address(view))
+
+
+def _host_address(view: memoryview) -> int:
+    """Return where a buffer is in this process, or a place of its own if that is not to be had."""
+    for buffer in (view, view.obj):
+        with suppress(
+            TypeError, ValueError, BufferError
+        ):  # read-only; or RAM that others only read
+            if memoryview(buffer).nbytes == view.nbytes:
+                return addressof(c_char.from_buffer(buffer))
+    return -(id(view.obj) << HOST_BITS)
 
 
 def _is_nobody(fallback: Region) -> bool:
