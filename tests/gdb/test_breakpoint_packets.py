@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Packets Z and z, asked of a stub whose target keeps a list of what is inserted."""
 
+import tracemalloc
 from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gdb.small_target import SmallTarget
+from gdb.wire import Wire
 from vmmkit.errors import TargetError
 from vmmkit.gdb.options import StubOptions
 from vmmkit.gdb.packets.breakpoints import (
@@ -441,3 +444,18 @@ def test_whatever_comes_the_table_is_what_the_target_has(sent):
     for inserted in stub.breakpoints.clear():
         target.remove_breakpoint(*inserted)
     assert target.inserted == []
+
+
+def test_memory_of_conditions_is_bounded():
+    """Each byte of bytecode is decoded, once; what is alike is kept once."""
+    wire = Wire(SmallTarget(1))
+    bytecode = b"2200" + b"2829" * 2046 + b"27"  # const8 0; dup and pop, over and over; end
+    condition = b"X%x,%s" % (len(bytecode) // 2, bytecode)
+    tracemalloc.start()
+    try:
+        replies = [wire.ask(b"Z0,%x,1;%s" % (0x1000 + n, condition)) for n in range(70)]
+        kept, _peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert replies == [b"OK"] * 64 + [b"E06"] * 6
+    assert kept < 16 * MAX_BYTECODE

@@ -263,3 +263,35 @@ def test_a_program_that_the_server_names(debug, program):
     assert re.search(r"long_main \(\).*_start \(\)", run.replies[6], re.DOTALL)
     assert "too long" not in run.output
     assert_clean(run.log)
+
+
+@pytest.mark.parametrize("going", ["detach", "kill", "disconnect"])
+def test_leaving_at_the_stop_between_two_modes(debug, going):
+    session = debug(*STAGES)
+    run = session.gdb("catch exec", "break *0x10000", "continue", "print $pc", going, files=[])
+    assert "Catchpoint 1" in run.replies[2]
+    assert "0x10000" in run.replies[3]
+    session.await_(session.halted.is_set)
+
+
+def test_breakpoints_survive_catchpoints_between_modes(debug):
+    session = debug(*STAGES)
+    loading = symbols(session)
+    run = session.gdb(
+        *loading,
+        "catch exec",
+        "hbreak compatible",
+        "break long_main",
+        *["continue"] * 4,
+        "show architecture",
+        "delete",
+        "detach",
+        files=[],
+    )
+    stops = run.replies[len(loading) + 3 :][:4]
+    assert "Catchpoint 1 (exec'd ), long_main ()" in stops[0]
+    assert "Breakpoint 3, long_main ()" in stops[1]
+    assert "Catchpoint 1 (exec'd ), compatible ()" in stops[2]
+    assert "Breakpoint 2, compatible ()" in stops[3]
+    assert 'currently "i386"' in run.replies[len(loading) + 7]
+    session.await_(session.halted.is_set)

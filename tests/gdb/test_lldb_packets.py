@@ -100,3 +100,23 @@ def test_a_packet_names_its_thread_when_agreed():
     wire.target.registers[1]["rax"] = 7
     assert wire.ask(b"QThreadSuffixSupported") == b"OK"
     assert wire.ask(b"p0;thread:2;") == b"0700000000000000"
+
+
+def test_a_walk_over_memory_comes_to_an_end():
+    """LLDB goes on at the end of each region until that is 2**64-1."""
+    wire = Wire(SmallTarget(1))
+    address, walk = 0, []
+    while address != (1 << 64) - 1:
+        walk.append(address)
+        assert len(walk) < 8
+        fields = dict(
+            pair.split(b":")
+            for pair in wire.ask(b"qMemoryRegionInfo:%x" % address).split(b";")[:-1]
+        )
+        address = int(fields[b"start"], 16) + int(fields[b"size"], 16)
+    assert walk == [0, 0x1000, 0x2000]
+
+
+def test_registers_are_named_by_two_digits():
+    reply = Wire(SmallTarget(1)).ask(b"?")
+    assert b";06:0000000000000000;07:" in reply

@@ -195,3 +195,10 @@ def test_the_table_has_what_the_target_has():
 def test_any_command_has_an_answer(line):
     wire = Wire(SmallTarget())
     assert wire.send(b"qRcmd," + line.hex().encode())[-1] == b"OK"
+
+
+def test_what_a_command_has_said_comes_before_its_text():
+    wire = Wire(SmallTarget(), commands={"talk": lambda _vcpu: wire.stub.say("first\n") or "then"})
+    *texts, last = wire.send(b"qRcmd," + b"talk".hex().encode())
+    assert [bytes.fromhex(text[1:].decode()) for text in texts] == [b"first\n", b"then\n"]
+    assert last == b"OK"

@@ -207,6 +207,8 @@ def test_any_vcpu_is_the_lowest_where_the_selected_one_has_gone():
         (b"Hgp1", b"OK"),
         (b"Hg3", b"E02"),
         (b"Hgp1.3", b"E02"),
+        (b"Hgp-1.2", b"E01"),
+        (b"Hgp1.", b"E01"),
         (b"Hgp2.1", b"E02"),
         (b"Hgffffffffffffffff", b"E02"),
         (b"Hg", b"E01"),
@@ -300,3 +302,7 @@ def test_any_packet_has_one_reply(name, rest):
     replies = [reply for reply in wire.send(packet) if reply == b"OK" or reply[:1] != b"O"]
     assert len(replies) == 1
     assert len(replies[0]) <= 0x400 or name in {b"g", b"p"}
+
+
+def test_modes_are_not_announced_to_change_in_the_layout_of_qemu():
+    assert b"exec-events+" not in Wire(SmallTarget(1), layout="qemu").attach([b"exec-events"])

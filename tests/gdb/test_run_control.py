@@ -438,6 +438,45 @@ def test_detach_takes_breakpoints_out_and_lets_everything_run(wire):
     assert wire.target.heard == ["attached", "detached"]
 
 
+@pytest.mark.parametrize(
+    ("packet", "reply"),
+    [
+        (b"D;2", b"E02"),
+        (b"D;x", b"E01"),
+        (b"D1", b"E01"),
+        (b"vKill;2", b"E02"),
+        (b"vKill", b"E01"),
+        (b"k1", b""),
+    ],
+)
+def test_another_process_is_not_left_or_ended(wire, packet, reply):
+    assert wire.ask(packet) == reply
+    assert not wire.stub.finished
+    assert wire.target.heard == ["attached"]
+    assert wire.ask(b"D;1") == b"OK"
+    assert wire.target.heard == ["attached", "detached"]
+
+
+def test_more_packets_at_once_than_may_wait_are_all_answered(wire):
+    assert wire.send(*[b"qC"] * 200) == [b"QC1"] * 200
+
+
+def test_kill_has_no_reply_in_read_only_mode_and_ends_nothing():
+    wire = Wire(SmallTarget(2), read_only=True)
+    assert wire.send(b"k") == []
+    assert wire.stub.finished
+    assert wire.target.heard == ["attached", "detached"]
+    assert wire.target.is_running
+
+
+def test_an_address_to_resume_at_is_as_the_debugger_sees_addresses():
+    wire = Wire(SmallTarget(1), mode=16, linear_pc=True)
+    wire.target.registers[0] |= {"cs": 0x100, "cs_base": BASE, "rip": 0, "cr0": 0}
+    assert wire.ask(b"c12345") == b"E05"
+    assert wire.send(b"s1004") == []
+    assert wire.target.registers[0]["rip"] == 4
+
+
 @pytest.mark.parametrize("prompt", [True, False])
 def test_detach_while_vcpus_run_says_ok_and_nothing_else(prompt):
     wire = Wire(SmallTarget(2, prompt=prompt))
@@ -547,6 +586,17 @@ def test_kill_detaches_from_a_machine_that_cannot_be_ended():
     assert wire.target.is_running
 
 
+@pytest.mark.parametrize("reset", [b"R00", b"qRcmd," + b"reset".hex().encode()])
+def test_a_reset_takes_the_stops_of_before_along(reset):
+    wire = Wire(SmallTarget(2, code=TRAP + SPIN))
+    wire.send(b"vCont;c")
+    assert [reply[:1] for reply in wire.run()] == [b"O", b"T"]
+    wire.send(reset)
+    assert told([wire.ask(b"?")]) == (b"T05", b"1")
+    assert wire.send(b"vCont;c:2") == []
+    assert wire.target.is_running
+
+
 def test_a_restart_resets_and_has_no_reply(wire):
     wire.send(b"vCont;s:1")
     wire.run()
@@ -608,6 +658,49 @@ def test_a_stop_in_another_mode_is_told_after_the_debugger_has_read_of_it():
     assert not wire.target.is_running
     assert wire.send(b"vCont;s") == []
     assert told(wire.run()) == (b"T05", b"1")
+
+
+def test_ctrl_c_and_a_new_breakpoint_between_two_modes_change_nothing():
+    wire = Wire(SmallTarget(1, code=NOP * 8), announced=[b"exec-events"])
+    wire.ask(b"qXfer:features:read:target.xml:0,1")
+    wire.target.modes[0] = 32
+    wire.send(b"vCont;s")
+    assert wire.run() == [b"T05exec:;thread:1;core:0;"]
+    assert wire.interrupt() == []
+    assert wire.ask(b"Z0,1006,1") == b"OK"
+    assert told(wire.send(b"vCont;c")) == (b"T05", b"1")
+    assert wire.run(3) == []
+    assert wire.send(b"vCont;s") == []
+    (again,) = wire.run()
+    assert again.startswith(b"T05exec:;"), "it has not read what it was told to read"
+
+
+def test_breakpoints_go_when_another_mode_is_told():
+    """To GDB they went with the program of before; it inserts them anew, with other addresses."""
+    wire = Wire(SmallTarget(1, code=NOP * 8), announced=[b"exec-events"])
+    wire.ask(b"qXfer:features:read:target.xml:0,1")
+    for packet in (b"Z0,1006,1", b"Z0,ffff800000001006,1", b"Z1,ffff800000001006,1"):
+        assert wire.ask(packet) == b"OK"
+    wire.target.modes[0] = 32
+    wire.send(b"vCont;s")
+    assert wire.run() == [b"T05exec:;thread:1;core:0;"]
+    assert wire.target.inserted == []
+    wire.ask(b"qXfer:features:read:target.xml:0,1")
+    assert wire.ask(b"Z0,1006,1") == b"OK"
+    assert told(wire.send(b"vCont;c")) == (b"T05", b"1")
+    assert [address for _kind, address, _size in wire.target.inserted] == [BASE + 6]
+
+
+def test_leaving_between_two_modes_lets_everything_go():
+    wire = Wire(SmallTarget(1, code=NOP * 8), announced=[b"exec-events"])
+    wire.ask(b"qXfer:features:read:target.xml:0,1")
+    wire.ask(b"Z0,1006,1")
+    wire.target.modes[0] = 32
+    wire.send(b"vCont;s")
+    assert wire.run() == [b"T05exec:;thread:1;core:0;"]
+    assert wire.send(b"D") == [b"OK"]
+    assert wire.target.inserted == []
+    assert wire.target.is_running
 
 
 def test_a_stop_that_waits_is_told_in_its_own_mode():
@@ -746,8 +839,8 @@ def test_ctrl_c_in_non_stop_mode_stops_all(non_stop):
     wire = non_stop
     wire.ask(b"vCont;c")
     assert wire.ask(b"vCtrlC") == b"OK"
-    assert len(wire.notices) == 1
-    assert wire.ask(b"vStopped").startswith(b"T")
+    assert [notice[:9] for notice in wire.notices] == [b"Stop:T02t"]
+    assert wire.ask(b"vStopped").startswith(b"T02")
     assert wire.ask(b"vStopped") == b"OK"
     assert not wire.target.is_running
 
@@ -858,6 +951,17 @@ def test_what_is_said_without_end_is_bounded(wire):
     texts = wire.send(b"vCont;c")
     assert len(texts) <= MOST_CHARACTERS // 64
     assert text_of(texts[-1]) == "4999\n"
+
+
+def test_long_texts_are_bounded_by_their_size(wire):
+    for _ in range(64):
+        wire.stub.say("x" * 0x10000)
+    texts = wire.send(b"vCont;c")
+    assert sum(len(text_of(text)) for text in texts) <= MOST_CHARACTERS
+    wire.interrupt()
+    wire.stub.say("y" * 2 * MOST_CHARACTERS)
+    texts = wire.send(b"vCont;c")
+    assert sum(len(text_of(text)) for text in texts) == MOST_CHARACTERS - 64
 
 
 # -- long operations

@@ -4,11 +4,12 @@
 
 Theory of operation
 -------------------
-A software breakpoint is the byte CCH in RAM. It belongs to a guest-physical byte, found when it is
-inserted: later the page tables may say something else, and the byte must be restored all the same.
-Where no RAM is behind the address (the page is not there yet, ROM, a device) an execution slot of
-the vCPUs stands for it, by linear address, and where no slot is left it is pending. `rearm`, called
-whenever the vCPUs have stopped, tries again, and puts back what a loader has overwritten.
+A software breakpoint is the byte CCH in RAM. It belongs to a byte of a buffer, found when it is
+inserted: later the page tables or the address map may say something else, and the byte must be
+restored all the same; and a guest may see one buffer at several addresses. Where no RAM is behind
+the address (the page is not there yet, ROM, a device) an execution slot of the vCPUs stands for it,
+by linear address, and where no slot is left it is pending. `rearm`, called whenever the vCPUs have
+stopped, tries again, and puts back what a loader has overwritten.
 
 The slots hold hardware breakpoints and watchpoints first, and what is left of them software
 breakpoints without RAM.
@@ -68,7 +69,9 @@ class Inserted:
     vcpu: int
     address: int
     size: int
-    gpa: int | None = None
+    physical: bool = False
+    """Whether `address` is a guest-physical one."""
+    host: int | None = None
     """Of the byte that it has replaced; `None` for one in a slot, or pending."""
 
     @property
@@ -84,12 +87,29 @@ class Inserted:
         return self.kind in INSTRUCTIONS and self.address == linear
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Patch:
-    """A byte of RAM that is CCH now."""
+    """A byte of RAM that is CCH now, wherever the address map has it by then."""
 
-    original: int
+    view: memoryview
+    offset: int
+    in_page: int  #: offset in its page
+    original: int = 0
     users: int = 1
+
+    @property
+    def is_armed(self) -> bool:
+        """Whether it is there; the guest may have overwritten it."""
+        return self.view[self.offset] == INT3
+
+    def arm(self) -> None:
+        """Replace what is there."""
+        self.original, self.view[self.offset] = self.view[self.offset], INT3
+
+    def disarm(self) -> None:
+        """Put the original byte back, unless the guest has written another one."""
+        if self.is_armed:
+            self.view[self.offset] = self.original
 
 
 class BreakpointSet:
@@ -125,65 +145,58 @@ class BreakpointSet:
 
     # -- the bytes in RAM ------------------------------------------------------------------------
 
-    def touch(self, gpa: int, size: int) -> bool:
+    def touch(self, host: int, size: int) -> bool:
         """Whether a byte in this range is replaced."""
         if not self._patches:
             return False
         if size < len(self._patches):
-            return any(gpa + offset in self._patches for offset in range(size))
-        return any(gpa <= place < gpa + size for place in self._patches)
+            return any(host + offset in self._patches for offset in range(size))
+        return any(host <= place < host + size for place in self._patches)
 
-    def _within(self, gpa: int, size: int) -> list[tuple[int, Patch]]:
-        return [(at, patch) for at, patch in self._patches.items() if gpa <= at < gpa + size]
+    def _within(self, host: int, size: int) -> list[tuple[int, Patch]]:
+        return [(at, patch) for at, patch in self._patches.items() if host <= at < host + size]
 
-    def conceal(self, gpa: int, data: bytearray) -> None:
+    def conceal(self, host: int, data: bytearray) -> None:
         """Show the original bytes; where the guest has overwritten an INT3, what it wrote."""
-        for at, patch in self._within(gpa, len(data)):
-            if data[at - gpa] == INT3:
-                data[at - gpa] = patch.original
+        for at, patch in self._within(host, len(data)):
+            if data[at - host] == INT3:
+                data[at - host] = patch.original
 
-    def wrote(self, gpa: int, size: int) -> None:
+    def wrote(self, host: int, size: int) -> None:
         """Take what the debugger wrote as the new original bytes."""
-        for at, patch in self._within(gpa, size):
-            self._arm(at, patch)
+        for _, patch in self._within(host, size):
+            patch.arm()
 
-    def _byte(self, gpa: int) -> tuple[memoryview, int] | None:
+    def _host_at(self, gpa: int) -> int | None:
+        """Return where a byte is in this process that may be replaced."""
         piece = self._memory.piece_at(gpa)
-        return (piece.view, gpa - piece.first) if piece is not None and piece.writable else None
+        return piece.host + gpa - piece.first if piece is not None and piece.writable else None
 
-    def _arm(self, gpa: int, patch: Patch) -> None:
-        place = self._byte(gpa)
-        if place is not None:
-            view, offset = place
-            patch.original, view[offset] = view[offset], INT3
-
-    def _patch(self, gpa: int) -> None:
-        if gpa in self._patches:
-            self._patches[gpa].users += 1
-            return
-        patch = Patch(0)
-        self._replace_patches({**self._patches, gpa: patch})
-        self._arm(gpa, patch)
+    def _patch(self, gpa: int) -> int | None:
+        """Replace a byte by INT3, or count another user of it; return where it is."""
+        piece, host = self._memory.piece_at(gpa), self._host_at(gpa)
+        if piece is None or host is None:
+            return None
+        if host in self._patches:
+            self._patches[host].users += 1
+            return host
+        patch = Patch(piece.view, gpa - piece.first, gpa & PAGE_OFFSET)
+        self._replace_patches({**self._patches, host: patch})
+        patch.arm()
+        return host
 
     def _replace_patches(self, patches: dict[int, Patch]) -> None:
         """Take another set at once: vCPU threads may be looking at the one before."""
         self._patches = patches
-        self._offsets = frozenset(gpa & PAGE_OFFSET for gpa in patches)
+        self._offsets = frozenset(patch.in_page for patch in patches.values())
 
-    def _restore(self, gpa: int) -> None:
+    def _restore(self, host: int) -> None:
         """Put the original byte back, unless the guest has overwritten the INT3."""
-        patch = self._patches[gpa]
+        patch = self._patches[host]
         patch.users -= 1
-        if patch.users:
-            return
-        self._replace_patches({at: kept for at, kept in self._patches.items() if at != gpa})
-        self._put(gpa, patch.original)
-
-    def _put(self, gpa: int, byte: int) -> None:
-        """Replace an INT3 by `byte`."""
-        place = self._byte(gpa)
-        if place is not None and place[0][place[1]] == INT3:
-            place[0][place[1]] = byte
+        if not patch.users:
+            self._replace_patches({at: kept for at, kept in self._patches.items() if at != host})
+            patch.disarm()
 
     # -- inserting and removing ------------------------------------------------------------------
 
@@ -191,7 +204,10 @@ class BreakpointSet:
         """As `Breakpoints.insert_breakpoint`; the same one twice is one."""
         if (kind, address, size) in self._inserted:
             return
-        item = Inserted(kind, vcpu, address, size)
+        physical = self._memory.physical
+        item = Inserted(kind, vcpu, address, size, physical)
+        if kind is not SOFTWARE and physical:
+            raise TargetError("breakpoint slots are for virtual addresses: monitor physical off")
         if kind is not SOFTWARE and self._hardware() >= self._room:
             raise TargetError(f"all {self._room} breakpoint slots of the vCPUs are in use")
         self._inserted[kind, address, size] = item
@@ -204,21 +220,19 @@ class BreakpointSet:
 
     def _settle(self, item: Inserted) -> None:
         """Put an INT3 to where a software breakpoint leads now."""
-        memory = self._memory
         gpa: int | None = item.address
-        if not memory.physical:
-            gpa = memory.translate(item.vcpu, item.address)
-        if gpa is not None and self._byte(gpa) is not None:
-            item.gpa = gpa
-            self._patch(gpa)
+        if not item.physical:
+            gpa = self._memory.translate(item.vcpu, item.address)
+        if gpa is not None:
+            item.host = self._patch(gpa)
 
     def remove(self, kind: BreakpointKind, address: int, size: int) -> None:
         """As `Breakpoints.remove_breakpoint`."""
         item = self._inserted.pop((kind, address, size), None)
         if item is None:
             raise TargetError(f"there is no such breakpoint at {address:#x}")
-        if item.gpa is not None:
-            self._restore(item.gpa)
+        if item.host is not None:
+            self._restore(item.host)
         self._choose_slots()
 
     def clear(self) -> None:
@@ -227,13 +241,16 @@ class BreakpointSet:
             self.remove(kind, address, size)
 
     def rearm(self) -> None:
-        """Do again what did not succeed, or what the guest has undone."""
-        if not self._inserted:
-            return
-        for gpa, patch in self._patches.items():
-            place = self._byte(gpa)
-            if place is not None and place[0][place[1]] != INT3:
-                self._arm(gpa, patch)
+        """Do again what did not succeed, or what the guest has undone.
+
+        An INT3 that is overwritten comes back where its address still leads to it: where a loader
+        has written code. Elsewhere the guest has made something else of the page.
+        """
+        overwritten = {at for at, patch in self._patches.items() if not patch.is_armed}
+        for item in self._inserted.values():
+            if item.host in overwritten:
+                self._restore(item.host)
+                item.host = None
         homeless = [item for item in self._inserted.values() if self._is_homeless(item)]
         for item in homeless:
             self._settle(item)
@@ -266,13 +283,13 @@ class BreakpointSet:
 
     @staticmethod
     def _is_homeless(item: Inserted) -> bool:
-        return item.kind is SOFTWARE and item.gpa is None
+        return item.kind is SOFTWARE and item.host is None
 
     def _choose_slots(self) -> None:
         """Fill the slots: software breakpoints without RAM come last."""
         items = self._inserted.values()
         wanted = [item for item in items if item.kind is not SOFTWARE]
-        wanted += [item for item in items if self._is_homeless(item)]
+        wanted += [item for item in items if self._is_homeless(item) and not item.physical]
         slots = tuple(wanted[: self._room])
         if slots != self._slots:
             self._slots = slots
@@ -331,7 +348,7 @@ class BreakpointSet:
         if linear & PAGE_OFFSET not in self._offsets:
             return None
         gpa = self._memory.translate(vcpu, linear)
-        return gpa if gpa in self._patches else None
+        return None if gpa is None or self._host_at(gpa) not in self._patches else gpa
 
     def covers(self, vcpu: int, linear: int) -> bool:
         """Whether a breakpoint stops a vCPU at this instruction."""
@@ -339,20 +356,25 @@ class BreakpointSet:
             item.executes_at(linear) for item in self._slots
         )
 
-    def to_be_lifted(self, vcpu: int) -> list[int]:
-        """Return which bytes must be original ones for a vCPU to execute its next instruction.
+    def to_be_lifted(self, vcpu: int) -> list[Patch]:
+        """Return what must be original bytes for a vCPU to execute its next instruction.
 
-        None for a vCPU that can be given the bytes of the instruction.
+        Nothing for a vCPU that can be given the bytes of the instruction.
         """
         chosen = self._vcpus[vcpu]
         if not self._patches or hasattr(chosen, "latch"):
             return []
         linear = linear_pc(chosen.state)
         places = [self.patch_at(vcpu, linear + offset) for offset in range(MAX_LENGTH)]
-        return [gpa for gpa in places if gpa is not None]
+        hosts = {self._host_at(gpa) for gpa in places if gpa is not None}
+        return [self._patches[host] for host in hosts if host is not None]
+
+    def forget_hits(self) -> None:
+        """Hear that registers or page tables are not what they were at the last hit."""
+        self._hits.clear()
 
     @contextmanager
-    def stepping_over(self, vcpu: int, lifted: Iterable[int] = ()) -> Iterator[None]:
+    def stepping_over(self, vcpu: int, lifted: Iterable[Patch] = ()) -> Iterator[None]:
         """Have the instruction at the program counter executed whatever breakpoint is there.
 
         Watchpoints count meanwhile. The bytes of `lifted` are original ones meanwhile; no other
@@ -363,15 +385,15 @@ class BreakpointSet:
         if len(others) < len(self._slots):
             self._give(vcpu, others)
             self._applied[vcpu] = -1
-        for gpa in lifted:
-            self._put(gpa, self._patches[gpa].original)
+        for patch in lifted:
+            patch.disarm()
         if not lifted:
             self._latch(vcpu, linear)
         try:
             yield
         finally:
-            for gpa in lifted:
-                self._arm(gpa, self._patches[gpa])
+            for patch in lifted:
+                patch.arm()
             self.apply(vcpu)
 
     def _latch(self, vcpu: int, linear: int) -> None:

@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
+from ctypes import addressof, c_char
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from vmmkit.errors import AccessError, TargetError
@@ -48,6 +50,7 @@ KEPT: Final = 32  # spans of each vCPU
 WIDEST: Final = 8  # bytes of one device access
 WORDS: Final = (8, 4, 2, 1)
 INT3: Final = 0xCC
+HOST_BITS: Final = 64
 
 
 class Piece(NamedTuple):
@@ -57,7 +60,9 @@ class Piece(NamedTuple):
     last: int
     view: memoryview
     writable: bool
-    name: str = "ram"
+    name: str
+    host: int
+    """Address in this process of the first byte, the same wherever the guest sees it."""
 
 
 class Span(NamedTuple):
@@ -79,17 +84,17 @@ NO_WALK: Final = Walk((0, 0, 0, 0), Translation(0, PAGE, False, False, False, ()
 
 
 class Patches(Protocol):
-    """Bytes of RAM that breakpoints have replaced."""
+    """Bytes of RAM that breakpoints have replaced, by address in this process."""
 
-    def conceal(self, gpa: int, data: bytearray) -> None:
-        """Put the original bytes into what was read at `gpa`."""
+    def conceal(self, host: int, data: bytearray) -> None:
+        """Put the original bytes into what was read at `host`."""
         ...
 
-    def wrote(self, gpa: int, size: int) -> None:
+    def wrote(self, host: int, size: int) -> None:
         """Hear that RAM was written; put the breakpoints back over it."""
         ...
 
-    def touch(self, gpa: int, size: int) -> bool:
+    def touch(self, host: int, size: int) -> bool:
         """Whether there are any in this range."""
         ...
 
@@ -107,9 +112,12 @@ class DebugMemory:
         devices: whether devices are read and written.
         patches: what breakpoints have replaced.
         still: tells whether every vCPU stands.
+        guard: held while a device is accessed.
+        shared: whether devices may be accessed while vCPUs run; true at first.
     """
 
     patches: Patches
+    guard: AbstractContextManager[object]
 
     def __init__(
         self,
@@ -120,6 +128,7 @@ class DebugMemory:
     ) -> None:
         """Put the pieces in order."""
         self.physical, self.devices, self.still = False, True, still
+        self.guard, self.shared = nullcontext(), True
         self._vcpus, self._mmio = vcpus, mmio
         self._pieces = sorted(_piece(gpa, buffer) for gpa, buffer in ram)
         self._firsts = [piece.first for piece in self._pieces]
@@ -242,7 +251,8 @@ class DebugMemory:
         if region is None or region.buffer is None:
             return None
         writable = region.kind == "ram" and not region.buffer.readonly
-        return Piece(region.base, region.last, region.buffer, writable, region.name)
+        view = region.buffer
+        return Piece(region.base, region.last, view, writable, region.name, _host_address(view))
 
     def region_at(self, gpa: int) -> Region | None:
         """Return the region of the address map, fallbacks included unless nobody is there."""
@@ -270,6 +280,9 @@ class DebugMemory:
         if vcpu not in self._ports:
             self._ports[vcpu] = self._mmio.port(self._vcpus[vcpu])
         return self._ports[vcpu]
+
+    def _reaches_devices(self) -> bool:
+        return self.devices and (self.shared or self.still())
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -327,15 +340,16 @@ class DebugMemory:
     def _read_piece(self, piece: Piece, gpa: int, size: int) -> bytes:
         offset = gpa - piece.first
         view = piece.view[offset : offset + size]
-        if not self.patches.touch(gpa, size):
+        host = piece.host + offset
+        if not self.patches.touch(host, size):
             return bytes(view)
         data = bytearray(view)
-        self.patches.conceal(gpa, data)
+        self.patches.conceal(host, data)
         return bytes(data)
 
     def _width(self, gpa: int, size: int) -> int:
         """Return how many bytes one access to a device takes: 8, 4, 2 or 1, or 0 for none."""
-        region = self.region_at(gpa) if self.devices else None
+        region = self.region_at(gpa) if self._reaches_devices() else None
         if region is None:
             return 0
         most = min(size, region.policy.max_size, region.last + 1 - gpa)
@@ -346,7 +360,8 @@ class DebugMemory:
         if not width:
             return b""
         try:
-            return self._port(vcpu).read(gpa, width).to_bytes(width, "little")
+            with self.guard:
+                return self._port(vcpu).read(gpa, width).to_bytes(width, "little")
         except AccessError:
             return b""
 
@@ -373,7 +388,8 @@ class DebugMemory:
             piece = self.piece_at(gpa)
             if piece is not None and not piece.writable:
                 raise TargetError(f"{gpa:#x} is in ROM ({piece.name}), which cannot be written")
-            region = self.region_at(gpa) if piece is None and self.devices else None
+            reaches = piece is None and self._reaches_devices()
+            region = self.region_at(gpa) if reaches else None
             if piece is None and region is None:
                 raise TargetError(f"nothing can be written at {gpa:#x}")
             here = piece or region
@@ -389,13 +405,14 @@ class DebugMemory:
                 count = min(len(data), piece.last + 1 - gpa)
                 offset = gpa - piece.first
                 piece.view[offset : offset + count] = data[:count]
-                self.patches.wrote(gpa, count)
+                self.patches.wrote(piece.host + offset, count)
             gpa, data = gpa + count, data[count:]
 
     def _write_device(self, vcpu: int, gpa: int, data: bytes) -> int:
         width = self._width(gpa, len(data))
         try:
-            self._port(vcpu).write(gpa, width, int.from_bytes(data[:width], "little"))
+            with self.guard:
+                self._port(vcpu).write(gpa, width, int.from_bytes(data[:width], "little"))
         except AccessError as error:
             raise TargetError(f"{error}") from error
         return width
@@ -404,7 +421,19 @@ class DebugMemory:
 def _piece(gpa: int, buffer: Buffer) -> Piece:
     view = memoryview(buffer).cast("B")
     writable = not view.readonly
-    return Piece(gpa, gpa + len(view) - 1, view, writable, "ram" if writable else "rom")
+    name = "ram" if writable else "rom"
+    return Piece(gpa, gpa + len(view) - 1, view, writable, name, _host_address(view))
+
+
+def _host_address(view: memoryview) -> int:
+    """Return where a buffer is in this process, or a place of its own if that is not to be had."""
+    for buffer in (view, view.obj):
+        with suppress(
+            TypeError, ValueError, BufferError
+        ):  # read-only; or RAM that others only read
+            if memoryview(buffer).nbytes == view.nbytes:
+                return addressof(c_char.from_buffer(buffer))
+    return -(id(view.obj) << HOST_BITS)
 
 
 def _is_nobody(fallback: Region) -> bool:

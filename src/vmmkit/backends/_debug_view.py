@@ -63,7 +63,7 @@ class DebugView(ABC):
 
     @property
     def physical(self) -> bool:
-        """Whether addresses of memory are guest-physical, for reads, writes and breakpoints."""
+        """Whether addresses are guest-physical, for memory and for software breakpoints."""
         return self._memory.physical
 
     @physical.setter
@@ -112,6 +112,7 @@ class DebugView(ABC):
             raise TargetError(f"vCPU {vcpu} is in an instruction that its owner has to complete")
         write_registers(chosen, values, lambda at, size: self._memory.code(vcpu, at, size))
         self._memory.forget()
+        self._breakpoints.forget_hits()
 
     def read_memory(self, vcpu: int, address: int, size: int, /) -> bytes:
         """As `Target.read_memory`; devices are read in aligned accesses of up to 8 bytes."""
@@ -121,6 +122,7 @@ class DebugView(ABC):
     def write_memory(self, vcpu: int, address: int, data: bytes, /) -> None:
         """As `MemoryWriter.write_memory`; ROM cannot be written."""
         self.vcpu(vcpu)
+        self._breakpoints.forget_hits()
         self._memory.write(vcpu, address, data)
 
     # -- breakpoints -----------------------------------------------------------------------------

@@ -68,7 +68,7 @@ class Limits:
 
     def _now(self) -> float:
         machine = self._machine
-        return machine.ticks if isinstance(machine, SoftMachine) else machine.time / GIGAHERTZ
+        return machine.spent if isinstance(machine, SoftMachine) else machine.time / GIGAHERTZ
 
     def left(self) -> dict[str, Any]:
         """Return the arguments for what is left."""
@@ -106,6 +106,10 @@ class MachineTarget(DebugTarget):
         super().__init__(
             machine.vcpus, machine.ram, (machine.mmio, machine.pio), [0] * len(machine.vcpus)
         )
+        if isinstance(machine, ThreadedMachine):
+            self._memory.guard = machine.lock
+        else:
+            self._memory.shared = False
         self._plain: list[Ways] = [vcpu.ways for vcpu in machine.vcpus]
         self._driver = self._control.drivers[0]
         self._watching: object = ()

@@ -118,6 +118,7 @@ class SoftMachine(Board):
             raise MachineError(f"a quantum is at least 1 instruction, not {quantum!r}")
         self._quantum = quantum
         self._ticks = 0
+        self._skipped = 0  # of these in jumps, but for one each
         self._running: memoryview | None = None  # the words of the vCPU that runs
         self._origin = 0  # what they counted when time was zero
         self._turn, self._left, self._alone = 0, quantum, False
@@ -142,6 +143,11 @@ class SoftMachine(Board):
     def ticks(self) -> int:
         """Instructions' times since the machine was made."""
         return self.time // self._tick
+
+    @property
+    def spent(self) -> int:
+        """Instructions and jumps of time so far, between two runs; see `instructions` of `run`."""
+        return self._ticks - self._skipped
 
     @property
     def tick(self) -> int:
@@ -200,7 +206,9 @@ class SoftMachine(Board):
             if vcpu is None:
                 if self._agenda.earliest >= NEVER:
                     return MachineHalted(self.time)
-                self._ticks += max(1, self._ticks_until(min(self._agenda.earliest, end)))
+                jump = max(1, self._ticks_until(min(self._agenda.earliest, end)))
+                self._ticks += jump
+                self._skipped += jump - 1
                 budget -= 1
                 continue
             kind = self._slice(vcpu, min(budget, self._ticks_until(end)))
@@ -215,7 +223,8 @@ class SoftMachine(Board):
         """Execute one instruction of a vCPU, be it paused and whosever turn it is.
 
         Or deliver one event to it, or execute one element of a repeated instruction. Deadlines and
-        time are those of `run`; the turn stays as it is.
+        time are those of `run`; whose turn it is stays as it is, and the instruction is one of this
+        turn's if the turn is this vCPU's.
 
         Args:
             index: the vCPU's number.
@@ -240,11 +249,17 @@ class SoftMachine(Board):
         self._agenda.advance(self._ticks * self._tick)
         if not vcpu.settle(though_paused=True):
             return MachineHalted(self.time)
-        whose, self._turn, self._alone = self._turn, vcpu.index, True
+        whose, before = self._turn, self._ticks
+        takes_turn = whose == vcpu.index and any(
+            other.settle() for other in self.vcpus if other is not vcpu
+        )
+        self._turn, self._alone = vcpu.index, True
         try:
             kind = self._slice(vcpu, 1, by_element=True)
         finally:
             self._turn = whose
+            if takes_turn:
+                self._left = max(self._left - (self._ticks - before), 0)
         if kind not in (BUDGET, HALT):
             return VcpuExit(vcpu.index, vcpu.outcome(kind))
         self._agenda.advance(self._ticks * self._tick)

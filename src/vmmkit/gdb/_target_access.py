@@ -92,6 +92,14 @@ class TargetAccess:
         """Read registers afresh: something may have changed them."""
         self._values.clear()
 
+    def reset_target(self) -> None:
+        """Reset the machine, all of whose vCPUs stand."""
+        try:
+            self.target.reset()
+        finally:
+            self.forget_registers()
+            self.run.forget_stops()
+
     def read_memory(self, vcpu: int, address: int, size: int) -> bytes:
         """Read what can be read of `size` bytes."""
         self.require_stopped(vcpu)

@@ -124,8 +124,9 @@ class Expression:
             raise ExpressionError(f"an expression has 1 to {MAX_SIZE} bytes")
         instructions, values = checked(self.bytecode)
         object.__setattr__(self, "gives_value", values > 0)
-        code = tuple(_executed(instruction, instructions) for instruction in instructions)
-        object.__setattr__(self, "_code", code)
+        executed = [_executed(instruction, instructions) for instruction in instructions]
+        shared = {step: step for step in executed}  # a step has the size of many bytes of bytecode
+        object.__setattr__(self, "_code", tuple(map(shared.__getitem__, executed)))
 
     def evaluate(self, read_register: RegisterReader, read_memory: MemoryReader) -> int:
         """Return the value, 0 to 2**64-1; what it prints is lost.

@@ -153,8 +153,7 @@ def _reset(stub: Stub, _vcpu: int) -> str:
     stub.require_writable()
     for other in stub.vcpus():
         stub.require_stopped(other)
-    stub.target.reset()
-    stub.forget_registers()
+    stub.reset_target()
     return 'The machine is reset; "maintenance flush register-cache" has GDB look at it again.'
 
 

@@ -54,7 +54,8 @@ class StubOptions:
     """
 
     packet_size: int = attrs.field(default=DEFAULT_PACKET_SIZE, validator=_packet_size)
-    """Bytes of payload in one packet, 0x400 to 0x1000000."""
+    """Bytes of payload in one packet, 0x400 to 0x1000000. All registers at once may be more, in the
+    reply to `g` only: `G` is refused then, as every packet that is too long."""
 
     layout: Literal["gdb", "qemu"] = attrs.field(default="gdb", validator=_one_of("gdb", "qemu"))
     """Which registers the debugger sees: all that the target has, in GDB's features; or the 66

@@ -212,6 +212,12 @@ class RunControl:
             self._owed = False
             raise
 
+    def forget_stops(self) -> None:
+        """Forget why vCPUs stand that stand elsewhere now."""
+        self._events.clear()
+        if self.last is not None:
+            self.last = Stop(self.last.vcpu, StopKind.ASKED, signal=Signal.TRAP)
+
     # -- the target's reports --------------------------------------------------------------------
 
     def arrived(self, run: Run, stops: tuple[Stop, ...]) -> None:
@@ -303,6 +309,7 @@ class RunControl:
             if not self._held and stub.attempt(must_switch, False):
                 self._held.append((stop, self._tell))
                 self.last, stub.selected = stop, stop.vcpu
+                stub.forget_breakpoints()
                 stub.session.reply(exec_reply(stub, stop.vcpu))
         if not self._held:
             self._tell(stop)

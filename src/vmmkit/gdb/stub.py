@@ -310,12 +310,16 @@ class Stub(TargetAccess):
 
     def _leave(self) -> None:
         self._leaving = self._attached = False
-        self._remove(self.breakpoints.clear())
+        self.forget_breakpoints()
         if self._resumes:
             self._guarded(self._resume_freely)
         if self.capabilities.attach_listener:
             self._tell_target("debugger_detached")
         self.run = RunControl(self)
+
+    def forget_breakpoints(self) -> None:
+        """Remove all breakpoints: to the debugger they are gone with another program."""
+        self._remove(self.breakpoints.clear())
 
     def _resume_freely(self) -> None:
         self.target.resume(dict.fromkeys(self.vcpus(), CONTINUE), None)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from vmmkit.errors import RegisterLayoutError
 from vmmkit.gdb.packets.table import Handler, PacketError, Reply, number
 from vmmkit.gdb.spec import PROCESS, ErrorCode
 from vmmkit.gdb.stop_reply import stop_reply
@@ -124,7 +125,10 @@ def _set_pc(stub: Stub, vcpu: int, address: bytes) -> None:
     register = next(r for r in description.registers if r.source == "rip")
     value = number(address) % (1 << register.bits)
     digits = value.to_bytes(register.size, "little").hex().encode()
-    name, value = description.parse_value(register.number, digits, stub.registers(vcpu))
+    try:
+        name, value = description.parse_value(register.number, digits, stub.registers(vcpu))
+    except RegisterLayoutError as error:
+        raise PacketError(ErrorCode.BAD_VALUE, str(error)) from error
     stub.write_registers(vcpu, {name: value})
 
 
@@ -163,10 +167,8 @@ def _why(stub: Stub, _rest: bytes) -> Reply:
 
 
 def _ctrl_c(stub: Stub, _rest: bytes) -> Reply:
-    if stub.run.non_stop:
-        stub.run.stop_each(stub.vcpus())
-    else:
-        stub.run.interrupt()
+    """Do what Ctrl-C does: other than the stop that vCont;t asks for, this one has a signal."""
+    stub.run.interrupt()
     return b"OK"
 
 
@@ -250,8 +252,7 @@ def _vkill(stub: Stub, rest: bytes) -> Reply:
 def _restart(stub: Stub, _rest: bytes) -> Reply:
     """Reset the machine; the packet has no reply, not an error either (manual, "Packets", `R`)."""
     if stub.capabilities.resetter and not stub.options.read_only and not stub.run.any_running:
-        stub.attempt(stub.target.reset, None)
-        stub.forget_registers()
+        stub.attempt(stub.reset_target, None)
     return None
 
 
