@@ -259,8 +259,8 @@ class BreakpointSet:
 
     def lift(self) -> None:
         """Put all original bytes back, until `rearm`."""
-        for gpa, patch in self._patches.items():
-            self._put(gpa, patch.original)
+        for patch in self._patches.values():
+            patch.disarm()
 
     def suspend(self) -> None:
         """Have no breakpoints in RAM and in the vCPUs, all of which stand, until `reinstate`."""
