@@ -8,6 +8,7 @@ import pytest
 
 from backends.debugging import Guest, Report, until
 from vmmkit.backends import RunEnded
+from vmmkit.backends.vcpu_target import VcpuTarget
 from vmmkit.errors import TargetError
 from vmmkit.gdb.target import CONTINUE, STEP, BreakpointKind, Stop, StopKind
 from vmmkit.memregion import RegionMap
@@ -186,3 +187,56 @@ def test_devices_of_a_machine_without_lock_wait_for_it_to_stand():
         guest.target.stop_vcpu(1, report)
         report.wait()
         assert guest.target.read_memory(0, 0x1000_0000, 4) == b"\7\0\0\0"
+
+
+# -- vCPUs that cannot be given the bytes of an instruction ----------------------------------------
+
+
+class WithoutLatch:
+    """A vCPU over whose INT3 nothing can be stepped but by taking it away."""
+
+    def __init__(self, vcpu):
+        self._vcpu = vcpu
+
+    def __getattr__(self, name):
+        if name in {"latch", "awaits_answer"}:
+            raise AttributeError(name)
+        return getattr(self._vcpu, name)
+
+
+def lifting_guest(vcpus):
+    guest = Guest("vcpus", None, {0x1000: STORE}, (0x1000,) * vcpus)
+    plain = [WithoutLatch(vcpu) for vcpu in guest.vcpus]
+    guest.target = VcpuTarget(plain, ram=[(0, guest.ram)])
+    return guest
+
+
+def test_a_breakpoint_that_is_removed_while_it_is_lifted_does_not_come_back(monkeypatch):
+    guest = lifting_guest(1)
+    target = guest.target
+    target.stop(Report())
+    target.insert_breakpoint(SOFTWARE, 0, 0x1000, 1)
+
+    def meanwhile(_seat):
+        assert guest.ram[0x1000] == STORE[0]
+        target._breakpoints.rearm()  # another vCPU has stopped: the byte is not overwritten
+        assert guest.ram[0x1000] == STORE[0]
+        target.write_memory(0, 0x1000, b"\x90")
+        assert guest.ram[0x1000] == 0x90
+        target.remove_breakpoint(SOFTWARE, 0, 0x1000, 1)
+
+    monkeypatch.setattr(target, "_execute_one", meanwhile)
+    target._step(target._control.seats[0], hold=True)
+    assert guest.ram[0x1000] == 0x90
+
+
+def test_vcpus_that_step_over_a_breakpoint_at_once_wait_for_each_other():
+    guest = lifting_guest(3)
+    with guest.debugged():
+        guest.target.insert_breakpoint(SOFTWARE, 0, 0x1000, 1)
+        guest.target.insert_breakpoint(SOFTWARE, 0, 0x100B, 1)
+        for _ in range(6):
+            guest.start(counts=lambda _stop: False)
+            guest.gets_on(2)
+            guest.stop()
+    assert guest.ram[0x1000 : 0x1000 + len(STORE)] == STORE

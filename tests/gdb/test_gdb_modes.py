@@ -265,20 +265,6 @@ def test_a_program_that_the_server_names(debug, program):
     assert_clean(run.log)
 
 
-@pytest.mark.parametrize("linear_pc", [False, True])
-def test_breakpoints_in_code_with_a_base(debug, linear_pc):
-    """They are at linear addresses, and no stop is passed over because EIP is an offset."""
-    session = debug(*STAGES, linear_pc=linear_pc)
-    state = session.guest.machine.vcpus[0].state
-    state.enter_real_mode(0, 0x7C0)
-    run = session.gdb(
-        "break *real_put", "continue", "print/x $linear_pc", "delete", "stepi", "detach"
-    )
-    stop = "Breakpoint 1" if linear_pc else "received signal SIGTRAP"
-    assert stop in run.replies[1]
-    assert run.replies[2] == f"$1 = {session.guest.programs[0].symbols['real_put']:#x}\n"
-
-
 @pytest.mark.parametrize("going", ["detach", "kill", "disconnect"])
 def test_leaving_at_the_stop_between_two_modes(debug, going):
     session = debug(*STAGES)
@@ -309,3 +295,17 @@ def test_breakpoints_survive_catchpoints_between_modes(debug):
     assert "Breakpoint 2, compatible ()" in stops[3]
     assert 'currently "i386"' in run.replies[len(loading) + 7]
     session.await_(session.halted.is_set)
+
+
+@pytest.mark.parametrize("linear_pc", [False, True])
+def test_breakpoints_in_code_with_a_base(debug, linear_pc):
+    """They are at linear addresses, and no stop is passed over because EIP is an offset."""
+    session = debug(*STAGES, linear_pc=linear_pc)
+    state = session.guest.machine.vcpus[0].state
+    state.enter_real_mode(0, 0x7C0)
+    run = session.gdb(
+        "break *real_put", "continue", "print/x $linear_pc", "delete", "stepi", "detach"
+    )
+    stop = "Breakpoint 1" if linear_pc else "received signal SIGTRAP"
+    assert stop in run.replies[1]
+    assert run.replies[2] == f"$1 = {session.guest.programs[0].symbols['real_put']:#x}\n"

@@ -35,14 +35,9 @@ def appear(target, *vcpus):
 @pytest.mark.parametrize(
     "stops",
     [
-        [1],
-        [None],
-        ["stop"],
-        [(0, StopKind.STEP)],
         [Stop("0")],
         [Stop(99)],
         [Stop(-1)],
-        [Stop(0, "step")],
         [Stop(0, StopKind.SIGNAL, signal="11")],
         [Stop(0, StopKind.SIGNAL, message=3)],
         [Stop(0, StopKind.WRITE, "1000")],
@@ -50,15 +45,28 @@ def appear(target, *vcpus):
         [Stop(0, StopKind.WRITE, 1 << 64)],
     ],
 )
-def test_what_is_no_stop_ends_the_run_and_nothing_else(stops):
+def test_a_stop_that_cannot_be_ends_the_run_and_nothing_else(stops):
     wire = Wire(Reporting(says=[[stops]]))
     assert head(*wire.send(b"vCont;c")) == b"T05thread:1;"
     assert wire.ask(b"qC") == b"QC1"
 
 
-def test_stops_beside_what_is_none_are_told():
-    wire = Wire(Reporting(says=[[["?", Stop(1, StopKind.SIGNAL, signal=11)]]]))
-    assert head(*wire.send(b"vCont;c")) == b"T0bthread:2;"
+@pytest.mark.parametrize(
+    "stops",
+    [
+        [1],
+        [None],
+        ["stop"],
+        [(0, StopKind.STEP)],
+        [Stop(0, "step")],
+        ["?", Stop(1, StopKind.SIGNAL, signal=11)],
+    ],
+)
+def test_what_is_no_stop_is_the_targets_mistake(stops):
+    wire = Wire(Reporting(says=[[stops], [[]]]))
+    assert wire.ask(b"vCont;c") == b"E09"
+    assert wire.ask(b"qC") == b"QC1"
+    assert head(*wire.send(b"vCont;c")) == b"T05thread:1;"
 
 
 def test_a_report_given_twice_is_told_twice_at_most():

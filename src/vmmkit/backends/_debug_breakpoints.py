@@ -17,8 +17,9 @@ breakpoints without RAM.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, Final
 
 import attrs
@@ -95,12 +96,14 @@ class Patch:
     offset: int
     in_page: int  #: offset in its page
     original: int = 0
-    users: int = 1
+    users: int = 1  #: none: it has been removed
+    lifted: bool = False
+    """Whether it is away so that a vCPU may execute what is beneath."""
 
     @property
-    def is_armed(self) -> bool:
-        """Whether it is there; the guest may have overwritten it."""
-        return self.view[self.offset] == INT3
+    def is_overwritten(self) -> bool:
+        """Whether the guest has put something else there."""
+        return not self.lifted and self.view[self.offset] != INT3
 
     def arm(self) -> None:
         """Replace what is there."""
@@ -108,8 +111,19 @@ class Patch:
 
     def disarm(self) -> None:
         """Put the original byte back, unless the guest has written another one."""
-        if self.is_armed:
+        if self.view[self.offset] == INT3:
             self.view[self.offset] = self.original
+
+    def lift(self) -> None:
+        """Put the original byte back for a while."""
+        self.lifted = True
+        self.disarm()
+
+    def lower(self) -> None:
+        """Take its place again, unless it has been removed meanwhile."""
+        if self.users:
+            self.arm()
+        self.lifted = False
 
 
 class BreakpointSet:
@@ -129,6 +143,7 @@ class BreakpointSet:
         memory.patches = self
         self._inserted: dict[tuple[BreakpointKind, int, int], Inserted] = {}
         self._patches: dict[int, Patch] = {}
+        self._lock = Lock()  # the debugger's thread, and that of a vCPU which steps over INT3
         self._offsets: frozenset[int] = frozenset()  # of patches in their pages
         self._slots: tuple[Inserted, ...] = ()
         self._int3 = False
@@ -164,8 +179,10 @@ class BreakpointSet:
 
     def wrote(self, host: int, size: int) -> None:
         """Take what the debugger wrote as the new original bytes."""
-        for _, patch in self._within(host, size):
-            patch.arm()
+        with self._lock:
+            for _, patch in self._within(host, size):
+                if not patch.lifted:
+                    patch.arm()
 
     def _host_at(self, gpa: int) -> int | None:
         """Return where a byte is in this process that may be replaced."""
@@ -193,10 +210,12 @@ class BreakpointSet:
     def _restore(self, host: int) -> None:
         """Put the original byte back, unless the guest has overwritten the INT3."""
         patch = self._patches[host]
-        patch.users -= 1
+        with self._lock:
+            patch.users -= 1
+            if not patch.users and not patch.lifted:
+                patch.disarm()
         if not patch.users:
             self._replace_patches({at: kept for at, kept in self._patches.items() if at != host})
-            patch.disarm()
 
     # -- inserting and removing ------------------------------------------------------------------
 
@@ -246,7 +265,7 @@ class BreakpointSet:
         An INT3 that is overwritten comes back where its address still leads to it: where a loader
         has written code. Elsewhere the guest has made something else of the page.
         """
-        overwritten = {at for at, patch in self._patches.items() if not patch.is_armed}
+        overwritten = {at for at, patch in self._patches.items() if patch.is_overwritten}
         for item in self._inserted.values():
             if item.host in overwritten:
                 self._restore(item.host)
@@ -258,9 +277,9 @@ class BreakpointSet:
             self._choose_slots()
 
     def lift(self) -> None:
-        """Put all original bytes back, until `rearm`."""
-        for gpa, patch in self._patches.items():
-            self._put(gpa, patch.original)
+        """Put all original bytes back, until `reinstate`."""
+        for patch in self._patches.values():
+            patch.lift()
 
     def suspend(self) -> None:
         """Have no breakpoints in RAM and in the vCPUs, all of which stand, until `reinstate`."""
@@ -272,6 +291,8 @@ class BreakpointSet:
 
     def reinstate(self) -> None:
         """Have all breakpoints in force again, whatever RAM is by now."""
+        for patch in self._patches.values():
+            patch.lower()
         self.rearm()
         for number in range(len(self._vcpus)):
             self.apply(number)
@@ -374,7 +395,7 @@ class BreakpointSet:
         self._hits.clear()
 
     @contextmanager
-    def stepping_over(self, vcpu: int, lifted: Iterable[Patch] = ()) -> Iterator[None]:
+    def stepping_over(self, vcpu: int, lifted: Sequence[Patch] = ()) -> Iterator[None]:
         """Have the instruction at the program counter executed whatever breakpoint is there.
 
         Watchpoints count meanwhile. The bytes of `lifted` are original ones meanwhile; no other
@@ -385,15 +406,19 @@ class BreakpointSet:
         if len(others) < len(self._slots):
             self._give(vcpu, others)
             self._applied[vcpu] = -1
-        for patch in lifted:
-            patch.disarm()
+        if lifted:  # it may have changed until no other vCPU executed anything
+            lifted = self.to_be_lifted(vcpu)
+        with self._lock:
+            for patch in lifted:
+                patch.lift()
         if not lifted:
             self._latch(vcpu, linear)
         try:
             yield
         finally:
-            for patch in lifted:
-                patch.arm()
+            with self._lock:
+                for patch in lifted:
+                    patch.lower()
             self.apply(vcpu)
 
     def _latch(self, vcpu: int, linear: int) -> None:

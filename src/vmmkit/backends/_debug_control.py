@@ -306,6 +306,7 @@ class RunControl:
         """Have no other vCPU execute anything, while this one moves on its own thread."""
         with self.lock:
             self._waiting.append(seat)
+            self._quiet.notify_all()
             while self._alone is not None:
                 self._quiet.wait()
             self._waiting.remove(seat)
