@@ -30,6 +30,9 @@ LETTERS = string.ascii_uppercase
 segments = st.builds(
     "".join, st.tuples(st.sampled_from(LETTERS), st.text(LETTERS + string.digits + "_", max_size=3))
 ).map(lambda text: text.rstrip("_") or "A")
+# Words of ASL, such as LOR and ARG1, are no names to iasl: letters alone are avoided.
+segments = segments.filter(lambda text: len(text) == 1 or not text.isalpha())
+segments = segments.filter(lambda text: not text.startswith("ARG"))
 
 
 @settings(max_examples=30)
