@@ -159,3 +159,17 @@ def test_modes_are_left_with_everything_that_was_still_to_be_told():
         assert [head(notice) for notice in wire.notices] == [b"Stop:T05thread:1;"], rounds
         wire.notices.clear()
         assert wire.ask(b"QNonStop:0") == b"OK"
+
+
+class Explaining(Reporting):
+    """Says of each vCPU that it was asked to stop."""
+
+    def stop(self, report):
+        report([Stop(1), Stop(0)])
+
+
+def test_who_reports_that_it_was_asked_to_stop_says_nothing_new():
+    """The signal is that of Ctrl-C, and not the one that a `Stop` has by itself."""
+    wire = Wire(Explaining(says=[[]]))
+    assert wire.send(b"vCont;c") == []
+    assert head(*wire.interrupt()) == b"T02thread:1;"

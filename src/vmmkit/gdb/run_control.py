@@ -236,7 +236,8 @@ class RunControl:
             if not self._inbox:
                 return
             run, reported = self._inbox.popleft()
-            stops = sound(self.stub, run, reported)
+            # Who says that it stopped because it was asked to says what is known already.
+            stops = [s for s in sound(self.stub, run, reported) if s.kind is not StopKind.ASKED]
             if run not in self._runs.values():
                 self._events.extend(stop for stop in stops if stop not in self._events)
             else:
