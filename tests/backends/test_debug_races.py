@@ -112,7 +112,7 @@ def test_the_owner_ends_the_run_long_after_a_stop_of_the_debuggers(kind):
 
 @pytest.mark.parametrize("counts", [True, False])
 def test_a_breakpoint_in_a_loop_leaves_the_others_their_turns(counts):
-    guest = Guest("soft", "native", {0x1000: SPIN, 0x2000: STORE}, (0x1000, 0x2000), quantum=20)
+    guest = Guest("soft", None, {0x1000: SPIN, 0x2000: STORE}, (0x1000, 0x2000), quantum=20)
     with guest.debugged():
         guest.target.insert_breakpoint(SOFTWARE, 0, 0x1000, 1)
         if counts:
@@ -127,7 +127,7 @@ def test_a_breakpoint_in_a_loop_leaves_the_others_their_turns(counts):
 
 def test_a_debugger_who_looks_does_not_change_what_a_budget_is():
     def guest_with_timer():
-        guest = Guest("soft", "native", {0x1000: SLEEP, 0x3000: STORE})
+        guest = Guest("soft", None, {0x1000: SLEEP, 0x3000: STORE})
         lapic = guest.machine.lapics[0]
         for register, value in ((0xF0, 0x1FF), (0x320, 0x2_0400 | 0x40), (0x3E0, 0xB)):
             lapic.write(None, register, 4, value)
