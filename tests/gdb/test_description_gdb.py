@@ -42,7 +42,7 @@ def run_gdb(*commands):
 def expected(description):
     """What `maint print remote-registers` shows: name, size, type, number, offset."""
     for r in description.registers:
-        kind = OWN_NAMES.get(r.type, r.type)
+        kind = OWN_NAMES.get(r.xml_type, r.xml_type)
         yield r.name, r.size, kind, r.number, r.offset
 
 

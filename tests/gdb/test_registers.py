@@ -75,7 +75,7 @@ def test_fields_of_flags_neither_overlap_nor_leave_their_register(name):
     assert len({f.get("name") for f in root}) == len(places)
     assert all(a[1] < b[0] for a, b in pairwise(places))
     assert places[-1][1] < 8 * int(root.get("size"))
-    widths = {r.bits // 8 for r in REGISTERS if r.type == name}
+    widths = {r.bits // 8 for r in REGISTERS if r.xml_type == name}
     assert widths == {int(root.get("size"))}
 
 
@@ -96,7 +96,7 @@ def test_xml_has_the_registers_in_the_order_of_their_numbers(mode, layout):
     description = describe(mode, layout, NAMES)
     root = ET.fromstring(description.xml)
     shown = [(r.get("name"), r.get("bitsize"), r.get("type")) for r in root.iter("reg")]
-    assert shown == [(r.name, str(r.bits), r.type) for r in description.registers]
+    assert shown == [(r.name, str(r.bits), r.xml_type) for r in description.registers]
 
 
 @pytest.mark.parametrize(("mode", "layout"), WHOLE)

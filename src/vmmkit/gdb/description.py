@@ -75,7 +75,7 @@ class DescribedRegister(NamedTuple):
     bits: int
     offset: int  #: bytes from the start of the `g` packet's contents
     number: int
-    type: str
+    xml_type: str
     group: str
     feature: str
 
@@ -343,8 +343,8 @@ def _narrowed(row: Register) -> Register:
     """Return a row as 16 and 32-bit code has it: `eax` in place of `rax`."""
     if row.name not in CORE_32:
         return row
-    kind = "int32" if row.type == "int64" else row.type
-    return row._replace(name="e" + row.name[1:], bits=32, type=kind)
+    kind = "int32" if row.xml_type == "int64" else row.xml_type
+    return row._replace(name="e" + row.name[1:], bits=32, xml_type=kind)
 
 
 def _xml(description: Description) -> bytes:
@@ -371,7 +371,7 @@ def _feature_xml(feature: str, registers: Iterable[DescribedRegister]) -> list[s
     members = [register for register in registers if register.feature == feature]
     if not members:
         return []
-    types = dict.fromkeys(register.type for register in members)
+    types = dict.fromkeys(register.xml_type for register in members)
     return [
         f'<feature name="{feature}">',
         *(line for name in types for line in definitions(name)),
@@ -388,6 +388,6 @@ def _register_xml(register: DescribedRegister) -> str:
     """
     kept = ' save-restore="no"' if register.group == "system" else ""
     return (
-        f'<reg name="{register.name}" bitsize="{register.bits}" type="{register.type}"'
+        f'<reg name="{register.name}" bitsize="{register.bits}" type="{register.xml_type}"'
         f' group="{register.group}"{kept}/>'
     )

@@ -102,7 +102,7 @@ class Register(NamedTuple):
 
     name: str
     bits: int  #: width in the 64-bit description, a multiple of 8
-    type: str  #: of the description: GDB's own, or one of `vmmkit.gdb.register_types`
+    xml_type: str  #: of the description: GDB's own, or one of `vmmkit.gdb.register_types`
     group: str  #: "general", "float", "vector" or "system": what `info registers` shows together
     feature: str  #: name of the feature that it belongs to
 

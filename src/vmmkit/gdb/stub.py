@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The stub: a debugger's bytes on one side, a target on the other.
 
-Theory of operation
--------------------
+Theory of operation: the stub
+-----------------------------
 `Stub` owns no socket and no thread. A shell gives it what it has read and sends what it returns:
 `receive` for bytes, `pump` after `wake` was called, `work` while `busy`. `wake` is the one thing
 that may be called from other threads than the shell's: a target reports its stops where it likes.
