@@ -11,8 +11,9 @@ guest never reaches memory that is something else by now.
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from threading import RLock
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import attrs
 
@@ -87,7 +88,7 @@ class Slots:
         """
         with self._lock:
             self._note_ram(region)
-            if _fits(region):
+            if self._vm.fd >= 0 and _fits(region):
                 self._insert(region)
 
     def region_removed(self, region: Region, /) -> None:
@@ -111,7 +112,7 @@ class Slots:
 
     # -- what the owner asks --------------------------------------------------------------------
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[MemorySlot]:
         """Yield a `MemorySlot` for each slot, in address order."""
         with self._lock:
             slots = sorted(self._slots.values(), key=lambda slot: slot.gpa)
@@ -138,7 +139,7 @@ class Slots:
             taken, self._dirty[region] = self._dirty[region], set()
             return tuple(region.base + offset for offset in sorted(taken))
 
-    def close(self, *, forget: bool = False) -> None:
+    def clear(self, *, forget: bool = False) -> None:
         """Delete all slots, so that no vCPU reaches a buffer any more.
 
         Args:
@@ -201,7 +202,7 @@ class Slots:
     def _harvest(self, region: Region) -> None:
         """Take over what KVM has logged for a region."""
         slot = self._slots.get(region)
-        if slot is None or not slot.flags & Mem.LOG_DIRTY_PAGES:
+        if slot is None or region not in self._dirty:
             return
         words = bytearray(-(-slot.size // (64 * PAGE_SIZE)) * 8)
         host = HostBuffer(words)
