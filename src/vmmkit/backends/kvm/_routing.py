@@ -29,15 +29,6 @@ __all__ = [
     "pack_routes",
     "split_address",
 ]
-    "PC_ROUTES",
-    "ChipRoute",
-    "MsiRoute",
-    "Route",
-    "checked",
-    "checked_chip",
-    "pack_routes",
-    "split_address",
-]
 
 PIC_PINS: Final = 8
 ISA_IRQS: Final = 16

@@ -127,8 +127,7 @@ class Slots:
                 self._dirty.pop(region, None)
             slot = self._slots.get(region)
             if slot is not None and bool(slot.flags & Mem.LOG_DIRTY_PAGES) is not on:
-                slot.flags ^= Mem.LOG_DIRTY_PAGES
-                self._set(slot)
+                self._change(slot, slot.gpa, slot.flags ^ Mem.LOG_DIRTY_PAGES)
 
     def take_dirty(self, region: Region) -> tuple[int, ...]:
         """Return the pages written since the last look, as addresses of where they are now."""
@@ -177,20 +176,22 @@ class Slots:
 
     def _move(self, region: Region, slot: _Slot) -> None:
         self._harvest(region)
-        before, slot.gpa = slot.gpa, region.base
         try:
-            self._set(slot)
+            self._change(slot, region.base, slot.flags)
         except KvmError:
-            slot.gpa = before  # KVM has it there still, where it must not stay
-            self._delete(region)
+            self._delete(region)  # KVM has it at its old place, where it must not stay
             raise
+
+    def _change(self, slot: _Slot, gpa: int, flags: Mem) -> None:
+        """Change what KVM lets be changed of a slot."""
+        self._set(attrs.evolve(slot, gpa=gpa, flags=flags))
+        slot.gpa, slot.flags = gpa, flags
 
     def _delete(self, region: Region) -> None:
         self._harvest(region)
         slot = self._slots.pop(region)
+        self._set(attrs.evolve(slot, size=0))
         self._free.append(slot.number)
-        slot.size = 0
-        self._set(slot)
         slot.host.release()
 
     def _set(self, slot: _Slot) -> None:
