@@ -4,15 +4,15 @@
 
 Theory of operation
 -------------------
-The owner's breakpoints stand in the record of the vCPU's state, where the instruction engine looks at
-them when it executes something in the kernel's place. `GuestDebug` puts them into the four debug
+The owner's breakpoints stand in the record of the vCPU's state, where the instruction engine looks
+at them when it executes something in the kernel's place. `GuestDebug` puts them into the four debug
 registers as well. While it does, the guest's own breakpoints are not in force; the kernel keeps the
 guest's debug registers apart, and they count again when the owner has none.
 
 Not every kernel does all of it everywhere. Where it interprets guest code it may not look at data
 breakpoints, and a nested host may run ring 3 without a way to step it. A tiny guest finds that out
-once for a process (`abilities`): data breakpoints that would never be hit are refused, and steps that
-the kernel does not make are made by the engine.
+once for a process (`vmmkit.backends.kvm._debug_probe`): data breakpoints that would never be hit
+are refused, and steps that the kernel does not make are made by the engine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from vmmkit.errors import StateError
-from vmmkit.insn import BreakKind, Breakpoint, DebugExit, WORD
+from vmmkit.insn import WORD, BreakKind, Breakpoint, DebugExit
 
 __all__ = ["DEBUG_REGISTERS", "DebugRegister", "GuestDebug", "debug_registers"]
 

@@ -7,13 +7,14 @@ Theory of operation
 KVM has an instruction emulator of its own, for accesses to devices and wherever the processor does
 not run the guest directly. What it cannot execute it reports as KVM_EXIT_INTERNAL_ERROR with the
 suberror KVM_INTERNAL_ERROR_EMULATION; with KVM_CAP_EXIT_ON_EMULATION_FAILURE the bytes come along,
-whatever the guest's privilege ("The Definitive KVM API Documentation", KVM_RUN). RIP is still at the
-instruction and no register has changed. The exit tells no address: a `vmmkit.insn.Cpu` on the
+whatever the guest's privilege ("The Definitive KVM API Documentation", KVM_RUN). RIP is still at
+the instruction and no register has changed. The exit tells no address: a `vmmkit.insn.Cpu` on the
 vCPU's own registers and RAM finds the operands, walks the guest's page tables and leaves its
 accesses to devices to whoever runs the vCPU.
 
-KVM may have read from a device before it gave up: it reads both halves of the operand of CMPXCHG16B,
-and then refuses it. `KernelReads` remembers what the device answered, so that it is not asked again.
+KVM may have read from a device before it gave up: it reads both halves of the operand of
+CMPXCHG16B, and then refuses it. `KernelReads` remembers what the device answered, so that it is not
+asked again.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from vmmkit.errors import DecodeError
 from vmmkit.insn import (
     BudgetSpent,
     Cpu,
-    CpuState,
     Cpuid,
+    CpuState,
     DebugExit,
     Done,
     EventKind,
@@ -89,8 +90,8 @@ class KernelRead(NamedTuple):
 class KernelReads:
     """The device reads of the instruction that the kernel is emulating.
 
-    They are known by the RIP at which each was made; a write, which the kernel makes last, or a read
-    of another instruction begins anew.
+    They are known by the RIP at which each was made; a write, which the kernel makes last, or a
+    read of another instruction begins anew.
     """
 
     __slots__ = ("_reads",)
@@ -123,9 +124,7 @@ class KernelReads:
 def _whole_pages(ram: Iterable[tuple[int, Buffer]]) -> list[tuple[int, Buffer]]:
     """Those pieces that the engine takes; the rest is a device to it, as it is to the kernel."""
     return [
-        (gpa, buffer)
-        for gpa, buffer in ram
-        if not (gpa % PAGE or memoryview(buffer).nbytes % PAGE)
+        (gpa, buffer) for gpa, buffer in ram if not (gpa % PAGE or memoryview(buffer).nbytes % PAGE)
     ]
 
 
