@@ -17,29 +17,39 @@ are refused, and steps that the kernel does not make are made by the engine.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
+from vmmkit.backends.kvm import _debug_probe
+from vmmkit.backends.kvm._second_chance import SecondChance
+from vmmkit.backends.kvm._spec import GUEST_DEBUG
+from vmmkit.backends.kvm._spec import GuestDebug as Control
 from vmmkit.errors import StateError
-from vmmkit.insn import WORD, BreakKind, Breakpoint, DebugExit
+from vmmkit.insn import (
+    WORD,
+    BreakKind,
+    Breakpoint,
+    CpuState,
+    DebugExit,
+    Fault,
+    PageAccess,
+    Read,
+    Translation,
+)
 
-__all__ = ["DEBUG_REGISTERS", "DebugRegister", "GuestDebug", "debug_registers"]
+__all__ = [
+    "DEBUG_REGISTERS",
+    "DebugRegister",
+    "DebugSide",
+    "GuestDebug",
+    "debug_registers",
+]
 
 DEBUG_REGISTERS: Final = 4
-# struct kvm_guest_debug: control, pad, debugreg[8].
-GUEST_DEBUG: Final = struct.Struct("<2I8Q")
-ENABLE: Final = 0x1
-SINGLE_STEP: Final = 0x2
-USE_SW_BREAKPOINTS: Final = 0x1_0000
-USE_HW_BREAKPOINTS: Final = 0x2_0000
-BLOCK_INTERRUPTS: Final = 0x10_0000
 
 EXECUTE, WRITE, ACCESS = 0, 1, 3  # R/W fields of DR7: SDM vol. 3B, "Debug Registers"
 LENGTHS: Final = {1: 0, 2: 1, 8: 2, 4: 3}  # LEN fields
 DR7_FIXED: Final = 0x400
-DR6_BREAKPOINTS: Final = 0xF
-DR6_SINGLE_STEP: Final = 1 << 14
 BREAKPOINT_TRAP: Final = 3
 CONTROL: Final = WORD["debug_control"]
 INT3, HELD, SKIP = 1, 2, 4
@@ -149,7 +159,7 @@ class GuestDebug:
             dr7 |= register.control(number)
         places = [register.address for register in registers]
         places += [0] * (DEBUG_REGISTERS - len(places))
-        return GUEST_DEBUG.pack(control, 0, *places, 0, 0, 0, dr7)
+        return GUEST_DEBUG.pack(control, *places, 0, 0, 0, dr7)
 
     def arm(self, *, step: bool) -> None:
         """Tell the kernel what the next run is to report; after the registers are written.
@@ -157,12 +167,12 @@ class GuestDebug:
         Args:
             step: whether it ends after one instruction.
         """
-        control = SINGLE_STEP if step else 0
-        control |= USE_SW_BREAKPOINTS if self.owns_int3 else 0
+        control = Control.SINGLESTEP if step else 0
+        control |= Control.USE_SW_BP if self.owns_int3 else 0
         registers = () if self.skips else self.registers
-        control |= USE_HW_BREAKPOINTS if registers else 0
-        control |= BLOCK_INTERRUPTS if self._words[CONTROL] & HELD else 0
-        control |= ENABLE if control else 0
+        control |= Control.USE_HW_BP if registers else 0
+        control |= Control.BLOCKIRQ if self._words[CONTROL] & HELD else 0
+        control |= Control.ENABLE if control else 0
         wanted = control, self._packed(control, registers)
         if step or wanted != self._told:  # a step begins at the RIP that it is told at
             self._tell(wanted[1])
@@ -192,3 +202,76 @@ CAUSES: Final = {
     WRITE: int(BreakKind.WRITE),
     ACCESS: int(BreakKind.ACCESS),
 }
+
+
+class DebugSide:
+    """What a `KvmVcpu` has for a debugger; it fits `DebuggableVcpu`.
+
+    The owner's breakpoints are in the processor's debug registers, so there are four. They count
+    for what the kernel runs and for what the second chance executes.
+    """
+
+    breakpoint_slots: Final = DEBUG_REGISTERS
+    """How many breakpoints `set_breakpoints` takes."""
+
+    _second: SecondChance
+    _debug: GuestDebug
+
+    @property
+    def state(self) -> CpuState:
+        """The registers."""
+        raise NotImplementedError
+
+    @property
+    def breakpoints(self) -> tuple[Breakpoint, ...]:
+        """The owner's breakpoints, by slot."""
+        return self._second.cpu.breakpoints
+
+    def set_breakpoints(
+        self, breakpoints: Iterable[Breakpoint] = (), *, int3: bool = False
+    ) -> None:
+        """Set all breakpoints of the owner, in place of those before.
+
+        A hit comes out as `DebugExit`: before the instruction for `EXECUTE` and INT3, after it for
+        data. While there are any, the guest's own are not in force.
+
+        Args:
+            breakpoints: of the kinds `EXECUTE`, `WRITE` and `ACCESS`. Each takes one of four debug
+                registers, or more where its range is not a naturally aligned 1, 2, 4 or 8 bytes.
+            int3: whether the instruction INT3 (CCH) comes out instead of being executed.
+
+        Raises:
+            StateError: too many, of a kind or range that debug registers cannot watch, or on data
+                where this kernel never reports them. The breakpoints before are still there then.
+        """
+        given = tuple(breakpoints)
+        registers = debug_registers(given)
+        if any(register.kind != EXECUTE for register in registers):
+            _debug_probe.require_data_breakpoints()
+        self._second.cpu.set_breakpoints(given, int3=int3)
+        self._debug.registers = registers
+
+    def skip_breakpoint(self) -> None:
+        """Have no breakpoint and no INT3 of the owner count at the next instruction."""
+        self._second.cpu.skip_breakpoint()
+
+    @property
+    def interrupts_held(self) -> bool:
+        """Whether `hold_interrupts` is in force."""
+        return self._second.cpu.interrupts_held
+
+    def hold_interrupts(self, held: bool) -> None:
+        """Let external interrupts and NMIs wait, or no more; those of the kernel's, too."""
+        self._second.cpu.hold_interrupts(held)
+
+    def translate(
+        self,
+        linear: int,
+        access: PageAccess | None = PageAccess.READ,
+        *,
+        user: bool | None = None,
+        read: Callable[[int, int], int] | None = None,
+    ) -> Translation | Fault | Read:
+        """Translate a linear address and touch nothing; as `vmmkit.insn.Cpu.translate`."""
+        assert self.state is not None  # looking at it reads it from the kernel
+        return self._second.cpu.translate(linear, access, user=user, read=read)

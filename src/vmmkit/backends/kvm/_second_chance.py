@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from vmmkit.errors import DecodeError
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 
 __all__ = ["KernelReads", "SecondChance", "VcpuSide"]
 
-PAGE: Final = 4096
 TF: Final = 0x100
+RF: Final = 1 << 16
 CR0_PE: Final = 1
 DEBUG_TRAP: Final = 1
 SINGLE_STEP: Final = 1 << 14  # DR6.BS
@@ -121,13 +121,6 @@ class KernelReads:
         return None
 
 
-def _whole_pages(ram: Iterable[tuple[int, Buffer]]) -> list[tuple[int, Buffer]]:
-    """Those pieces that the engine takes; the rest is a device to it, as it is to the kernel."""
-    return [
-        (gpa, buffer) for gpa, buffer in ram if not (gpa % PAGE or memoryview(buffer).nbytes % PAGE)
-    ]
-
-
 class SecondChance:
     """Executes single instructions on a vCPU's registers and RAM.
 
@@ -135,7 +128,7 @@ class SecondChance:
         state: the registers, which the owner has read from the kernel before each call, and writes
             back afterwards.
         vcpu: takes exceptions and answers CPUID.
-        ram: returns `(gpa, buffer)` pieces; a new tuple when they have changed.
+        ram: returns `(gpa, buffer)` pieces of whole pages; another tuple when they have changed.
         engine: as for `vmmkit.insn.Cpu`.
 
     Attributes:
@@ -169,7 +162,7 @@ class SecondChance:
         """The engine, with the RAM that there is now."""
         ram = self._ram()
         if ram is not self._given:
-            self._cpu = Cpu(_whole_pages(ram), engine=self._engine, state=self._state)
+            self._cpu = Cpu(ram, engine=self._engine, state=self._state)
             self._given = ram
         return self._cpu
 
@@ -264,7 +257,9 @@ class SecondChance:
             self._vcpu.inject(DEBUG_TRAP, address=SINGLE_STEP, kind=EventKind.EXCEPTION)
 
     def _inject(self, fault: Fault) -> None:
+        """Have a fault delivered; RF is pushed set, so that it restarts without breakpoints."""
         has_error = fault.vector in WITH_ERROR_CODE and bool(self._state.cr0 & CR0_PE)
+        self._state.rflags |= RF
         self._vcpu.inject(
             fault.vector,
             fault.error if has_error else None,
