@@ -11,8 +11,6 @@ from random import Random
 from types import SimpleNamespace
 from typing import NamedTuple
 
-from vmmkit.backends.kvm.vm import allocate_ram
-
 from guests.exits import (
     CODE,
     DEVICE,
@@ -27,6 +25,7 @@ from guests.exits import (
 from insn.memory_forms import MemoryForm, forms, operand_value, registers
 from oracle.compare import undefined_flags
 from vmmkit.backends import KvmVcpu, KvmVm
+from vmmkit.backends.kvm.vm import allocate_ram
 from vmmkit.insn import (
     WORD,
     Halt,

@@ -40,6 +40,7 @@ from vmmkit.insn import (
     Unsupported,
     decode,
 )
+from vmmkit.insn.cpuid import CpuidSource
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -71,10 +72,6 @@ class VcpuSide(Protocol):
         kind: EventKind | None = None,
     ) -> None:
         """Have an exception delivered before anything else."""
-        ...
-
-    def answer_cpuid(self, leaf: int, subleaf: int, /) -> tuple[int, int, int, int]:
-        """Return EAX, EBX, ECX and EDX as the guest's CPUID has them."""
         ...
 
 
@@ -127,7 +124,8 @@ class SecondChance:
     Args:
         state: the registers, which the owner has read from the kernel before each call, and writes
             back afterwards.
-        vcpu: takes exceptions and answers CPUID.
+        vcpu: takes exceptions.
+        cpuid: answers CPUID.
         ram: returns `(gpa, buffer)` pieces of whole pages; another tuple when they have changed.
         engine: as for `vmmkit.insn.Cpu`.
 
@@ -137,7 +135,18 @@ class SecondChance:
     """
 
     __slots__ = (
-        *("_cpu", "_engine", "_given", "_go", "_name", "_ram", "_state", "_trapped", "_vcpu"),
+        *(
+            "_cpu",
+            "_cpuid",
+            "_engine",
+            "_given",
+            "_go",
+            "_name",
+            "_ram",
+            "_state",
+            "_trapped",
+            "_vcpu",
+        ),
         *("emulated", "reads"),
     )
 
@@ -145,11 +154,13 @@ class SecondChance:
         self,
         state: CpuState,
         vcpu: VcpuSide,
+        cpuid: CpuidSource,
         ram: Callable[[], tuple[tuple[int, Buffer], ...]],
         engine: str | None = None,
     ) -> None:
         """Bind the registers; RAM is looked at when it is needed."""
-        self._state, self._vcpu, self._ram, self._engine = state, vcpu, ram, engine
+        self._state, self._vcpu, self._cpuid = state, vcpu, cpuid
+        self._ram, self._engine = ram, engine
         self._given: tuple[tuple[int, Buffer], ...] | None = None
         self._cpu = Cpu((), engine=engine, state=state)
         self._go: Callable[[Answer], Outcome] = self._cpu.step
@@ -239,7 +250,7 @@ class SecondChance:
         if isinstance(outcome, Read):
             return self.reads.take(self._state.rip, outcome)
         if isinstance(outcome, Cpuid):
-            return self._vcpu.answer_cpuid(*outcome)
+            return self._cpuid(self._state, *outcome)
         if isinstance(outcome, Random):
             return int.from_bytes(os.urandom(outcome.size), "little")
         return None
