@@ -38,7 +38,7 @@ from vmmkit.errors import StateError
 from vmmkit.insn import CpuState, Segment
 from vmmkit.memregion import RegionMap
 
-__all__ = ["require_data_breakpoints", "steps_user_code"]
+__all__ = ["has_data_breakpoints", "require_data_breakpoints", "steps_user_code"]
 
 CODE, TABLES, TARGET, SIZE = 0x800, 0x1000, 0xC00, 0x4000
 CPUID_ROWS: Final = 256  # more than any kernel has
@@ -100,7 +100,8 @@ def _ends_in_debug_exit(control: int, dr7: int, *, user: bool) -> bool:
 
 
 @cache
-def _has_data_breakpoints() -> bool:
+def has_data_breakpoints() -> bool:
+    """Tell whether the kernel reports that a data breakpoint was hit."""
     return _ends_in_debug_exit(GuestDebug.USE_HW_BP, DR7_STORE_OF_A_BYTE, user=False)
 
 
@@ -116,7 +117,7 @@ def require_data_breakpoints() -> None:
     Raises:
         StateError: the kernel takes them and never reports a hit.
     """
-    if not _has_data_breakpoints():
+    if not has_data_breakpoints():
         raise StateError(
             "this kernel's KVM accepts breakpoints on data and never reports a hit, as it does"
             " where it is itself a guest and interprets code: use those on instructions, or the"

@@ -12,9 +12,9 @@ the instruction and no register has changed. The exit tells no address: a `vmmki
 vCPU's own registers and RAM finds the operands, walks the guest's page tables and leaves its
 accesses to devices to whoever runs the vCPU.
 
-KVM may have read from a device before it gave up: it reads both halves of the operand of
-CMPXCHG16B, and then refuses it. `KernelReads` remembers what the device answered, so that it is not
-asked again.
+Nothing is visible to the guest before the instruction is complete, but what KVM itself has done
+before it gave up: of CMPXCHG16B it reads both halves of the operand, and then refuses it, so that a
+device is read a second time.
 """
 
 from __future__ import annotations
@@ -22,32 +22,39 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final
 
 from vmmkit.errors import DecodeError
 from vmmkit.insn import (
+    WORD,
     BudgetSpent,
     Cpu,
     Cpuid,
     CpuState,
     DebugExit,
     Done,
-    EventKind,
+    ExitKind,
     Fault,
     Outcome,
+    PortIn,
+    PortOut,
     Random,
     Read,
+    ReadMsr,
     Unsupported,
+    Write,
+    WriteMsr,
     decode,
 )
 from vmmkit.insn.cpuid import CpuidSource
+from vmmkit.protocols import AccessPort
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     Answer = int | tuple[int, int, int, int] | None
 
-__all__ = ["KernelReads", "SecondChance", "VcpuSide"]
+__all__ = ["Emulation", "SecondChance"]
 
 TF: Final = 0x100
 RF: Final = 1 << 16
@@ -58,64 +65,9 @@ AFTER_STACK_LOAD: Final = 2
 # SDM vol. 3A, "Exceptions and Interrupts": vectors that push an error code.
 WITH_ERROR_CODE: Final = frozenset({8, 10, 11, 12, 13, 14, 17, 21})
 UNKNOWN: Final = "(unknown)"
-
-
-class VcpuSide(Protocol):
-    """What the second chance asks of its vCPU. Caller: `SecondChance`."""
-
-    def inject(
-        self,
-        vector: int,
-        error_code: int | None = None,
-        *,
-        address: int = 0,
-        kind: EventKind | None = None,
-    ) -> None:
-        """Have an exception delivered before anything else."""
-        ...
-
-
-class KernelRead(NamedTuple):
-    """One device read that an instruction has made in the kernel."""
-
-    rip: int
-    gpa: int
-    size: int
-    value: int
-
-
-class KernelReads:
-    """The device reads of the instruction that the kernel is emulating.
-
-    They are known by the RIP at which each was made; a write, which the kernel makes last, or a
-    read of another instruction begins anew.
-    """
-
-    __slots__ = ("_reads",)
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self._reads: list[KernelRead] = []
-
-    def add(self, rip: int, gpa: int, size: int, value: int) -> None:
-        """Note what a device has answered the instruction at `rip`."""
-        if self._reads and self._reads[-1].rip != rip:
-            self._reads.clear()
-        self._reads.append(KernelRead(rip, gpa, size, value))
-
-    def clear(self) -> None:
-        """Forget them: the instruction is complete."""
-        self._reads.clear()
-
-    def take(self, rip: int, wanted: Read) -> int | None:
-        """Return what the first read has given, if it is the one wanted; `None` if it is not.
-
-        A read that is not wanted was not made for this instruction, nor were those after it.
-        """
-        if self._reads and self._reads[0][:3] == (rip, *wanted):
-            return self._reads.pop(0).value
-        self._reads.clear()
-        return None
+RETIRED: Final = WORD["retired"]
+TSC_OFFSET: Final = WORD["tsc_offset"]
+ALL_ONES: Final = (1 << 64) - 1
 
 
 class SecondChance:
@@ -124,14 +76,14 @@ class SecondChance:
     Args:
         state: the registers, which the owner has read from the kernel before each call, and writes
             back afterwards.
-        vcpu: takes exceptions.
+        inject: has an exception delivered before anything else: vector, error code or `None`,
+            and what goes to CR2 or DR6.
         cpuid: answers CPUID.
         ram: returns `(gpa, buffer)` pieces of whole pages; another tuple when they have changed.
         engine: as for `vmmkit.insn.Cpu`.
 
     Attributes:
         emulated: how many instructions were executed here, by mnemonic.
-        reads: what the kernel has read for the instruction that it is emulating.
     """
 
     __slots__ = (
@@ -153,20 +105,19 @@ class SecondChance:
     def __init__(
         self,
         state: CpuState,
-        vcpu: VcpuSide,
+        inject: Callable[[int, int | None, int], object],
         cpuid: CpuidSource,
         ram: Callable[[], tuple[tuple[int, Buffer], ...]],
         engine: str | None = None,
     ) -> None:
         """Bind the registers; RAM is looked at when it is needed."""
-        self._state, self._vcpu, self._cpuid = state, vcpu, cpuid
+        self._state, self._inject, self._cpuid = state, inject, cpuid
         self._ram, self._engine = ram, engine
         self._given: tuple[tuple[int, Buffer], ...] | None = None
         self._cpu = Cpu((), engine=engine, state=state)
         self._go: Callable[[Answer], Outcome] = self._cpu.step
-        self._name, self._trapped = UNKNOWN, False
+        self._name, self._trapped, self._retired = UNKNOWN, False, 0
         self.emulated: Counter[str] = Counter()
-        self.reads = KernelReads()
 
     @property
     def cpu(self) -> Cpu:
@@ -202,6 +153,7 @@ class SecondChance:
         if code:
             cpu.latch(code)
         self._name = self._mnemonic(code)
+        self._retired = state.words[RETIRED]
         self._trapped = bool(state.rflags & TF)
         self._go = self._one_element if single or self._trapped else cpu.step
         return self._settle(self._go(None))
@@ -238,17 +190,21 @@ class SecondChance:
             outcome = self._go(answer)
         if self._cpu.awaits_answer:
             return outcome
-        self.reads.clear()
+        self._stop_time()
         if isinstance(outcome, Fault):
-            self._inject(outcome)
+            self._raise(outcome)
             return Done(self._state.rip, 0)
         if not isinstance(outcome, Unsupported) and not self._is_breakpoint(outcome):
             self._completed()
         return outcome
 
+    def _stop_time(self) -> None:
+        """Leave the time-stamp counter alone: to the engine it goes on with each instruction."""
+        words = self._state.words
+        passed = words[RETIRED] - self._retired
+        words[TSC_OFFSET] = words[TSC_OFFSET] - passed & ALL_ONES
+
     def _known_answer(self, outcome: Outcome) -> Answer:
-        if isinstance(outcome, Read):
-            return self.reads.take(self._state.rip, outcome)
         if isinstance(outcome, Cpuid):
             return self._cpuid(self._state, *outcome)
         if isinstance(outcome, Random):
@@ -265,15 +221,102 @@ class SecondChance:
         self.emulated[self._name] += 1
         state = self._state
         if self._trapped and state.interrupt_shadow != AFTER_STACK_LOAD:
-            self._vcpu.inject(DEBUG_TRAP, address=SINGLE_STEP, kind=EventKind.EXCEPTION)
+            self._inject(DEBUG_TRAP, None, SINGLE_STEP)
 
-    def _inject(self, fault: Fault) -> None:
+    def _raise(self, fault: Fault) -> None:
         """Have a fault delivered; RF is pushed set, so that it restarts without breakpoints."""
         has_error = fault.vector in WITH_ERROR_CODE and bool(self._state.cr0 & CR0_PE)
         self._state.rflags |= RF
-        self._vcpu.inject(
-            fault.vector,
-            fault.error if has_error else None,
-            address=fault.address,
-            kind=EventKind.EXCEPTION,
-        )
+        self._inject(fault.vector, fault.error if has_error else None, fault.address)
+
+
+class Emulation:
+    """The access that an instruction executed here asks for; stands where an `Access` does.
+
+    Args:
+        chance: executes instructions.
+
+    Attributes:
+        kind: the `ExitKind`, 0 when nothing is in flight.
+    """
+
+    __slots__ = ("_answer", "_chance", "_left", "_outcome", "kind")
+
+    def __init__(self, chance: SecondChance) -> None:
+        """Begin with nothing in flight."""
+        self._chance, self.kind, self._left = chance, 0, False
+        self._outcome: Outcome = Done(0, 0)
+        self._answer: int | None = None
+
+    def begin(self, code: bytes, *, single: bool) -> None:
+        """Begin with the instruction at RIP; as `SecondChance.begin`."""
+        self._take(self._chance.begin(code, single=single))
+
+    def _take(self, outcome: Outcome) -> None:
+        self._outcome, self._answer = outcome, None
+        self._left = self._chance.awaits_answer
+        if self._left:
+            self.kind = KINDS[type(outcome)]
+
+    @property
+    def reads(self) -> bool:
+        """Whether it needs a value."""
+        return isinstance(self._outcome, Read | PortIn | ReadMsr)
+
+    @property
+    def of_msr(self) -> bool:
+        """Whether it is to an MSR."""
+        return isinstance(self._outcome, ReadMsr | WriteMsr)
+
+    @property
+    def left(self) -> bool:
+        """Whether it is to be done."""
+        return self._left
+
+    def outcome(self) -> Outcome:
+        """Return the access, or what the instruction has ended with."""
+        return self._outcome
+
+    def done(self, answer: int = 0) -> None:
+        """Take the `answer` to a read, or know that a write is done."""
+        self._answer, self._left = answer if self.reads else None, False
+
+    def refuse(self) -> None:
+        """Refuse the access to an MSR."""
+        self._chance.refuse()
+        self._left = False
+
+    def go_on(self) -> Outcome | None:
+        """Go on with the instruction; return its next access, or an end that is the owner's."""
+        if self._chance.awaits_answer:
+            self._take(self._chance.resume(self._answer))
+        return None if isinstance(self._outcome, Done) else self._outcome
+
+    def serve(self, mmio: AccessPort, pio: AccessPort) -> None:
+        """Do this and all other accesses of the instruction through ports.
+
+        What a port refuses by raising is still left.
+        """
+        while self._left and not self.of_msr:
+            match self._outcome:
+                case Read(address, size):
+                    self.done(mmio.read(address, size))
+                case Write(address, size, value):
+                    mmio.write(address, size, value)
+                    self.done()
+                case PortIn(address, size):
+                    self.done(pio.read(address, size))
+                case PortOut(address, size, value):
+                    pio.write(address, size, value)
+                    self.done()
+            self._take(self._chance.resume(self._answer))
+
+
+KINDS: Final[dict[type[Outcome], int]] = {
+    Read: int(ExitKind.READ),
+    Write: int(ExitKind.WRITE),
+    PortIn: int(ExitKind.PORT_IN),
+    PortOut: int(ExitKind.PORT_OUT),
+    ReadMsr: int(ExitKind.READ_MSR),
+    WriteMsr: int(ExitKind.WRITE_MSR),
+}
