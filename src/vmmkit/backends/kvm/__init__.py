@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from vmmkit.backends.kvm._routing import PC_ROUTES, ChipRoute, MsiRoute
     from vmmkit.backends.kvm._slots import MemorySlot
     from vmmkit.backends.kvm._spec import Cap, Chip
+    from vmmkit.backends.kvm.machine import KvmMachine
     from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm, allocate_ram
 
 __all__ = [
     "unusable_reason",
     "KvmVm",
+    "KvmMachine",
     "allocate_ram",
     "MemorySlot",
     "CpuidEntry",
@@ -40,6 +42,7 @@ __all__ = [
 _HOMES = {
     "unusable_reason": "_probe",
     "KvmVm": "vm",
+    "KvmMachine": "machine",
     "allocate_ram": "vm",
     "MemorySlot": "_slots",
     "CpuidEntry": "vm",
