@@ -155,7 +155,8 @@ static bool acpi_mode(const struct fadt *fadt)
 
 static void turn_off(const struct fadt *fadt)
 {
-    check(acpi_mode(fadt), "acpi-mode", "control reads %x", in16((uint16_t)fadt->pm1a_control));
+    bool good = acpi_mode(fadt);
+    check(good, "acpi-mode", "control reads %x", in16((uint16_t)fadt->pm1a_control));
     uint32_t value = (uint32_t)sleep_type(dsdt_of(fadt)) << SLEEP_TYPE_SHIFT | SLEEP_ENABLE;
     print("off by %x to port %x\n%s\n", value, fadt->pm1a_control, verdict());
     out16((uint16_t)fadt->pm1a_control, (uint16_t)value);

@@ -178,7 +178,8 @@ static void check_messages(uint32_t destination)
         check(sent && await_interrupts(SECOND, round), "message", "%u reached the second", round);
         check(await_interrupts(FIRST, round), "reply", "%u reached the first", round);
     }
-    check(await_stage(SECOND, STAGE_WOKEN), "wake", "stage %u", progress[SECOND].stage);
+    bool woken = await_stage(SECOND, STAGE_WOKEN);
+    check(woken, "wake", "stage %u", progress[SECOND].stage);
 }
 
 void guest_main(void)
