@@ -16,7 +16,6 @@ import sys
 import termios
 import threading
 import tty
-from collections.abc import Callable
 from typing import Any, Self
 
 from board import Board
@@ -33,6 +32,7 @@ class Console:
     def __init__(self, board: Board, power: Power) -> None:
         self._machine, self._power = board.machine, power
         self.uart = Uart16550(self.transmit_character, self._machine.line(COM1_IRQ))
+        self.uart.write(None, 3, 1, 0x03)  # eight data bits, as firmware leaves it
         board.pio.add(COM1, self.uart.size, self, name="COM1")
         self.open = sys.stdin is not None and not sys.stdin.closed
         self._terminal: list[Any] | None = None
@@ -67,7 +67,7 @@ class Console:
         if self._typed and self.uart.room:
             full = len(self._typed) >= MOST_TYPED
             del self._typed[: self.uart.receive(self._typed)]
-            if full:
+            if full and len(self._typed) < MOST_TYPED:
                 self._wake_out.send(b"\0")
 
     # -- the host's side ---------------------------------------------------------------------------
@@ -85,12 +85,8 @@ class Console:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
+        """Give them back."""
         signal.set_wakeup_fd(-1)
         for number, handler in self._handlers:
             signal.signal(number, handler)
@@ -103,16 +99,13 @@ class Console:
             termios.tcsetattr(0, termios.TCSADRAIN, self._terminal)
 
     def _work(self) -> None:
-        poll = select.poll()
-        poll.register(self._wake_in, select.POLLIN)
-        ready: dict[int, Callable[[], None]] = {self._wake_in.fileno(): self._woken, 0: self._input}
         while not self._closing:
-            if self.open and len(self._typed) < MOST_TYPED:
-                poll.register(0, select.POLLIN)
-            for fd, _events in poll.poll():
-                ready[fd]()
-            if self.open:
-                poll.unregister(0)
+            hungry = self.open and len(self._typed) < MOST_TYPED
+            ready, _, _ = select.select([self._wake_in, *([0] if hungry else [])], [], [])
+            if self._wake_in in ready:
+                self._woken()
+            if 0 in ready:
+                self._input()
 
     def _woken(self) -> None:
         for number in self._wake_in.recv(64):
@@ -120,7 +113,10 @@ class Console:
                 self._power.end(SIGNAL + number, signal.strsignal(number) or "a signal")
 
     def _input(self) -> None:
-        data = os.read(0, MOST_TYPED)
+        try:
+            data = os.read(0, MOST_TYPED)
+        except OSError:  # the terminal is gone
+            data = b""
         if not data:
             self.open = False
             self._machine.stop()  # who waits for input only waits for nothing now
