@@ -11,8 +11,9 @@ guest never reaches memory that is something else by now.
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from threading import RLock
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import attrs
 
@@ -87,7 +88,7 @@ class Slots:
         """
         with self._lock:
             self._note_ram(region)
-            if _fits(region):
+            if self._vm.fd >= 0 and _fits(region):
                 self._insert(region)
 
     def region_removed(self, region: Region, /) -> None:
@@ -111,7 +112,7 @@ class Slots:
 
     # -- what the owner asks --------------------------------------------------------------------
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[MemorySlot]:
         """Yield a `MemorySlot` for each slot, in address order."""
         with self._lock:
             slots = sorted(self._slots.values(), key=lambda slot: slot.gpa)
@@ -126,8 +127,7 @@ class Slots:
                 self._dirty.pop(region, None)
             slot = self._slots.get(region)
             if slot is not None and bool(slot.flags & Mem.LOG_DIRTY_PAGES) is not on:
-                slot.flags ^= Mem.LOG_DIRTY_PAGES
-                self._set(slot)
+                self._change(slot, slot.gpa, slot.flags ^ Mem.LOG_DIRTY_PAGES)
 
     def take_dirty(self, region: Region) -> tuple[int, ...]:
         """Return the pages written since the last look, as addresses of where they are now."""
@@ -138,7 +138,7 @@ class Slots:
             taken, self._dirty[region] = self._dirty[region], set()
             return tuple(region.base + offset for offset in sorted(taken))
 
-    def close(self, *, forget: bool = False) -> None:
+    def clear(self, *, forget: bool = False) -> None:
         """Delete all slots, so that no vCPU reaches a buffer any more.
 
         Args:
@@ -176,20 +176,22 @@ class Slots:
 
     def _move(self, region: Region, slot: _Slot) -> None:
         self._harvest(region)
-        before, slot.gpa = slot.gpa, region.base
         try:
-            self._set(slot)
+            self._change(slot, region.base, slot.flags)
         except KvmError:
-            slot.gpa = before  # KVM has it there still, where it must not stay
-            self._delete(region)
+            self._delete(region)  # KVM has it at its old place, where it must not stay
             raise
+
+    def _change(self, slot: _Slot, gpa: int, flags: Mem) -> None:
+        """Change what KVM lets be changed of a slot."""
+        self._set(attrs.evolve(slot, gpa=gpa, flags=flags))
+        slot.gpa, slot.flags = gpa, flags
 
     def _delete(self, region: Region) -> None:
         self._harvest(region)
         slot = self._slots.pop(region)
+        self._set(attrs.evolve(slot, size=0))
         self._free.append(slot.number)
-        slot.size = 0
-        self._set(slot)
         slot.host.release()
 
     def _set(self, slot: _Slot) -> None:
@@ -201,7 +203,7 @@ class Slots:
     def _harvest(self, region: Region) -> None:
         """Take over what KVM has logged for a region."""
         slot = self._slots.get(region)
-        if slot is None or not slot.flags & Mem.LOG_DIRTY_PAGES:
+        if slot is None or region not in self._dirty:
             return
         words = bytearray(-(-slot.size // (64 * PAGE_SIZE)) * 8)
         host = HostBuffer(words)
