@@ -9,7 +9,7 @@ from argparse import Namespace
 from contextlib import ExitStack
 from typing import Any
 
-from vmmkit.backends import ThreadedMachine
+from vmmkit.backends import ThreadedMachine, kvm
 from vmmkit.insn import IMPLEMENTATION
 
 
@@ -17,11 +17,7 @@ def choose(wanted: str) -> tuple[str, str]:
     """Return the backend's name and why it was chosen."""
     if wanted != "auto":
         return wanted, "as asked for"
-    try:
-        from vmmkit.backends.kvm import unusable_reason
-    except ImportError:
-        return "soft", "this vmmkit has no KVM backend"
-    reason = unusable_reason()
+    reason = kvm.unusable_reason()
     return ("soft", reason) if reason else ("kvm", "/dev/kvm can be used")
 
 
@@ -31,10 +27,8 @@ def make_machine(
     """Return a machine with the options' processors; say which."""
     backend, reason = choose(options.backend)
     if backend == "kvm":
-        from vmmkit.backends.kvm import KvmMachine  # the soft backend needs no Linux
-
         print(f"monitor: KVM, irqchip={options.irqchip} ({reason})", file=sys.stderr)
-        machine = KvmMachine(ram, vcpus=options.vcpus, irqchip=options.irqchip, **maps)
+        machine = kvm.KvmMachine(ram, vcpus=options.vcpus, irqchip=options.irqchip, **maps)
         return stack.enter_context(machine)
     engine = options.engine or IMPLEMENTATION
     print(f"monitor: software vCPU, {engine} engine ({reason})", file=sys.stderr)

@@ -8,11 +8,11 @@ from argparse import Namespace
 
 from board import Board
 
+from vmmkit import loader
+
 
 def load(options: Namespace, board: Board) -> None:
     """Put the image, and what its boot protocol wants, into RAM; set the first vCPU's registers."""
-    from vmmkit import loader
-
     data = options.image.read_bytes()
     flat = options.flat
     image = loader.flat(data, flat.base, flat.base, flat.mode) if flat else loader.read(data)

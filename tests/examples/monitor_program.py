@@ -14,7 +14,7 @@ from vmmkit.insn import available_engines
 
 MONITOR = Path(__file__).parents[2] / "examples" / "monitor"
 GUESTS = MONITOR / "guests"
-SECONDS = 60
+SECONDS = 30
 
 SOFT = [
     pytest.param(("--backend", "soft", "--engine", engine), id=engine)
@@ -34,7 +34,7 @@ SPIN = "ebfe"
 HALT = "fa f4"
 CRASH = "0f011e0000 0f0b"  # lidt [0], which is empty; ud2
 # Print what arrives on COM1, as far as q.
-ECHO = "bafd03 ec a801 74fb baf803 ec ee 3c71 75f0 b005 e6f4 f4ebfd"
+ECHO = "bafd03 ec a801 74fb baf803 ec ee 3c71 75ef b005 e6f4 f4ebfd"
 
 
 def command(*arguments):

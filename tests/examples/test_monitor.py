@@ -102,7 +102,9 @@ def test_the_map_is_drawn(tmp_path):
 def test_auto_says_who_runs_the_guest_and_why(tmp_path):
     done = monitor(*flat(tmp_path, EXIT_7))
     assert done.returncode == 7
-    assert re.match(r"monitor: (KVM, irqchip=kernel|software vCPU, \w+ engine) \(.+\)$", done.stderr)
+    assert re.match(
+        r"monitor: (KVM, irqchip=kernel|software vCPU, \w+ engine) \(.+\)$", done.stderr
+    )
 
 
 # -- mistakes -----------------------------------------------------------------------------------
