@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from operator import itemgetter
 from threading import RLock
 from typing import Final, NamedTuple
 
@@ -76,7 +77,7 @@ class Slots:
         self._free: list[int] = []
         self._dirty: dict[Region, set[int]] = {}  # offsets told by slots that are gone
         self._ram: dict[Region, tuple[int, memoryview]] = {}
-        self.ram: tuple[tuple[int, memoryview], ...] = ()
+        self._shown: tuple[tuple[int, memoryview], ...] | None = ()
 
     # -- what the map tells ---------------------------------------------------------------------
 
@@ -94,8 +95,8 @@ class Slots:
     def region_removed(self, region: Region, /) -> None:
         """Take its slot away."""
         with self._lock:
-            if self._ram.pop(region, None):
-                self._show_ram()
+            self._shown = None
+            self._ram.pop(region, None)
             if region in self._slots:
                 self._delete(region)
 
@@ -119,7 +120,9 @@ class Slots:
             return iter([MemorySlot(s.gpa, s.size, bool(s.flags & Mem.READONLY)) for s in slots])
 
     def log(self, region: Region, on: bool) -> None:
-        """Switch the log of one region; what was logged before is forgotten."""
+        """Switch the log of one region; switching it off forgets what it holds."""
+        if region.buffer is None:
+            raise MachineError(f"{region.describe()} has no memory that is written")
         with self._lock:
             if on and region not in self._dirty:
                 self._dirty[region] = set()
@@ -148,7 +151,7 @@ class Slots:
         with self._lock:
             self._dirty.clear()
             self._ram.clear()
-            self._show_ram()
+            self._shown = ()
             for region in [*self._slots]:
                 if forget:
                     self._slots.pop(region).host.release()
@@ -162,7 +165,7 @@ class Slots:
         if number >= self._limit:
             message = f"no memory slot for {region.describe()}: KVM has {self._limit}"
             raise KvmError(f"{SET.name}: {message}", SET.name, errno.ENOSPC)
-        flags = Mem(0) if region.kind == "ram" and region.flags & WRITE else Mem.READONLY
+        flags = Mem(0) if _writable(region) else Mem.READONLY
         if region in self._dirty:
             flags |= Mem.LOG_DIRTY_PAGES
         slot = _Slot(number, region.base, region.size, flags, HostBuffer(_buffer(region)))
@@ -214,17 +217,28 @@ class Slots:
 
     # -- what other emulators are told -----------------------------------------------------------
 
+    @property
+    def ram(self) -> tuple[tuple[int, memoryview], ...]:
+        """RAM and ROM as `vmmkit.insn` takes them; the same tuple until the map changes."""
+        shown = self._shown
+        if shown is None:
+            with self._lock:
+                pieces = sorted(self._ram.values(), key=itemgetter(0))
+                shown = self._shown = tuple(pieces)
+        return shown
+
     def _note_ram(self, region: Region) -> None:
         if region.buffer is None or not region.flags & READ or _odd(region.base, region.size):
-            if self._ram.pop(region, None):
-                self._show_ram()
-            return
-        writable = region.kind == "ram" and region.flags & WRITE
-        self._ram[region] = region.base, region.buffer if writable else region.buffer.toreadonly()
-        self._show_ram()
+            self._ram.pop(region, None)
+        else:
+            buffer = region.buffer if _writable(region) else region.buffer.toreadonly()
+            self._ram[region] = region.base, buffer
+        self._shown = None
 
-    def _show_ram(self) -> None:
-        self.ram = tuple(sorted(self._ram.values(), key=lambda piece: piece[0]))
+
+def _writable(region: Region) -> bool:
+    """Tell whether the guest may write the buffer itself."""
+    return region.kind == "ram" and bool(region.flags & WRITE)
 
 
 def _odd(*numbers: int) -> bool:
