@@ -412,8 +412,7 @@ class RegionMap(Changeable):
 
     def to_svg(self) -> str:
         """Draw the map as an SVG picture."""
-        # Only here, since the XML package it uses takes a third of what else is imported.
-        from vmmkit._region_picture import draw_svg  # noqa: PLC0415
+        from vmmkit._region_picture import draw_svg  # noqa: PLC0415 - urllib comes with XML
 
         return draw_svg(self)
 
