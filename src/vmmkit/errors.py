@@ -49,7 +49,9 @@
     |   |-- ExpressionError      (ValueError) an agent expression that cannot be evaluated
     |   `-- ServeError           (OSError) an address that cannot be listened on
     |-- DeviceError              (ValueError) a device configured or driven wrongly by its owner
-    `-- MachineError             (ValueError) a machine configured or driven wrongly by its owner
+    |-- MachineError             (ValueError) a machine configured or driven wrongly by its owner
+    `-- KvmError                 (OSError) the kernel refuses a call of its KVM interface
+        `-- KvmUnavailableError  /dev/kvm is missing, forbidden, no KVM, or too old
 
 The rule behind the tree: a *caller's* mistake is an exception and names address, size and
 object; what a *guest* does is never an exception out of this library but an answer (all ones,
@@ -86,6 +88,8 @@ __all__ = [
     "HandlerError",
     "ImmutableRegionError",
     "InsnError",
+    "KvmError",
+    "KvmUnavailableError",
     "LinkerError",
     "MachineError",
     "OverlapError",
@@ -382,3 +386,29 @@ class DeviceError(VmmkitError, ValueError):
 
 class MachineError(VmmkitError, ValueError):
     """A machine was configured or driven wrongly by its owner (never by the guest)."""
+
+
+class KvmError(VmmkitError, OSError):
+    """The kernel refuses a call of its KVM interface, or the object is closed already.
+
+    Attributes:
+        call: name of the ioctl or other call, for instance `"KVM_CREATE_VM"`.
+        errno: the kernel's error number.
+    """
+
+    def __init__(self, message: str, call: str, errno: int) -> None:
+        """Keep call and error number beside the text."""
+        super().__init__(errno, message)
+        self.call = call
+
+    def __str__(self) -> str:
+        """Return the message, which names call and error already."""
+        return str(self.strerror)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        """Pickle and copy with all that the constructor wants."""
+        return type(self), (self.strerror, self.call, self.errno)
+
+
+class KvmUnavailableError(KvmError):
+    """There is no KVM to be used: no /dev/kvm, no permission, another interface, or too old."""
