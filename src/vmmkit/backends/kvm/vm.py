@@ -216,9 +216,9 @@ class KvmVm(InterruptHalf):
             MachineError: a map is attached already.
             KvmError: the kernel refuses a slot; no map is attached.
         """
+        self._check_open("attach")
         if self._map is not None:
             raise MachineError(f"the map {self._map.name!r} is attached already")
-        self._check_open("attach")
         try:
             mmio.subscribe(self._slots, replay=True)
         except KvmError:
@@ -275,6 +275,7 @@ class KvmVm(InterruptHalf):
         forget = os.getpid() != self._process
         if self._map is not None:
             self._map.unsubscribe(self._slots)
+            self._map = None
         self._close_notifiers(forget=forget)
         self._slots.clear(forget=forget)
         self._vm.close()
