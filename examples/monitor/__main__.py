@@ -43,7 +43,7 @@ class Monitor:
         if self.options.map:
             print(board.host.tree(), board.mmio.tree(), board.pio.tree(), sep="\n")
         if self.options.map_svg:
-            self.options.map_svg.write_text(board.mmio.svg())
+            self.options.map_svg.write_text(board.mmio.to_svg())
 
     def run(self, debugger: Debugger) -> int:
         """Run the guest to its end; return the exit status."""

@@ -24,9 +24,12 @@ class Debugger:
         self.run = machine.run
         self._server: gdb.Server | None = None
         if options.gdb is not None:
-            software = isinstance(machine, ThreadedMachine)
-            target: Any = MachineTarget(machine) if software else machine.debug_target()
-            self.run = target.run
+            target: Any
+            if isinstance(machine, ThreadedMachine):
+                target = MachineTarget(machine)
+                self.run = target.run
+            else:
+                target = machine.debug_target()  # its machine always runs by way of it
             self._server = stack.enter_context(gdb.serve(target, options.gdb, wait=options.wait))
             address = self._server.address.removeprefix("tcp:").removeprefix("unix:")
             print(f"monitor: gdb -ex 'target remote {address}'", file=sys.stderr, flush=True)

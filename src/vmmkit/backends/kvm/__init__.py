@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from vmmkit.backends.kvm._routing import PC_ROUTES, ChipRoute, MsiRoute
     from vmmkit.backends.kvm._slots import MemorySlot
     from vmmkit.backends.kvm._spec import Cap, Chip
+    from vmmkit.backends.kvm.machine import KvmMachine
     from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm, allocate_ram
 
 __all__ = [
     "unusable_reason",
+    "KvmMachine",
     "KvmVm",
     "allocate_ram",
     "MemorySlot",
@@ -39,6 +41,7 @@ __all__ = [
 #: Where each name is.
 _HOMES = {
     "unusable_reason": "_probe",
+    "KvmMachine": "machine",
     "KvmVm": "vm",
     "allocate_ram": "vm",
     "MemorySlot": "_slots",
