@@ -7,15 +7,20 @@ from __future__ import annotations
 from argparse import Namespace
 
 from board import Board
+from options import UsageError
 
 from vmmkit import loader
+from vmmkit.errors import ImageFormatError
 
 
 def load(options: Namespace, board: Board) -> None:
     """Put the image, and what its boot protocol wants, into RAM; set the first vCPU's registers."""
     data = options.image.read_bytes()
     flat = options.flat
-    image = loader.flat(data, flat.base, flat.base, flat.mode) if flat else loader.read(data)
+    try:
+        image = loader.flat(data, flat.base, mode=flat.mode) if flat else loader.read(data)
+    except ImageFormatError as error:
+        raise UsageError(f"{options.image}: {error} (or say --flat)") from error
     boot = image.boot(
         memory=board.e820(),
         cmdline=options.append,
