@@ -16,19 +16,30 @@ Bytes in, a plan out; nothing here opens a file or owns memory:
 from vmmkit.loader._image import Image, Module
 from vmmkit.loader._memory import MemoryRange
 from vmmkit.loader._plan import Boot, Placed
-from vmmkit.loader._read import flat, read, read_elf, read_pvh
+from vmmkit.loader._read import (
+    flat,
+    read,
+    read_bzimage,
+    read_elf,
+    read_multiboot,
+    read_multiboot2,
+    read_pvh,
+)
 from vmmkit.loader._startup import StartableState, Startup
 
 __all__ = [
-    "Boot",
-    "Image",
-    "MemoryRange",
-    "Module",
-    "Placed",
-    "StartableState",
-    "Startup",
-    "flat",
     "read",
+    "flat",
     "read_elf",
     "read_pvh",
+    "read_multiboot",
+    "read_multiboot2",
+    "read_bzimage",
+    "Image",
+    "Module",
+    "Boot",
+    "Placed",
+    "MemoryRange",
+    "Startup",
+    "StartableState",
 ]

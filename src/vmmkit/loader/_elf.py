@@ -11,12 +11,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import ClassVar, Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple, Self
 
 from attrs import frozen
 
 from vmmkit.errors import ImageFormatError
-from vmmkit.loader._image import Handover, Image, Segment, place_segments, unpack
+from vmmkit.loader._image import Handover, Image, Segment, checked_entry, place_segments, unpack
 from vmmkit.loader._memory import SPACE
 from vmmkit.loader._plan import Plan
 from vmmkit.loader._startup import Startup, long_mode, protected_mode
@@ -200,6 +200,12 @@ class ElfImage(Image):
 
     kind: ClassVar[str] = "elf"
     file: ElfFile
+
+    @classmethod
+    def of(cls, file: ElfFile) -> Self:
+        """Make an image of a file whose entry point lies in what it loads."""
+        checked_entry(file.entry, file.segments)
+        return cls(file)
 
     @property
     def entry(self) -> int:

@@ -18,7 +18,16 @@ from vmmkit.loader._startup import Startup
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["Handover", "Image", "Module", "Segment", "unpack"]
+__all__ = [
+    "Handover",
+    "Image",
+    "Module",
+    "Segment",
+    "checked_entry",
+    "file_list",
+    "place_segments",
+    "unpack",
+]
 
 
 class Module(NamedTuple):
@@ -131,6 +140,17 @@ def place_segments(plan: Plan, segments: Iterable[Segment], shift: int = 0) -> N
         plan.claim(f"segment {number}", gpa, segment.size)
         plan.fill(gpa, segment.data)
         plan.clear(gpa + len(segment.data), segment.size - len(segment.data))
+
+
+def checked_entry(entry: int, segments: Iterable[Segment]) -> int:
+    """Return an entry point that lies in what is loaded.
+
+    Raises:
+        ImageFormatError: it does not.
+    """
+    if not any(one.gpa <= entry < one.gpa + one.size for one in segments):
+        raise ImageFormatError(f"the entry {entry:#x} is in no segment")
+    return entry
 
 
 def file_list(handover: Handover) -> tuple[tuple[bytes, bytes], ...]:

@@ -133,6 +133,10 @@ class Plan:
         self.fill(gpa, data)
         return gpa
 
+    def highest(self, size: int, alignment: int, least: int, last: int) -> int | None:
+        """Return the highest free place, claiming nothing."""
+        return self._free.highest(size, alignment, least, last)
+
     def lowest(self, size: int, alignment: int, least: int, last: int) -> int | None:
         """Return the lowest free place, claiming nothing."""
         return self._free.lowest(size, alignment, least, last)

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from vmmkit.errors import ImageFormatError
 from vmmkit.loader._elf import ElfFile, place_elf
-from vmmkit.loader._image import Handover, Image, file_list
+from vmmkit.loader._image import Handover, Image, checked_entry, file_list
 from vmmkit.loader._plan import Plan
 from vmmkit.loader._startup import Startup, protected_mode
 
@@ -32,14 +32,14 @@ def pvh_entry(file: ElfFile) -> int | None:
     """Return the entry point that a note names, or None.
 
     Raises:
-        ImageFormatError: a note that is no 32-bit address.
+        ImageFormatError: a note that is no 32-bit address of what is loaded.
     """
     for note in file.notes:
         if (note.name, note.kind) == ENTRY_NOTE:
             entry = int.from_bytes(note.content, "little")
             if len(note.content) not in {4, 8} or entry > 0xFFFF_FFFF:
                 raise ImageFormatError(f"PVH entry {note.content.hex()} is no 32-bit address")
-            return entry
+            return checked_entry(entry, file.segments)
     return None
 
 

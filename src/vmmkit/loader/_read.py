@@ -7,32 +7,80 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmmkit.errors import ImageFormatError
-from vmmkit.loader import _elf
+from vmmkit.loader import _bzimage, _elf, _multiboot, _multiboot2
+from vmmkit.loader._bzimage import BzImage
 from vmmkit.loader._elf import ElfImage
 from vmmkit.loader._flat import FlatImage
 from vmmkit.loader._image import Image
+from vmmkit.loader._multiboot import MultibootImage
+from vmmkit.loader._multiboot2 import Multiboot2Image
 from vmmkit.loader._pvh import PvhImage, pvh_entry
+from vmmkit.loader._startup import REACH
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["flat", "read", "read_elf", "read_pvh"]
+__all__ = [
+    "flat",
+    "read",
+    "read_bzimage",
+    "read_elf",
+    "read_multiboot",
+    "read_multiboot2",
+    "read_pvh",
+]
 
 
 def read(data: Buffer) -> Image:
     """Read an image of any format that says what it is.
 
-    An ELF file with a PVH note is a "pvh" image, one without it "elf".
+    Looked for in this order: the setup header of a Linux kernel, the PVH note of an ELF file, a
+    Multiboot header, a Multiboot2 header, a plain ELF program.
 
     Raises:
         ImageFormatError: none of the formats, or a malformed one.
     """
     content = bytes(data)
-    if _elf.is_elf(content):
-        file = _elf.parse(content)
-        entry = pvh_entry(file)
-        return ElfImage(file) if entry is None else PvhImage(file, entry)
-    raise ImageFormatError("no ELF file: give `flat` a base and an entry if it is a flat binary")
+    if _bzimage.is_bzimage(content):
+        return _bzimage.read_image(content)
+    file = _elf.parse(content) if _elf.is_elf(content) else None
+    entry = pvh_entry(file) if file is not None else None
+    if file and entry is not None:
+        return PvhImage(file, entry)
+    if _multiboot.find_header(content) is not None:
+        return _multiboot.read_image(content)
+    if _multiboot2.find_header(content) is not None:
+        return _multiboot2.read_image(content)
+    if file is not None:
+        return ElfImage.of(file)
+    raise ImageFormatError("no format with a header: a flat binary wants `flat`, with its base")
+
+
+def read_bzimage(data: Buffer) -> BzImage:
+    """Read a Linux kernel to be started by the 64-bit boot protocol.
+
+    Raises:
+        ImageFormatError: no kernel, one without 64-bit entry, or a truncated one.
+    """
+    return _bzimage.read_image(bytes(data))
+
+
+def read_multiboot(data: Buffer) -> MultibootImage:
+    """Read a Multiboot image of version 1: an ELF file, or one whose header gives addresses.
+
+    Raises:
+        ImageFormatError: no header in the first 8 KiB, or one that demands what is unknown.
+    """
+    return _multiboot.read_image(bytes(data))
+
+
+def read_multiboot2(data: Buffer) -> Multiboot2Image:
+    """Read a Multiboot2 image: an ELF file, or one whose header gives addresses.
+
+    Raises:
+        ImageFormatError: no header in the first 32 KiB, or one that demands what is unknown.
+    """
+    return _multiboot2.read_image(bytes(data))
 
 
 def read_elf(data: Buffer) -> ElfImage:
@@ -41,7 +89,7 @@ def read_elf(data: Buffer) -> ElfImage:
     Raises:
         ImageFormatError: no ELF program of an x86 processor, or a malformed one.
     """
-    return ElfImage(_elf.parse(bytes(data)))
+    return ElfImage.of(_elf.parse(bytes(data)))
 
 
 def read_pvh(data: Buffer) -> PvhImage:
@@ -72,7 +120,6 @@ def flat(data: Buffer, base: int, entry: int | None = None, mode: int = 32) -> F
     """
     content = bytes(data)
     start = base if entry is None else entry
-    reach = {16: 0xF_FFFF, 32: 0xFFFF_FFFF, 64: (1 << 47) - 1}.get(mode, -1)
-    if not content or not 0 <= start <= reach:
+    if not content or not 0 <= start <= REACH.get(mode, -1):
         raise ImageFormatError(f"{len(content)} bytes entered at {start:#x} in mode {mode}")
     return FlatImage(content, base, start, mode)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from attrs import field, frozen
 
-from vmmkit.loader._memory import PAGE
+from vmmkit.errors import ImagePlacementError
+from vmmkit.loader._memory import IDENTITY_SPACE, PAGE
 
 if TYPE_CHECKING:
     from vmmkit.loader._plan import Plan
 
-__all__ = ["StartableState", "Startup", "long_mode", "protected_mode", "real_mode"]
+__all__ = ["REACH", "StartableState", "Startup", "long_mode", "protected_mode", "real_mode"]
 
 CODE: Final = 0x10  # Documentation/arch/x86/boot.rst, "64-bit Boot Protocol": __BOOT_CS
 DATA: Final = 0x18  # __BOOT_DS
@@ -30,6 +31,7 @@ DATA_DESCRIPTOR: Final = 0x00CF_9300_0000_FFFF
 CR0: Final = {16: 0x10, 32: 0x11, 64: 0x8000_0011}  # ET, PE, PG
 CR4: Final = {16: 0, 32: 0, 64: 0x20}  # PAE
 EFER: Final = {16: 0, 32: 0, 64: 0x500}  # LME, LMA
+REACH: Final = {16: 0xF_FFFF, 32: 0xFFFF_FFFF, 64: IDENTITY_SPACE - 1}
 RFLAGS: Final = 0x2  # IF, DF, TF and VM clear
 VECTOR_TABLE_LIMIT: Final = 0x3FF  # of real-address mode
 GENERAL: Final = (
@@ -118,12 +120,12 @@ class Startup:
 
 def real_mode(entry: int) -> Startup:
     """Return a start in real-address mode, at 0:`entry` if that is below 64 KiB."""
-    return Startup(16, entry)
+    return Startup(16, _reached(16, entry))
 
 
 def protected_mode(plan: Plan, entry: int, **registers: int) -> Startup:
     """Place a GDT and return a start in 32-bit protected mode."""
-    return Startup(32, entry, registers, gdt=_place_gdt(plan, 32))
+    return Startup(32, _reached(32, entry), registers, gdt=_place_gdt(plan, 32))
 
 
 def long_mode(plan: Plan, entry: int, **registers: int) -> Startup:
@@ -132,7 +134,13 @@ def long_mode(plan: Plan, entry: int, **registers: int) -> Startup:
     Call it last: the first 4 GiB are mapped one to one, and each GiB that holds a claimed byte.
     """
     gdt = _place_gdt(plan, 64)
-    return Startup(64, entry, registers, gdt=gdt, cr3=_place_page_tables(plan))
+    return Startup(64, _reached(64, entry), registers, gdt=gdt, cr3=_place_page_tables(plan))
+
+
+def _reached(mode: int, entry: int) -> int:
+    if not 0 <= entry <= REACH[mode]:
+        raise ImagePlacementError(f"mode {mode} cannot start there", entry, 1, "entry")
+    return entry
 
 
 def _place_gdt(plan: Plan, mode: int) -> int:
