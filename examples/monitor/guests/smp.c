@@ -11,13 +11,15 @@
 #include "traps.h"
 
 enum { FIRST, SECOND, START_PAGE = 0x8000, WAKE_VECTOR = 0x41, REPLY_VECTOR = 0x42 };
-enum { PATIENCE = 20000000, DELAY = 20000, INCREMENTS = 50000, STACK_BYTES = 8192, DEPTH = 5 };
+enum { PATIENCE = 20000000, DELAY = 20000, INCREMENTS = 30000, STACK_BYTES = 8192, DEPTH = 5 };
 
 extern uint8_t ap_start[], ap_start_values[];
 extern uint32_t ap_start_size;
 extern uint64_t page_root[];
 
 volatile struct progress progress[PROCESSORS];
+volatile uint64_t shared_counter;
+static volatile uint8_t counter_lock;
 volatile uint64_t private_pages[PROCESSORS][512] __attribute__((aligned(4096)));
 static uint64_t roots[PROCESSORS][512] __attribute__((aligned(4096)));
 static uint64_t tables[PROCESSORS][3][512] __attribute__((aligned(4096)));
@@ -59,6 +61,15 @@ static void look_around(uint32_t processor)
     own->apic_id = apic_id();
     own->time_stamp = time_stamp();
     own->private_word = *(volatile uint64_t *)PRIVATE_ADDRESS;
+}
+
+void count_one(void)
+{
+    while (__atomic_exchange_n(&counter_lock, 1, __ATOMIC_ACQUIRE))
+        while (counter_lock)
+            pause();
+    shared_counter = shared_counter + 1;
+    __atomic_store_n(&counter_lock, 0, __ATOMIC_RELEASE);
 }
 
 static void count(uint32_t processor)

@@ -1,11 +1,11 @@
 /* SPDX-FileCopyrightText: 2026 vmmkit contributors */
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Functions that debuggers stop in: built so that each has a frame, and variables can be seen. */
+/* Functions that debuggers stop in: built so that each has a frame, and its variables are in it. */
 #include "smp.h"
 
+#pragma GCC optimize("O0")
+
 volatile uint64_t inner_calls;
-volatile uint64_t shared_counter;
-static volatile uint8_t counter_lock;
 
 static __attribute__((noinline)) uint64_t inner(int depth)
 {
@@ -24,13 +24,4 @@ __attribute__((noinline)) uint64_t outer(uint32_t processor, int depth)
 {
     uint64_t result = middle(processor, depth);
     return result;
-}
-
-void count_one(void)
-{
-    while (__atomic_exchange_n(&counter_lock, 1, __ATOMIC_ACQUIRE))
-        while (counter_lock)
-            pause();
-    shared_counter = shared_counter + 1;
-    __atomic_store_n(&counter_lock, 0, __ATOMIC_RELEASE);
 }
