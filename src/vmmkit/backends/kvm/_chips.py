@@ -25,7 +25,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from vmmkit.backends._machine_time import Agenda, TimedWindow
-from vmmkit.backends.kvm.vm import ChipRoute, KvmVm, MsiRoute
+from vmmkit.backends.kvm._routing import PC_ROUTES, ChipRoute, MsiRoute
+from vmmkit.backends.kvm._spec import Chip
+from vmmkit.backends.kvm.vm import KvmVm
 from vmmkit.devices import ApicMessage, IoApic, PicPair, Pit8254, Port61
 from vmmkit.errors import DeviceError
 from vmmkit.memregion import RegionMap, all_ones
@@ -40,11 +42,8 @@ PINS: Final = 24
 ISA_IRQS: Final = 16
 TIMER_GSI: Final = 2  # where the interrupt source override of PCs puts IRQ 0
 TIMER_IRQ: Final = 0
-PIC_MASTER, PIC_SLAVE, IOAPIC = range(3)  # KVM_IRQCHIP_*
-PIC_INPUTS: Final = 8
 # KVM's timer drives GSI 0 of the kernel, which is IRQ 0 and pin 2; pin 0 has what is left.
 KERNEL_GSI: Final = {TIMER_GSI: TIMER_IRQ, TIMER_IRQ: TIMER_GSI}
-CASCADE: Final = 2
 # Ports that the kernel answers: nothing that is placed there would ever be asked.
 KERNEL_PORTS: Final = (
     (0x20, 2, "pic master"),
@@ -129,19 +128,9 @@ class KernelChips:
         """Wire them as in a PC."""
         self._vm = vm
         self._levels: dict[int, bool] = {}
-        vm.set_routing(self._routes())
-        self._fresh = [(chip, vm.get_irqchip(chip)) for chip in (PIC_MASTER, PIC_SLAVE, IOAPIC)]
+        vm.set_routing([*PC_ROUTES, ChipRoute(KERNEL_GSI[TIMER_IRQ], Chip.IOAPIC, TIMER_IRQ)])
+        self._fresh = [(chip, vm.get_irqchip(chip)) for chip in Chip]
         self._fresh_pit = vm.get_pit()
-
-    @staticmethod
-    def _routes() -> list[ChipRoute]:
-        irqs = [
-            ChipRoute(irq, irq // PIC_INPUTS, irq % PIC_INPUTS)
-            for irq in range(ISA_IRQS)
-            if irq != CASCADE
-        ]
-        pins = [ChipRoute(KERNEL_GSI.get(pin, pin), IOAPIC, pin) for pin in range(PINS)]
-        return [*irqs, *pins]
 
     def place(self, mmio: RegionMap, pio: RegionMap, _agenda: Agenda) -> None:
         """Keep everything else away from where KVM answers."""
@@ -231,7 +220,8 @@ class SplitChips:
     def _follow_entries(self) -> None:
         routes = level_routes(self.ioapic.snapshot().entries)
         if routes != self._routes:
-            self._vm.set_routing(routes)
+            others = [route for route in self._vm.routes if route.gsi >= PINS]
+            self._vm.set_routing([*routes, *others])
             self._routes = routes
 
     # -- interrupts --------------------------------------------------------------------------------

@@ -160,7 +160,7 @@ class KvmMachine(HostTimeRuns):
                 unknown_msrs=options.unknown_msrs,
             )
             self.vcpus = (*self.vcpus, vcpu)
-            vcpu.end_of_interrupt = self._end_of_interrupt
+            vcpu.ioapic_eoi = self._end_of_interrupt
         self._power_up = [PowerUp(vcpu) for vcpu in self.vcpus]
         self._target = VcpuTarget(
             self.vcpus,
