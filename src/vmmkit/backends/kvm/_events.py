@@ -13,7 +13,7 @@ from typing import Final
 from vmmkit.backends.kvm._spec import SHADOW_MOV_SS, SHADOW_STI, VCPU_EVENTS, EventsValid
 from vmmkit.insn import WORD, EventKind
 
-__all__ = ["pull_events", "push_events"]
+__all__ = ["pull_events", "push_events", "shadow_of"]
 
 SHADOW: Final = WORD["interrupt_shadow"]
 BLOCKED: Final = WORD["nmi_blocked"]
@@ -49,6 +49,11 @@ def _event_of(fields: tuple[int, ...]) -> tuple[int, int]:
     if injected:
         return VALID | vector | (EventKind.SOFTWARE_INTERRUPT if of_int else 0), 0
     return (VALID | EventKind.NMI | NMI_VECTOR, 0) if fields[NMI] else (0, 0)
+
+
+def shadow_of(events: memoryview) -> int:
+    """Return the word `interrupt_shadow` for struct kvm_vcpu_events, given as bytes."""
+    return SHADOW_WORD.get(VCPU_EVENTS.unpack_from(events)[NMI - 1], 0)
 
 
 def pull_events(words: memoryview, events: memoryview) -> None:

@@ -60,14 +60,17 @@ class Kicker:
         handle: the vCPU's descriptor.
         page: its struct kvm_run.
         number: the signal.
+
+    Attributes:
+        lock: orders what other threads ask of the vCPU and what its own does about it.
     """
 
-    __slots__ = ("_handle", "_kicked", "_lock", "_mask", "_number", "_octets", "_runner", "_sent")
+    __slots__ = ("_handle", "_kicked", "_mask", "_number", "_octets", "_runner", "_sent", "lock")
 
     def __init__(self, handle: Handle, page: RunPage, number: int) -> None:
         """Start without kicks."""
         self._handle, self._octets, self._number = handle, page.octets, number
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._kicked = self._sent = False
         self._runner: int | None = None
         self._mask: int | None = None
@@ -79,7 +82,7 @@ class Kicker:
             StepError: another thread, or this one, runs the vCPU already.
         """
         others = _block(self._number)
-        with self._lock:
+        with self.lock:
             if self._runner is not None:
                 raise StepError("the vCPU runs already; a vCPU belongs to one thread at a time")
             self._runner = threading.get_ident()
@@ -90,25 +93,25 @@ class Kicker:
 
     def leave(self) -> None:
         """End a run: no signal is sent to this thread any more, and none is left pending."""
-        with self._lock:
+        with self.lock:
             self._runner = None
             if self._sent:
                 self._fetch()
 
     def kick(self) -> None:
         """End the run in progress, or else the next one."""
-        with self._lock:
+        with self.lock:
             self._kicked = True
             self._end_kvm_run()
 
     def wake(self) -> None:
         """Have KVM_RUN return once, so that the vCPU's thread looks at what it is to do."""
-        with self._lock:
+        with self.lock:
             self._end_kvm_run()
 
     def interrupted(self) -> bool:
         """Return whether KVM_RUN was interrupted by a kick, which is over then."""
-        with self._lock:
+        with self.lock:
             kicked, self._kicked = self._kicked, False
             self._octets[RUN_IMMEDIATE_EXIT] = 0
             self._fetch()
@@ -120,7 +123,7 @@ class Kicker:
 
     def forget_immediate_exit(self) -> None:
         """Undo `expect_immediate_exit`; a kick stays."""
-        with self._lock:
+        with self.lock:
             self._octets[RUN_IMMEDIATE_EXIT] = self._kicked
 
     def _end_kvm_run(self) -> None:
