@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Processors that run guest code and hand its device accesses to ports, and machines of them."""
+"""Processors that run guest code and hand its device accesses to ports, and machines of them.
+
+`vmmkit.backends.kvm` has all of Linux KVM; its virtual machine and its vCPU are here, too.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING
 from vmmkit._exports import exports
 
 if TYPE_CHECKING:
+    from vmmkit.backends.kvm import KvmVcpu, KvmVm
     from vmmkit.backends.machine_target import MachineTarget
     from vmmkit.backends.recording_target import RecordingTarget
     from vmmkit.backends.soft import SoftVcpu
@@ -28,6 +32,7 @@ else:
     __getattr__, __dir__ = exports(
         __name__,
         {
+            "kvm": "KvmVcpu KvmVm",
             "machine_target": "MachineTarget",
             "recording_target": "RecordingTarget",
             "soft": "SoftVcpu",
@@ -44,6 +49,8 @@ __all__ = [
     "SoftVcpu",
     "SoftMachine",
     "ThreadedMachine",
+    "KvmVm",
+    "KvmVcpu",
     "RunEnded",
     "MachineHalted",
     "VcpuExit",
