@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "unusable_reason",
+    "KvmMachine",
     "KvmVm",
     "KvmMachine",
     "allocate_ram",
@@ -41,6 +42,7 @@ __all__ = [
 #: Where each name is.
 _HOMES = {
     "unusable_reason": "_probe",
+    "KvmMachine": "machine",
     "KvmVm": "vm",
     "KvmMachine": "machine",
     "allocate_ram": "vm",
