@@ -47,8 +47,8 @@ class Small:
         written: (vCPU, value, time) for each OUT to port 80h.
     """
 
-    def __init__(self, *codes, machine=SoftMachine, vcpus=None, **arguments):
-        self.ram = bytearray(RAM_SIZE)
+    def __init__(self, *codes, machine=SoftMachine, vcpus=None, ram=None, **arguments):
+        self.ram = bytearray(RAM_SIZE) if ram is None else ram
         self.machine = machine([(0, self.ram)], vcpus=vcpus or max(1, len(codes)), **arguments)
         self.written = []
         self.machine.pio.add(0x80, 4, write=self._note, name="port 80")

@@ -6,12 +6,14 @@
 
 enum { HYPERVISOR_BIT = 1u << 31, HYPERVISOR_LEAF = 0x40000000 };
 
+static const uint32_t no_name[] = {0x656d616e, 0x7373656c, 0}; /* "nameless" */
+
 static void print_name(const char *what, const uint32_t *registers)
 {
     char name[13] = {0};
     for (uint32_t i = 0; i < 12; i++) {
         char letter = (char)(registers[i / 4] >> 8 * (i % 4));
-        name[i] = letter >= ' ' && letter <= '~' ? letter : '.';
+        name[i] = letter == 0 || (letter >= ' ' && letter <= '~') ? letter : '.';
     }
     print("%s: %s\n", what, name);
 }
@@ -24,7 +26,7 @@ static void print_processor(void)
     if (cpuid(1).ecx & HYPERVISOR_BIT) {
         struct cpuid leaf = cpuid(HYPERVISOR_LEAF);
         uint32_t name[] = {leaf.ebx, leaf.ecx, leaf.edx};
-        print_name("hypervisor", name);
+        print_name("hypervisor", leaf.eax >= HYPERVISOR_LEAF ? name : no_name);
     }
 }
 

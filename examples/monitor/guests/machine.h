@@ -68,6 +68,30 @@ static inline void write_msr(uint32_t index, uint64_t value)
     __asm__ volatile("wrmsr" : : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
 }
 
+static inline uint8_t read8(uintptr_t address)
+{
+    uint8_t value;
+    __asm__ volatile("movb (%1), %0" : "=q"(value) : "r"(address) : "memory");
+    return value;
+}
+
+static inline void write8(uintptr_t address, uint8_t value)
+{
+    __asm__ volatile("movb %0, (%1)" : : "q"(value), "r"(address) : "memory");
+}
+
+static inline uint16_t read16(uintptr_t address)
+{
+    uint16_t value;
+    __asm__ volatile("movw (%1), %0" : "=r"(value) : "r"(address) : "memory");
+    return value;
+}
+
+static inline void write16(uintptr_t address, uint16_t value)
+{
+    __asm__ volatile("movw %0, (%1)" : : "r"(value), "r"(address) : "memory");
+}
+
 struct cpuid {
     uint32_t eax, ebx, ecx, edx;
 };

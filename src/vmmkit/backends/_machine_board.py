@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     Ram = Iterable[tuple[int, Buffer]]
 
-__all__ = ["Board", "BoardOptions"]
+__all__ = ["Board", "BoardOptions", "memory_map", "port_map"]
 
 IOAPIC_PAGE: Final = 0xFEC0_0000
 TIMER_GSI: Final = 2  # where the interrupt source override of PCs puts IRQ 0
@@ -137,7 +137,7 @@ class Board(OneRun, ABC):
         self._guard = guard
         self._clock = lambda: self.time
         self._agenda = Agenda(moved)
-        self.mmio, self.pio = _memory_map(options.mmio, pieces), _port_map(options.pio)
+        self.mmio, self.pio = memory_map(options.mmio, pieces), port_map(options.pio)
         self.bus = ApicBus()
         self.pic = PicPair(self._drive_lint0)
         self.ioapic = IoApic(self.bus.deliver)
@@ -368,7 +368,7 @@ class Board(OneRun, ABC):
         return check_machine_snapshot(snapshot, len(self.vcpus))
 
 
-def _memory_map(given: RegionMap | None, ram: tuple[tuple[int, Any], ...]) -> RegionMap:
+def memory_map(given: RegionMap | None, ram: tuple[tuple[int, Any], ...]) -> RegionMap:
     """Return the owner's map, or one with the RAM in it; with a fallback in either."""
     memory = given
     if memory is None:
@@ -379,7 +379,8 @@ def _memory_map(given: RegionMap | None, ram: tuple[tuple[int, Any], ...]) -> Re
     return _with_fallback(memory)
 
 
-def _port_map(given: RegionMap | None) -> RegionMap:
+def port_map(given: RegionMap | None) -> RegionMap:
+    """Return the owner's map of ports, or a new one; with a fallback in either."""
     if given is not None:
         return _with_fallback(given)
     return _with_fallback(RegionMap(address_bits=16, name="pio", straddle="split"))

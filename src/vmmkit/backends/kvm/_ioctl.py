@@ -156,9 +156,17 @@ class Handle:
         Raises:
             KvmError: the kernel refused, or the handle is closed.
         """
-        if self._fd < 0:
-            raise kvm_error(request.name, errno.EBADF, f"on {self.what}")
+        self.check_open(request.name)
         return call(self._fd, request, argument, detail)
+
+    def check_open(self, what: str) -> None:
+        """Refuse what is done to a closed object.
+
+        Raises:
+            KvmError: it is closed; the error's `call` is `what`.
+        """
+        if self._fd < 0:
+            raise kvm_error(what, errno.EBADF, f"on {self.what}")
 
     def close(self) -> None:
         """Close the descriptor; again is nothing."""

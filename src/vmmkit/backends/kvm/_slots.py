@@ -11,8 +11,10 @@ guest never reaches memory that is something else by now.
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from operator import itemgetter
 from threading import RLock
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import attrs
 
@@ -75,7 +77,7 @@ class Slots:
         self._free: list[int] = []
         self._dirty: dict[Region, set[int]] = {}  # offsets told by slots that are gone
         self._ram: dict[Region, tuple[int, memoryview]] = {}
-        self.ram: tuple[tuple[int, memoryview], ...] = ()
+        self._shown: tuple[tuple[int, memoryview], ...] | None = ()
 
     # -- what the map tells ---------------------------------------------------------------------
 
@@ -87,14 +89,14 @@ class Slots:
         """
         with self._lock:
             self._note_ram(region)
-            if _fits(region):
+            if self._vm.fd >= 0 and _fits(region):
                 self._insert(region)
 
     def region_removed(self, region: Region, /) -> None:
         """Take its slot away."""
         with self._lock:
-            if self._ram.pop(region, None):
-                self._show_ram()
+            self._shown = None
+            self._ram.pop(region, None)
             if region in self._slots:
                 self._delete(region)
 
@@ -111,14 +113,16 @@ class Slots:
 
     # -- what the owner asks --------------------------------------------------------------------
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[MemorySlot]:
         """Yield a `MemorySlot` for each slot, in address order."""
         with self._lock:
             slots = sorted(self._slots.values(), key=lambda slot: slot.gpa)
             return iter([MemorySlot(s.gpa, s.size, bool(s.flags & Mem.READONLY)) for s in slots])
 
     def log(self, region: Region, on: bool) -> None:
-        """Switch the log of one region; what was logged before is forgotten."""
+        """Switch the log of one region; switching it off forgets what it holds."""
+        if region.buffer is None:
+            raise MachineError(f"{region.describe()} has no memory that is written")
         with self._lock:
             if on and region not in self._dirty:
                 self._dirty[region] = set()
@@ -126,8 +130,7 @@ class Slots:
                 self._dirty.pop(region, None)
             slot = self._slots.get(region)
             if slot is not None and bool(slot.flags & Mem.LOG_DIRTY_PAGES) is not on:
-                slot.flags ^= Mem.LOG_DIRTY_PAGES
-                self._set(slot)
+                self._change(slot, slot.gpa, slot.flags ^ Mem.LOG_DIRTY_PAGES)
 
     def take_dirty(self, region: Region) -> tuple[int, ...]:
         """Return the pages written since the last look, as addresses of where they are now."""
@@ -138,7 +141,7 @@ class Slots:
             taken, self._dirty[region] = self._dirty[region], set()
             return tuple(region.base + offset for offset in sorted(taken))
 
-    def close(self, *, forget: bool = False) -> None:
+    def clear(self, *, forget: bool = False) -> None:
         """Delete all slots, so that no vCPU reaches a buffer any more.
 
         Args:
@@ -148,7 +151,7 @@ class Slots:
         with self._lock:
             self._dirty.clear()
             self._ram.clear()
-            self._show_ram()
+            self._shown = ()
             for region in [*self._slots]:
                 if forget:
                     self._slots.pop(region).host.release()
@@ -162,7 +165,7 @@ class Slots:
         if number >= self._limit:
             message = f"no memory slot for {region.describe()}: KVM has {self._limit}"
             raise KvmError(f"{SET.name}: {message}", SET.name, errno.ENOSPC)
-        flags = Mem(0) if region.kind == "ram" and region.flags & WRITE else Mem.READONLY
+        flags = Mem(0) if _writable(region) else Mem.READONLY
         if region in self._dirty:
             flags |= Mem.LOG_DIRTY_PAGES
         slot = _Slot(number, region.base, region.size, flags, HostBuffer(_buffer(region)))
@@ -176,20 +179,22 @@ class Slots:
 
     def _move(self, region: Region, slot: _Slot) -> None:
         self._harvest(region)
-        before, slot.gpa = slot.gpa, region.base
         try:
-            self._set(slot)
+            self._change(slot, region.base, slot.flags)
         except KvmError:
-            slot.gpa = before  # KVM has it there still, where it must not stay
-            self._delete(region)
+            self._delete(region)  # KVM has it at its old place, where it must not stay
             raise
+
+    def _change(self, slot: _Slot, gpa: int, flags: Mem) -> None:
+        """Change what KVM lets be changed of a slot."""
+        self._set(attrs.evolve(slot, gpa=gpa, flags=flags))
+        slot.gpa, slot.flags = gpa, flags
 
     def _delete(self, region: Region) -> None:
         self._harvest(region)
         slot = self._slots.pop(region)
+        self._set(attrs.evolve(slot, size=0))
         self._free.append(slot.number)
-        slot.size = 0
-        self._set(slot)
         slot.host.release()
 
     def _set(self, slot: _Slot) -> None:
@@ -201,7 +206,7 @@ class Slots:
     def _harvest(self, region: Region) -> None:
         """Take over what KVM has logged for a region."""
         slot = self._slots.get(region)
-        if slot is None or not slot.flags & Mem.LOG_DIRTY_PAGES:
+        if slot is None or region not in self._dirty:
             return
         words = bytearray(-(-slot.size // (64 * PAGE_SIZE)) * 8)
         host = HostBuffer(words)
@@ -212,17 +217,28 @@ class Slots:
 
     # -- what other emulators are told -----------------------------------------------------------
 
+    @property
+    def ram(self) -> tuple[tuple[int, memoryview], ...]:
+        """RAM and ROM as `vmmkit.insn` takes them; the same tuple until the map changes."""
+        shown = self._shown
+        if shown is None:
+            with self._lock:
+                pieces = sorted(self._ram.values(), key=itemgetter(0))
+                shown = self._shown = tuple(pieces)
+        return shown
+
     def _note_ram(self, region: Region) -> None:
         if region.buffer is None or not region.flags & READ or _odd(region.base, region.size):
-            if self._ram.pop(region, None):
-                self._show_ram()
-            return
-        writable = region.kind == "ram" and region.flags & WRITE
-        self._ram[region] = region.base, region.buffer if writable else region.buffer.toreadonly()
-        self._show_ram()
+            self._ram.pop(region, None)
+        else:
+            buffer = region.buffer if _writable(region) else region.buffer.toreadonly()
+            self._ram[region] = region.base, buffer
+        self._shown = None
 
-    def _show_ram(self) -> None:
-        self.ram = tuple(sorted(self._ram.values(), key=lambda piece: piece[0]))
+
+def _writable(region: Region) -> bool:
+    """Tell whether the guest may write the buffer itself."""
+    return region.kind == "ram" and bool(region.flags & WRITE)
 
 
 def _odd(*numbers: int) -> bool:

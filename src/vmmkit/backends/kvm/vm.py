@@ -8,24 +8,22 @@ import errno
 import mmap
 import os
 import warnings
+from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal, Self
 
 import attrs
 
-from vmmkit.backends.kvm._ioctl import Handle, kvm_error, open_device
+from vmmkit.backends.kvm._interrupts import InterruptHalf
+from vmmkit.backends.kvm._ioctl import Handle, open_device
+from vmmkit.backends.kvm._routing import checked
 from vmmkit.backends.kvm._slots import MemorySlot, Slots
 from vmmkit.backends.kvm._spec import (
     CPUID_ENTRY,
     CPUID_HEAD,
     CPUID_SIGNIFICANT_INDEX,
-    ENABLE_CAP,
-    KVM_CHECK_EXTENSION,
-    KVM_CREATE_IRQCHIP,
-    KVM_CREATE_PIT2,
     KVM_CREATE_VCPU,
     KVM_CREATE_VM,
-    KVM_ENABLE_CAP,
     KVM_GET_MSR_INDEX_LIST,
     KVM_GET_SUPPORTED_CPUID,
     KVM_GET_VCPU_MMAP_SIZE,
@@ -33,8 +31,6 @@ from vmmkit.backends.kvm._spec import (
     KVM_SET_TSS_ADDR,
     MSR_LIST_HEAD,
     PAGE_SIZE,
-    PIT_CONFIG,
-    PIT_SPEAKER_DUMMY,
     Cap,
     MsrReason,
     Request,
@@ -91,7 +87,7 @@ def allocate_ram(size: int) -> mmap.mmap:
     return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
-class KvmVm:
+class KvmVm(InterruptHalf):
     """A virtual machine: its memory, its interrupt controllers, and what its vCPUs may have.
 
     Use it as a context manager, or call `close`. It belongs to the process that made it; a fork
@@ -130,29 +126,24 @@ class KvmVm:
         if irqchip not in ("none", "split", "kernel"):
             raise MachineError(f"irqchip is 'none', 'split' or 'kernel', not {irqchip!r}")
         self.irqchip = irqchip
-        self.kvm = open_device(path)
-        try:
-            self._vm = Handle(self.kvm.call(KVM_CREATE_VM, 0), "the virtual machine")
-        except KvmError:
-            self.kvm.close()
-            raise
-        self._closed, self._process = False, os.getpid()
-        try:
+        self._process = os.getpid()
+        with ExitStack() as undo:
+            self.kvm = open_device(path)
+            undo.callback(self.kvm.close)
+            self._vm = Handle(self.kvm.call(KVM_CREATE_VM), "the virtual machine")
+            undo.callback(self._vm.close)
             self._slots = Slots(self._vm, self.capability(Cap.NR_MEMSLOTS))
-            self._set_up(pit, ioapic_pins)
-        except (KvmError, MachineError):
-            self._vm.close()
-            self.kvm.close()
-            self._closed = True
-            raise
+            self._set_up(pit, checked("ioapic_pins", ioapic_pins, 16))
+            undo.pop_all()
+        self._closed = False
 
     def _set_up(self, pit: bool, ioapic_pins: int) -> None:
         """Do what comes before the first vCPU."""
         self._map: RegionMap | None = None
         self._private_pages()
         self._create_irqchip(pit, ioapic_pins)
-        self.has_second_chance = self._enable(Cap.EXIT_ON_EMULATION_FAILURE, 1)
-        self.has_msr_exits = self._enable(
+        self.has_second_chance = self.enable_if_there(Cap.EXIT_ON_EMULATION_FAILURE, 1)
+        self.has_msr_exits = self.enable_if_there(
             Cap.X86_USER_SPACE_MSR, MsrReason.UNKNOWN | MsrReason.FILTER
         )
 
@@ -161,61 +152,7 @@ class KvmVm:
         self.call(KVM_SET_IDENTITY_MAP_ADDR, PRIVATE_PAGES.to_bytes(8, "little"))
         self.call(KVM_SET_TSS_ADDR, PRIVATE_PAGES + PAGE_SIZE)
 
-    def _create_irqchip(self, pit: bool, ioapic_pins: int) -> None:
-        if self.irqchip == "kernel":
-            self.call(KVM_CREATE_IRQCHIP)
-            if pit:
-                self.call(KVM_CREATE_PIT2, PIT_CONFIG.pack(PIT_SPEAKER_DUMMY))
-        elif self.irqchip == "split":
-            self.enable(Cap.SPLIT_IRQCHIP, ioapic_pins)
-
     # -- calls --------------------------------------------------------------------------------
-
-    @property
-    def fd(self) -> int:
-        """The descriptor of the virtual machine; -1 once closed."""
-        return self._vm.fd
-
-    def call(self, request: Request, argument: Any = 0, detail: str = "") -> int:
-        """Make one ioctl on the virtual machine: the number it returns.
-
-        Args:
-            request: which, of `_spec`.
-            argument: an integer, `bytes`, or a `bytearray` that is read and written.
-            detail: what it is about, for errors.
-
-        Raises:
-            KvmError: the kernel refused, or it is closed.
-        """
-        return self._vm.call(request, argument, detail)
-
-    def capability(self, cap: int) -> int:
-        """Ask for a capability: 0 for "no", else 1 or a number whose meaning it defines.
-
-        Args:
-            cap: a number KVM_CAP_*.
-        """
-        return self.call(KVM_CHECK_EXTENSION, int(cap))
-
-    def enable(self, cap: int, *arguments: int) -> None:
-        """Enable a capability of the virtual machine.
-
-        Args:
-            cap: a number KVM_CAP_*.
-            arguments: up to four.
-
-        Raises:
-            KvmError: the kernel does not have it, or not for these arguments or at this time.
-        """
-        words = (*arguments, 0, 0, 0, 0)[:4]
-        self.call(KVM_ENABLE_CAP, ENABLE_CAP.pack(cap, 0, *words), f"capability {int(cap)}")
-
-    def _enable(self, cap: Cap, argument: int) -> bool:
-        """Enable a capability where the kernel has it."""
-        if not self.capability(cap):
-            return False
-        self.enable(cap, argument)
-        return True
 
     def create_vcpu_fd(self, index: int) -> int:
         """Make a vCPU and return its descriptor, which the caller closes.
@@ -277,12 +214,16 @@ class KvmVm:
 
         Raises:
             MachineError: a map is attached already.
-            KvmError: the kernel refuses a slot.
+            KvmError: the kernel refuses a slot; no map is attached.
         """
+        self._check_open("attach")
         if self._map is not None:
             raise MachineError(f"the map {self._map.name!r} is attached already")
-        self._check_open("attach")
-        mmio.subscribe(self._slots, replay=True)
+        try:
+            mmio.subscribe(self._slots, replay=True)
+        except KvmError:
+            self._slots.clear()
+            raise
         self._map = mmio
 
     @property
@@ -323,10 +264,6 @@ class KvmVm:
 
     # -- end ----------------------------------------------------------------------------------
 
-    def _check_open(self, what: str) -> None:
-        if self._closed:
-            raise kvm_error(what, errno.EBADF, "on the virtual machine")
-
     def close(self) -> None:
         """Take all memory away from the guest and close; again is nothing.
 
@@ -335,9 +272,12 @@ class KvmVm:
         if self._closed:
             return
         self._closed = True
+        forget = os.getpid() != self._process
         if self._map is not None:
             self._map.unsubscribe(self._slots)
-        self._slots.close(forget=os.getpid() != self._process)
+            self._map = None
+        self._close_notifiers(forget=forget)
+        self._slots.clear(forget=forget)
         self._vm.close()
         self.kvm.close()
 

@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""One small guest for machines of software vCPUs and of KVM's: what it is told, and what it sees.
+
+The guest is that of `backends.smp`. Other processors begin with a start-up message for page 7,
+switch to flat 32-bit mode there and go to their code.
+"""
+
+import mmap
+from contextlib import contextmanager
+
+import pytest
+
+from backends.smp import APIC, CODE, GDT, IDT, RAM_SIZE, STACKS, Small, apic, dword
+from vmmkit.backends import ThreadedMachine
+from vmmkit.backends.kvm import KvmMachine, unusable_reason
+
+__all__ = ["BOTH_CHIPS", "EVERY", "LONG", "Guest", "machine_of", "start_others"]
+
+LONG = 20  # seconds: nothing here takes them
+NO_KVM = unusable_reason()
+KVM_MARKS = [
+    pytest.mark.kvm,
+    pytest.mark.skipif(NO_KVM is not None, reason=str(NO_KVM)),
+]
+BOTH_CHIPS = [pytest.param(kind, marks=KVM_MARKS) for kind in ("kernel", "split")]
+EVERY = ["threads", *BOTH_CHIPS]
+TRAMPOLINE, FLAT, POINTERS = 0x7000, 0x7040, 0x7080
+START_PAGE = TRAMPOLINE >> 12
+DONE = 0xA8  # the port that ends a run
+
+
+def machine_of(kind, ram, **options):
+    """Make a machine; `kind` is an irqchip of KVM's, or "threads"."""
+    if kind == "threads":
+        return ThreadedMachine(ram, **options)
+    return KvmMachine(ram, irqchip=kind, **options)
+
+
+def start_others(*numbers):
+    """INIT and start-up message for each number."""
+    return "".join(
+        apic(0x310, number << 24) + apic(0x300, 0x4500) + apic(0x300, 0x4600 | START_PAGE)
+        for number in numbers
+    )
+
+
+class Guest(Small):
+    """A machine with one of the codes for each vCPU; the first one runs, the others wait."""
+
+    def __init__(self, kind, *codes, **options):
+        super().__init__(
+            codes[0],
+            machine=lambda ram, **more: machine_of(kind, ram, **more),
+            ram=mmap.mmap(-1, RAM_SIZE),
+            vcpus=options.pop("vcpus", len(codes)),
+            **options,
+        )
+        for number, code in enumerate(codes):
+            self.poke(CODE + 0x1000 * number, bytes.fromhex(code))
+        self._trampoline()
+        stop = self.machine.stop
+        self.machine.pio.add(DONE, 4, write=lambda *_access: stop(), name="stop")
+
+    def _trampoline(self):
+        real = (
+            "fa 31c0 8ed8"  # cli; xor ax, ax; mov ds, ax
+            + "660f0116" + (POINTERS & 0xFFFF).to_bytes(2, "little").hex()  # lgdt
+            + "660f011e" + (POINTERS + 8 & 0xFFFF).to_bytes(2, "little").hex()  # lidt
+            + "0f20c0 0c01 0f22c0"  # CR0.PE
+            + "66ea" + dword(FLAT) + "0800"  # jmp 8:FLAT
+        )  # fmt: skip
+        flat = (
+            "66b81000 8ed8 8ec0 8ed0"  # ds, es, ss
+            + "a1" + dword(APIC + 0x20) + "c1e818"  # eax = APIC ID
+            + "89c3 c1e308 bc" + dword(STACKS) + "29dc"  # esp = STACKS - 100h * ID
+            + "c1e00c 05" + dword(CODE) + "ffe0"  # jmp CODE + 1000h * ID
+        )  # fmt: skip
+        self.poke(TRAMPOLINE, bytes.fromhex(real))
+        self.poke(FLAT, bytes.fromhex(flat))
+        for place, (limit, base) in enumerate(((0x17, GDT), (0x7FF, IDT))):
+            pointer = limit.to_bytes(2, "little") + base.to_bytes(4, "little")
+            self.poke(POINTERS + 8 * place, pointer)
+
+    def values(self, vcpu=None):
+        """What was written to port 80h, by one vCPU or all."""
+        return [value for index, value, _ in self.written if vcpu in (None, index)]
+
+    def close(self):
+        """Give KVM's things back."""
+        if isinstance(self.machine, KvmMachine):
+            self.machine.close()
+
+
+@contextmanager
+def guest_of(kind, *codes, **options):
+    """A guest for a while."""
+    guest = Guest(kind, *codes, **options)
+    try:
+        yield guest
+    finally:
+        guest.close()
