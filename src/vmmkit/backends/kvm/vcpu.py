@@ -326,7 +326,7 @@ class KvmVcpu(VcpuCore):
     def _serve(self, mmio: AccessPort, pio: AccessPort) -> None:
         """Do an access of several pieces."""
         self._access.take(self._exit_reason())
-        self._access.serve(mmio, pio)
+        self._serve_left(mmio, pio)
         self._access.kind = 0
 
     def _step_through(self, mmio: AccessPort, pio: AccessPort) -> Outcome:
@@ -335,7 +335,7 @@ class KvmVcpu(VcpuCore):
             outcome = self.step()
             if not self._access.kind or self._access.of_msr:
                 return _spent(outcome)
-            self._serve_undone(mmio, pio)
+            self._serve_left(mmio, pio)
 
     def _serve_undone(self, mmio: AccessPort, pio: AccessPort) -> None:
         """Do what is left of the access in flight, unless the owner has seen and done it."""
@@ -344,8 +344,12 @@ class KvmVcpu(VcpuCore):
             return
         if self._answer is not None or not (access.reads or self._refused):
             self._settle()
-        self._refused = True
-        access.serve(mmio, pio)
+        self._serve_left(mmio, pio)
+
+    def _serve_left(self, mmio: AccessPort, pio: AccessPort) -> None:
+        """Do what is left of the access in flight."""
+        self._refused = True  # unless the next line comes to its end
+        self._access.serve(mmio, pio)
         self._refused = False
 
     def _settle(self) -> Outcome | None:
@@ -353,6 +357,8 @@ class KvmVcpu(VcpuCore):
         access, answer = self._access, self._answer
         if not access.kind:
             return None
+        if self._transfer.changed:
+            raise self._changed_in_flight()
         if access.left:
             if access.reads and answer is None:
                 wanted = access.outcome()
