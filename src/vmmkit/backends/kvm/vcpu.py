@@ -23,7 +23,6 @@ from typing import Final, Literal, Self
 
 from vmmkit.backends.kvm._access import MASKS
 from vmmkit.backends.kvm._cpuid import vcpu_table
-from vmmkit.backends.kvm._exits import EXITS, unknown_exit
 from vmmkit.backends.kvm._ioctl import kernel_ioctl, kvm_error
 from vmmkit.backends.kvm._kick import DEFAULT_KICK_SIGNAL
 from vmmkit.backends.kvm._spec import (
@@ -35,10 +34,10 @@ from vmmkit.backends.kvm._spec import (
     Exit,
     MpState,
 )
-from vmmkit.backends.kvm._vcpu_core import IN_KERNEL, REASON, RUN_NUMBER, VcpuCore
+from vmmkit.backends.kvm._vcpu_core import DEVICES, REASON, RUN_NUMBER, VcpuCore
 from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm
 from vmmkit.backends.msrs import MsrSource
-from vmmkit.errors import AccessAddressError, MachineError, StepError
+from vmmkit.errors import MachineError, StepError
 from vmmkit.insn import WORD, BudgetSpent, CpuState, Done, EventKind, Outcome
 from vmmkit.protocols import AccessPort
 
@@ -282,7 +281,7 @@ class KvmVcpu(VcpuCore):
             return self._loop(mmio, pio)
         except BaseException:
             reason = self._exit_reason()
-            if not self._access.kind and reason in IN_KERNEL and reason not in EXITS:
+            if not self._access.kind and reason in DEVICES:
                 self._access.take(reason)
                 self._refused = True
             raise
@@ -327,7 +326,7 @@ class KvmVcpu(VcpuCore):
     def _serve(self, mmio: AccessPort, pio: AccessPort) -> None:
         """Do an access of several pieces."""
         self._access.take(self._exit_reason())
-        self._access.serve(mmio, pio)
+        self._serve_left(mmio, pio)
         self._access.kind = 0
 
     def _step_through(self, mmio: AccessPort, pio: AccessPort) -> Outcome:
@@ -336,7 +335,7 @@ class KvmVcpu(VcpuCore):
             outcome = self.step()
             if not self._access.kind or self._access.of_msr:
                 return _spent(outcome)
-            self._serve_undone(mmio, pio)
+            self._serve_left(mmio, pio)
 
     def _serve_undone(self, mmio: AccessPort, pio: AccessPort) -> None:
         """Do what is left of the access in flight, unless the owner has seen and done it."""
@@ -345,8 +344,12 @@ class KvmVcpu(VcpuCore):
             return
         if self._answer is not None or not (access.reads or self._refused):
             self._settle()
-        self._refused = True
-        access.serve(mmio, pio)
+        self._serve_left(mmio, pio)
+
+    def _serve_left(self, mmio: AccessPort, pio: AccessPort) -> None:
+        """Do what is left of the access in flight."""
+        self._refused = True  # unless the next line comes to its end
+        self._access.serve(mmio, pio)
         self._refused = False
 
     def _settle(self) -> Outcome | None:
@@ -354,6 +357,8 @@ class KvmVcpu(VcpuCore):
         access, answer = self._access, self._answer
         if not access.kind:
             return None
+        if self._transfer.changed:
+            raise self._changed_in_flight()
         if access.left:
             if access.reads and answer is None:
                 wanted = access.outcome()
