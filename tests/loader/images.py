@@ -84,22 +84,18 @@ def multiboot(code=b"\xf4", flags=1 << 16, addresses=(MIB, MIB, 0, 0, MIB + 32))
 
 def multiboot2(*tags, code=b"\xf4", architecture=0, at=MIB):
     """Make a Multiboot2 image without ELF; `tags` are (type, flags, content) besides."""
-    default = [(2, 0, struct.pack("<4I", at, at, 0, 0)), (3, 0, b"entry"), *tags, (0, 0, b"")]
-    size = 16 + sum(-(-(8 + len(content)) // 8) * 8 for _, _, content in default)
-    size -= 8 - 8 if code else 0
-    default = [
-        (kind, flags, struct.pack("<I", at + size) if content == b"entry" else content)
-        for kind, flags, content in default
-    ]
-    size = 16
-    body = b""
-    for kind, flags, content in default:
-        one = struct.pack("<2HI", kind, flags, 8 + len(content)) + content
-        body += one + bytes(-len(one) % 8)
-    size += len(body)
+    ends = [(3, 0, bytes(4)), (0, 0, b"")]
+    given = [(2, 0, struct.pack("<4I", at, at, 0, 0)), *tags]
+    size = 16 + len(_tags([*given, *ends]))
+    ends[0] = (3, 0, struct.pack("<I", at + size))
     magic = 0xE85250D6
-    head = struct.pack("<4I", magic, architecture, size, -(magic + architecture + size) & (1 << 32) - 1)
-    return head + body + code
+    checksum = -(magic + architecture + size) & 0xFFFFFFFF
+    return struct.pack("<4I", magic, architecture, size, checksum) + _tags([*given, *ends]) + code
+
+
+def _tags(tags):
+    parts = [struct.pack("<2HI", kind, flags, 8 + len(data)) + data for kind, flags, data in tags]
+    return b"".join(part + bytes(-len(part) % 8) for part in parts)
 
 
 def bzimage(code=b"\xf4", **fields):

@@ -6,9 +6,9 @@ import re
 import subprocess
 
 import pytest
+
 from loader.images import MIB, compile_guest, run
 from system_tools import require
-
 from vmmkit import loader
 
 DISK, OTHER = bytes(range(256)) * 33, b"another file"
