@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Malformed images: an ImageFormatError or an ImagePlacementError, and no memory by claimed sizes."""
+"""Malformed images: an error of the loader's, and no memory by sizes that they claim."""
 
 import struct
 
@@ -85,6 +85,10 @@ CASES = {
     "ELF segment beyond the address space": (patched(elf(), ROW + 24, "Q", HUGE), "segment at"),
     "ELF with nothing to load": (patched(elf(), ROW, "I", 6), "nothing to be loaded"),
     "ELF entry elsewhere": (elf(entry=5), "entry 0x5"),
+    "ELF notes, the same many times": (
+        patched(elf(notes=pvh_note() * 20), ROW, "I", 4),
+        "claim more",
+    ),
     "PVH entry of 3 bytes": (elf(notes=pvh_note(size=3) + b"\0"), "no 32-bit address"),
     "PVH entry beyond 4 GiB": (elf(notes=pvh_note(1 << 40, size=8)), "no 32-bit address"),
     "PVH entry elsewhere": (elf(notes=pvh_note(16)), "entry 0x10"),
