@@ -355,13 +355,15 @@ def together(vcpus, count):
 
 
 EXITING = BY_LABEL["long mode, CPL 3: `mov al, [device]; jmp`"]
-#: What is done, guest, turns of its loop for each exit, exits in a round by kind of vCPU.
+#: What is done, guest, and by kind of vCPU turns of its loop for each exit, exits in a round.
 SCALING = {
-    "exits to a Python handler": (EXITING, 0, {"KVM": 4_000, "native": 50_000, "pure": 2_000}),
-    "guest code, 1 exit in 100 000 instructions": (
+    "exits to a Python handler": (
+        EXITING,
+        {"KVM": (0, 2_000), "native": (0, 50_000), "pure": (0, 1_000)},
+    ),
+    "guest code with an exit each 2 ms or more": (
         WORKING,
-        50_000,
-        {"KVM": 1_000, "native": 40, "pure": 1},
+        {"KVM": (5_000_000, 40), "native": (100_000, 40), "pure": (500, 20)},
     ),
 }
 
@@ -379,12 +381,12 @@ def scaling_vcpus(stack, kind, guest, turns, count):
 @pytest.mark.parametrize("what", SCALING)
 @pytest.mark.parametrize("number", [1, 2])
 def test_threads(benchmark, stack, what, kind, number):
-    guest, turns, counts = SCALING[what]
+    guest, by_kind = SCALING[what]
+    turns, count = by_kind[kind]
     one = scaling_vcpus(stack, kind, guest, turns, 1)
     several = scaling_vcpus(stack, kind, guest, turns, number)
     where = "KVM" if kind == "KVM" else f"software, {kind} engine"
     label = f"{what}: {where}, {number} vCPU{'s' * (number > 1)}"
-    count = counts[kind]
     beside = partial(together, one, count) if number > 1 else None
     run = partial(together, several, count)
     notes = {"operations": number * count, "share": 1 / number}
