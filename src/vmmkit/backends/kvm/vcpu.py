@@ -23,7 +23,6 @@ from typing import Final, Literal, Self
 
 from vmmkit.backends.kvm._access import MASKS
 from vmmkit.backends.kvm._cpuid import vcpu_table
-from vmmkit.backends.kvm._exits import EXITS, unknown_exit
 from vmmkit.backends.kvm._ioctl import kernel_ioctl, kvm_error
 from vmmkit.backends.kvm._kick import DEFAULT_KICK_SIGNAL
 from vmmkit.backends.kvm._spec import (
@@ -35,10 +34,10 @@ from vmmkit.backends.kvm._spec import (
     Exit,
     MpState,
 )
-from vmmkit.backends.kvm._vcpu_core import IN_KERNEL, REASON, RUN_NUMBER, VcpuCore
+from vmmkit.backends.kvm._vcpu_core import DEVICES, REASON, RUN_NUMBER, VcpuCore
 from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm
 from vmmkit.backends.msrs import MsrSource
-from vmmkit.errors import AccessAddressError, MachineError, StepError
+from vmmkit.errors import MachineError, StepError
 from vmmkit.insn import WORD, BudgetSpent, CpuState, Done, EventKind, Outcome
 from vmmkit.protocols import AccessPort
 
@@ -282,7 +281,7 @@ class KvmVcpu(VcpuCore):
             return self._loop(mmio, pio)
         except BaseException:
             reason = self._exit_reason()
-            if not self._access.kind and reason in IN_KERNEL and reason not in EXITS:
+            if not self._access.kind and reason in DEVICES:
                 self._access.take(reason)
                 self._refused = True
             raise
