@@ -34,6 +34,13 @@ static void edu_write(uint32_t offset, uint32_t value)
     write32(registers + offset, value);
 }
 
+/* The read makes sure that the write has arrived before what comes next, an end of interrupt. */
+static void acknowledge(uint32_t now)
+{
+    edu_write(ACKNOWLEDGE, now);
+    edu_read(CAUSES);
+}
+
 static bool await_clear(uint32_t offset, uint32_t bit)
 {
     for (uint32_t i = 0; i < PATIENCE && edu_read(offset) & bit; i++)
@@ -58,7 +65,7 @@ static void take_cause(uint32_t vector, uint32_t now)
     last_vector = vector;
     if (++interrupts > leave) {
         causes |= now;
-        edu_write(ACKNOWLEDGE, now);
+        acknowledge(now);
     }
 }
 
@@ -78,7 +85,7 @@ static void take_message(struct trap_frame *frame)
     last_vector = (uint32_t)frame->vector;
     causes |= now;
     interrupts++;
-    edu_write(ACKNOWLEDGE, now);
+    acknowledge(now);
     apic_end_of_interrupt();
 }
 
