@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "unusable_reason",
     "KvmVm",
+    "KvmVcpu",
     "allocate_ram",
     "MemorySlot",
     "CpuidEntry",
@@ -40,6 +41,7 @@ __all__ = [
 _HOMES = {
     "unusable_reason": "_probe",
     "KvmVm": "vm",
+    "KvmVcpu": "vcpu",
     "allocate_ram": "vm",
     "MemorySlot": "_slots",
     "CpuidEntry": "vm",
