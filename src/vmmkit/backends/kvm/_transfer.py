@@ -187,6 +187,12 @@ class StateTransfer:
             self._handle.call(KVM_GET_REGS, self._page.regs_bytes)
         return int(self._page.regs[RIP_REG])
 
+    def code_base(self) -> int:
+        """Return the base of CS."""
+        if not self.synced:
+            self._handle.call(KVM_GET_SREGS, self._page.sregs)
+        return int.from_bytes(self._page.sregs[:8], "little")
+
     def shadow(self) -> int:
         """Return the interrupt shadow, as `CpuState.interrupt_shadow` has it."""
         if not self.synced:
