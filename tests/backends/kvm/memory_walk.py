@@ -16,6 +16,7 @@ from typing import NamedTuple
 from guests.exits import (
     CODE,
     DEVICE,
+    GDT,
     LOW,
     RAM,
     TO_DEVICE,
@@ -35,6 +36,7 @@ from vmmkit.insn import (
     PortOut,
     Read,
     Segment,
+    TripleFault,
     Write,
     operand_accesses,
 )
@@ -106,13 +108,17 @@ class Bench:
         self.where = DEVICE if paged else WINDOW
         ways = {"read": self.machine.read, "write": self.machine.write}
         self.other = self.mmio.add(self.where, WINDOW_SIZE, **ways, name="device", enabled=paged)
+        self._start()
+
+    def _start(self):
+        """Make the virtual machine."""
         self.vm = KvmVm()
         self.vm.attach(self.mmio)
         self.vcpu = KvmVcpu(self.vm)
         state = self.vcpu.state
         self.machine.enter(state)
-        state.cr0 &= ~(CACHE_DISABLED if paged else CACHE_DISABLED | CR0_PG)
-        if cpl:
+        state.cr0 &= ~(CACHE_DISABLED if self.machine.mode == 64 else CACHE_DISABLED | CR0_PG)
+        if self.cpl:
             state.cs = Segment(USER_CODE, *state.cs[1:3], state.cs.attributes | ATTRIBUTES_DPL3)
             for name in ("es", "ss", "ds", "fs", "gs"):
                 found = getattr(state, name)
@@ -137,6 +143,7 @@ class Bench:
 
     def close(self):
         """Give the virtual machine back."""
+        self.vcpu.close()
         self.vm.close()
 
     def load(self, form, seed, tables):
@@ -157,6 +164,7 @@ class Bench:
         )
         before = self.image[: WINDOW - 0x1000] + content + self.image[WINDOW + WINDOW_SIZE :]
         memory = bytearray(before)
+        memory[CODE:GDT] = END[self.cpl] * ((GDT - CODE) // len(END[self.cpl]))
         code = form.code + END[self.cpl]
         memory[CODE : CODE + len(code)] = code
         if form.insn.mnemonic not in STRINGS:
@@ -187,10 +195,16 @@ class Bench:
                 case outcome:
                     break
         timer.cancel()
-        if self.vcpu.awaits_answer:
+        if self.vcpu.awaits_answer and isinstance(outcome, PortOut):
             self.vcpu.step()
-        ended = isinstance(outcome, Halt | PortOut)
-        return "done" if ended else type(outcome).__name__, self.vcpu.emulated.total() > before
+        refused = self.vcpu.emulated.total() > before
+        if isinstance(outcome, Halt | PortOut):
+            return "done", refused
+        if isinstance(outcome, TripleFault):
+            return "fault", refused
+        self.close()
+        self._start()
+        return "no end", refused
 
     def left(self, end, window):
         """What a run has left behind; of a fault only that there was one."""
@@ -204,7 +218,7 @@ class Bench:
             "vectors": bytes(state.record[VECTORS]),
             "x87": bytes(state.record[X87]),
             "window": bytes(window),
-            "other RAM": self.ram[CODE + 0x100 : WINDOW] + self.ram[WINDOW + WINDOW_SIZE : LOW],
+            "other RAM": self.ram[GDT:WINDOW] + self.ram[WINDOW + WINDOW_SIZE : LOW],
             "ports": list(self.machine.ports),
         }
 
