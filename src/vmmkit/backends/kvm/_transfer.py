@@ -228,15 +228,14 @@ class StateTransfer:
 
     def push(self) -> None:
         """Give the kernel what the owner has changed; from here on the record may be stale."""
-        self.looked = False
         record, clean = self._state.record, self._clean
-        if record == clean:
-            return
-        for spans, push in self._groups:
-            if any(record[span] != clean[span] for span in spans):
-                push()
-        if record[GENERAL] != clean[GENERAL]:
-            self._push_general()
+        if record != clean:
+            for spans, push in self._groups:
+                if any(record[span] != clean[span] for span in spans):
+                    push()
+            if record[GENERAL] != clean[GENERAL]:
+                self._push_general()
+        self.looked = False  # not where the kernel has refused something
 
     def _push_general(self) -> None:
         push_general(self._state.words, self._page.regs)

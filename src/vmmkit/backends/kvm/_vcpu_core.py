@@ -138,9 +138,9 @@ class VcpuCore(ExitHandlers):
 
     def _prepare(self) -> None:
         """Do what was asked for since the last KVM_RUN."""
-        self._attention = False  # first: what is asked for from here on needs another look
         if self._transfer.looked:
             self._push()
+        self._attention = False  # first: what is asked for from here on needs another look
         words = self._state.words
         if words[DEBUG_CONTROL] & HOLD:
             self._page.octets[RUN_REQUEST_INTERRUPT_WINDOW] = 0
