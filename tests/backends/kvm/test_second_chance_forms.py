@@ -46,7 +46,7 @@ def check(mode, cpl, step):
     assert ends["done"] > len(verdicts) * 3 // 4, ends
 
 
-@pytest.mark.parametrize(("mode", "cpl"), WALKS, ids="{0[0]}-bit, ring {0[1]}".format)
+@pytest.mark.parametrize(("mode", "cpl"), WALKS)
 def test_a_sample(mode, cpl):
     check(mode, cpl, SAMPLE * WALKS[mode, cpl])
 

@@ -21,17 +21,29 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from vmmkit.backends.kvm import _debug_probe
-from vmmkit.backends.kvm._second_chance import SecondChance
-from vmmkit.backends.kvm._spec import GUEST_DEBUG
+from vmmkit.backends.kvm._second_chance import EmulatingVcpu
+from vmmkit.backends.kvm._spec import (
+    EXIT_DEBUG,
+    GUEST_DEBUG,
+    KVM_SET_GUEST_DEBUG,
+    KVM_SET_REGS,
+    RUN_DIRTY_REGS,
+    RUN_UNION,
+    Cap,
+)
 from vmmkit.backends.kvm._spec import GuestDebug as Control
+from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm
+from vmmkit.backends.msrs import MsrSource
 from vmmkit.errors import StateError
 from vmmkit.insn import (
     WORD,
     BreakKind,
     Breakpoint,
-    CpuState,
     DebugExit,
+    Done,
+    EventKind,
     Fault,
+    Outcome,
     PageAccess,
     Read,
     Translation,
@@ -53,6 +65,11 @@ DR7_FIXED: Final = 0x400
 BREAKPOINT_TRAP: Final = 3
 CONTROL: Final = WORD["debug_control"]
 INT3, HELD, SKIP = 1, 2, 4
+EVENT: Final = WORD["event"]
+DIRTY: Final = RUN_DIRTY_REGS // 8
+DR6_CONDITIONS: Final = 0xE00F
+WITHOUT_MASK: Final = Control.ENABLE | Control.SINGLESTEP | Control.USE_SW_BP | Control.USE_HW_BP
+"""What kernels take that do not tell."""
 DATA: Final = BreakKind.WRITE | BreakKind.READ
 
 
@@ -124,17 +141,21 @@ class GuestDebug:
 
     Args:
         words: of the vCPU's record, with `hold_interrupts`, `skip_breakpoint` and INT3.
-        tell: calls KVM_SET_GUEST_DEBUG with a `struct kvm_guest_debug`.
+        tell: calls KVM_SET_GUEST_DEBUG with a `struct kvm_guest_debug`; the second argument
+            says whether it is for a step.
+        known: the flags that this kernel takes (KVM_CAP_SET_GUEST_DEBUG2).
 
     Attributes:
         registers: what DR0 to DR3 watch.
     """
 
-    __slots__ = ("_tell", "_told", "_words", "registers")
+    __slots__ = ("_known", "_tell", "_told", "_words", "registers")
 
-    def __init__(self, words: memoryview, tell: Callable[[bytes], object]) -> None:
+    def __init__(
+        self, words: memoryview, tell: Callable[[bytes, bool], object], known: int
+    ) -> None:
         """Start with nothing to debug."""
-        self._words, self._tell = words, tell
+        self._words, self._tell, self._known = words, tell, known
         self._told = 0, self._packed(0, ())
         self.registers: tuple[DebugRegister, ...] = ()
 
@@ -172,10 +193,11 @@ class GuestDebug:
         registers = () if self.skips else self.registers
         control |= Control.USE_HW_BP if registers else 0
         control |= Control.BLOCKIRQ if self._words[CONTROL] & HELD else 0
+        control &= self._known
         control |= Control.ENABLE if control else 0
         wanted = control, self._packed(control, registers)
         if step or wanted != self._told:  # a step begins at the RIP that it is told at
-            self._tell(wanted[1])
+            self._tell(wanted[1], step)
             self._told = wanted
 
     def hit(self, exception: int, linear: int, dr6: int, rip: int) -> DebugExit | None:
@@ -204,7 +226,7 @@ CAUSES: Final = {
 }
 
 
-class DebugSide:
+class DebugSide(EmulatingVcpu):
     """What a `KvmVcpu` has for a debugger; it fits `DebuggableVcpu`.
 
     The owner's breakpoints are in the processor's debug registers, so there are four. They count
@@ -214,18 +236,24 @@ class DebugSide:
     breakpoint_slots: Final = DEBUG_REGISTERS
     """How many breakpoints `set_breakpoints` takes."""
 
-    _second: SecondChance
-    _debug: GuestDebug
-
-    @property
-    def state(self) -> CpuState:
-        """The registers."""
-        raise NotImplementedError
+    def __init__(
+        self,
+        vm: KvmVm,
+        index: int,
+        table: Iterable[CpuidEntry],
+        msrs: MsrSource | None,
+        unknown_msrs: str,
+        kick_signal: int,
+    ) -> None:
+        """Make the vCPU; as `VcpuCore`."""
+        super().__init__(vm, index, table, msrs, unknown_msrs, kick_signal)
+        known = vm.capability(Cap.SET_GUEST_DEBUG2) or WITHOUT_MASK
+        self._guest_debug = GuestDebug(self._state.words, self._tell_guest_debug, known)
 
     @property
     def breakpoints(self) -> tuple[Breakpoint, ...]:
         """The owner's breakpoints, by slot."""
-        return self._second.cpu.breakpoints
+        return self._events.breakpoints
 
     def set_breakpoints(
         self, breakpoints: Iterable[Breakpoint] = (), *, int3: bool = False
@@ -248,21 +276,22 @@ class DebugSide:
         registers = debug_registers(given)
         if any(register.kind != EXECUTE for register in registers):
             _debug_probe.require_data_breakpoints()
-        self._second.cpu.set_breakpoints(given, int3=int3)
-        self._debug.registers = registers
+        self._events.set_breakpoints(given, int3=int3)
+        self._guest_debug.registers = registers
 
     def skip_breakpoint(self) -> None:
         """Have no breakpoint and no INT3 of the owner count at the next instruction."""
-        self._second.cpu.skip_breakpoint()
+        self._events.skip_breakpoint()
 
     @property
     def interrupts_held(self) -> bool:
         """Whether `hold_interrupts` is in force."""
-        return self._second.cpu.interrupts_held
+        return self._events.interrupts_held
 
     def hold_interrupts(self, held: bool) -> None:
         """Let external interrupts and NMIs wait, or no more; those of the kernel's, too."""
-        self._second.cpu.hold_interrupts(held)
+        self._events.hold_interrupts(held)
+        self._attention = True
 
     def translate(
         self,
@@ -275,3 +304,50 @@ class DebugSide:
         """Translate a linear address and touch nothing; as `vmmkit.insn.Cpu.translate`."""
         assert self.state is not None  # looking at it reads it from the kernel
         return self._second.cpu.translate(linear, access, user=user, read=read)
+
+    # -- KVM_RUN -------------------------------------------------------------------------------
+
+    def _arm(self, stepping: bool) -> None:
+        """Tell the kernel what KVM_RUN is to stop for."""
+        self._stepping = stepping
+        self._guest_debug.arm(step=stepping)
+
+    def _tell_guest_debug(self, packed: bytes, step: bool) -> None:
+        """Call KVM_SET_GUEST_DEBUG; a step begins at the RIP that the kernel has then."""
+        if step and self._attention:
+            self._prepare()
+        if step and self._page.quads[DIRTY]:
+            self._page.quads[DIRTY] = 0
+            self._handle.call(KVM_SET_REGS, self._page.regs_bytes)
+        self._handle.call(KVM_SET_GUEST_DEBUG, packed)
+
+    def _count(self) -> None:
+        super()._count()
+        self._guest_debug.instruction_done()
+
+    def _single_step(self) -> Outcome:
+        """Execute one instruction, or up to its first device access."""
+        if not self._steps_here():
+            return super()._single_step()
+        self._stepping = True
+        return self._not_emulated(b"") or Done(self._state.rip, self._state.interrupt_shadow)
+
+    def _steps_here(self) -> bool:
+        """Whether the next instruction is one that the kernel runs without a way to step it."""
+        state = self.state
+        in_ring_3 = state.mode == 64 and state.cs.selector & 3 == 3
+        return in_ring_3 and not state.words[EVENT] and not _debug_probe.steps_user_code()
+
+    def _debug_exit(self) -> Outcome | None:
+        """A breakpoint, the end of a step, or a debug trap of the guest's own."""
+        exception, linear, dr6, _ = EXIT_DEBUG.unpack_from(self._page.octets, RUN_UNION)
+        rip = self._transfer.rip()
+        found = self._guest_debug.hit(exception, linear, dr6, rip)
+        if found is None and not self._stepping:
+            assert self.state is self._state  # read from the kernel, before it is written
+            bits = dr6 & DR6_CONDITIONS
+            self._events.inject(1, None, address=bits, kind=EventKind.EXCEPTION)
+            return None
+        if found is None or found.cause & DATA:
+            self._count()
+        return found or self._stepped()

@@ -21,10 +21,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from vmmkit.errors import DecodeError
+from vmmkit.backends._odd_accesses import WORD_BYTES, enqueue, past_the_ports
+from vmmkit.backends.kvm._access import Access
+from vmmkit.backends.kvm._run_page import RunPage
+from vmmkit.backends.kvm._vcpu_core import VcpuCore
+from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm
+from vmmkit.backends.msrs import MsrSource
+from vmmkit.errors import AccessAddressError, DecodeError
 from vmmkit.insn import (
     WORD,
     BudgetSpent,
@@ -33,6 +39,7 @@ from vmmkit.insn import (
     CpuState,
     DebugExit,
     Done,
+    EventKind,
     ExitKind,
     Fault,
     Outcome,
@@ -54,7 +61,7 @@ if TYPE_CHECKING:
 
     Answer = int | tuple[int, int, int, int] | None
 
-__all__ = ["Emulation", "SecondChance"]
+__all__ = ["EmulatingVcpu", "Emulation", "SecondChance"]
 
 TF: Final = 0x100
 RF: Final = 1 << 16
@@ -87,19 +94,8 @@ class SecondChance:
     """
 
     __slots__ = (
-        *(
-            "_cpu",
-            "_cpuid",
-            "_engine",
-            "_given",
-            "_go",
-            "_name",
-            "_ram",
-            "_state",
-            "_trapped",
-            "_vcpu",
-        ),
-        *("emulated", "reads"),
+        *("_cpu", "_cpuid", "_engine", "_given", "_go", "_inject", "_name", "_ram", "_retired"),
+        *("_state", "_trapped", "emulated"),
     )
 
     def __init__(
@@ -132,6 +128,11 @@ class SecondChance:
     def awaits_answer(self) -> bool:
         """Whether an instruction waits for a device; `resume` goes on with it."""
         return self._cpu.awaits_answer
+
+    def release(self) -> None:
+        """Let go of RAM, so that its owner can close it."""
+        self._cpu, self._given = Cpu((), engine=self._engine, state=self._state), None
+        self._go = self._cpu.step
 
     def begin(self, code: bytes = b"", *, single: bool = False) -> Outcome:
         """Execute the instruction at RIP, or begin to.
@@ -230,21 +231,20 @@ class SecondChance:
         self._inject(fault.vector, fault.error if has_error else None, fault.address)
 
 
-class Emulation:
-    """The access that an instruction executed here asks for; stands where an `Access` does.
+class Emulation(Access):
+    """The access that an instruction executed here asks for, in the place of an exit's.
 
     Args:
+        page: as for `Access`.
         chance: executes instructions.
-
-    Attributes:
-        kind: the `ExitKind`, 0 when nothing is in flight.
     """
 
-    __slots__ = ("_answer", "_chance", "_left", "_outcome", "kind")
+    __slots__ = ("_answer", "_chance", "_left", "_outcome")
 
-    def __init__(self, chance: SecondChance) -> None:
+    def __init__(self, page: RunPage, chance: SecondChance) -> None:
         """Begin with nothing in flight."""
-        self._chance, self.kind, self._left = chance, 0, False
+        super().__init__(page)
+        self._chance, self._left = chance, False
         self._outcome: Outcome = Done(0, 0)
         self._answer: int | None = None
 
@@ -301,15 +301,95 @@ class Emulation:
             match self._outcome:
                 case Read(address, size):
                     self.done(mmio.read(address, size))
-                case Write(address, size, value):
+                case Write(address, size, value) if size <= WORD_BYTES:
                     mmio.write(address, size, value)
                     self.done()
+                case Write():
+                    enqueue(self._chance.cpu, mmio.write)
+                    self.done()
                 case PortIn(address, size):
-                    self.done(pio.read(address, size))
+                    self.done(self._port(pio.read, address, size))
                 case PortOut(address, size, value):
-                    pio.write(address, size, value)
+                    self._port(pio.write, address, size, value)
                     self.done()
             self._take(self._chance.resume(self._answer))
+
+    def _port(self, access: Callable[..., int | None], *what: int) -> int:
+        try:
+            return access(*what) or 0
+        except AccessAddressError as error:
+            return past_the_ports(self._chance.cpu.state.words, error)
+
+
+class EmulatingVcpu(VcpuCore):
+    """What a `KvmVcpu` does with instructions that the kernel refuses.
+
+    Attributes:
+        emulated: how many were executed here, by mnemonic.
+    """
+
+    def __init__(
+        self,
+        vm: KvmVm,
+        index: int,
+        table: Iterable[CpuidEntry],
+        msrs: MsrSource | None,
+        unknown_msrs: str,
+        kick_signal: int,
+    ) -> None:
+        """Make the vCPU; as `VcpuCore`."""
+        super().__init__(vm, index, table, msrs, unknown_msrs, kick_signal)
+        self._second = SecondChance(self._state, self._raise_in_guest, self.cpuid, lambda: vm.ram)
+        self.emulated = self._second.emulated
+        self._kernels = self._access
+        self._emulation = Emulation(self._page, self._second)
+
+    @property
+    def state(self) -> CpuState:
+        """The registers; looking at them reads them from the kernel."""
+        raise NotImplementedError
+
+    def _raise_in_guest(self, vector: int, error: int | None, address: int) -> None:
+        self._events.inject(vector, error, address=address, kind=EventKind.EXCEPTION)
+
+    def _not_emulated(self, code: bytes) -> Outcome | None:
+        """Execute the instruction at RIP, or begin to; return what is for the owner."""
+        self._attention = self.state is self._state  # read it from the kernel, and write it back
+        self._access = self._emulation
+        self._emulation.begin(code, single=self._stepping)
+        if self._emulation.left:
+            return self._emulation.outcome()
+        outcome = self._go_on()
+        if outcome is None and self._stepping:
+            return Done(self._state.rip, self._state.interrupt_shadow)
+        return outcome
+
+    def _go_on(self) -> Outcome | None:
+        """Go on with the instruction that is executed here, if there is one."""
+        if self._access is not self._emulation:
+            return None
+        outcome = self._emulation.go_on()
+        if not self._emulation.left:
+            self._emulation.kind = 0
+            self._access = self._kernels
+        return outcome
+
+    def _serve_emulation(
+        self, mmio: AccessPort, pio: AccessPort, outcome: Outcome | None
+    ) -> Outcome | None:
+        """Do the accesses of an instruction that is executed here, if `outcome` is the first.
+
+        Returns:
+            What is for the owner.
+        """
+        if self._access is not self._emulation or self._emulation.of_msr:
+            return outcome
+        self._serve_left(mmio, pio)
+        return self._go_on()
+
+    def _serve_left(self, mmio: AccessPort, pio: AccessPort) -> None:
+        """Do what is left of the access in flight."""
+        raise NotImplementedError
 
 
 KINDS: Final[dict[type[Outcome], int]] = {
