@@ -7,6 +7,7 @@ instructions, and `guests.exits` the page tables and the device.
 """
 
 import itertools
+import threading
 from random import Random
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -24,8 +25,8 @@ from guests.exits import (
 )
 from insn.memory_forms import MemoryForm, forms, operand_value, registers
 from oracle.compare import undefined_flags
-from vmmkit.backends import KvmVcpu, KvmVm
-from vmmkit.backends.kvm.vm import allocate_ram
+from vmmkit.backends.kvm.vcpu import KvmVcpu
+from vmmkit.backends.kvm.vm import KvmVm, allocate_ram
 from vmmkit.insn import (
     WORD,
     Halt,
@@ -55,8 +56,8 @@ END_PORT = 0x6F
 END = {0: bytes([0xF4]), 3: bytes([0xE6, END_PORT])}  # HLT; OUT, which leaves ring 3 alone
 USER_CODE, USER_DATA = 0x2B, 0x33
 ATTRIBUTES_DPL3 = 0x60
+PATIENCE = 1.0
 TURNS = 400  # exits of one instruction, at most
-TAIL = 32
 
 
 class Verdict(NamedTuple):
@@ -135,7 +136,7 @@ class Bench:
         for name, value in values.items():
             setattr(state, name, value)
         state.rflags |= IOPL if self.cpl else 0
-        state.record[VECTORS] = bytes(byte | 0x80 for byte in rng.randbytes(TAIL * 68))
+        state.record[VECTORS] = bytes(byte | 0x80 for byte in rng.randbytes(VECTORS.stop - VECTORS.start))
         before = self.image[: WINDOW - 0x1000] + content + self.image[WINDOW + WINDOW_SIZE :]
         memory = bytearray(before)
         code = form.code + END[self.cpl]
@@ -152,6 +153,8 @@ class Bench:
     def run(self):
         """Run to the end; return how it was, and whether the kernel refused the form."""
         before, machine = self.vcpu.emulated.total(), self.machine
+        timer = threading.Timer(PATIENCE, self.vcpu.kick)
+        timer.start()
         for _ in range(TURNS):
             match self.vcpu.run():
                 case Read(gpa, size):
@@ -164,6 +167,7 @@ class Bench:
                     machine.port_out(None, port, size, value)
                 case outcome:
                     break
+        timer.cancel()
         if self.vcpu.awaits_answer:
             self.vcpu.step()
         ended = isinstance(outcome, Halt | PortOut)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "unusable_reason",
     "KvmVm",
+    "KvmVcpu",
     "KvmMachine",
     "allocate_ram",
     "MemorySlot",
@@ -42,6 +43,7 @@ __all__ = [
 _HOMES = {
     "unusable_reason": "_probe",
     "KvmVm": "vm",
+    "KvmVcpu": "vcpu",
     "KvmMachine": "machine",
     "allocate_ram": "vm",
     "MemorySlot": "_slots",
