@@ -34,7 +34,6 @@ from vmmkit.insn import (
     WORD,
     BudgetSpent,
     CpuState,
-    Done,
     Halt,
     InterruptWindow,
     Outcome,
@@ -127,15 +126,12 @@ class ExitHandlers:
         return self._debug_exit()
 
     def _debug_exit(self) -> Outcome | None:
-        """KVM_EXIT_DEBUG: here the end of a single step."""
-        if not self._stepping:
-            return None
-        self._count()
-        return Done(self._transfer.rip(), self._transfer.shadow())
+        """A breakpoint, or the end of a step."""
+        raise NotImplementedError
 
     def _not_emulated(self, code: bytes) -> Outcome | None:
         """An instruction that the kernel cannot emulate; RIP is at it."""
-        return Unsupported(code, UnsupportedReason.OPCODE, self._transfer.rip())
+        raise NotImplementedError
 
     def _count(self) -> None:
         """Count one instruction; the time-stamp counter, which KVM has, does not follow."""
