@@ -49,41 +49,6 @@ def fastest(run):
     return min(run() for _ in range(ROUNDS))
 
 
-def timed(run):
-    """Return the seconds that a call takes which ends by StopIteration."""
-    start = perf_counter()
-    with suppress(StopIteration):
-        run()
-    return perf_counter() - start
-
-
-class Countdown:
-    """What is called in place of KVM_RUN: nothing, a number of times."""
-
-    def __init__(self):
-        self.left = iter(())
-
-    def __call__(self, _fd, _number):
-        return next(self.left)
-
-    def floor(self):
-        """Return what a loop takes that does nothing but call it."""
-        self.left = repeat(0, COUNT)
-
-        def loop():
-            while True:
-                self(0, 0)
-
-        return timed(loop)
-
-
-class Ports:
-    """Two ports that cost as little as can be: `max` is in C."""
-
-    read = staticmethod(max)
-    write = staticmethod(max)
-
-
 class Handler:
     """The device in Python."""
 
@@ -94,47 +59,20 @@ class Handler:
         return None
 
 
-def region_ports(handler):
+def region_ports():
     """Make the ports of maps with one device."""
     mmio, pio = RegionMap(name="mmio"), RegionMap(address_bits=16, name="ports")
-    mmio.add(DEVICE, DEVICE_SIZE, **handler)
-    pio.add(PORT, 1, **handler)
-    return mmio.port(0), pio.port(0)
+    mmio.add(DEVICE, DEVICE_SIZE, Handler())
+    pio.add(PORT, 1, Handler())
+    return mmio.port(None), pio.port(None)
 
 
-class Frozen:
-    """A vCPU that is at one exit for ever, and the stages of its loop."""
-
-    def __init__(self, made, monkeypatch):
-        self._vcpu, self._countdown = made, Countdown()
-        monkeypatch.setattr(vcpu, "kernel_ioctl", self._countdown)
-
-    def _through(self, mmio, pio):
-        self._countdown.left = repeat(0, COUNT)
-        return timed(lambda: self._vcpu._loop(mmio, pio))
-
-    def stages(self, is_read):
-        """Return the seconds of exit decode, map dispatch, handler and completion."""
-        handler = Handler()
-        builtin = region_ports({"read": max, "write": max})
-        python = region_ports({"read": handler.read, "write": handler.write})
-        arguments = 2 if is_read else 3  # of a port; a handler gets the vCPU as well
-        runs = (
-            self._countdown.floor,
-            lambda: self._through(Ports, Ports),
-            lambda: self._through(*builtin),
-            lambda: self._through(*python),
-            stores,
-            lambda: builtin_calls(arguments),
-            lambda: builtin_calls(arguments + 1),
-        )
-        rounds = [[run() for run in runs] for _ in range(ROUNDS)]
-        floor, bare, dispatched, handled, stored, port, called = map(min, zip(*rounds, strict=True))
-        completion = stored if is_read else 0.0
-        decode = bare - floor - port - completion
-        dispatch = dispatched - bare - called + port
-        stages = decode, dispatch, handled - dispatched + called, completion
-        return [seconds / COUNT for seconds in stages]
+def called(function, *arguments):
+    """Return the seconds that calls of a function take, without those of the loop around them."""
+    start = perf_counter()
+    for _ in repeat(None, COUNT):
+        function(*arguments)
+    return perf_counter() - start - empty_loop()
 
 
 def stores():
@@ -154,19 +92,47 @@ def empty_loop():
     return perf_counter() - start
 
 
-def builtin_calls(arguments):
-    """Return the seconds of calls of `max`, which stands for a port or a handler."""
-    start = perf_counter()
-    if arguments == 2:
-        for _ in repeat(None, COUNT):
-            max(1, 2)
-    elif arguments == 3:
-        for _ in repeat(None, COUNT):
-            max(1, 2, 3)
-    else:
-        for _ in repeat(None, COUNT):
-            max(1, 2, 3, 4)
-    return perf_counter() - start - empty_loop()
+def stages_in_python(made, exit_kind, monkeypatch):
+    """Return the seconds of exit decode, map dispatch, handler and completion.
+
+    The vCPU stays at one exit: what is called in place of KVM_RUN does nothing, but ends it all
+    after a number of calls.
+    """
+    left = iter(())
+
+    def nothing(_fd, _number):
+        return next(left)
+
+    def bare():
+        while True:
+            nothing(0, 0)
+
+    def ending(run):
+        nonlocal left
+        left = repeat(0, COUNT)
+        start = perf_counter()
+        with suppress(StopIteration):
+            run()
+        return perf_counter() - start
+
+    monkeypatch.setattr(vcpu, "kernel_ioctl", nothing)
+    mmio, pio = region_ports()
+    port, address = (mmio, DEVICE) if exit_kind in {"Read", "Write"} else (pio, PORT)
+    is_read = exit_kind in {"Read", "PortIn"}
+    value = () if is_read else (0x55,)
+    method = "read" if is_read else "write"
+    runs = (
+        lambda: ending(bare),
+        lambda: ending(lambda: made._loop(mmio, pio)),
+        lambda: called(getattr(port, method), address, 1, *value),
+        lambda: called(getattr(Handler(), method), None, 0, 1, *value),
+        stores if is_read else lambda: 0.0,
+    )
+    rounds = [[run() for run in runs] for _ in range(ROUNDS)]
+    floor, loop, access, handler, completion = (
+        min(run) / COUNT for run in zip(*rounds, strict=True)
+    )
+    return loop - floor - access - completion, access - handler, handler, completion
 
 
 @pytest.fixture(scope="module")
@@ -208,14 +174,14 @@ def ioctl_from_python():
 def stages_of(guest, seconds_in_c, monkeypatch):
     """Return the seconds of all stages of one exit."""
     kvm_run = seconds_in_c("long", guest, EXIT_COUNT)
-    called = ioctl_from_python() - seconds_in_c("call", guest, COUNT)
+    ioctl_call = ioctl_from_python() - seconds_in_c("call", guest, COUNT)
     ram = RegionMap()
     ram.add_ram(0, guest.ram())
     with KvmVm() as vm, KvmVcpu(vm) as made:
         vm.attach(ram)
         guest.begin(made.state)
         exit_kind = type(made.run()).__name__
-        return kvm_run, called, *Frozen(made, monkeypatch).stages(exit_kind in {"Read", "PortIn"})
+        return kvm_run, ioctl_call, *stages_in_python(made, exit_kind, monkeypatch)
 
 
 @pytest.mark.parametrize("label", LONG_EXITS)
