@@ -9,6 +9,7 @@ import pytest
 from backends.kvm.machines import BOTH_CHIPS, EVERY, LONG, Guest, guest_of, start_others
 from backends.smp import APIC, CODE, COUNTS, ENABLE, RAM_SIZE, apic, dword, store
 from vmmkit.backends import MachineHalted, RunEnded, ThreadedMachine, VcpuExit
+from vmmkit.backends.kvm import KvmMachine, allocate_ram
 from vmmkit.errors import HandlerError, KvmError, MachineError
 from vmmkit.insn import ReadMsr, TripleFault, WriteMsr
 
@@ -16,7 +17,7 @@ LOOP, HLT, OUT, NOP, STOP, CLI = "ebfe", "f4", "e780", "90", "e7a8", "fa"
 SLEEP = CLI + HLT + "ebfd"
 FLAG = 0x3_F000
 ADD = "f0ff05" + dword(FLAG)  # lock inc
-UNKNOWN_MSR = 0x4000_0ABC
+UNKNOWN_MSR = 0x1234
 READ_UNKNOWN = "b9" + dword(UNKNOWN_MSR) + "0f32"
 ENDED = (RunEnded, MachineHalted)
 
@@ -288,8 +289,6 @@ def test_a_timer_of_before_is_quiet_after_a_reset(kind):
 
 @pytest.mark.parametrize("irqchip", BOTH_CHIPS)
 def test_ram_that_has_no_slot(irqchip):
-    from vmmkit.backends.kvm import KvmMachine, allocate_ram
-
     for gpa, buffer in (
         (0x800, allocate_ram(0x1000)),
         (0, bytearray(0x1800)),
@@ -328,8 +327,6 @@ def test_a_machine_runs_once_at_a_time(kind):
 
 @pytest.mark.parametrize("irqchip", BOTH_CHIPS)
 def test_arguments_that_do_not_fit(irqchip):
-    from vmmkit.backends.kvm import KvmMachine
-
     for wrong in ({"vcpus": 0}, {"vcpus": [1, 1]}, {"unknown_msrs": "ignore"}, {"msrs": []}):
         with pytest.raises(MachineError):
             KvmMachine(irqchip=irqchip, **wrong)
@@ -338,8 +335,6 @@ def test_arguments_that_do_not_fit(irqchip):
 
 
 def test_the_surface_is_that_of_a_machine_with_threads():
-    from vmmkit.backends.kvm import KvmMachine
-
     own = {"snapshot", "restore", "step", "bus", "lapics", "vcpus"}
     public = {name for name in dir(ThreadedMachine) if not name.startswith("_")}
     assert public - own <= set(dir(KvmMachine))

@@ -10,8 +10,9 @@ import pytest
 
 from backends.debugging import PATIENCE, Report, until
 from backends.kvm.machines import BOTH_CHIPS, LONG, guest_of, start_others
-from backends.kvm.test_machine import FLAG, HLT, LOOP, SLEEP, STOP, await_dword, dword_at
-from backends.smp import CODE, ENABLE, dword
+from backends.kvm.test_machine import FLAG, HLT, SLEEP, STOP, await_dword, dword_at
+from backends.kvm.test_machine_interrupts import until_taken
+from backends.smp import CODE, ENABLE, apic, dword
 from vmmkit.backends import RunEnded, SoftVcpu, VcpuTarget
 from vmmkit.gdb.target import CONTINUE, STEP, BreakpointKind, Stop, StopKind
 from vmmkit.insn import Halt
@@ -245,9 +246,6 @@ def test_a_reset_by_the_debugger(kind):
 
 def test_a_debugger_in_the_middle_of_interrupts(kind):
     """The local APIC's timer goes on by itself; all that it asked for comes."""
-    from backends.kvm.test_machine_interrupts import until_taken
-    from backends.smp import apic
-
     timer = apic(0x320, 0x2_0040) + apic(0x3E0, 0x0B) + apic(0x380, 1_000_000)
     with guest_of(kind, ENABLE + timer + until_taken(0x40, 40) + STOP + HLT) as guest:
         session = Session(guest)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""Interrupts of `KvmMachine`, with the chips in KVM and beside it, as `ThreadedMachine` has them."""
+"""Interrupts of `KvmMachine`, with chips in KVM and beside it, as `ThreadedMachine` has them."""
 
 import threading
 from time import sleep
@@ -91,7 +91,9 @@ def test_the_local_apics(kind, wait):
 
 def test_a_time_stamp_deadline(kind):
     now = "0f31 0500001000 83d200 b9e0060000 0f30"  # rdtsc; + 1 Mi; wrmsr
-    with guest_of(kind, ENABLE + apic(0x320, 0x4_0040) + now + until_taken(0x40, 1) + STOP) as guest:
+    with guest_of(
+        kind, ENABLE + apic(0x320, 0x4_0040) + now + until_taken(0x40, 1) + STOP
+    ) as guest:
         assert isinstance(guest.machine.run(LONG), RunEnded)
 
 

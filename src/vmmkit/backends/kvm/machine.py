@@ -20,13 +20,16 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
+import attrs
+
 from vmmkit.backends._machine_board import BoardOptions, memory_map, port_map
 from vmmkit.backends._machine_outcomes import VcpuExit
 from vmmkit.backends._machine_run import HostTimeRuns
 from vmmkit.backends._machine_time import Agenda, Timed, TimedWindow
 from vmmkit.backends.kvm._chips import KernelChips, SplitChips
+from vmmkit.backends.kvm._cpuid import vcpu_table
 from vmmkit.backends.kvm._power_up import PowerUp
-from vmmkit.backends.kvm._topology import with_topology
+from vmmkit.backends.kvm._spec import KVM_SET_BOOT_CPU_ID, Cap
 from vmmkit.backends.kvm.vcpu import KvmVcpu
 from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm
 from vmmkit.backends.msrs import MsrSource
@@ -44,6 +47,8 @@ __all__ = ["KvmMachine"]
 
 RTC_GSI: Final = 8
 APIC_ADDRESSES: Final = 0xFEE  # address bits 20 and up of interrupt messages
+IDENTITY: Final = 1  # leaf of CPUID
+TSC_DEADLINE: Final = 1 << 24  # of its ECX
 GOES_ON: Final = (BudgetSpent, Halt, InterruptWindow)
 DEVICE: Final = "/dev/kvm"
 Irqchip = Literal["kernel", "split"]
@@ -150,16 +155,19 @@ class KvmMachine(HostTimeRuns):
 
     def _make_processors(self, options: BoardOptions, cpuid: Sequence[CpuidEntry]) -> None:
         ids = options.apic_ids
+        table = _with_deadline(cpuid) if self.vm.capability(Cap.TSC_DEADLINE_TIMER) else cpuid
+        if ids[0]:
+            self.vm.call(KVM_SET_BOOT_CPU_ID, ids[0])
         for index, apic_id in enumerate(ids):
-            vcpu = KvmVcpu(
+            vcpu = KvmVcpu(  # its number in KVM is that of its APIC
                 self.vm,
-                index,
-                apic_id=apic_id,
-                cpuid=with_topology(cpuid, apic_id, ids),
+                apic_id,
+                cpuid=vcpu_table(table, apic_id, max(ids) + 1),
                 msrs=None if options.msrs is None else options.msrs[index],
                 unknown_msrs=options.unknown_msrs,
             )
             self.vcpus = (*self.vcpus, vcpu)
+            vcpu.index = index
             vcpu.ioapic_eoi = self._end_of_interrupt
         self._power_up = [PowerUp(vcpu) for vcpu in self.vcpus]
         self._target = VcpuTarget(
@@ -306,6 +314,14 @@ class KvmMachine(HostTimeRuns):
         for vcpu in self.vcpus:
             self._target.end_run(vcpu.index)
             vcpu.kick()
+
+
+def _with_deadline(cpuid: Iterable[CpuidEntry]) -> list[CpuidEntry]:
+    """Add what KVM's local APICs can do and KVM_GET_SUPPORTED_CPUID does not tell."""
+    return [
+        attrs.evolve(entry, ecx=entry.ecx | TSC_DEADLINE) if entry.function == IDENTITY else entry
+        for entry in cpuid
+    ]
 
 
 def _check_slots(vm: KvmVm, pieces: Iterable[tuple[int, Any]]) -> None:
