@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""The guests of the reference monitor in QEMU, which judges them: what fails there is a guest's fault.
+"""The guests of the reference monitor in QEMU, which judges them: what fails there is their fault.
 
 QEMU's own processor (TCG) runs them, on its q35 with its teaching device.
 """
