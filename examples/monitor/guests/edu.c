@@ -16,7 +16,7 @@ enum {
 enum { COMPUTING = 1, RAISE_WHEN_DONE = 0x80, DMA_START = 1, DMA_TO_RAM = 2, DMA_RAISE = 4 };
 enum { CAUSE_FACTORIAL = 1, CAUSE_OWN = 2, CAUSE_DMA = 0x100, EDU_ID = 0x010000ed };
 enum { MSI_VECTOR = 0x48, PIN_VECTOR = 0x50, FIRST_PIN = 16, PINS = 8, PATIENCE = 5000000 };
-enum { DMA_BYTES = 256, A_WHILE = 2000, TIMES = 3 };
+enum { DMA_BYTES = 256, A_WHILE = 2000, TIMES = 3, STRAYS = 100 };
 
 static uintptr_t registers;
 static struct ioapic ioapic;
@@ -50,9 +50,9 @@ static void take_interrupt(struct trap_frame *frame)
 {
     uint32_t now = edu_read(CAUSES);
     last_vector = (uint32_t)frame->vector;
-    if (!now) { /* somebody else's line: it may stay up for ever */
-        strays++;
-        ioapic_route_level(&ioapic, last_vector - PIN_VECTOR + FIRST_PIN, 0);
+    if (!now) { /* one of a line that has just fallen, or somebody else's, which may stay up */
+        if (++strays > STRAYS)
+            ioapic_route_level(&ioapic, last_vector - PIN_VECTOR + FIRST_PIN, 0);
     } else if (++interrupts > leave) {
         causes |= now;
         edu_write(ACKNOWLEDGE, now);
