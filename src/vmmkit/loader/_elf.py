@@ -137,14 +137,18 @@ def _program_headers(
         unpack(form.program_header, data, first + size * row, f"program header {row}")
         for row in range(number)
     )
-    return [ProgramHeader(*(row[place] for place in form.order)) for row in rows]
+    headers = [ProgramHeader(*(row[place] for place in form.order)) for row in rows]
+    # Each byte is loaded, and read as a note, once at most: many headers for the same bytes would
+    # cost a multiple of the file.
+    for kind in (PT_LOAD, PT_NOTE):
+        if sum(one.filesz for one in headers if one.kind == kind) > len(data):
+            raise ImageFormatError(f"segments claim more than the file's {len(data)} bytes", first)
+    return headers
 
 
 def _segments(data: bytes, headers: list[ProgramHeader]) -> tuple[Segment, ...]:
     if not headers:
         raise ImageFormatError("the ELF file has nothing to be loaded")
-    if sum(one.filesz for one in headers) > len(data):
-        raise ImageFormatError(f"segments claim more than the file's {len(data)} bytes")
     found = sorted((_segment(data, one) for one in headers), key=lambda segment: segment.gpa)
     for before, after in pairwise(found):
         if before.gpa + before.size > after.gpa:
