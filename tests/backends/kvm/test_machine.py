@@ -29,7 +29,7 @@ def kind(request):
 
 def await_dword(address, value):
     """cmp dword [address], value; jb to itself."""
-    return "833d" + dword(address) + f"{value:02x}" + "72f7"
+    return "813d" + dword(address) + dword(value) + "72f4"
 
 
 def dword_at(guest, address):

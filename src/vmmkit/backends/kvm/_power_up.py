@@ -33,7 +33,7 @@ class PowerUp:
     vCPU waits for are kept from the beginning.
 
     Args:
-        vcpu: one that has not run yet.
+        vcpu: one that has not run yet, of a virtual machine that has all its vCPUs.
     """
 
     def __init__(self, vcpu: KvmVcpu) -> None:
@@ -41,6 +41,8 @@ class PowerUp:
         self._vcpu = vcpu
         self._handle = vcpu._handle  # noqa: SLF001 - for calls that nobody else needs
         self._lapic, self._mp_state = vcpu.get_lapic(), vcpu.mp_state
+        # KVM's map of destinations may lack the vCPU that was made last; this brings it up to date.
+        vcpu.set_lapic(self._lapic)
         self._apic_base = self._read(APIC_BASE)
         self._msrs = {index: self._read(index) for index in vcpu.vm.msr_indices if index != TSC}
 

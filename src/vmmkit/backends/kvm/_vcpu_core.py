@@ -17,21 +17,18 @@ from vmmkit.backends.kvm._run_page import RunPage
 from vmmkit.backends.kvm._spec import (
     CPUID_ENTRY,
     CPUID_HEAD,
-    GUEST_DEBUG,
     INTERRUPT,
     KVM_GET_CPUID2,
     KVM_INTERRUPT,
     KVM_NMI,
     KVM_RUN,
     KVM_SET_CPUID2,
-    KVM_SET_GUEST_DEBUG,
     RUN_EXIT_REASON,
     RUN_READY_FOR_INTERRUPT,
     RUN_REQUEST_INTERRUPT_WINDOW,
     XSAVE_SIZE,
     Cap,
     Exit,
-    GuestDebug,
 )
 from vmmkit.backends.kvm._transfer import ALL_SYNC, StateTransfer
 from vmmkit.backends.kvm._vector_state import XsaveLayout
@@ -40,14 +37,11 @@ from vmmkit.backends.msrs import MsrSource
 from vmmkit.errors import StepError
 from vmmkit.insn import (
     WORD,
-
     Cpu,
     CpuState,
     Done,
     Outcome,
     ReadMsr,
-    Unsupported,
-    UnsupportedReason,
     WriteMsr,
 )
 
@@ -56,9 +50,7 @@ __all__ = ["IN_KERNEL", "VcpuCore"]
 REASON: Final = RUN_EXIT_REASON // 4
 RUN_NUMBER: Final = KVM_RUN.number
 INTR: Final = int(Exit.INTR)
-IN_KERNEL: Final = frozenset(
-    map(int, (Exit.IO, Exit.MMIO, Exit.X86_RDMSR, Exit.X86_WRMSR))
-)
+IN_KERNEL: Final = frozenset(map(int, (Exit.IO, Exit.MMIO, Exit.X86_RDMSR, Exit.X86_WRMSR)))
 """Exits whose instruction the kernel completes in the next KVM_RUN."""
 REQUEST: Final = WORD["interrupt_request"]
 WINDOW: Final = WORD["window_request"]
@@ -93,7 +85,7 @@ class VcpuCore:
         self._state = CpuState()
         self._events = Cpu(state=self._state, deliver=True)  # checks and notes what is injected
         self._transfer = self._make_transfer()
-        self._access = Access(self._page)
+        self._access: Access = Access(self._page)
         self._kicker = Kicker(self._handle, self._page, kick_signal)
         self._msrs, self._msrs_exit = msrs, unknown_msrs == "exit"
         self._answer: int | None = None
@@ -214,15 +206,16 @@ class VcpuCore:
         return None
 
     def _debug_exit(self) -> Outcome | None:
-        """KVM_EXIT_DEBUG: here the end of a single step."""
-        if not self._stepping:
-            return None
-        self._count()
-        return Done(self._transfer.rip(), self._transfer.shadow())
+        """KVM_EXIT_DEBUG."""
+        raise NotImplementedError
 
     def _not_emulated(self, code: bytes) -> Outcome | None:
         """An instruction that the kernel cannot emulate; RIP is at it."""
-        return Unsupported(code, UnsupportedReason.OPCODE, self._transfer.rip())
+        raise NotImplementedError
+
+    def _go_on(self) -> Outcome | None:
+        """Go on with an instruction that the kernel has no part in."""
+        return None
 
     def _count(self) -> None:
         """Count one instruction; the time-stamp counter, which KVM has, does not follow."""
@@ -233,14 +226,7 @@ class VcpuCore:
 
     def _arm(self, stepping: bool) -> None:
         """Have KVM_RUN stop after each instruction, or no more."""
-        if stepping != self._stepping:
-            self._stepping = stepping
-            self._set_guest_debug()
-
-    def _set_guest_debug(self) -> None:
-        """Tell the kernel whether to step, and where to break (KVM_SET_GUEST_DEBUG)."""
-        control = GuestDebug.ENABLE | GuestDebug.SINGLESTEP if self._stepping else 0
-        self._handle.call(KVM_SET_GUEST_DEBUG, GUEST_DEBUG.pack(control, *NO_SLOTS))
+        raise NotImplementedError
 
     def _single_step(self) -> Outcome:
         """Execute one instruction, or up to its first device access."""
@@ -281,5 +267,3 @@ class VcpuCore:
             else:
                 outcome = self._handle_exit(reason)
         return outcome
-
-

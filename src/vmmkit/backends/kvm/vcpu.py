@@ -23,7 +23,8 @@ from typing import Final, Literal, Self
 
 from vmmkit.backends.kvm._access import MASKS
 from vmmkit.backends.kvm._cpuid import vcpu_table
-from vmmkit.backends.kvm._exits import EXITS, unknown_exit
+from vmmkit.backends.kvm._debug import DebugSide
+from vmmkit.backends.kvm._exits import EXITS
 from vmmkit.backends.kvm._ioctl import kernel_ioctl, kvm_error
 from vmmkit.backends.kvm._kick import DEFAULT_KICK_SIGNAL
 from vmmkit.backends.kvm._spec import (
@@ -35,10 +36,10 @@ from vmmkit.backends.kvm._spec import (
     Exit,
     MpState,
 )
-from vmmkit.backends.kvm._vcpu_core import IN_KERNEL, REASON, RUN_NUMBER, VcpuCore
+from vmmkit.backends.kvm._vcpu_core import IN_KERNEL, REASON, RUN_NUMBER
 from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm
 from vmmkit.backends.msrs import MsrSource
-from vmmkit.errors import AccessAddressError, MachineError, StepError
+from vmmkit.errors import MachineError, StepError
 from vmmkit.insn import WORD, BudgetSpent, CpuState, Done, EventKind, Outcome
 from vmmkit.protocols import AccessPort
 
@@ -60,7 +61,7 @@ GPA, DATA, LENGTH, IS_WRITE = 32 // 8, 40 // 8, 48 // 4, 52
 IS_OUT, SIZE, PORT, COUNT, PLACE = 32, 33, 34 // 2, 36 // 4, 40 // 8
 
 
-class KvmVcpu(VcpuCore):
+class KvmVcpu(DebugSide):
     """One vCPU of a virtual machine.
 
     Exits are the outcomes of `vmmkit.insn`: `Read`, `Write`, `PortIn`, `PortOut`, `Halt` (not with
@@ -219,6 +220,8 @@ class KvmVcpu(VcpuCore):
         self._check_budget(budget)
         if budget == 1:
             return _spent(self.step())
+        if self._debug.skips and not isinstance(outcome := self.step(), Done):
+            return outcome
         following = self._settle()
         if following is not None:
             return following
@@ -271,10 +274,14 @@ class KvmVcpu(VcpuCore):
                 to try it once more, or `complete` a read, or `run` on past a write.
         """
         self._check_budget(budget)
-        self._serve_undone(mmio, pio)
-        if budget == 1:
-            return self._step_through(mmio, pio)
-        self._settle()
+        following = self._serve_undone(mmio, pio)
+        if following is None and (budget == 1 or self._debug.skips):
+            outcome = self._step_through(mmio, pio)
+            if budget == 1 or self._debug.skips or not isinstance(outcome, BudgetSpent):
+                return outcome
+        following = following or self._settle()
+        if following is not None:
+            return following
         self._kicker.enter()
         try:
             self._arm(False)
@@ -320,7 +327,7 @@ class KvmVcpu(VcpuCore):
                 else:
                     by_size[size][quads[PLACE] // size] = read_port(halves[PORT], size)
             else:
-                outcome = self._handle_exit(reason)
+                outcome = self._serve_emulation(mmio, pio, self._handle_exit(reason))
                 if outcome is not None:
                     return outcome
 
@@ -336,18 +343,26 @@ class KvmVcpu(VcpuCore):
             outcome = self.step()
             if not self._access.kind or self._access.of_msr:
                 return _spent(outcome)
+            self._refused = True  # nobody has seen it
             self._serve_undone(mmio, pio)
 
-    def _serve_undone(self, mmio: AccessPort, pio: AccessPort) -> None:
-        """Do what is left of the access in flight, unless the owner has seen and done it."""
+    def _serve_undone(self, mmio: AccessPort, pio: AccessPort) -> Outcome | None:
+        """Do what is left of the access in flight, unless the owner has seen and done it.
+
+        Returns:
+            What the instruction has ended with, where that is the owner's.
+        """
         access = self._access
         if not access.kind or access.of_msr:
-            return
+            return None
         if self._answer is not None or not (access.reads or self._refused):
-            self._settle()
+            following = self._settle()
+            if following is not None and not self._access.kind:
+                return following
         self._refused = True
         access.serve(mmio, pio)
         self._refused = False
+        return None
 
     def _settle(self) -> Outcome | None:
         """Do with the access in flight what the owner has said; return the next piece of it."""
@@ -363,7 +378,7 @@ class KvmVcpu(VcpuCore):
             if access.left:
                 return access.outcome()
         access.kind = 0
-        return None
+        return self._go_on()
 
     def kick(self) -> None:
         """End the run in progress, or else the next one, at an instruction boundary.
@@ -445,11 +460,6 @@ class KvmVcpu(VcpuCore):
         """
         _ = self.state  # there it is put
         self._events.inject(vector, error_code, address=address, kind=kind)
-
-    @property
-    def interrupts_held(self) -> bool:
-        """Whether a debugger has external interrupts and NMIs wait."""
-        return self._events.interrupts_held
 
     # -- end -----------------------------------------------------------------------------------
 
