@@ -6,7 +6,6 @@ import threading
 from contextlib import contextmanager
 
 from vmmkit.backends.kvm.vcpu import KvmVcpu
-
 from vmmkit.backends.kvm.vm import KvmVm, allocate_ram
 from vmmkit.insn import Segment
 from vmmkit.memregion import RegionMap

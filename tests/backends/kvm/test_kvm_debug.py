@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Breakpoints, steps and held interrupts on a KVM vCPU, by hand and with a real gdb."""
 
+import struct
 from contextlib import ExitStack
 from threading import Thread
 
 import pytest
-from vmmkit.backends.kvm.vcpu import KvmVcpu
 
 from backends.kvm.small_guest import CODE, DATA, DEVICE, HANDLERS, SmallGuest
 from gdb.debug_session import line_of
@@ -17,6 +17,7 @@ from gdb.guests.build import HIGHER_HALF, LOWEST_RAM, build
 from vmmkit.backends.kvm import KvmVm, allocate_ram, unusable_reason
 from vmmkit.backends.kvm._debug import debug_registers
 from vmmkit.backends.kvm._debug_probe import has_data_breakpoints
+from vmmkit.backends.kvm.vcpu import KvmVcpu
 from vmmkit.backends.vcpu_target import VcpuTarget
 from vmmkit.errors import StateError
 from vmmkit.gdb.serve import serve
@@ -257,14 +258,22 @@ class Bare:
         self.vm.attach(self.mmio)
         self.vcpu = KvmVcpu(self.vm)
         tables = program.symbols["pml4_0"] - HIGHER_HALF + LOWEST_RAM
+        self._map_devices_small(tables + 0x1000)
         self.vcpu.state.enter_long_mode(program.symbols["_start"], tables)
         self.target = VcpuTarget([self.vcpu], ram=[(0, self.ram)], mmio=self.mmio, pio=self.pio)
+
+    def _map_devices_small(self, pdpt):
+        """Map the gigabyte of the devices by pages of 2 MiB: not every KVM has those of 1 GiB."""
+        table = RAM - 0x1000
+        entries = [0xC000_0000 + (number << 21) | 0x83 for number in range(512)]
+        struct.pack_into("<512Q", self.ram, table, *entries)
+        struct.pack_into("<Q", self.ram, pdpt + 8 * 511, table | 3)
 
     def _say(self, _vcpu, _offset, _size, value):
         self.console += chr(value)
 
     def run(self):
-        while not isinstance(self.target.run(0), Halt):
+        while isinstance(self.target.run(0), BudgetSpent):
             pass
 
     def close(self):

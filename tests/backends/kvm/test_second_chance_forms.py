@@ -5,8 +5,8 @@
 from collections import Counter
 
 import pytest
-
 from backends.kvm.kernel_differences import DIFFERENCES
+
 from backends.kvm.memory_walk import Bench, sample
 from vmmkit.backends.kvm import unusable_reason
 

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from vmmkit.backends.kvm._slots import MemorySlot
     from vmmkit.backends.kvm._spec import Cap, Chip
     from vmmkit.backends.kvm.machine import KvmMachine
+    from vmmkit.backends.kvm.vcpu import KvmVcpu
     from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm, allocate_ram
 
 __all__ = [
     "unusable_reason",
     "KvmMachine",
     "KvmVm",
-    "KvmMachine",
+    "KvmVcpu",
     "allocate_ram",
     "MemorySlot",
     "CpuidEntry",
@@ -44,7 +45,7 @@ _HOMES = {
     "unusable_reason": "_probe",
     "KvmMachine": "machine",
     "KvmVm": "vm",
-    "KvmMachine": "machine",
+    "KvmVcpu": "vcpu",
     "allocate_ram": "vm",
     "MemorySlot": "_slots",
     "CpuidEntry": "vm",

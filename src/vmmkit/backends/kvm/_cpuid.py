@@ -3,8 +3,8 @@
 """What CPUID tells a vCPU in KVM, and the same answers for a vCPU in software.
 
 The kernel answers CPUID by a table (KVM_SET_CPUID2). `vcpu_table` makes one vCPU's of it: its APIC
-ID, and how many processors there are. `CpuidTable` looks up as the kernel does, so that a guest sees
-no other processor when it moves to a `SoftVcpu`.
+ID, and how many processors there are. `CpuidTable` looks up as the kernel does, so that a guest
+sees no other processor when it moves to a `SoftVcpu`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 from attrs import astuple, evolve
 
 from vmmkit.backends.kvm.vm import CpuidEntry
-from vmmkit.insn import CpuState, Feature
+from vmmkit.insn import CpuState
 from vmmkit.insn.cpuid import BITS, XSAVE_FLAGS, Answer
 
 __all__ = ["CpuidTable", "row_of", "vcpu_table"]

@@ -248,7 +248,7 @@ class DebugSide(EmulatingVcpu):
         """Make the vCPU; as `VcpuCore`."""
         super().__init__(vm, index, table, msrs, unknown_msrs, kick_signal)
         known = vm.capability(Cap.SET_GUEST_DEBUG2) or WITHOUT_MASK
-        self._debug = GuestDebug(self._state.words, self._tell_guest_debug, known)
+        self._guest_debug = GuestDebug(self._state.words, self._tell_guest_debug, known)
 
     @property
     def breakpoints(self) -> tuple[Breakpoint, ...]:
@@ -277,7 +277,7 @@ class DebugSide(EmulatingVcpu):
         if any(register.kind != EXECUTE for register in registers):
             _debug_probe.require_data_breakpoints()
         self._events.set_breakpoints(given, int3=int3)
-        self._debug.registers = registers
+        self._guest_debug.registers = registers
 
     def skip_breakpoint(self) -> None:
         """Have no breakpoint and no INT3 of the owner count at the next instruction."""
@@ -310,7 +310,7 @@ class DebugSide(EmulatingVcpu):
     def _arm(self, stepping: bool) -> None:
         """Tell the kernel what KVM_RUN is to stop for."""
         self._stepping = stepping
-        self._debug.arm(step=stepping)
+        self._guest_debug.arm(step=stepping)
 
     def _tell_guest_debug(self, packed: bytes, step: bool) -> None:
         """Call KVM_SET_GUEST_DEBUG; a step begins at the RIP that the kernel has then."""
@@ -323,7 +323,7 @@ class DebugSide(EmulatingVcpu):
 
     def _count(self) -> None:
         super()._count()
-        self._debug.instruction_done()
+        self._guest_debug.instruction_done()
 
     def _single_step(self) -> Outcome:
         """Execute one instruction, or up to its first device access."""
@@ -342,7 +342,7 @@ class DebugSide(EmulatingVcpu):
         """A breakpoint, the end of a step, or a debug trap of the guest's own."""
         exception, linear, dr6, _ = EXIT_DEBUG.unpack_from(self._page.octets, RUN_UNION)
         rip = self._transfer.rip()
-        found = self._debug.hit(exception, linear, dr6, rip)
+        found = self._guest_debug.hit(exception, linear, dr6, rip)
         if found is None and not self._stepping:
             assert self.state is self._state  # read from the kernel, before it is written
             bits = dr6 & DR6_CONDITIONS

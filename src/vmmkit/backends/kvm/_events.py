@@ -28,9 +28,7 @@ DEBUG, NMI_VECTOR = 1, 2
 SOFTWARE: Final = frozenset({3, 4})  # exceptions of INT3 and INTO
 SHADOW_WORD: Final = {SHADOW_MOV_SS: 2, SHADOW_STI: 1, SHADOW_MOV_SS | SHADOW_STI: 2}
 SHADOW_BITS: Final = {0: 0, 1: SHADOW_STI, 2: SHADOW_MOV_SS}
-EXCEPTIONS: Final = frozenset(
-    {EventKind.EXCEPTION, EventKind.SOFTWARE_EXCEPTION, EventKind.ICEBP}
-)
+EXCEPTIONS: Final = frozenset({EventKind.EXCEPTION, EventKind.SOFTWARE_EXCEPTION, EventKind.ICEBP})
 GIVEN: Final = EventsValid.NMI_PENDING | EventsValid.SHADOW
 # Numbers of the fields of struct kvm_vcpu_events.
 EXCEPTION: Final = 0  # injected, vector, whether there is an error code, pending, error code

@@ -3,141 +3,181 @@
 """What each reason for an exit becomes, but for device accesses.
 
 "The Definitive KVM API Documentation", KVM_RUN. A handler returns the outcome, or `None`: the vCPU
-goes on.
+goes on. Instructions that the kernel refuses and debug exits are for classes above this one.
 """
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Any, ClassVar, Final
 
+from vmmkit.backends.kvm._access import Access
+from vmmkit.backends.kvm._kick import Kicker
+from vmmkit.backends.kvm._run_page import RunPage
 from vmmkit.backends.kvm._spec import (
     EMULATION_HAS_BYTES,
     EXIT_EMULATION_FAILURE,
     EXIT_FAIL_ENTRY,
     EXIT_IOAPIC_EOI,
     RUN_CR8,
+    RUN_EXIT_REASON,
     RUN_REQUEST_INTERRUPT_WINDOW,
     RUN_UNION,
     Exit,
     InternalError,
 )
+from vmmkit.backends.kvm._transfer import StateTransfer
+from vmmkit.backends.msrs import MsrSource
 from vmmkit.errors import KvmError
 from vmmkit.insn import (
     WORD,
     BudgetSpent,
+    CpuState,
     Halt,
     InterruptWindow,
     Outcome,
+    ReadMsr,
     TprBelowThreshold,
     TripleFault,
     Unsupported,
     UnsupportedReason,
+    WriteMsr,
 )
 
-if TYPE_CHECKING:
-    from vmmkit.backends.kvm.vcpu import KvmVcpu
-
-__all__ = ["EXITS", "unknown_exit"]
+__all__ = ["ExitHandlers"]
 
 REQUEST: Final = WORD["interrupt_request"]
 WINDOW: Final = WORD["window_request"]
 THRESHOLD: Final = WORD["tpr_threshold"]
+RETIRED: Final = WORD["retired"]
+REASON: Final = RUN_EXIT_REASON // 4
+ALL_ONES: Final = (1 << 64) - 1
 
 
-def _halt(vcpu: KvmVcpu) -> Outcome:
-    return Halt(vcpu._transfer.rip())
+class ExitHandlers:
+    """The handlers, with what they need of a vCPU."""
 
+    index: int
+    ioapic_eoi: Callable[[int], object] | None
+    _access: Access
+    _attention: bool
+    _kicker: Kicker
+    _msrs: MsrSource | None
+    _msrs_exit: bool
+    _page: RunPage
+    _state: CpuState
+    _stepping: bool
+    _transfer: StateTransfer
 
-def _shutdown(vcpu: KvmVcpu) -> Outcome:
-    return TripleFault(vcpu._transfer.rip())
+    def _exit_reason(self) -> int:
+        return int(self._page.longs[REASON])
 
+    def _halt(self) -> Outcome:
+        return Halt(self._transfer.rip())
 
-def _interrupted(vcpu: KvmVcpu) -> Outcome | None:
-    """A kick, or a signal of somebody else's."""
-    return BudgetSpent(vcpu._transfer.rip()) if vcpu._kicker.interrupted() else None
+    def _shutdown(self) -> Outcome:
+        return TripleFault(self._transfer.rip())
 
+    def _interrupted(self) -> Outcome | None:
+        """A kick, or a signal of somebody else's."""
+        return BudgetSpent(self._transfer.rip()) if self._kicker.interrupted() else None
 
-def _window(vcpu: KvmVcpu) -> Outcome | None:
-    words = vcpu._state.words
-    vcpu._page.octets[RUN_REQUEST_INTERRUPT_WINDOW] = 0
-    if words[REQUEST]:
-        vcpu._attention = True
+    def _window(self) -> Outcome | None:
+        words = self._state.words
+        self._page.octets[RUN_REQUEST_INTERRUPT_WINDOW] = 0
+        if words[REQUEST]:
+            self._attention = True
+            return None
+        wanted, words[WINDOW] = words[WINDOW], 0
+        return InterruptWindow(self._transfer.rip()) if wanted else None
+
+    def _task_priority(self) -> Outcome | None:
+        """CR8 was lowered."""
+        below = self._page.octets[RUN_CR8] < self._state.words[THRESHOLD]
+        return TprBelowThreshold(self._transfer.rip()) if below else None
+
+    def _end_of_interrupt(self) -> None:
+        (vector,) = EXIT_IOAPIC_EOI.unpack_from(self._page.octets, RUN_UNION)
+        if self.ioapic_eoi is not None:
+            self.ioapic_eoi(vector)
+
+    def _msr_exit(self) -> Outcome | None:
+        """Answer an access to an MSR that the kernel does not know, or ask the owner."""
+        access = self._access
+        access.take(self._exit_reason())
+        wanted = access.outcome()
+        if self._msrs is None:
+            if self._msrs_exit:
+                return wanted
+            access.refuse()
+        elif isinstance(wanted, ReadMsr):
+            value = self._msrs.read(wanted.index)
+            access.refuse() if value is None else access.done(value)
+        elif isinstance(wanted, WriteMsr):
+            access.done() if self._msrs.write(wanted.index, wanted.value) else access.refuse()
+        access.kind = 0
         return None
-    wanted, words[WINDOW] = words[WINDOW], 0
-    return InterruptWindow(vcpu._transfer.rip()) if wanted else None
 
+    def _host_nmi(self) -> None:
+        """Of no interest to a guest: an NMI of the host's."""
 
-def _task_priority(vcpu: KvmVcpu) -> Outcome | None:
-    """CR8 was lowered."""
-    below = vcpu._page.octets[RUN_CR8] < vcpu._state.words[THRESHOLD]
-    return TprBelowThreshold(vcpu._transfer.rip()) if below else None
+    def _debug(self) -> Outcome | None:
+        return self._debug_exit()
 
+    def _debug_exit(self) -> Outcome | None:
+        """A breakpoint, or the end of a step."""
+        raise NotImplementedError
 
-def _end_of_interrupt(vcpu: KvmVcpu) -> None:
-    (vector,) = EXIT_IOAPIC_EOI.unpack_from(vcpu._page.octets, RUN_UNION)
-    if vcpu.ioapic_eoi is not None:
-        vcpu.ioapic_eoi(vector)
+    def _not_emulated(self, code: bytes) -> Outcome | None:
+        """An instruction that the kernel cannot emulate; RIP is at it."""
+        raise NotImplementedError
 
+    def _count(self) -> None:
+        """Count one instruction; the time-stamp counter, which KVM has, does not follow."""
+        words = self._state.words
+        words[RETIRED] = words[RETIRED] + 1 & ALL_ONES
 
-def _read_msr(vcpu: KvmVcpu) -> Outcome | None:
-    return vcpu._msr_exit(Exit.X86_RDMSR)
+    def _internal_error(self) -> Outcome | None:
+        """An instruction that the kernel does not emulate, or a state that it gives up on."""
+        octets = self._page.octets
+        suberror, count, flags, size, held = EXIT_EMULATION_FAILURE.unpack_from(octets, RUN_UNION)
+        if suberror != InternalError.EMULATION:
+            return Unsupported(b"", UnsupportedReason.OPCODE, self._transfer.rip())
+        given = count >= 1 and flags & EMULATION_HAS_BYTES
+        return self._not_emulated(held[:size] if given else b"")
 
+    def _failed_entry(self) -> Outcome:
+        reason, cpu = EXIT_FAIL_ENTRY.unpack_from(self._page.octets, RUN_UNION)
+        message = (
+            f"KVM_RUN of vCPU {self.index}: the processor (CPU {cpu}) does not enter the guest, "
+            f"hardware reason {reason:#x}; its registers contradict each other"
+        )
+        raise KvmError(message, "KVM_RUN", errno.EINVAL)
 
-def _write_msr(vcpu: KvmVcpu) -> Outcome | None:
-    return vcpu._msr_exit(Exit.X86_WRMSR)
+    def _unknown_exit(self) -> Outcome:
+        """Refuse an exit that nobody has enabled.
 
+        Raises:
+            KvmError: always.
+        """
+        reason = self._exit_reason()
+        message = (
+            f"KVM_RUN of vCPU {self.index} returned exit reason {reason}, which nobody asked for"
+        )
+        raise KvmError(message, "KVM_RUN", errno.ENOSYS)
 
-def _go_on(_vcpu: KvmVcpu) -> None:
-    """Of no interest to a guest: an NMI of the host's."""
-
-
-def _debug(vcpu: KvmVcpu) -> Outcome | None:
-    return vcpu._debug_exit()
-
-
-def _internal_error(vcpu: KvmVcpu) -> Outcome | None:
-    """An instruction that the kernel does not emulate, or a state that it gives up on."""
-    octets = vcpu._page.octets
-    suberror, count, flags, size, held = EXIT_EMULATION_FAILURE.unpack_from(octets, RUN_UNION)
-    if suberror != InternalError.EMULATION:
-        return Unsupported(b"", UnsupportedReason.OPCODE, vcpu._transfer.rip())
-    given = count >= 1 and flags & EMULATION_HAS_BYTES
-    return vcpu._not_emulated(held[:size] if given else b"")
-
-
-def _failed_entry(vcpu: KvmVcpu) -> Outcome:
-    reason, cpu = EXIT_FAIL_ENTRY.unpack_from(vcpu._page.octets, RUN_UNION)
-    message = (
-        f"KVM_RUN of vCPU {vcpu.index}: the processor (CPU {cpu}) does not enter the guest, "
-        f"hardware reason {reason:#x}; its registers contradict each other"
-    )
-    raise KvmError(message, "KVM_RUN", errno.EINVAL)
-
-
-def unknown_exit(vcpu: KvmVcpu) -> Outcome:
-    """Refuse an exit that nobody has enabled.
-
-    Raises:
-        KvmError: always.
-    """
-    reason = vcpu._exit_reason()
-    message = f"KVM_RUN of vCPU {vcpu.index} returned exit reason {reason}, which nobody asked for"
-    raise KvmError(message, "KVM_RUN", errno.ENOSYS)
-
-
-EXITS: Final[dict[int, Callable[[KvmVcpu], Outcome | None]]] = {
-    Exit.HLT: _halt,
-    Exit.INTR: _interrupted,
-    Exit.IRQ_WINDOW_OPEN: _window,
-    Exit.X86_RDMSR: _read_msr,
-    Exit.X86_WRMSR: _write_msr,
-    Exit.SET_TPR: _task_priority,
-    Exit.IOAPIC_EOI: _end_of_interrupt,
-    Exit.SHUTDOWN: _shutdown,
-    Exit.DEBUG: _debug,
-    Exit.INTERNAL_ERROR: _internal_error,
-    Exit.FAIL_ENTRY: _failed_entry,
-    Exit.NMI: _go_on,
-}
+    HANDLERS: ClassVar[dict[int, Callable[[Any], Outcome | None]]] = {
+        Exit.HLT: _halt,
+        Exit.INTR: _interrupted,
+        Exit.IRQ_WINDOW_OPEN: _window,
+        Exit.X86_RDMSR: _msr_exit,
+        Exit.X86_WRMSR: _msr_exit,
+        Exit.SET_TPR: _task_priority,
+        Exit.IOAPIC_EOI: _end_of_interrupt,
+        Exit.SHUTDOWN: _shutdown,
+        Exit.DEBUG: _debug,
+        Exit.INTERNAL_ERROR: _internal_error,
+        Exit.FAIL_ENTRY: _failed_entry,
+        Exit.NMI: _host_nmi,
+    }

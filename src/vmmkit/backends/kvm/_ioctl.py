@@ -29,7 +29,7 @@ else:
         raise OSError(errno.ENOSYS, f"no KVM on {sys.platform}")
 
 
-__all__ = ["Handle", "HostBuffer", "call", "kvm_error", "open_device"]
+__all__ = ["Handle", "HostBuffer", "call", "kernel_ioctl", "kvm_error", "open_device"]
 
 #: cffi's runtime half: unlike ctypes it tells the address of a read-only buffer, too.
 FFI: Final = _cffi_backend.FFI()

@@ -11,9 +11,9 @@ has the signal blocked, and only KVM_RUN lets it through; nobody handles it: it 
 fetched with sigtimedwait(2). So a signal can neither be lost before KVM_RUN nor hit anything else,
 and no handler of the program's is replaced.
 
-Whether a vCPU was kicked is a flag here and not the signal: KVM_RUN may also be interrupted by other
-signals, for which the run goes on. The lock orders a kick and what the vCPU's thread does about it.
-It also keeps that thread alive while it is sent the signal.
+Whether a vCPU was kicked is a flag here and not the signal: KVM_RUN may also be interrupted by
+other signals, for which the run goes on. The lock orders a kick and what the vCPU's thread does
+about it. It also keeps that thread alive while it is sent the signal.
 """
 
 from __future__ import annotations

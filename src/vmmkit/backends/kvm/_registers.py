@@ -13,8 +13,15 @@ from functools import lru_cache
 from struct import Struct
 from typing import Final
 
-from vmmkit.backends.kvm._spec import CONTROL, DTABLE, SEGMENT, SREGS_CONTROL, SREGS_GDT, SREGS_IDT
-from vmmkit.backends.kvm._spec import SREGS_INTERRUPT_BITMAP
+from vmmkit.backends.kvm._spec import (
+    CONTROL,
+    DTABLE,
+    SEGMENT,
+    SREGS_CONTROL,
+    SREGS_GDT,
+    SREGS_IDT,
+    SREGS_INTERRUPT_BITMAP,
+)
 from vmmkit.insn import WORD
 
 __all__ = [

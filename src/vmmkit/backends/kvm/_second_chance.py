@@ -129,6 +129,11 @@ class SecondChance:
         """Whether an instruction waits for a device; `resume` goes on with it."""
         return self._cpu.awaits_answer
 
+    def release(self) -> None:
+        """Let go of RAM, so that its owner can close it."""
+        self._cpu, self._given = Cpu((), engine=self._engine, state=self._state), None
+        self._go = self._cpu.step
+
     def begin(self, code: bytes = b"", *, single: bool = False) -> Outcome:
         """Execute the instruction at RIP, or begin to.
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from vmmkit.backends.kvm._access import Access
 from vmmkit.backends.kvm._cpuid import CpuidTable, row_of
-from vmmkit.backends.kvm._exits import EXITS, unknown_exit
+from vmmkit.backends.kvm._exits import ExitHandlers
 from vmmkit.backends.kvm._ioctl import Handle, kernel_ioctl, kvm_error
 from vmmkit.backends.kvm._kick import Kicker
 from vmmkit.backends.kvm._run_page import RunPage
@@ -41,16 +41,15 @@ from vmmkit.insn import (
     CpuState,
     Done,
     Outcome,
-    ReadMsr,
-    WriteMsr,
 )
 
-__all__ = ["IN_KERNEL", "VcpuCore"]
+__all__ = ["DEVICES", "REASON", "RUN_NUMBER", "VcpuCore"]
 
 REASON: Final = RUN_EXIT_REASON // 4
 RUN_NUMBER: Final = KVM_RUN.number
 INTR: Final = int(Exit.INTR)
-IN_KERNEL: Final = frozenset(map(int, (Exit.IO, Exit.MMIO, Exit.X86_RDMSR, Exit.X86_WRMSR)))
+DEVICES: Final = frozenset({int(Exit.IO), int(Exit.MMIO)})
+IN_KERNEL: Final = DEVICES | {int(Exit.X86_RDMSR), int(Exit.X86_WRMSR)}
 """Exits whose instruction the kernel completes in the next KVM_RUN."""
 REQUEST: Final = WORD["interrupt_request"]
 WINDOW: Final = WORD["window_request"]
@@ -63,7 +62,7 @@ DEBUG_CONTROL: Final = WORD["debug_control"]
 NO_SLOTS: Final = (0,) * 8
 
 
-class VcpuCore:
+class VcpuCore(ExitHandlers):
     """Everything of a `KvmVcpu` that is not for its owner."""
 
     def __init__(
@@ -137,9 +136,6 @@ class VcpuCore:
         self._page.longs[REASON] = INTR
         return INTR
 
-    def _exit_reason(self) -> int:
-        return int(self._page.longs[REASON])
-
     def _prepare(self) -> None:
         """Do what was asked for since the last KVM_RUN."""
         self._attention = False  # first: what is asked for from here on needs another look
@@ -184,43 +180,12 @@ class VcpuCore:
 
     def _handle_exit(self, reason: int) -> Outcome | None:
         """Return the outcome, or `None` for nothing that concerns the owner."""
-        return EXITS.get(reason, unknown_exit)(self)
-
-    # -- exits that others build on --------------------------------------------------------------
-
-    def _msr_exit(self, reason: int) -> Outcome | None:
-        """Answer an access to an MSR that the kernel does not know, or ask the owner."""
-        access = self._access
-        access.take(reason)
-        wanted = access.outcome()
-        if self._msrs is None:
-            if self._msrs_exit:
-                return wanted
-            access.refuse()
-        elif isinstance(wanted, ReadMsr):
-            value = self._msrs.read(wanted.index)
-            access.refuse() if value is None else access.done(value)
-        elif isinstance(wanted, WriteMsr):
-            access.done() if self._msrs.write(wanted.index, wanted.value) else access.refuse()
-        access.kind = 0
-        return None
-
-    def _debug_exit(self) -> Outcome | None:
-        """KVM_EXIT_DEBUG."""
-        raise NotImplementedError
-
-    def _not_emulated(self, code: bytes) -> Outcome | None:
-        """An instruction that the kernel cannot emulate; RIP is at it."""
-        raise NotImplementedError
+        handler = self.HANDLERS.get(reason)
+        return self._unknown_exit() if handler is None else handler(self)
 
     def _go_on(self) -> Outcome | None:
         """Go on with an instruction that the kernel has no part in."""
-        return None
-
-    def _count(self) -> None:
-        """Count one instruction; the time-stamp counter, which KVM has, does not follow."""
-        words = self._state.words
-        words[RETIRED] = words[RETIRED] + 1 & ALL_ONES
+        raise NotImplementedError
 
     # -- guest debug -----------------------------------------------------------------------------
 
@@ -235,10 +200,10 @@ class VcpuCore:
 
     def _until_exit(self) -> Outcome:
         """Run until there is something for the owner."""
-        outcome = None
+        outcome: Outcome | None = None
         while outcome is None:
             reason = self._enter()
-            if reason in IN_KERNEL and reason not in EXITS:
+            if reason in DEVICES:
                 self._access.take(reason)
                 outcome = self._access.outcome()
             else:
@@ -251,7 +216,7 @@ class VcpuCore:
         Returns:
             `Done`, or the next access of the same instruction.
         """
-        outcome = None
+        outcome: Outcome | None = None
         while outcome is None:
             self._kicker.expect_immediate_exit()
             try:
@@ -261,7 +226,7 @@ class VcpuCore:
             if reason == INTR:
                 self._count()
                 outcome = Done(self._transfer.rip(), self._transfer.shadow())
-            elif reason in IN_KERNEL and reason not in EXITS:
+            elif reason in DEVICES:
                 self._access.take(reason)
                 outcome = self._access.outcome()
             else:

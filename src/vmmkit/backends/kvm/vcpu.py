@@ -24,7 +24,6 @@ from typing import Final, Literal, Self
 from vmmkit.backends.kvm._access import MASKS
 from vmmkit.backends.kvm._cpuid import vcpu_table
 from vmmkit.backends.kvm._debug import DebugSide
-from vmmkit.backends.kvm._exits import EXITS
 from vmmkit.backends.kvm._ioctl import kernel_ioctl, kvm_error
 from vmmkit.backends.kvm._kick import DEFAULT_KICK_SIGNAL
 from vmmkit.backends.kvm._spec import (
@@ -36,7 +35,7 @@ from vmmkit.backends.kvm._spec import (
     Exit,
     MpState,
 )
-from vmmkit.backends.kvm._vcpu_core import IN_KERNEL, REASON, RUN_NUMBER
+from vmmkit.backends.kvm._vcpu_core import DEVICES, REASON, RUN_NUMBER
 from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm
 from vmmkit.backends.msrs import MsrSource
 from vmmkit.errors import MachineError, StepError
@@ -220,7 +219,7 @@ class KvmVcpu(DebugSide):
         self._check_budget(budget)
         if budget == 1:
             return _spent(self.step())
-        if self._debug.skips and not isinstance(outcome := self.step(), Done):
+        if self._guest_debug.skips and not isinstance(outcome := self.step(), Done):
             return outcome
         following = self._settle()
         if following is not None:
@@ -275,9 +274,9 @@ class KvmVcpu(DebugSide):
         """
         self._check_budget(budget)
         following = self._serve_undone(mmio, pio)
-        if following is None and (budget == 1 or self._debug.skips):
+        if following is None and (budget == 1 or self._guest_debug.skips):
             outcome = self._step_through(mmio, pio)
-            if budget == 1 or self._debug.skips or not isinstance(outcome, BudgetSpent):
+            if budget == 1 or self._guest_debug.skips or not isinstance(outcome, BudgetSpent):
                 return outcome
         following = following or self._settle()
         if following is not None:
@@ -289,7 +288,7 @@ class KvmVcpu(DebugSide):
             return self._loop(mmio, pio)
         except BaseException:
             reason = self._exit_reason()
-            if not self._access.kind and reason in IN_KERNEL and reason not in EXITS:
+            if not self._access.kind and reason in DEVICES:
                 self._access.take(reason)
                 self._refused = True
             raise
@@ -477,6 +476,7 @@ class KvmVcpu(DebugSide):
     def close(self) -> None:
         """Give the vCPU back; again is nothing. Not while it runs."""
         if self._handle.fd >= 0:
+            self._second.release()
             self._handle.close()
             self._page.close()
 
