@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from vmmkit._exports import exports
 
 if TYPE_CHECKING:
-    from vmmkit.backends.kvm import KvmVcpu, KvmVm
+    from vmmkit.backends.kvm.vcpu import KvmVcpu
+    from vmmkit.backends.kvm.vm import KvmVm
     from vmmkit.backends.machine_target import MachineTarget
     from vmmkit.backends.recording_target import RecordingTarget
     from vmmkit.backends.soft import SoftVcpu
@@ -32,7 +33,8 @@ else:
     __getattr__, __dir__ = exports(
         __name__,
         {
-            "kvm": "KvmVcpu KvmVm",
+            "kvm.vcpu": "KvmVcpu",
+            "kvm.vm": "KvmVm",
             "machine_target": "MachineTarget",
             "recording_target": "RecordingTarget",
             "soft": "SoftVcpu",

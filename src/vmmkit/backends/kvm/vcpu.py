@@ -305,7 +305,7 @@ class KvmVcpu(DebugSide):
                 self._prepare()
                 self._transfer.begin_run(sync=False)
             try:
-                kernel_ioctl(fd, RUN_NUMBER, 0)
+                kernel_ioctl(fd, RUN_NUMBER)
                 reason = longs[REASON]
             except OSError as error:
                 reason = self._not_run(error)
