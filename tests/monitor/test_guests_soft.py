@@ -77,6 +77,15 @@ def test_both_engines_run_a_guest_alike():
 
 
 @pytest.mark.native
+def test_an_interrupt_that_is_lost_ends_in_a_failure():
+    board = software_board("pci_lister", engine="native")
+    board.host.wiring.wires.set_gsi = lambda _gsi, _level: None
+    assert board.run() == FAILED
+    assert "FAIL edu-intx" in board.console.decode()
+    assert last_line(board) == "FAIL"
+
+
+@pytest.mark.native
 @pytest.mark.parametrize("guest", sorted(path.stem for path in GUESTS.glob("*.elf")))
 def test_no_guest_is_long(guest):
     board = software_board(guest, engine="native")

@@ -12,7 +12,7 @@
 
 enum { PM1_SCI_ENABLED = 1, SLEEP_TYPE_SHIFT = 10, SLEEP_ENABLE = 1 << 13 };
 enum { NAME_OP = 0x08, PACKAGE_OP = 0x12, BYTE_PREFIX = 0x0a, WORD_PREFIX = 0x0b };
-enum { SPACE_MEMORY = 0, SPACE_IO = 1, PATIENCE = 3000000, MIB = 1 << 20 };
+enum { SPACE_MEMORY = 0, SPACE_IO = 1, PATIENCE = 1000000, MIB = 1 << 20 };
 
 static void check_rsdp(const struct rsdp *rsdp)
 {
@@ -149,7 +149,7 @@ static bool acpi_mode(const struct fadt *fadt)
     if (!(in16(control) & PM1_SCI_ENABLED) && fadt->smi_command)
         out8((uint16_t)fadt->smi_command, fadt->acpi_enable);
     for (uint32_t i = 0; i < PATIENCE && !(in16(control) & PM1_SCI_ENABLED); i++)
-        pause();
+        wait_cycle();
     return in16(control) & PM1_SCI_ENABLED;
 }
 
@@ -180,7 +180,7 @@ static void end_as_asked(const struct fadt *fadt)
     if (command_word("reset"))
         reset(fadt);
     for (uint32_t i = 0; asked && i < PATIENCE; i++)
-        pause();
+        wait_cycle();
     if (asked)
         check(false, "end", "the machine is still on");
 }

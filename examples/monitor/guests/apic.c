@@ -5,7 +5,7 @@
 #include "acpi_tables.h"
 #include "layout.h"
 
-enum { MSR_APIC_BASE = 0x1b, APIC_ENABLED = 0x800, PIC_MASTER = 0x21, PIC_SLAVE = 0xa1 };
+enum { MSR_APIC_BASE = 0x1b, APIC_ENABLED = 0x800 };
 enum {
     ID = 0x20, PRIORITY = 0x80, END_OF_INTERRUPT = 0xb0, SPURIOUS = 0xf0, IN_SERVICE = 0x100,
     REQUESTED = 0x200, COMMAND = 0x300, COMMAND_HIGH = 0x310, SOFTWARE_ENABLED = 0x100,
@@ -19,8 +19,6 @@ static uintptr_t apic_page;
 
 void apic_begin(void)
 {
-    out8(PIC_MASTER, 0xff);
-    out8(PIC_SLAVE, 0xff);
     uint64_t base = read_msr(MSR_APIC_BASE);
     if (!(base & APIC_ENABLED))
         write_msr(MSR_APIC_BASE, base | APIC_ENABLED);

@@ -7,7 +7,7 @@
 
 enum { APIC_INIT = 0x500, APIC_STARTUP = 0x600, APIC_ASSERT = 0x4000 };
 
-/* Mask both 8259A, turn the local APIC of this processor on. */
+/* Turn the local APIC of this processor on. */
 void apic_begin(void);
 
 uint32_t apic_id(void);

@@ -16,7 +16,7 @@ enum {
 enum { COMPUTING = 1, RAISE_WHEN_DONE = 0x80, DMA_START = 1, DMA_TO_RAM = 2, DMA_RAISE = 4 };
 enum { CAUSE_FACTORIAL = 1, CAUSE_OWN = 2, CAUSE_DMA = 0x100, EDU_ID = 0x010000ed };
 enum { MSI_VECTOR = 0x48, PIN_VECTOR = 0x50, FIRST_PIN = 16, PINS = 8, PATIENCE = 5000000 };
-enum { DMA_BYTES = 256, A_WHILE = 2000, TIMES = 3, STRAYS = 100 };
+enum { DMA_BYTES = 256, A_WHILE = 200, TIMES = 3, MOST_STRAYS = 100 };
 
 static uintptr_t registers;
 static struct ioapic ioapic;
@@ -37,7 +37,7 @@ static void edu_write(uint32_t offset, uint32_t value)
 static bool await_clear(uint32_t offset, uint32_t bit)
 {
     for (uint32_t i = 0; i < PATIENCE && edu_read(offset) & bit; i++)
-        pause();
+        wait_cycle();
     return !(edu_read(offset) & bit);
 }
 
@@ -46,17 +46,29 @@ static void forget_interrupts(void)
     interrupts = causes = last_vector = leave = 0;
 }
 
-static void take_interrupt(struct trap_frame *frame)
+/* An interrupt without a cause: a late one, or another device's, whose line may stay up for ever. */
+static void take_stray(uint32_t vector)
 {
-    uint32_t now = edu_read(CAUSES);
-    last_vector = (uint32_t)frame->vector;
-    if (!now) { /* one of a line that has just fallen, or somebody else's, which may stay up */
-        if (++strays > STRAYS)
-            ioapic_route_level(&ioapic, last_vector - PIN_VECTOR + FIRST_PIN, 0);
-    } else if (++interrupts > leave) {
+    if (++strays >= MOST_STRAYS)
+        ioapic_route_level(&ioapic, vector - PIN_VECTOR + FIRST_PIN, 0);
+}
+
+static void take_cause(uint32_t vector, uint32_t now)
+{
+    last_vector = vector;
+    if (++interrupts > leave) {
         causes |= now;
         edu_write(ACKNOWLEDGE, now);
     }
+}
+
+static void take_interrupt(struct trap_frame *frame)
+{
+    uint32_t now = edu_read(CAUSES);
+    if (now)
+        take_cause((uint32_t)frame->vector, now);
+    else
+        take_stray((uint32_t)frame->vector);
     apic_end_of_interrupt();
 }
 
@@ -142,7 +154,7 @@ static void check_messages(uint32_t bdf)
           "causes %x, 5! is %u", causes, edu_read(FACTORIAL));
     edu_write(STATUS, 0);
     start_dma((uint64_t)sent, BUFFER, DMA_RAISE);
-    came = await_count(&interrupts, 3);
+    came = await_clear(DMA_COMMAND, DMA_START) && await_count(&interrupts, 3);
     check(came && causes & CAUSE_DMA, "edu-msi-dma", "causes %x", causes);
     pci_disable_msi(bdf);
 }
@@ -157,8 +169,11 @@ static uint32_t find_pin(void)
     edu_write(RAISE, CAUSE_OWN);
     bool came = await_count(&interrupts, 1);
     uint32_t pin = last_vector - PIN_VECTOR + FIRST_PIN;
-    check(came, "edu-intx", "%u interrupt, strays %u", interrupts, strays);
-    return came ? pin : 0;
+    if (!check(came, "edu-intx", "%u interrupt, strays %u", interrupts, strays))
+        return 0;
+    uint32_t entry = ioapic_entry(&ioapic, pin);
+    check(!(entry & IOAPIC_REMOTE_IRR), "edu-intx-eoi", "reached pin %u: %08x", pin, entry);
+    return pin;
 }
 
 /* The pin stays up until the device is acknowledged: each EOI before that brings it again. */
@@ -170,8 +185,8 @@ static void check_level(void)
     bool came = await_count(&interrupts, TIMES);
     check(came, "edu-intx-level", "%u interrupts of %u", interrupts, TIMES);
     for (uint32_t i = 0; i < A_WHILE; i++)
-        pause();
-    check(interrupts == TIMES, "edu-intx-end", "no more of them");
+        wait_cycle();
+    check(interrupts == TIMES, "edu-intx-end", "no more of them, strays %u", strays);
 }
 
 static void check_disable(uint32_t bdf)
@@ -180,7 +195,7 @@ static void check_disable(uint32_t bdf)
     pci_command(bdf, COMMAND_NO_INTX, true);
     edu_write(RAISE, CAUSE_OWN);
     for (uint32_t i = 0; i < A_WHILE; i++)
-        pause();
+        wait_cycle();
     check(!interrupts && pci_read(bdf, PCI_COMMAND) & STATUS_INTX, "edu-intx-disable",
           "waits, status %04x", pci_read(bdf, PCI_COMMAND) >> 16);
     pci_command(bdf, COMMAND_NO_INTX, false);

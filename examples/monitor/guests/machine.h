@@ -115,6 +115,13 @@ static inline void pause(void)
     __asm__ volatile("pause" : : : "memory");
 }
 
+/* Wait for about a microsecond on a PC, as long as an access to a device takes elsewhere: a port
+   that POST codes go to. Loops that wait for somebody else count these, not instructions. */
+static inline void wait_cycle(void)
+{
+    in8(0x80);
+}
+
 static inline void enable_interrupts(void)
 {
     __asm__ volatile("sti" : : : "memory");

@@ -8,12 +8,12 @@
 #include "report.h"
 
 enum { EDU_IDS = 0x11e81234, RNG_IDS = 0x10441af4, RNG_TRANSITIONAL_IDS = 0x10051af4 };
-enum { PATIENCE = 20000000, CONFIG_BYTES = 256 };
+enum { PATIENCE = 1000000, CONFIG_BYTES = 256 };
 
 bool await_count(const volatile uint32_t *counter, uint32_t count)
 {
     for (uint32_t i = 0; i < PATIENCE && *counter < count; i++)
-        pause();
+        wait_cycle();
     return *counter == count;
 }
 

@@ -99,7 +99,7 @@ user user_value
     int $USER_VECTOR
 user user_system_call
     syscall
-    int $USER_VECTOR
+    ud2                 /* the handler sees what RAX is */
 user user_read
     mov (%rdi), %eax
     int $USER_VECTOR

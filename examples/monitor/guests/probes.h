@@ -23,7 +23,7 @@ void probe_steps(uint64_t unused);
 
 enum { STEPS = 6 };
 
-/* Code for ring 3, to be copied; and what is in it. Each ends with INT USER_VECTOR. */
+/* Code for ring 3, to be copied; and what is in it. Most end with INT USER_VECTOR. */
 extern uint8_t user_code[], user_code_limit[];
 extern uint8_t user_value[], user_system_call[], user_read[], user_write[], user_jump[];
 extern uint8_t user_cli[], user_out[], user_interrupt[], user_breakpoint[];

@@ -25,7 +25,7 @@ void report_begin(void)
 static void print_character(char character)
 {
     for (uint32_t i = 0; i < PATIENCE && !(in8(COM1 + LINE_STATUS) & TRANSMIT_EMPTY); i++)
-        pause();
+        wait_cycle();
     out8(COM1, (uint8_t)character);
 }
 

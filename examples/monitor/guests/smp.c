@@ -11,7 +11,7 @@
 #include "traps.h"
 
 enum { FIRST, SECOND, START_PAGE = 0x8000, WAKE_VECTOR = 0x41, REPLY_VECTOR = 0x42 };
-enum { PATIENCE = 20000000, DELAY = 20000, INCREMENTS = 30000, STACK_BYTES = 8192, DEPTH = 5 };
+enum { PATIENCE = 3000000, DELAY = 200, INCREMENTS = 30000, STACK_BYTES = 8192, DEPTH = 5 };
 
 extern uint8_t ap_start[], ap_start_values[];
 extern uint32_t ap_start_size;
@@ -44,14 +44,14 @@ static uint64_t make_tables(uint32_t processor)
 static bool await_stage(uint32_t processor, enum stage stage)
 {
     for (uint32_t i = 0; i < PATIENCE && progress[processor].stage < stage; i++)
-        pause();
+        wait_cycle();
     return progress[processor].stage >= stage;
 }
 
 static bool await_interrupts(uint32_t processor, uint32_t count)
 {
     for (uint32_t i = 0; i < PATIENCE && progress[processor].interrupts < count; i++)
-        pause();
+        wait_cycle();
     return progress[processor].interrupts == count;
 }
 
@@ -106,7 +106,7 @@ static void second_main(void)
     look_around(SECOND);
     progress[SECOND].stage = STAGE_STARTED;
     while (!may_count)
-        pause();
+        wait_cycle();
     count(SECOND);
     outer(SECOND, DEPTH);
     progress[SECOND].stage = STAGE_HALTED;
@@ -131,7 +131,7 @@ static void prepare_start_page(void)
 static void delay(void)
 {
     for (uint32_t i = 0; i < DELAY && progress[SECOND].stage < STAGE_STARTED; i++)
-        pause();
+        wait_cycle();
 }
 
 /* INIT, then two start-up messages. A processor that runs ignores the second one. */

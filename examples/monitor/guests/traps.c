@@ -5,6 +5,7 @@
 #include "report.h"
 
 enum { GATE_BYTES = 16, STUB_BYTES = 16, INTERRUPT_GATE = 0x8e, TASK_PRESENT = 0x89 };
+enum { PIC_MASTER = 0x21, PIC_SLAVE = 0xa1 };
 
 struct gate {
     uint16_t offset_low, selector;
@@ -41,6 +42,8 @@ void trap_gate(uint8_t vector, uint32_t privilege, uint32_t ist)
 
 void traps_begin(void)
 {
+    out8(PIC_MASTER, 0xff); /* firmware leaves the timer's interrupt on, at an exception's vector */
+    out8(PIC_SLAVE, 0xff);
     for (uint32_t vector = 0; vector < VECTORS; vector++)
         trap_gate((uint8_t)vector, 0, 0);
 }

@@ -27,7 +27,8 @@ struct task_state {
 
 extern struct task_state task_states[PROCESSORS];
 
-/* Make the IDT, all gates for the supervisor only and without a stack of their own. Once. */
+/* Mask both 8259A; make the IDT, all gates for the supervisor only, without a stack of their own.
+   Once. */
 void traps_begin(void);
 
 /* Load the IDT and the task register. On each processor. */
