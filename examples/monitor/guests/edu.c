@@ -1,8 +1,9 @@
 /* SPDX-FileCopyrightText: 2026 vmmkit contributors */
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The teaching device of QEMU. Where its INTx leads is said by _PRT, for which it takes an interpreter
-   of AML. So the guest does what drivers did before ACPI: it lets the device interrupt, with every
-   pin of the I/O APIC that PCI may have routed to a vector of its own, and sees which one comes. */
+/* The teaching device of QEMU. Where its INTx leads is said by _PRT, for which it takes an
+   interpreter of AML. So the guest does what drivers did before ACPI: it lets the device interrupt,
+   with every pin of the I/O APIC that PCI may use routed to a vector of its own, and sees which one
+   comes. */
 #include "apic.h"
 #include "pci_lister.h"
 #include "report.h"
@@ -53,7 +54,7 @@ static void forget_interrupts(void)
     interrupts = causes = last_vector = leave = 0;
 }
 
-/* An interrupt without a cause: a late one, or another device's, whose line may stay up for ever. */
+/* An interrupt without a cause: a late one, or another device's, whose line may stay up. */
 static void take_stray(uint32_t vector)
 {
     if (++strays >= MOST_STRAYS)
