@@ -187,6 +187,12 @@ class StateTransfer:
             self._handle.call(KVM_GET_REGS, self._page.regs_bytes)
         return int(self._page.regs[RIP_REG])
 
+    def code_base(self) -> int:
+        """Return the base of CS."""
+        if not self.synced:
+            self._handle.call(KVM_GET_SREGS, self._page.sregs)
+        return int.from_bytes(self._page.sregs[:8], "little")
+
     def shadow(self) -> int:
         """Return the interrupt shadow, as `CpuState.interrupt_shadow` has it."""
         if not self.synced:
@@ -222,15 +228,14 @@ class StateTransfer:
 
     def push(self) -> None:
         """Give the kernel what the owner has changed; from here on the record may be stale."""
-        self.looked = False
         record, clean = self._state.record, self._clean
-        if record == clean:
-            return
-        for spans, push in self._groups:
-            if any(record[span] != clean[span] for span in spans):
-                push()
-        if record[GENERAL] != clean[GENERAL]:
-            self._push_general()
+        if record != clean:
+            for spans, push in self._groups:
+                if any(record[span] != clean[span] for span in spans):
+                    push()
+            if record[GENERAL] != clean[GENERAL]:
+                self._push_general()
+        self.looked = False  # not where the kernel has refused something
 
     def _push_general(self) -> None:
         push_general(self._state.words, self._page.regs)
