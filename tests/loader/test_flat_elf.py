@@ -187,3 +187,9 @@ def test_errors_pickle():
     for error in (ImageFormatError("text", 3), ImagePlacementError("text", None, 5, "GDT")):
         twin = pickle.loads(pickle.dumps(error))
         assert (str(twin), vars(twin)) == (str(error), vars(error))
+
+
+def test_representations_show_no_contents():
+    image = loader.flat(b"\xf4" * 10_000, MIB)
+    boot = image.boot(memory=[(0, 4 * MIB, 1)])
+    assert len(repr(image)) + len(repr(boot)) + len(repr(loader.read(elf(b"\xf4" * 9999)))) < 2000

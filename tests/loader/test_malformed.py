@@ -85,8 +85,8 @@ CASES = {
     "ELF segment beyond the address space": (patched(elf(), ROW + 24, "Q", HUGE), "segment at"),
     "ELF with nothing to load": (patched(elf(), ROW, "I", 6), "nothing to be loaded"),
     "ELF entry elsewhere": (elf(entry=5), "entry 0x5"),
-    "ELF notes, the same many times": (
-        patched(elf(notes=pvh_note() * 20), ROW, "I", 4),
+    "ELF notes of more than the file": (
+        patched(elf(notes=pvh_note()), ROW + 56 + 32, "Q", HUGE),
         "claim more",
     ),
     "PVH entry of 3 bytes": (elf(notes=pvh_note(size=3) + b"\0"), "no 32-bit address"),

@@ -28,10 +28,10 @@ def test_each_byte_has_its_highest_type(memory):
     for base, size, kind in memory:
         for at in range(base, base + size):
             types[at] = max(kind, types.get(at, 0))
-    assert {at: one.type for one in found for at in range(one.base, one.last + 1)} == types
+    assert {at: one.kind for one in found for at in range(one.base, one.last + 1)} == types
     assert sum(one.size for one in found) == len(types)
     neighbours = [(a, b) for a, b in pairwise(found) if a.last + 1 == b.base]
-    assert all(a.type != b.type for a, b in neighbours)
+    assert all(a.kind != b.kind for a, b in neighbours)
 
 
 @pytest.mark.parametrize(

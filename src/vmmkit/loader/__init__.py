@@ -13,9 +13,15 @@ Bytes in, a plan out; nothing here opens a file or owns memory:
 `boot.write(ram)` puts it into the guest's RAM, `boot.start(vcpu.state)` sets the registers.
 """
 
-from vmmkit.loader._image import Image, Module
+from vmmkit.loader._bzimage import BzImage, SetupHeader
+from vmmkit.loader._elf import ElfFile, ElfImage, Note
+from vmmkit.loader._flat import FlatImage
+from vmmkit.loader._image import Image, Module, Segment
 from vmmkit.loader._memory import MemoryRange
+from vmmkit.loader._multiboot import MultibootImage
+from vmmkit.loader._multiboot2 import Multiboot2Image
 from vmmkit.loader._plan import Boot, Placed
+from vmmkit.loader._pvh import PvhImage
 from vmmkit.loader._read import (
     flat,
     read,
@@ -42,4 +48,14 @@ __all__ = [
     "MemoryRange",
     "Startup",
     "StartableState",
+    "FlatImage",
+    "ElfImage",
+    "ElfFile",
+    "Segment",
+    "Note",
+    "PvhImage",
+    "MultibootImage",
+    "Multiboot2Image",
+    "BzImage",
+    "SetupHeader",
 ]

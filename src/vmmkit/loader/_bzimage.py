@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from typing import ClassVar, Final, NamedTuple
 
-from attrs import frozen
+from attrs import field, frozen
 
 from vmmkit.errors import ImageFormatError, ImagePlacementError
 from vmmkit.loader._image import Handover, Image, unpack
@@ -142,9 +142,9 @@ class BzImage(Image):
 
     kind: ClassVar[str] = "bzimage"
     header: SetupHeader
-    setup: bytes
+    setup: bytes = field(repr=False)
     """The setup header as it is in the file, from 1F1h on."""
-    code: bytes
+    code: bytes = field(repr=False)
     """What is loaded: all after the real-mode part."""
     version: str
     """What the kernel says of itself, or an empty string."""

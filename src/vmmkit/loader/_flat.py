@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from vmmkit.loader._image import Handover, Image, Segment, place_segments
 from vmmkit.loader._plan import Plan
@@ -20,7 +20,7 @@ class FlatImage(Image):
     """Bytes that are loaded as they are and entered in the mode asked for, told nothing."""
 
     kind: ClassVar[str] = "flat"
-    data: bytes
+    data: bytes = field(repr=False)
     base: int
     """Where they are loaded, unless `boot` is told another place."""
     entry: int

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from attrs import frozen
+from attrs import field, frozen
 
 from vmmkit.errors import ImageFormatError, ImagePlacementError
 from vmmkit.loader._plan import Boot, Plan
@@ -38,12 +38,13 @@ class Module(NamedTuple):
     """The string that goes with it."""
 
 
-class Segment(NamedTuple):
+@frozen
+class Segment:
     """A part of an image: bytes of the file, and zeros up to its size."""
 
     gpa: int
     size: int
-    data: bytes
+    data: bytes = field(repr=False)
 
 
 class Handover(NamedTuple):

@@ -23,7 +23,7 @@ class MemoryRange(NamedTuple):
 
     base: int
     size: int
-    type: int
+    kind: int
     """1 RAM, 2 reserved, 3 ACPI tables, 4 NVS...: ACPI Specification, "Address Range Types"."""
 
     @property
@@ -51,8 +51,8 @@ def sanitized(memory: Iterable[tuple[int, int, int]]) -> tuple[MemoryRange, ...]
     """
     given = [_checked(*one) for one in memory]
     edges = sorted(
-        [(one.base, True, one.type) for one in given]
-        + [(one.last + 1, False, one.type) for one in given]
+        [(one.base, True, one.kind) for one in given]
+        + [(one.last + 1, False, one.kind) for one in given]
     )
     found: list[MemoryRange] = []
     active: list[int] = []  # the types of the ranges that this stretch lies in, sorted
@@ -70,8 +70,8 @@ def sanitized(memory: Iterable[tuple[int, int, int]]) -> tuple[MemoryRange, ...]
 
 def _append(found: list[MemoryRange], new: MemoryRange) -> None:
     """Add a range, or lengthen the one before it."""
-    if found and found[-1].type == new.type and found[-1].last + 1 == new.base:
-        new = MemoryRange(found[-1].base, found[-1].size + new.size, new.type)
+    if found and found[-1].kind == new.kind and found[-1].last + 1 == new.base:
+        new = MemoryRange(found[-1].base, found[-1].size + new.size, new.kind)
         found.pop()
     found.append(new)
 
@@ -83,7 +83,7 @@ class FreeMemory:
 
     def __init__(self, memory: Iterable[MemoryRange]) -> None:
         """Take the RAM of a sanitised map, as far as an identity map of 4 levels goes."""
-        ram = [one for one in memory if one.type == RAM and one.base < IDENTITY_SPACE]
+        ram = [one for one in memory if one.kind == RAM and one.base < IDENTITY_SPACE]
         self._bases = [one.base for one in ram]
         self._lasts = [min(one.last, IDENTITY_SPACE - 1) for one in ram]
 

@@ -127,7 +127,7 @@ def read_image(data: bytes) -> MultibootImage:
 
 def kibibytes(memory: tuple[MemoryRange, ...]) -> tuple[int, int]:
     """Return KiB of RAM from address 0 (at most 640) and from 1 MiB, each up to the first gap."""
-    ram = [one for one in memory if one.type == RAM]
+    ram = [one for one in memory if one.kind == RAM]
     low = next((min(one.size, LOW_LIMIT) for one in ram if one.base == 0), 0)
     high = next((one.last + 1 - MIB for one in ram if one.base <= MIB <= one.last), 0)
     return low // 1024, min(high // 1024, 0xFFFF_FFFF)

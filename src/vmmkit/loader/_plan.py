@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from attrs import frozen
+from attrs import field, frozen
 
 from vmmkit.errors import ImagePlacementError
 from vmmkit.loader._memory import PAGE, FreeMemory, MemoryRange, sanitized
@@ -42,7 +42,7 @@ class Placed(NamedTuple):
 class Boot:
     """An image placed in the memory of one guest, ready to be written and started."""
 
-    pieces: tuple[tuple[int, bytes], ...]
+    pieces: tuple[tuple[int, bytes], ...] = field(repr=False)
     """All that is to be written: `(gpa, bytes)` by address, none over another."""
     layout: tuple[Placed, ...]
     """The same by name, for people: `(name, gpa, size)` by address."""
