@@ -24,6 +24,7 @@ __all__ = ["HostTimeRuns", "OneRun"]
 
 GIGAHERTZ: Final = 1_000_000_000
 SHORTEST_WAIT: Final = 20e-6  # so that a timer without rest leaves the lock to the vCPUs
+KICK_AGAIN: Final = 0.1  # seconds that a vCPU may take to notice that its run is over
 LONGEST_WAIT: Final = 3600.0  # seconds; a longer one is several
 
 
@@ -165,9 +166,16 @@ class HostTimeRuns(OneRun, ABC):
             self._ending, self._stopped = True, False
             self._end_work()
         for thread in threads:
-            if thread.ident is not None:
-                thread.join()
+            self._await(thread)
         self._stop_time()
+
+    def _await(self, thread: Thread) -> None:
+        """Wait for the end of a thread; a step of a debugger's may take several kicks."""
+        while thread.is_alive():
+            thread.join(KICK_AGAIN)
+            if thread.is_alive():
+                with self.lock:
+                    self._end_work()
 
     def _stop_time(self) -> None:
         self._elapsed, self._began = self.time, None

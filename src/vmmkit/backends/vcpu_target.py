@@ -60,7 +60,8 @@ class DebuggableVcpu(Protocol):
     """A vCPU that can be debugged. Caller: `VcpuTarget`.
 
     A vCPU may have less: without `latch` the others are held while it steps over a breakpoint in
-    RAM; `breakpoint_slots` tells of fewer than 16 slots; `awaits_answer` is false without it.
+    RAM; `breakpoint_slots` tells of fewer than 16 slots; `awaits_answer` is false without it, and
+    so is `waits_for_sipi`, which says that it executes nothing before a start-up message comes.
     """
 
     @property
@@ -268,7 +269,7 @@ class VcpuTarget(DebugTarget):
 
     def _execute_one(self, seat: Seat) -> Outcome | None:
         vcpu = self._vcpus[seat.index]
-        if vcpu.state.halted:
+        if vcpu.state.halted or getattr(vcpu, "waits_for_sipi", False):
             return None
         mmio, pio = self._ports(seat.index)
         before = vcpu.state.retired
@@ -276,7 +277,7 @@ class VcpuTarget(DebugTarget):
             outcome: Outcome = vcpu.run_through(mmio, pio, 1)
             if not isinstance(outcome, BudgetSpent):
                 return outcome
-            if vcpu.state.retired != before:
+            if vcpu.state.retired != before or seat.driver.released:
                 break
         return None
 

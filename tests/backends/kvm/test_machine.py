@@ -69,13 +69,12 @@ def test_somebody_stops_it(kind, code):
 
 
 def test_a_stop_ends_the_next_run_or_is_forgotten(kind):
-    with guest_of(kind, STOP + LOOP) as guest:
+    with guest_of(kind, STOP + "ebfc") as guest:
         guest.machine.stop()
         assert isinstance(guest.machine.run(LONG), RunEnded)
         guest.machine.stop()
         guest.machine.forget_kick()
-        assert isinstance(guest.machine.run(LONG), RunEnded)  # by the guest
-        assert guest.state().rip == CODE + 2
+        guest.runs_to_its_end()
 
 
 def test_many_runs(kind):
@@ -114,7 +113,7 @@ def test_a_read_that_fails_is_made_again(kind):
         guest.machine.mmio.add(0xD000_0000, 4, read=read, name="moody")
         with pytest.raises(HandlerError):
             guest.machine.run(LONG)
-        assert isinstance(guest.machine.run(LONG), RunEnded)
+        guest.runs_to_its_end()
         assert guest.values() == [0x1234_5678]
 
 
@@ -151,14 +150,14 @@ def test_an_msr_nobody_knows_may_be_refused(kind):
         guest.poke(0x4000 + 32 * 13, bytes.fromhex(STOP + HLT))  # the handler of #GP
         assert guest.machine.run(LONG) == VcpuExit(0, ReadMsr(UNKNOWN_MSR))
         guest.machine.vcpus[0].refuse()
-        assert isinstance(guest.machine.run(LONG), RunEnded)
+        guest.runs_to_its_end()
 
 
 def test_an_msr_is_written(kind):
     write = "b9" + dword(UNKNOWN_MSR) + "31d2b8" + dword(7) + "0f30" + STOP + HLT
     with guest_of(kind, write, unknown_msrs="exit") as guest:
         assert guest.machine.run(LONG) == VcpuExit(0, WriteMsr(UNKNOWN_MSR, 7))
-        assert isinstance(guest.machine.run(LONG), RunEnded)
+        guest.runs_to_its_end()
 
 
 def test_a_triple_fault_names_its_vcpu(kind):
@@ -175,7 +174,7 @@ def test_all_run(kind):
     count = ADD * 50
     wait = await_dword(FLAG, 150) + STOP + HLT
     with guest_of(kind, start_others(1, 2) + count + wait, *[count + SLEEP] * 2) as guest:
-        assert isinstance(guest.machine.run(LONG), RunEnded)
+        guest.runs_to_its_end()
         assert dword_at(guest, FLAG) == 150
 
 
@@ -192,7 +191,7 @@ def test_each_has_its_number(kind):
     with guest_of(kind, *codes, vcpus=ids) as guest:
         for number in (2, 5):
             guest.poke(CODE + 0x1000 * number, bytes.fromhex(show + SLEEP))
-        assert isinstance(guest.machine.run(LONG), RunEnded)
+        guest.runs_to_its_end()
         for index, apic_id in enumerate(ids):
             lapic, identity, topology = guest.values(index)
             assert (lapic >> 24, identity >> 24, topology) == (apic_id, apic_id, apic_id)
@@ -207,7 +206,7 @@ def test_others_wait_for_a_start_up_message(kind):
 def test_init_stops_a_processor(kind):
     code = start_others(1) + await_dword(FLAG, 1) + apic(0x310, 1 << 24) + apic(0x300, 0x4500)
     with guest_of(kind, code + STOP + LOOP, ADD + LOOP) as guest:
-        assert isinstance(guest.machine.run(LONG), RunEnded)
+        guest.runs_to_its_end()
         guest.machine.run(0.02)
         rip = guest.state(1).rip
         guest.machine.run(0.02)
@@ -216,8 +215,10 @@ def test_init_stops_a_processor(kind):
 
 def test_accesses_name_their_vcpu(kind):
     say = "b8" + dword(9) + OUT + ADD
-    with guest_of(kind, start_others(1) + say + await_dword(FLAG, 2) + STOP, say + SLEEP) as guest:
-        guest.machine.run(LONG)
+    with guest_of(
+        kind, start_others(1) + say + await_dword(FLAG, 2) + STOP + HLT, say + SLEEP
+    ) as guest:
+        guest.runs_to_its_end()
         assert sorted(index for index, _, _ in guest.written) == [0, 1]
 
 
@@ -234,7 +235,7 @@ def test_a_machine_can_be_reset(kind):
     code = ENABLE + start_others(1) + await_dword(FLAG, 1) + STOP + HLT
     with guest_of(kind, code, ADD + SLEEP) as guest:
         for _ in range(3):
-            assert isinstance(guest.machine.run(LONG), RunEnded)
+            guest.runs_to_its_end()
             assert dword_at(guest, FLAG) == 1
             time = guest.machine.time
             guest.machine.reset()
@@ -259,16 +260,16 @@ def test_reset_reaches_every_controller(kind):
     look += store(select, 0x10 + 2 * 9) + "a1" + dword(window) + OUT
     look += "31c0e421" + OUT + STOP + HLT
     with guest_of(kind, look) as guest:
-        guest.machine.run(LONG)
+        guest.runs_to_its_end()
         fresh = guest.values()
         guest.written.clear()
         restart(guest, change + look)
-        guest.machine.run(LONG)
+        guest.runs_to_its_end()
         assert guest.values() != fresh
         guest.written.clear()
         guest.machine.reset()
         restart(guest, look)
-        guest.machine.run(LONG)
+        guest.runs_to_its_end()
         assert guest.values() == fresh
 
 
@@ -276,7 +277,7 @@ def test_a_timer_of_before_is_quiet_after_a_reset(kind):
     timer = ENABLE + apic(0x320, 0x20040) + apic(0x3E0, 0x0B) + apic(0x380, 1_000_000)
     wait = "fbf4" + "833d" + dword(COUNTS + 4 * 0x40) + "0372f5" + STOP + HLT
     with guest_of(kind, timer + wait) as guest:
-        assert isinstance(guest.machine.run(LONG), RunEnded)
+        guest.runs_to_its_end()
         guest.machine.reset()
         taken = guest.count(0x40)
         restart(guest, ENABLE + "fb" + LOOP)

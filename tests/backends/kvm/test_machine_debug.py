@@ -13,7 +13,9 @@ from backends.kvm.machines import BOTH_CHIPS, LONG, guest_of, start_others
 from backends.kvm.test_machine import FLAG, HLT, SLEEP, STOP, await_dword, dword_at
 from backends.kvm.test_machine_interrupts import until_taken
 from backends.smp import CODE, ENABLE, apic, dword
+from gdb.gdb_driver import Gdb, gdb_path
 from vmmkit.backends import RunEnded, SoftVcpu, VcpuTarget
+from vmmkit.gdb.serve import serve
 from vmmkit.gdb.target import CONTINUE, STEP, BreakpointKind, Stop, StopKind
 from vmmkit.insn import Halt
 from vmmkit.memregion import RegionMap
@@ -164,14 +166,14 @@ def test_a_breakpoint(kind):
     with session_of(kind, COUNT) as session:
         grows(session.guest)
         session.attach()
-        session.target.insert_breakpoint(BreakpointKind.HARDWARE, CODE + 6, 1)
+        session.target.insert_breakpoint(BreakpointKind.HARDWARE, 0, CODE + 6, 1)
         for _ in range(3):
             before = dword_at(session.guest, FLAG)
             stops = session.go().wait()
             assert [(stop.vcpu, stop.kind) for stop in stops] == [(0, StopKind.HARDWARE)]
             assert session.state().rip == CODE + 6
         assert dword_at(session.guest, FLAG) == before + 1
-        session.target.remove_breakpoint(BreakpointKind.HARDWARE, CODE + 6, 1)
+        session.target.remove_breakpoint(BreakpointKind.HARDWARE, 0, CODE + 6, 1)
         session.detach()
         grows(session.guest)
 
@@ -205,6 +207,18 @@ def test_a_run_ends_though_a_debugger_has_stopped_it(kind):
         session.detach()
         assert isinstance(guest.machine.run(0.02), RunEnded)
         assert dword_at(guest, FLAG) > 0
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_run_ends_though_one_who_waits_is_stepped(kind, number):
+    with guest_of(kind, SLEEP, HLT) as guest:
+        session = Session(guest)
+        guest.machine.run(0.02)
+        session.attach()
+        report = session.go(number)
+        assert isinstance(guest.machine.run(0.05), RunEnded)
+        assert report.calls in ([], [[Stop(number, StopKind.STEP)]])
+        session.detach()
 
 
 def test_a_fatal_exit_is_the_debuggers_first(kind):
@@ -263,6 +277,44 @@ def test_a_debugger_in_the_middle_of_interrupts(kind):
         assert isinstance(ended[0], RunEnded)
 
 
+def test_a_real_gdb(kind, tmp_path):
+    """Attach to two vCPUs that run, step one, break, interrupt, and leave."""
+    gdb_path()
+    socket = tmp_path / "socket"
+    with session_of(kind, start_others(1) + COUNT, COUNT_TOO) as session:
+        grows(session.guest, FLAG + 4)
+        with serve(session.target, f"unix:{socket}"):
+            gdb = Gdb(
+                tmp_path,
+                (
+                    f"target remote {socket}",
+                    "info threads",
+                    "set scheduler-locking on",
+                    "thread 2",
+                    "stepi 4",
+                    "print/x $pc",
+                    "set scheduler-locking off",
+                    f"hbreak *{CODE + 0x1006:#x}",
+                    "continue",
+                    "print/x $pc",
+                    f"x/wx {FLAG:#x}",
+                    "delete",
+                    "continue",
+                    "detach",
+                ),
+            )
+            gdb.await_packet("vCont;c", 2)
+            grows(session.guest)
+            gdb.interrupt()
+            run = gdb.result()
+        grows(session.guest)
+        grows(session.guest, FLAG + 4)
+    assert run.replies[1].count("Thread ") >= 2
+    assert run.replies[5].split()[-1] in (hex(CODE + 0x1000), hex(CODE + 0x1006))
+    assert run.replies[9].split()[-1] == hex(CODE + 0x1006)
+    assert "SIGINT" in run.replies[12]
+
+
 # -- locked ways of a target -----------------------------------------------------------------------
 
 
@@ -278,7 +330,7 @@ def test_handlers_of_a_target_run_under_its_lock():
         return 0
 
     ram = bytearray(4096)
-    ram[:13] = bytes.fromhex("e480 e680 a00020 a20020 f4")
+    ram[:11] = bytes.fromhex("e480 e680 a00020 a20020 f4")
     pio, mmio = RegionMap(address_bits=16), RegionMap()
     pio.add(0x80, 1, read=note, write=note, name="port")
     mmio.add(0x2000, 0x1000, read=note, write=note, name="device")

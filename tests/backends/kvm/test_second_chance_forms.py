@@ -5,8 +5,8 @@
 from collections import Counter
 
 import pytest
-from backends.kvm.kernel_differences import DIFFERENCES
 
+from backends.kvm.kernel_differences import DIFFERENCES
 from backends.kvm.memory_walk import Bench, sample
 from vmmkit.backends.kvm import unusable_reason
 
@@ -46,7 +46,7 @@ def check(mode, cpl, step):
     assert ends["done"] > len(verdicts) * 3 // 4, ends
 
 
-@pytest.mark.parametrize(("mode", "cpl"), WALKS, ids="{0[0]}-bit, ring {0[1]}".format)
+@pytest.mark.parametrize(("mode", "cpl"), WALKS)
 def test_a_sample(mode, cpl):
     check(mode, cpl, SAMPLE * WALKS[mode, cpl])
 

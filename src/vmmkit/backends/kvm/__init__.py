@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     from vmmkit.backends.kvm._slots import MemorySlot
     from vmmkit.backends.kvm._spec import Cap, Chip
     from vmmkit.backends.kvm.machine import KvmMachine
-    from vmmkit.backends.kvm.vcpu import KvmVcpu
     from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm, allocate_ram
 
 __all__ = [
     "unusable_reason",
-    "KvmMachine",
     "KvmVm",
     "KvmVcpu",
+    "KvmMachine",
     "allocate_ram",
     "MemorySlot",
     "CpuidEntry",
@@ -43,9 +42,9 @@ __all__ = [
 #: Where each name is.
 _HOMES = {
     "unusable_reason": "_probe",
-    "KvmMachine": "machine",
     "KvmVm": "vm",
     "KvmVcpu": "vcpu",
+    "KvmMachine": "machine",
     "allocate_ram": "vm",
     "MemorySlot": "_slots",
     "CpuidEntry": "vm",

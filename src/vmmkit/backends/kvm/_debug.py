@@ -350,4 +350,4 @@ class DebugSide(EmulatingVcpu):
             return None
         if found is None or found.cause & DATA:
             self._count()
-        return found or Done(rip, self._transfer.shadow())
+        return found or self._stepped()

@@ -384,10 +384,12 @@ class EmulatingVcpu(VcpuCore):
         """
         if self._access is not self._emulation or self._emulation.of_msr:
             return outcome
-        self._refused = True  # unless no port raises
-        self._emulation.serve(mmio, pio)
-        self._refused = False
+        self._serve_left(mmio, pio)
         return self._go_on()
+
+    def _serve_left(self, mmio: AccessPort, pio: AccessPort) -> None:
+        """Do what is left of the access in flight."""
+        raise NotImplementedError
 
 
 KINDS: Final[dict[type[Outcome], int]] = {

@@ -160,6 +160,14 @@ class KvmVcpu(DebugSide):
         self._check_open("mp_state")
         self._transfer.mp_state = value
 
+    @property
+    def waits_for_sipi(self) -> bool:
+        """Whether nothing is executed before a start-up message comes; to be asked between runs."""
+        return self.vm.irqchip != "none" and self.mp_state in (
+            MpState.UNINITIALIZED,
+            MpState.INIT_RECEIVED,
+        )
+
     def get_lapic(self) -> bytes:
         """Return the registers of the local APIC in KVM (KVM_GET_LAPIC), 1024 bytes."""
         raw = bytearray(LAPIC_SIZE)
@@ -333,7 +341,7 @@ class KvmVcpu(DebugSide):
     def _serve(self, mmio: AccessPort, pio: AccessPort) -> None:
         """Do an access of several pieces."""
         self._access.take(self._exit_reason())
-        self._access.serve(mmio, pio)
+        self._serve_left(mmio, pio)
         self._access.kind = 0
 
     def _step_through(self, mmio: AccessPort, pio: AccessPort) -> Outcome:
@@ -342,8 +350,7 @@ class KvmVcpu(DebugSide):
             outcome = self.step()
             if not self._access.kind or self._access.of_msr:
                 return _spent(outcome)
-            self._refused = True  # nobody has seen it
-            self._serve_undone(mmio, pio)
+            self._serve_left(mmio, pio)
 
     def _serve_undone(self, mmio: AccessPort, pio: AccessPort) -> Outcome | None:
         """Do what is left of the access in flight, unless the owner has seen and done it.
@@ -358,16 +365,22 @@ class KvmVcpu(DebugSide):
             following = self._settle()
             if following is not None and not self._access.kind:
                 return following
-        self._refused = True
-        access.serve(mmio, pio)
-        self._refused = False
+        self._serve_left(mmio, pio)
         return None
+
+    def _serve_left(self, mmio: AccessPort, pio: AccessPort) -> None:
+        """Do what is left of the access in flight."""
+        self._refused = True  # unless the next line comes to its end
+        self._access.serve(mmio, pio)
+        self._refused = False
 
     def _settle(self) -> Outcome | None:
         """Do with the access in flight what the owner has said; return the next piece of it."""
         access, answer = self._access, self._answer
         if not access.kind:
             return None
+        if access is self._kernels and self._transfer.changed:
+            raise self._changed_in_flight()
         if access.left:
             if access.reads and answer is None:
                 wanted = access.outcome()
