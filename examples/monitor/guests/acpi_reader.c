@@ -12,7 +12,7 @@
 
 enum { PM1_SCI_ENABLED = 1, SLEEP_TYPE_SHIFT = 10, SLEEP_ENABLE = 1 << 13 };
 enum { NAME_OP = 0x08, PACKAGE_OP = 0x12, BYTE_PREFIX = 0x0a, WORD_PREFIX = 0x0b };
-enum { SPACE_MEMORY = 0, SPACE_IO = 1, PATIENCE = 1000000, MIB = 1 << 20 };
+enum { SPACE_IO = 1, PATIENCE = 1000000, MIB = 1 << 20 };
 
 static void check_rsdp(const struct rsdp *rsdp)
 {

@@ -1,6 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 vmmkit contributors */
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Where a start-up message sends a processor: copied to a page below 1 MiB, in real mode. */
+    .file "ap_start.S"
 #include "layout.h"
 
 #define PLACE(symbol) (symbol - ap_start)

@@ -7,9 +7,8 @@
 
 enum { MSR_APIC_BASE = 0x1b, APIC_ENABLED = 0x800 };
 enum {
-    ID = 0x20, PRIORITY = 0x80, END_OF_INTERRUPT = 0xb0, SPURIOUS = 0xf0, IN_SERVICE = 0x100,
-    REQUESTED = 0x200, COMMAND = 0x300, COMMAND_HIGH = 0x310, SOFTWARE_ENABLED = 0x100,
-    SEND_PENDING = 0x1000,
+    ID = 0x20, PRIORITY = 0x80, END_OF_INTERRUPT = 0xb0, SPURIOUS = 0xf0, COMMAND = 0x300,
+    COMMAND_HIGH = 0x310, SOFTWARE_ENABLED = 0x100, SEND_PENDING = 0x1000,
 };
 enum { SELECT = 0, WINDOW = 0x10, VERSION = 1, FIRST_ENTRY = 0x10 };
 enum { PATIENCE = 100000 };
@@ -45,21 +44,6 @@ bool apic_send(uint32_t destination, uint32_t command)
         if (!(read32(apic_page + COMMAND) & SEND_PENDING))
             return true;
     return false;
-}
-
-static bool vector_bit(uint32_t bits, uint8_t vector)
-{
-    return read32(apic_page + bits + vector / 32 * 16) >> vector % 32 & 1;
-}
-
-bool apic_requested(uint8_t vector)
-{
-    return vector_bit(REQUESTED, vector);
-}
-
-bool apic_in_service(uint8_t vector)
-{
-    return vector_bit(IN_SERVICE, vector);
 }
 
 static uint32_t ioapic_read(const struct ioapic *ioapic, uint32_t index)

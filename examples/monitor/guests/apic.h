@@ -16,10 +16,6 @@ void apic_end_of_interrupt(void);
 /* Send `command` (delivery mode and vector) to an APIC ID; false if it is not accepted. */
 bool apic_send(uint32_t destination, uint32_t command);
 
-/* Whether a vector is requested, or in service, at this local APIC. */
-bool apic_requested(uint8_t vector);
-bool apic_in_service(uint8_t vector);
-
 /* The I/O APIC of the MADT: its address, its first GSI, and its number of pins. */
 struct ioapic {
     uintptr_t address;

@@ -1,8 +1,9 @@
 /* SPDX-FileCopyrightText: 2026 vmmkit contributors */
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The teaching device of QEMU. Where its INTx leads is said by _PRT, for which it takes an interpreter
-   of AML. So the guest does what drivers did before ACPI: it lets the device interrupt, with every
-   pin of the I/O APIC that PCI may have routed to a vector of its own, and sees which one comes. */
+/* The teaching device of QEMU. Where its INTx leads is said by _PRT, for which it takes an
+   interpreter of AML. So the guest does what drivers did before ACPI: it lets the device interrupt,
+   with every pin of the I/O APIC that PCI may use routed to a vector of its own, and sees which one
+   comes. */
 #include "apic.h"
 #include "pci_lister.h"
 #include "report.h"
@@ -34,6 +35,13 @@ static void edu_write(uint32_t offset, uint32_t value)
     write32(registers + offset, value);
 }
 
+/* The read makes sure that the write has arrived before what comes next, an end of interrupt. */
+static void acknowledge(uint32_t now)
+{
+    edu_write(ACKNOWLEDGE, now);
+    edu_read(CAUSES);
+}
+
 static bool await_clear(uint32_t offset, uint32_t bit)
 {
     for (uint32_t i = 0; i < PATIENCE && edu_read(offset) & bit; i++)
@@ -46,7 +54,7 @@ static void forget_interrupts(void)
     interrupts = causes = last_vector = leave = 0;
 }
 
-/* An interrupt without a cause: a late one, or another device's, whose line may stay up for ever. */
+/* An interrupt without a cause: a late one, or another device's, whose line may stay up. */
 static void take_stray(uint32_t vector)
 {
     if (++strays >= MOST_STRAYS)
@@ -58,7 +66,7 @@ static void take_cause(uint32_t vector, uint32_t now)
     last_vector = vector;
     if (++interrupts > leave) {
         causes |= now;
-        edu_write(ACKNOWLEDGE, now);
+        acknowledge(now);
     }
 }
 
@@ -78,7 +86,7 @@ static void take_message(struct trap_frame *frame)
     last_vector = (uint32_t)frame->vector;
     causes |= now;
     interrupts++;
-    edu_write(ACKNOWLEDGE, now);
+    acknowledge(now);
     apic_end_of_interrupt();
 }
 

@@ -11,7 +11,7 @@ enum {
 };
 enum { COMMAND_IO = 1, COMMAND_MEMORY = 2, COMMAND_MASTER = 4, COMMAND_NO_INTX = 1 << 10 };
 enum { STATUS_INTX = 1 << 19, STATUS_CAPABILITIES = 1 << 20, CAP_MSI = 5, CAP_VENDOR = 9 };
-enum { CAP_MSIX = 0x11, BAR_IS_IO = 1, BAR_IS_64 = 4, BAR_PREFETCHABLE = 8 };
+enum { CAP_MSIX = 0x11, BAR_IS_IO = 1, BAR_IS_64 = 4 };
 
 uint32_t pci_read_by_ports(uint32_t bdf, uint32_t offset);
 uint32_t pci_read_by_ecam(uint32_t bdf, uint32_t offset);

@@ -9,7 +9,8 @@
 #define HOLE_FIRST 0xc0000000ul
 #define HOLE_LIMIT 0xfec00000ul /* where the I/O APIC is */
 
-enum { MULTIFUNCTION = 0x80, TYPE_MASK = 0x7f, BRIDGE = 1, MSI_ENABLE = 1 << 16, MSI_IS_64 = 1 << 23 };
+enum { MULTIFUNCTION = 0x80, TYPE_MASK = 0x7f, BRIDGE = 1 };
+enum { MSI_ENABLE = 1 << 16, MSI_IS_64 = 1 << 23 };
 
 struct function functions[MOST_FUNCTIONS];
 uint32_t function_count;

@@ -1,5 +1,6 @@
 /* SPDX-FileCopyrightText: 2026 vmmkit contributors */
 /* SPDX-License-Identifier: BSD-2-Clause */
+    .file "probes.S"
 #include "layout.h"
 #include "user.h"
 

@@ -1,8 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 vmmkit contributors */
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Instructions that fault: each ends at `probe_resume` with `probe_stack`, by itself or by a handler.
-
-   What a probe does for its argument is in probes.S. */
+/* Instructions that fault. Each ends at `probe_resume` with `probe_stack`, by itself or by a
+   handler. What a probe does for its argument is in probes.S. */
 #pragma once
 
 #include "machine.h"

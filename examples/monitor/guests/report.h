@@ -21,8 +21,5 @@ bool check(bool good, const char *name, const char *format, ...)
 /* Print PASS if no check failed, else FAIL; end. */
 _Noreturn void finish(void);
 
-/* Count a failure without a line of its own: somebody else printed it. */
-void report_failure(void);
-
 /* "PASS" or "FAIL", as things stand: for guests that end otherwise. */
 const char *verdict(void);

@@ -2,8 +2,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Where a guest begins: the PVH entry point in protected mode, and the way to 64-bit mode.
 
-   The first 4 GiB are mapped as they are, by pages of 2 MiB, for the supervisor only. Processors that
-   are started later come to `enter_long_mode` as well, with EDI, ESI and EBP as below. */
+   The first 4 GiB are mapped as they are, by pages of 2 MiB, for the supervisor only. Processors
+   that are started later come to `enter_long_mode` as well, with EDI, ESI and EBP as below. */
+    .file "start.S"
 #include "layout.h"
 
 /* The note by which loaders know a kernel with a PVH entry: its address. */

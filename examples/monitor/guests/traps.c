@@ -4,7 +4,7 @@
 
 #include "report.h"
 
-enum { GATE_BYTES = 16, STUB_BYTES = 16, INTERRUPT_GATE = 0x8e, TASK_PRESENT = 0x89 };
+enum { STUB_BYTES = 16, INTERRUPT_GATE = 0x8e, TASK_PRESENT = 0x89 };
 enum { PIC_MASTER = 0x21, PIC_SLAVE = 0xa1 };
 
 struct gate {

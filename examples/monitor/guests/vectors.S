@@ -1,6 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 vmmkit contributors */
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A stub for each vector: all lead to trap() with a struct trap_frame. */
+    .file "vectors.S"
 #include "layout.h"
 
     .text
