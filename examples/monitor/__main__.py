@@ -68,7 +68,8 @@ def prepare(options: Namespace, stack: ExitStack) -> tuple[Monitor, Debugger]:
     """Make everything; what fails here is the user's to mend."""
     monitor = Monitor(options, stack)
     load(options, monitor.board)
-    return monitor, Debugger(options, monitor.board.machine, stack)
+    stack.enter_context(monitor.console)
+    return monitor, Debugger(options, monitor.board.machine, monitor.power, stack)
 
 
 def main() -> int:
@@ -82,8 +83,7 @@ def main() -> int:
         except (UsageError, VmmkitError, OSError) as error:
             print(f"monitor: {error}", file=sys.stderr)
             return USAGE
-        with monitor.console:
-            status = monitor.run(debugger)
+        status = monitor.run(debugger)
         debugger.tell(status)
     if monitor.power.reason:
         print(f"monitor: {monitor.power.reason}", file=sys.stderr)

@@ -119,7 +119,7 @@ class Console:
             data = b""
         if not data:
             self.open = False
-            self._machine.stop()  # who waits for input only waits for nothing now
+            self._power.stop()  # who waits for input only waits for nothing now
         elif self._terminal is not None:
             data = b"".join(map(self._key, data))
         with self._machine.lock:

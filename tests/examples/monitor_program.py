@@ -14,7 +14,7 @@ from vmmkit.insn import available_engines
 
 MONITOR = Path(__file__).parents[2] / "examples" / "monitor"
 GUESTS = MONITOR / "guests"
-SECONDS = 30
+SECONDS = 20
 
 SOFT = [
     pytest.param(("--backend", "soft", "--engine", engine), id=engine)
