@@ -32,7 +32,7 @@ TURN_OFF = "ba0406 b80020 ef f4 ebfd"  # mov dx, 604h; mov ax, 2000h; out dx, ax
 RESET = "baf90c b00f ee f4 ebfd"  # mov dx, cf9h; mov al, 0fh; out dx, al
 SPIN = "ebfe"
 HALT = "fa f4"
-CRASH = "0f011e0000 0f0b"  # lidt [0], which is empty; ud2
+CRASH = "0f011d00200000 0f0b"  # lidt [2000h], which is empty; ud2; in 32-bit mode
 # Print what arrives on COM1, as far as q.
 ECHO = "bafd03 ec a801 74fb baf803 ec ee 3c71 75ef b005 e6f4 f4ebfd"
 
@@ -57,8 +57,8 @@ def monitor(*arguments, typed="", **options):
     )
 
 
-def flat(folder, code):
+def flat(folder, code, mode=16):
     """Write a flat guest; return the arguments that run it."""
     path = folder / "guest.bin"
     path.write_bytes(bytes.fromhex(code))
-    return "--flat", "0x1000,16", path
+    return "--flat", f"0x1000,{mode}", path

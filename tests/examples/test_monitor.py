@@ -27,17 +27,17 @@ SOFTWARE = ("--backend", "soft")
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
-    ("code", "status", "said"),
+    ("code", "mode", "status", "said"),
     [
-        (EXIT_7, 7, ""),
-        (TURN_OFF, 0, ""),
-        (RESET, 0, "reset"),
-        (CRASH, 3, "vCPU 0: TripleFault"),
+        (EXIT_7, 16, 7, ""),
+        (TURN_OFF, 16, 0, ""),
+        (RESET, 16, 0, "reset"),
+        (CRASH, 32, 3, "vCPU 0: TripleFault"),
     ],
     ids=["exit port", "S5", "reset", "crash"],
 )
-def test_how_a_guest_ends(tmp_path, backend, code, status, said):
-    done = monitor(*backend, *flat(tmp_path, code))
+def test_how_a_guest_ends(tmp_path, backend, code, mode, status, said):
+    done = monitor(*backend, *flat(tmp_path, code, mode))
     assert (done.returncode, done.stdout) == (status, "")
     assert said in done.stderr
 

@@ -14,6 +14,7 @@ LINE = "from vmmkit.backends import ThreadedMachine as Machine"
 DIFFERENCES = {
     LINE: "from vmmkit.backends import KvmMachine as Machine",
     "MachineTarget(machine)": "machine.debug_target()",
+    "run_to_the_end(target.run)": "run_to_the_end(machine.run)",
 }
 ENDS = "## To see what it does"  # by a picture of the ports, which are fewer with KVM
 
@@ -29,4 +30,8 @@ def test_the_steps_run_on_kvm():
         text = text.replace(soft, kvm)
     test = doctest.DocTestParser().get_doctest(text, {}, "monitor.md", str(PAGE), 0)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
-    assert runner.run(test).failed == 0
+    try:
+        assert runner.run(test, clear_globs=False).failed == 0
+    finally:
+        if "machine" in test.globs:
+            test.globs["machine"].close()
