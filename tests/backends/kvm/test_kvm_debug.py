@@ -145,6 +145,18 @@ def test_steps_in_ring_3(guest):
 
 
 @needs_kvm
+def test_a_step_in_ring_3_into_a_fault_goes_to_its_handler(guest):
+    machine = guest("9090f4", cpl=3)
+    machine.pte(DATA, 0)
+    machine.poke(CODE + 1, bytes.fromhex("8a03"))
+    machine.vcpu.state.rbx = DATA
+    assert machine.run(1) == BudgetSpent(CODE + 1)
+    machine.run(1)
+    assert machine.vcpu.state.rip in {HANDLERS + 16 * 14, HANDLERS + 16 * 14 + 1}
+    assert machine.vcpu.state.cr2 == DATA
+
+
+@needs_kvm
 def test_breakpoints_on_instructions(guest):
     machine = guest(NOPS)
     machine.vcpu.set_breakpoints([at(CODE + 4), at(CODE + 2)])

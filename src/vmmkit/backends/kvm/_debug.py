@@ -327,10 +327,12 @@ class DebugSide(EmulatingVcpu):
 
     def _single_step(self) -> Outcome:
         """Execute one instruction, or up to its first device access."""
-        if not self._steps_here():
-            return super()._single_step()
-        self._stepping = True
-        return self._not_emulated(b"") or Done(self._state.rip, self._state.interrupt_shadow)
+        if self._steps_here():
+            self._stepping = True
+            outcome = self._execute(b"", leave_faults=True)
+            if not isinstance(outcome, Fault):
+                return outcome or Done(self._state.rip, self._state.interrupt_shadow)
+        return super()._single_step()  # whose faults are the kernel's to deliver
 
     def _steps_here(self) -> bool:
         """Whether the next instruction is one that the kernel runs without a way to step it."""
