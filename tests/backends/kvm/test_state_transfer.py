@@ -58,6 +58,7 @@ def program(body):
 def set_up(state, name):
     start(state, int(name) if name.isdigit() else 64)
     state.rcx = TURNS
+    state.x87_control, state.x87_tag = 0x37F, 0  # as after FNINIT
     if not name.isdigit():
         state.rflags |= IOPL_3
         state.cs = USER_CODE

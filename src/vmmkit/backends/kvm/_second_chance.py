@@ -349,11 +349,6 @@ class EmulatingVcpu(VcpuCore):
         self._kernels = self._access
         self._emulation = Emulation(self._page, self._second)
 
-    @property
-    def state(self) -> CpuState:
-        """The registers; looking at them reads them from the kernel."""
-        raise NotImplementedError
-
     def _raise_in_guest(self, vector: int, error: int | None, address: int) -> None:
         self._events.inject(vector, error, address=address, kind=EventKind.EXCEPTION)
 
@@ -363,7 +358,8 @@ class EmulatingVcpu(VcpuCore):
 
     def _execute(self, code: bytes, *, leave_faults: bool = False) -> Outcome | None:
         """Execute the instruction at RIP, or begin to; return what is for the owner."""
-        self._attention = self.state is self._state  # read it from the kernel, and write it back
+        self._look()
+        self._attention = True  # what it changes goes to the kernel
         self._access = self._emulation
         self._emulation.begin(code, single=self._stepping, leave_faults=leave_faults)
         if self._emulation.left:

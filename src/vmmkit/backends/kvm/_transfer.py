@@ -13,11 +13,12 @@ says so; where it has not, the same area is the buffer of the ioctls.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from vmmkit.backends.kvm._events import pull_events, push_events, shadow_of
-from vmmkit.backends.kvm._ioctl import Handle
+from vmmkit.backends.kvm._ioctl import Handle, kvm_error
 from vmmkit.backends.kvm._msrs import MSR_TSC, MsrBlock, entries
 from vmmkit.backends.kvm._registers import (
     pull_debug,
@@ -271,7 +272,8 @@ class StateTransfer:
 
     def _push_msrs(self) -> None:
         for index, value in self._msrs.changed(self._state.words):
-            self.write_msr(index, value)
+            if not self.write_msr(index, value):
+                raise kvm_error("KVM_SET_MSRS", errno.EINVAL, f"of {index:#x} to {value:#x}")
 
     def _push_time(self) -> None:
         if self._state.tsc != self._msrs.tsc:
