@@ -139,11 +139,8 @@ class ExitHandlers:
         return self._debug_exit()
 
     def _debug_exit(self) -> Outcome | None:
-        """KVM_EXIT_DEBUG: here the end of a single step."""
-        if not self._stepping:
-            return None
-        self._count()
-        return self._stepped()
+        """A breakpoint, or the end of a step."""
+        raise NotImplementedError
 
     def _stepped(self) -> Outcome:
         """Return what a single step has done: the kernel reports that of HLT as a step alone."""
@@ -167,7 +164,7 @@ class ExitHandlers:
 
     def _not_emulated(self, code: bytes) -> Outcome | None:
         """An instruction that the kernel cannot emulate; RIP is at it."""
-        return Unsupported(code, UnsupportedReason.OPCODE, self._transfer.rip())
+        raise NotImplementedError
 
     def _count(self) -> None:
         """Count one instruction; the time-stamp counter, which KVM has, does not follow."""

@@ -16,21 +16,18 @@ from vmmkit.backends.kvm._run_page import RunPage
 from vmmkit.backends.kvm._spec import (
     CPUID_ENTRY,
     CPUID_HEAD,
-    GUEST_DEBUG,
     INTERRUPT,
     KVM_GET_CPUID2,
     KVM_INTERRUPT,
     KVM_NMI,
     KVM_RUN,
     KVM_SET_CPUID2,
-    KVM_SET_GUEST_DEBUG,
     RUN_EXIT_REASON,
     RUN_READY_FOR_INTERRUPT,
     RUN_REQUEST_INTERRUPT_WINDOW,
     XSAVE_SIZE,
     Cap,
     Exit,
-    GuestDebug,
 )
 from vmmkit.backends.kvm._transfer import ALL_SYNC, StateTransfer
 from vmmkit.backends.kvm._vcpu_events import VcpuEvents
@@ -87,7 +84,7 @@ class VcpuCore(VcpuEvents):
         self._state = CpuState()
         self._events = Cpu(state=self._state, deliver=True)  # checks and notes what is injected
         self._transfer = self._make_transfer()
-        self._access = Access(self._page)
+        self._access: Access = Access(self._page)
         self._kicker = Kicker(self._handle, self._page, kick_signal)
         self._msrs, self._msrs_exit = msrs, unknown_msrs == "exit"
         self._answer: int | None = None
@@ -189,18 +186,15 @@ class VcpuCore(VcpuEvents):
         handler = self.HANDLERS.get(reason)
         return self._unknown_exit() if handler is None else handler(self)
 
+    def _go_on(self) -> Outcome | None:
+        """Go on with an instruction that the kernel has no part in."""
+        raise NotImplementedError
+
     # -- guest debug -----------------------------------------------------------------------------
 
     def _arm(self, stepping: bool) -> None:
         """Have KVM_RUN stop after each instruction, or no more."""
-        if stepping != self._stepping:
-            self._stepping = stepping
-            self._set_guest_debug()
-
-    def _set_guest_debug(self) -> None:
-        """Tell the kernel whether to step, and where to break (KVM_SET_GUEST_DEBUG)."""
-        control = GuestDebug.ENABLE | GuestDebug.SINGLESTEP if self._stepping else 0
-        self._handle.call(KVM_SET_GUEST_DEBUG, GUEST_DEBUG.pack(control, *NO_SLOTS))
+        raise NotImplementedError
 
     def _single_step(self) -> Outcome:
         """Execute one instruction, or up to its first device access."""

@@ -22,6 +22,7 @@ from typing import Final, Literal, Self
 
 from vmmkit.backends.kvm._access import MASKS
 from vmmkit.backends.kvm._cpuid import vcpu_table
+from vmmkit.backends.kvm._debug import DebugSide
 from vmmkit.backends.kvm._ioctl import kernel_ioctl
 from vmmkit.backends.kvm._kick import DEFAULT_KICK_SIGNAL
 from vmmkit.backends.kvm._spec import (
@@ -31,7 +32,7 @@ from vmmkit.backends.kvm._spec import (
     Exit,
     MpState,
 )
-from vmmkit.backends.kvm._vcpu_core import DEVICES, REASON, RUN_NUMBER, VcpuCore
+from vmmkit.backends.kvm._vcpu_core import DEVICES, REASON, RUN_NUMBER
 from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm
 from vmmkit.backends.msrs import MsrSource
 from vmmkit.errors import MachineError, StepError
@@ -49,7 +50,7 @@ GPA, DATA, LENGTH, IS_WRITE = 32 // 8, 40 // 8, 48 // 4, 52
 IS_OUT, SIZE, PORT, COUNT, PLACE = 32, 33, 34 // 2, 36 // 4, 40 // 8
 
 
-class KvmVcpu(VcpuCore):
+class KvmVcpu(DebugSide):
     """One vCPU of a virtual machine.
 
     Exits are the outcomes of `vmmkit.insn`: `Read`, `Write`, `PortIn`, `PortOut`, `Halt` (not with
@@ -194,6 +195,8 @@ class KvmVcpu(VcpuCore):
         self._check_budget(budget)
         if budget == 1:
             return _spent(self.step())
+        if self._guest_debug.skips and not isinstance(outcome := self.step(), Done):
+            return outcome
         following = self._settle()
         if following is not None:
             return following
@@ -246,10 +249,14 @@ class KvmVcpu(VcpuCore):
                 to try it once more, or `complete` a read, or `run` on past a write.
         """
         self._check_budget(budget)
-        self._serve_undone(mmio, pio)
-        if budget == 1:
-            return self._step_through(mmio, pio)
-        self._settle()
+        following = self._serve_undone(mmio, pio)
+        if following is None and (budget == 1 or self._guest_debug.skips):
+            outcome = self._step_through(mmio, pio)
+            if budget == 1 or self._guest_debug.skips or not isinstance(outcome, BudgetSpent):
+                return outcome
+        following = following or self._settle()
+        if following is not None:
+            return following
         self._kicker.enter()
         try:
             self._arm(False)
@@ -295,7 +302,7 @@ class KvmVcpu(VcpuCore):
                 else:
                     by_size[size][quads[PLACE] // size] = read_port(number, size)
             else:
-                outcome = self._handle_exit(reason)
+                outcome = self._serve_emulation(mmio, pio, self._handle_exit(reason))
                 if outcome is not None:
                     return outcome
 
@@ -313,14 +320,21 @@ class KvmVcpu(VcpuCore):
                 return _spent(outcome)
             self._serve_left(mmio, pio)
 
-    def _serve_undone(self, mmio: AccessPort, pio: AccessPort) -> None:
-        """Do what is left of the access in flight, unless the owner has seen and done it."""
+    def _serve_undone(self, mmio: AccessPort, pio: AccessPort) -> Outcome | None:
+        """Do what is left of the access in flight, unless the owner has seen and done it.
+
+        Returns:
+            What the instruction has ended with, where that is the owner's.
+        """
         access = self._access
         if not access.kind or access.of_msr:
-            return
+            return None
         if self._answer is not None or not (access.reads or self._refused):
-            self._settle()
+            following = self._settle()
+            if following is not None and not self._access.kind:
+                return following
         self._serve_left(mmio, pio)
+        return None
 
     def _serve_left(self, mmio: AccessPort, pio: AccessPort) -> None:
         """Do what is left of the access in flight."""
@@ -333,7 +347,7 @@ class KvmVcpu(VcpuCore):
         access, answer = self._access, self._answer
         if not access.kind:
             return None
-        if self._transfer.changed:
+        if access is self._kernels and self._transfer.changed:
             raise self._changed_in_flight()
         if access.left:
             if access.reads and answer is None:
@@ -344,7 +358,7 @@ class KvmVcpu(VcpuCore):
             if access.left:
                 return access.outcome()
         access.kind = 0
-        return None
+        return self._go_on()
 
     def kick(self) -> None:
         """End the run in progress, or else the next one, at an instruction boundary.
@@ -365,6 +379,7 @@ class KvmVcpu(VcpuCore):
     def close(self) -> None:
         """Give the vCPU back; again is nothing. Not while it runs."""
         if self._handle.fd >= 0:
+            self._second.release()
             self._handle.close()
             self._page.close()
 

@@ -1,0 +1,57 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Memory forms on a KVM vCPU do on a device what they do on RAM, whoever executes them."""
+
+from collections import Counter
+
+import pytest
+
+from backends.kvm.kernel_differences import DIFFERENCES
+from backends.kvm.memory_walk import Bench, sample
+from vmmkit.backends.kvm import unusable_reason
+
+pytestmark = [
+    pytest.mark.kvm,
+    pytest.mark.skipif(unusable_reason() is not None, reason=str(unusable_reason())),
+]
+
+WALKS = {(64, 0): 1, (64, 3): 1, (32, 0): 6, (16, 0): 6}
+"""By mode and privilege: of how many kinds of form the full walk tries one."""
+SAMPLE = 37
+"""Of how many of those the sample tries one."""
+
+
+def walk(mode, cpl, step):
+    """Return the verdicts of a walk."""
+    bench = Bench(mode, cpl)
+    try:
+        return [bench.verdict(form, seed) for seed, form in enumerate(sample(mode, step))]
+    finally:
+        bench.close()
+
+
+def wrong(verdicts, mode, cpl):
+    """Name the forms that differ, but for those that are known to."""
+    return [
+        f"{one.form}: on RAM {one.ram_end}, on the device {one.end}, differs in {one.different}"
+        for one in verdicts
+        if one.different and not DIFFERENCES.covers(one, mode, cpl)
+    ]
+
+
+def check(mode, cpl, step):
+    verdicts = walk(mode, cpl, step)
+    assert wrong(verdicts, mode, cpl) == []
+    ends = Counter(one.end for one in verdicts)
+    assert ends["done"] > len(verdicts) * 3 // 4, ends
+
+
+@pytest.mark.parametrize(("mode", "cpl"), WALKS)
+def test_a_sample(mode, cpl):
+    check(mode, cpl, SAMPLE * WALKS[mode, cpl])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mode", "cpl"), WALKS)
+def test_all(mode, cpl):
+    check(mode, cpl, WALKS[mode, cpl])
