@@ -294,13 +294,13 @@ class KvmVcpu(DebugSide):
                 else:
                     quads[DATA] = read(quads[GPA], size)
             elif reason == IO:
-                size = octets[SIZE]
-                if longs[COUNT] != 1 or halves[PORT] + size > PORTS:
+                size, number = octets[SIZE], halves[PORT]
+                if longs[COUNT] != 1 or number + size > PORTS:
                     self._serve(mmio, pio)
                 elif octets[IS_OUT]:
-                    write_port(halves[PORT], size, by_size[size][quads[PLACE] // size])
+                    write_port(number, size, by_size[size][quads[PLACE] // size])
                 else:
-                    by_size[size][quads[PLACE] // size] = read_port(halves[PORT], size)
+                    by_size[size][quads[PLACE] // size] = read_port(number, size)
             else:
                 outcome = self._serve_emulation(mmio, pio, self._handle_exit(reason))
                 if outcome is not None:
