@@ -99,10 +99,11 @@ class Console:
             termios.tcsetattr(0, termios.TCSADRAIN, self._terminal)
 
     def _work(self) -> None:
+        wake = self._wake_in.fileno()
         while not self._closing:
             hungry = self.open and len(self._typed) < MOST_TYPED
-            ready, _, _ = select.select([self._wake_in, *([0] if hungry else [])], [], [])
-            if self._wake_in in ready:
+            ready, _, _ = select.select([wake, *([0] if hungry else [])], [], [])
+            if wake in ready:
                 self._woken()
             if 0 in ready:
                 self._input()

@@ -14,6 +14,7 @@ from examples.monitor_program import (
     EXIT_7,
     HALT,
     MONITOR,
+    QUICK,
     RESET,
     SOFT,
     SPIN,
@@ -49,7 +50,7 @@ def test_a_guest_that_waits_for_nothing(tmp_path, backend):
     assert "waits for nothing" in done.stderr
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", QUICK)
 def test_time_is_limited(tmp_path, backend):
     done = monitor(*backend, "--seconds", "0.2", *flat(tmp_path, SPIN))
     assert done.returncode == 124
@@ -63,7 +64,7 @@ def test_input_and_output(tmp_path, backend):
     assert (done.returncode, done.stdout) == (5, text)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", QUICK)
 def test_the_trace_loads(tmp_path, backend):
     path = tmp_path / "trace.json"
     monitor(*backend, "--trace", path, *flat(tmp_path, TURN_OFF))
@@ -74,7 +75,7 @@ def test_the_trace_loads(tmp_path, backend):
     assert [event["tid"] for event in events if event["ph"] == "M"] == [written[0]["tid"]]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", QUICK)
 def test_the_maps(backend):
     devices = ("--device", "edu", "--device", "virtio-rng", "--device", "pci-uart")
     shown = monitor(*backend, *devices, "--map", "--memory", "4G", "--vcpus", "2").stdout

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from examples.monitor_program import BACKENDS, GUESTS, SECONDS, command
+from examples.monitor_program import BACKENDS, GUESTS, QUICK, SECONDS, command
 from system_tools import require
 
 SAID = re.compile(r"monitor: gdb -ex 'target remote (\S+)'")
@@ -50,7 +50,7 @@ def test_a_guest_waits_is_stopped_in_c_and_goes_on(backend):
     assert running.returncode == 0
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", QUICK)
 def test_the_debugger_kills_it(backend):
     image = GUESTS / "hello.elf"
     with waiting(*backend, "--gdb", "tcp:127.0.0.1:0", "--wait", image) as (running, address):
@@ -60,7 +60,7 @@ def test_the_debugger_kills_it(backend):
         assert running.wait(SECONDS) == 137
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", QUICK)
 def test_a_signal_ends_what_waits_for_a_debugger(backend):
     with waiting(*backend, "--gdb", "tcp:127.0.0.1:0", "--wait", GUESTS / "hello.elf") as (it, _):
         it.terminate()

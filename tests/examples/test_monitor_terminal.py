@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from examples.monitor_program import BACKENDS, ECHO, SECONDS, SPIN, command, flat
+from examples.monitor_program import ECHO, QUICK, SECONDS, SPIN, command, flat
 
 CTRL_A, CTRL_C = b"\x01", b"\x03"
 
@@ -55,7 +55,7 @@ class Terminal:
         return text
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", QUICK)
 def test_keys_are_the_guests(tmp_path, backend):
     with Terminal(*backend, *flat(tmp_path, ECHO)) as terminal:
         terminal.raw()
@@ -66,7 +66,7 @@ def test_keys_are_the_guests(tmp_path, backend):
         assert termios.tcgetattr(terminal.fd) == terminal.before
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", QUICK)
 @pytest.mark.parametrize("code", [ECHO, SPIN], ids=["echo", "spin"])
 def test_ctrl_a_x_ends_the_monitor(tmp_path, backend, code):
     with Terminal(*backend, *flat(tmp_path, code)) as terminal:
@@ -76,7 +76,7 @@ def test_ctrl_a_x_ends_the_monitor(tmp_path, backend, code):
         assert termios.tcgetattr(terminal.fd) == terminal.before
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", QUICK)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_it_in_order(tmp_path, backend, number):
     trace = tmp_path / "trace.json"
