@@ -23,6 +23,7 @@ __all__ = [
     "MemorySpace",
     "MmioDevice",
     "ReadHandler",
+    "Vcpu",
     "WriteHandler",
 ]
 
@@ -147,6 +148,35 @@ class InterruptLine(Protocol):
 
     def __call__(self, level: bool, /) -> object:
         """Drive the wire to `level`; called on changes only."""
+        ...
+
+
+class Vcpu(Protocol):
+    """A processor that runs guest code and comes back with exits.
+
+    Callers: machines, monitors; `backends.SoftVcpu` and `backends.kvm.KvmVcpu` fit. The outcomes
+    are those of `vmmkit.insn`, the same from every backend.
+    """
+
+    @property
+    def state(self) -> Any:
+        """The registers, a `vmmkit.insn.CpuState`; ask anew after each run."""
+        ...
+
+    def run(self, budget: int = ..., /) -> Any:
+        """Run until an exit; 1 as `budget` is a single step."""
+        ...
+
+    def complete(self, value: int, /) -> None:
+        """Answer the read that the last run returned."""
+        ...
+
+    def run_through(self, mmio: AccessPort, pio: AccessPort, budget: int = ..., /) -> Any:
+        """Run, doing device accesses through ports, until any other exit."""
+        ...
+
+    def kick(self) -> None:
+        """End the run in progress, or else the next one; for any thread."""
         ...
 
 

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Every memory form on a KVM vCPU: once on RAM, once on a device with the same contents.
 
-Both runs are of one virtual machine, by two sets of page tables; `insn.memory_forms` makes the
-instructions, and `guests.exits` the page tables and the device.
+Both runs are of one virtual machine. In 64-bit mode there are two sets of page tables; in the other
+modes, whose paging not every KVM has, the device takes the place of the RAM. `insn.memory_forms`
+makes the instructions, and `guests.exits` the page tables and the device.
 """
 
 import itertools
@@ -15,6 +16,7 @@ from typing import NamedTuple
 from guests.exits import (
     CODE,
     DEVICE,
+    GDT,
     LOW,
     RAM,
     TO_DEVICE,
@@ -34,6 +36,7 @@ from vmmkit.insn import (
     PortOut,
     Read,
     Segment,
+    TripleFault,
     Write,
     operand_accesses,
 )
@@ -47,10 +50,13 @@ NAMES = (
     *("rip", "mxcsr", "x87_control", "x87_status", "x87_tag", "es", "cs", "ss", "ds", "fs", "gs"),
 )
 VECTORS = slice(8 * WORD["vector"], 8 * (WORD["opmask"] + 8))
+VECTOR_SIZE = VECTORS.stop - VECTORS.start
 X87 = slice(8 * WORD["x87"], 8 * WORD["x87"] + 128)
 STATUS_FLAGS = 0xCD5
 IOPL = 0x3000
 USER = 4
+CACHE_DISABLED, CR0_PG = 0x6000_0000, 1 << 31
+WINDOW_END = WINDOW + WINDOW_SIZE
 PRESENT_ONLY = 1  # a PDPTE of PAE paging has no rights
 END_PORT = 0x6F
 END = {0: bytes([0xF4]), 3: bytes([0xE6, END_PORT])}  # HLT; OUT, which leaves ring 3 alone
@@ -94,18 +100,25 @@ class Bench:
         self.image = bytes(self.machine.ram)
         self.device = self.machine.device
         self.ram = allocate_ram(RAM)
-        self.mmio = RegionMap(name="mmio", straddle="split")
-        self.mmio.add_ram(0, self.ram, name="ram")
-        self.mmio.add(
-            DEVICE, WINDOW_SIZE, read=self.machine.read, write=self.machine.write, name="device"
-        )
+        self.mmio, paged = RegionMap(name="mmio"), mode == 64
+        ram = memoryview(self.ram)
+        for first, end in ((0, WINDOW), (WINDOW_END, RAM)):
+            self.mmio.add_ram(first, ram[first:end], name=f"ram at {first:#x}")
+        self.window = self.mmio.add_ram(WINDOW, ram[WINDOW:WINDOW_END], name="window")
+        self.where = DEVICE if paged else WINDOW
+        ways = {"read": self.machine.read, "write": self.machine.write}
+        self.other = self.mmio.add(self.where, WINDOW_SIZE, **ways, name="device", enabled=paged)
+        self._start()
+
+    def _start(self):
+        """Make the virtual machine."""
         self.vm = KvmVm()
         self.vm.attach(self.mmio)
         self.vcpu = KvmVcpu(self.vm)
         state = self.vcpu.state
         self.machine.enter(state)
-        state.cr0 &= ~0x6000_0000
-        if cpl:
+        state.cr0 &= ~(CACHE_DISABLED if self.machine.mode == 64 else CACHE_DISABLED | CR0_PG)
+        if self.cpl:
             state.cs = Segment(USER_CODE, *state.cs[1:3], state.cs.attributes | ATTRIBUTES_DPL3)
             for name in ("es", "ss", "ds", "fs", "gs"):
                 found = getattr(state, name)
@@ -121,8 +134,16 @@ class Bench:
             if entry & 0xFFF not in {0, PRESENT_ONLY}:
                 self.machine.poke(at, entry | USER, size)
 
+    def _swap(self, to_device):
+        """Have the device, or the RAM, answer in the window."""
+        before, after = (self.window, self.other) if to_device else (self.other, self.window)
+        with self.mmio.transaction():
+            before.disable()
+            after.enable()
+
     def close(self):
         """Give the virtual machine back."""
+        self.vcpu.close()
         self.vm.close()
 
     def load(self, form, seed, tables):
@@ -131,14 +152,19 @@ class Bench:
         content = rng.randbytes(0x1000 + WINDOW_SIZE)
         self.machine.ports.clear()
         state.record[:], state.cr3 = self.record, tables
+        if self.machine.mode != 64:
+            self._swap(tables == TO_DEVICE)
         state.fs = state.fs._replace(base=0x20)
         values = registers(form, rng)
         for name, value in values.items():
             setattr(state, name, value)
         state.rflags |= IOPL if self.cpl else 0
-        state.record[VECTORS] = bytes(byte | 0x80 for byte in rng.randbytes(VECTORS.stop - VECTORS.start))
+        state.record[VECTORS] = bytes(
+            byte | 0x80 for byte in rng.randbytes(VECTORS.stop - VECTORS.start)
+        )
         before = self.image[: WINDOW - 0x1000] + content + self.image[WINDOW + WINDOW_SIZE :]
         memory = bytearray(before)
+        memory[CODE:GDT] = END[self.cpl] * ((GDT - CODE) // len(END[self.cpl]))
         code = form.code + END[self.cpl]
         memory[CODE : CODE + len(code)] = code
         if form.insn.mnemonic not in STRINGS:
@@ -155,12 +181,13 @@ class Bench:
         before, machine = self.vcpu.emulated.total(), self.machine
         timer = threading.Timer(PATIENCE, self.vcpu.kick)
         timer.start()
+        outcome = None
         for _ in range(TURNS):
             match self.vcpu.run():
                 case Read(gpa, size):
-                    self.vcpu.complete(machine.read(None, gpa - DEVICE, size))
+                    self.vcpu.complete(machine.read(None, gpa - self.where, size))
                 case Write(gpa, size, value):
-                    machine.write(None, gpa - DEVICE, size, value)
+                    machine.write(None, gpa - self.where, size, value)
                 case PortIn(port, size):
                     self.vcpu.complete(machine.port_in(None, port, size))
                 case PortOut(port, size, value) if port != END_PORT:
@@ -168,10 +195,16 @@ class Bench:
                 case outcome:
                     break
         timer.cancel()
-        if self.vcpu.awaits_answer:
+        if self.vcpu.awaits_answer and isinstance(outcome, PortOut):
             self.vcpu.step()
-        ended = isinstance(outcome, Halt | PortOut)
-        return "done" if ended else type(outcome).__name__, self.vcpu.emulated.total() > before
+        refused = self.vcpu.emulated.total() > before
+        if isinstance(outcome, Halt | PortOut):
+            return "done", refused
+        if isinstance(outcome, TripleFault):
+            return "fault", refused
+        self.close()
+        self._start()
+        return "no end", refused
 
     def left(self, end, window):
         """What a run has left behind; of a fault only that there was one."""
@@ -185,7 +218,7 @@ class Bench:
             "vectors": bytes(state.record[VECTORS]),
             "x87": bytes(state.record[X87]),
             "window": bytes(window),
-            "other RAM": self.ram[CODE + 0x100 : WINDOW] + self.ram[WINDOW + WINDOW_SIZE : LOW],
+            "other RAM": self.ram[GDT:WINDOW] + self.ram[WINDOW + WINDOW_SIZE : LOW],
             "ports": list(self.machine.ports),
         }
 

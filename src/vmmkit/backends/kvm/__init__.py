@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vmmkit.backends.kvm._routing import PC_ROUTES, ChipRoute, MsiRoute
     from vmmkit.backends.kvm._slots import MemorySlot
     from vmmkit.backends.kvm._spec import Cap, Chip
+    from vmmkit.backends.kvm.vcpu import KvmVcpu
     from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm, allocate_ram
 
 __all__ = [

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from vmmkit.backends.kvm._access import Access
+from vmmkit.backends.kvm._ioctl import Handle
 from vmmkit.backends.kvm._kick import Kicker
 from vmmkit.backends.kvm._run_page import RunPage
 from vmmkit.backends.kvm._spec import (
@@ -20,20 +21,25 @@ from vmmkit.backends.kvm._spec import (
     EXIT_EMULATION_FAILURE,
     EXIT_FAIL_ENTRY,
     EXIT_IOAPIC_EOI,
+    KVM_TRANSLATE,
     RUN_CR8,
     RUN_EXIT_REASON,
     RUN_REQUEST_INTERRUPT_WINDOW,
     RUN_UNION,
+    TRANSLATION,
     Exit,
     InternalError,
 )
 from vmmkit.backends.kvm._transfer import StateTransfer
+from vmmkit.backends.kvm.vm import KvmVm
 from vmmkit.backends.msrs import MsrSource
 from vmmkit.errors import KvmError
 from vmmkit.insn import (
+    MAX_LENGTH,
     WORD,
     BudgetSpent,
     CpuState,
+    Done,
     Halt,
     InterruptWindow,
     Outcome,
@@ -51,6 +57,10 @@ REQUEST: Final = WORD["interrupt_request"]
 WINDOW: Final = WORD["window_request"]
 THRESHOLD: Final = WORD["tpr_threshold"]
 RETIRED: Final = WORD["retired"]
+HLT: Final = 0xF4
+PREFIXES: Final = frozenset(
+    (0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF2, 0xF3, *range(0x40, 0x50))
+)
 REASON: Final = RUN_EXIT_REASON // 4
 ALL_ONES: Final = (1 << 64) - 1
 
@@ -59,14 +69,17 @@ class ExitHandlers:
     """The handlers, with what they need of a vCPU."""
 
     index: int
+    vm: KvmVm
     ioapic_eoi: Callable[[int], object] | None
     _access: Access
     _attention: bool
+    _handle: Handle
     _kicker: Kicker
     _msrs: MsrSource | None
     _msrs_exit: bool
     _page: RunPage
     _state: CpuState
+    _step_rip: int
     _stepping: bool
     _transfer: StateTransfer
 
@@ -128,6 +141,26 @@ class ExitHandlers:
     def _debug_exit(self) -> Outcome | None:
         """A breakpoint, or the end of a step."""
         raise NotImplementedError
+
+    def _stepped(self) -> Outcome:
+        """Return what a single step has done: the kernel reports that of HLT as a step alone."""
+        rip = self._transfer.rip()
+        length = rip - self._step_rip
+        if self.vm.irqchip == "none" and 0 < length <= MAX_LENGTH:
+            *prefixes, opcode = self._code(self._step_rip, length) or bytes(1)
+            if opcode == HLT and PREFIXES.issuperset(prefixes):
+                return Halt(rip)
+        return Done(rip, self._transfer.shadow())
+
+    def _code(self, rip: int, length: int) -> bytes:
+        """Return bytes of the instruction at `rip`, fewer where a page or the RAM ends."""
+        raw = bytearray(TRANSLATION.pack(self._transfer.code_base() + rip, 0, 0, 0, 0))
+        self._handle.call(KVM_TRANSLATE, raw)
+        _, gpa, valid, _, _ = TRANSLATION.unpack(raw)
+        for base, buffer in self.vm.ram if valid else ():
+            if base <= gpa < base + len(buffer):
+                return bytes(buffer[gpa - base : gpa - base + length])
+        return b""
 
     def _not_emulated(self, code: bytes) -> Outcome | None:
         """An instruction that the kernel cannot emulate; RIP is at it."""

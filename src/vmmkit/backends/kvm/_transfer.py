@@ -13,11 +13,12 @@ says so; where it has not, the same area is the buffer of the ioctls.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from vmmkit.backends.kvm._events import pull_events, push_events, shadow_of
-from vmmkit.backends.kvm._ioctl import Handle
+from vmmkit.backends.kvm._ioctl import Handle, kvm_error
 from vmmkit.backends.kvm._msrs import MSR_TSC, MsrBlock, entries
 from vmmkit.backends.kvm._registers import (
     pull_debug,
@@ -187,6 +188,12 @@ class StateTransfer:
             self._handle.call(KVM_GET_REGS, self._page.regs_bytes)
         return int(self._page.regs[RIP_REG])
 
+    def code_base(self) -> int:
+        """Return the base of CS."""
+        if not self.synced:
+            self._handle.call(KVM_GET_SREGS, self._page.sregs)
+        return int.from_bytes(self._page.sregs[:8], "little")
+
     def shadow(self) -> int:
         """Return the interrupt shadow, as `CpuState.interrupt_shadow` has it."""
         if not self.synced:
@@ -222,15 +229,14 @@ class StateTransfer:
 
     def push(self) -> None:
         """Give the kernel what the owner has changed; from here on the record may be stale."""
-        self.looked = False
         record, clean = self._state.record, self._clean
-        if record == clean:
-            return
-        for spans, push in self._groups:
-            if any(record[span] != clean[span] for span in spans):
-                push()
-        if record[GENERAL] != clean[GENERAL]:
-            self._push_general()
+        if record != clean:
+            for spans, push in self._groups:
+                if any(record[span] != clean[span] for span in spans):
+                    push()
+            if record[GENERAL] != clean[GENERAL]:
+                self._push_general()
+        self.looked = False  # not where the kernel has refused something
 
     def _push_general(self) -> None:
         push_general(self._state.words, self._page.regs)
@@ -266,7 +272,8 @@ class StateTransfer:
 
     def _push_msrs(self) -> None:
         for index, value in self._msrs.changed(self._state.words):
-            self.write_msr(index, value)
+            if not self.write_msr(index, value):
+                raise kvm_error("KVM_SET_MSRS", errno.EINVAL, f"of {index:#x} to {value:#x}")
 
     def _push_time(self) -> None:
         if self._state.tsc != self._msrs.tsc:

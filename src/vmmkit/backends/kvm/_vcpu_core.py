@@ -10,7 +10,6 @@ from typing import Final
 
 from vmmkit.backends.kvm._access import Access
 from vmmkit.backends.kvm._cpuid import CpuidTable, row_of
-from vmmkit.backends.kvm._exits import ExitHandlers
 from vmmkit.backends.kvm._ioctl import Handle, kernel_ioctl, kvm_error
 from vmmkit.backends.kvm._kick import Kicker
 from vmmkit.backends.kvm._run_page import RunPage
@@ -31,6 +30,7 @@ from vmmkit.backends.kvm._spec import (
     Exit,
 )
 from vmmkit.backends.kvm._transfer import ALL_SYNC, StateTransfer
+from vmmkit.backends.kvm._vcpu_events import VcpuEvents
 from vmmkit.backends.kvm._vector_state import XsaveLayout
 from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm
 from vmmkit.backends.msrs import MsrSource
@@ -64,7 +64,7 @@ DEBUG_CONTROL: Final = WORD["debug_control"]
 NO_SLOTS: Final = (0,) * 8
 
 
-class VcpuCore(ExitHandlers):
+class VcpuCore(VcpuEvents):
     """Everything of a `KvmVcpu` that is not for its owner."""
 
     def __init__(
@@ -93,7 +93,7 @@ class VcpuCore(ExitHandlers):
         self._refused = False  # whether a port has raised for the access in flight
         self._attention = False  # whether there is more to do before KVM_RUN than to call it
         self._nmi_requested = False
-        self._stepping = False
+        self._stepping, self._step_rip = False, 0
 
     def _set_cpuid(self, table: Iterable[CpuidEntry]) -> None:
         """Give the kernel the table and fetch what it has made of it."""
@@ -140,9 +140,9 @@ class VcpuCore(ExitHandlers):
 
     def _prepare(self) -> None:
         """Do what was asked for since the last KVM_RUN."""
-        self._attention = False  # first: what is asked for from here on needs another look
         if self._transfer.looked:
             self._push()
+        self._attention = False  # first: what is asked for from here on needs another look
         words = self._state.words
         if words[DEBUG_CONTROL] & HOLD:
             self._page.octets[RUN_REQUEST_INTERRUPT_WINDOW] = 0
@@ -159,10 +159,7 @@ class VcpuCore(ExitHandlers):
         transfer, words = self._transfer, self._state.words
         if transfer.changed:
             if self._exit_reason() in IN_KERNEL:
-                raise StepError(
-                    f"an instruction of vCPU {self.index} is in flight; step to its end before "
-                    "changing registers"
-                )
+                raise self._changed_in_flight()
             if words[PENDING]:
                 raise StepError(
                     "these registers have an instruction in flight; step to its end where it began"
@@ -170,6 +167,12 @@ class VcpuCore(ExitHandlers):
             self._page.octets[RUN_READY_FOR_INTERRUPT] = 0  # by the old registers
         transfer.push()
         transfer.begin_run(sync=True)
+
+    def _changed_in_flight(self) -> StepError:
+        return StepError(
+            f"an instruction of vCPU {self.index} is in flight; step to its end before "
+            "changing registers"
+        )
 
     def _interrupt(self) -> None:
         """Have the interrupt that was requested delivered, if the guest takes it now."""
@@ -197,6 +200,7 @@ class VcpuCore(ExitHandlers):
 
     def _single_step(self) -> Outcome:
         """Execute one instruction, or up to its first device access."""
+        self._step_rip = self._transfer.rip()
         self._arm(True)
         return self._until_exit()
 
