@@ -147,7 +147,7 @@ def seconds_in_c(tmp_path_factory, request):
 
     def measured(mode, guest, count):
         (folder / "ram").write_bytes(guest.ram()[:])
-        command = [str(target), mode, str(folder / "ram"), str(CODE)]
+        command = [str(target), mode, str(folder / "ram"), str(CODE), "0"]
         lines = f"{count}\n" * ROUNDS
         output = subprocess.run(
             command, input=lines, capture_output=True, text=True, check=True, timeout=LIMIT
