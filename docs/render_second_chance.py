@@ -12,7 +12,7 @@ import platform
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -20,9 +20,10 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path += [str(HERE), str(HERE.parent / "tests")]
 
-from backends.kvm.kernel_differences import DIFFERENCES  # noqa: E402
-from backends.kvm.memory_walk import Bench, sample  # noqa: E402
 from render_forms import DOMAINS  # noqa: E402
+
+from backends.kvm.kernel_differences import reason_of  # noqa: E402
+from backends.kvm.memory_walk import Bench, sample  # noqa: E402
 
 PAGE = HERE / "second-chance.md"
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
@@ -85,18 +86,14 @@ def host() -> str:
 
 def measured() -> str:
     """Make the text between the marks."""
-    today = datetime.now(timezone.utc).date()
+    today = datetime.now(UTC).date()
     text = [f"Measured on {today}: {host()}.\n"]
     refused: Counter[str] = Counter()
     for mode, cpl in WALKS:
         verdicts = walk(mode, cpl)
         text += [f"### {mode}-bit code, ring {cpl}\n", table(verdicts) + "\n"]
         refused.update({one.form.insn.mnemonic for one in verdicts if one.refused})
-        odd = Counter(
-            (one.form.insn.mnemonic, DIFFERENCES.reason(one, mode, cpl))
-            for one in verdicts
-            if one.different
-        )
+        odd = Counter((one.form.insn.mnemonic, reason_of(one)) for one in verdicts if one.different)
         for (mnemonic, reason), count in sorted(odd.items()):
             text.append(f"* {mnemonic}, {count} forms: {reason}")
         text += [""] * bool(odd)

@@ -36,7 +36,7 @@ class Started(threading.Thread):
     def run(self):
         try:
             self.result = self._function()
-        except Exception as error:  # the test looks at it
+        except (AssertionError, KvmError, StepError) as error:
             self.error = error
 
     def value(self):

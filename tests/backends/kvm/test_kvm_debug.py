@@ -145,6 +145,18 @@ def test_steps_in_ring_3(guest):
 
 
 @needs_kvm
+def test_a_step_in_ring_3_into_a_fault_goes_to_its_handler(guest):
+    machine = guest("9090f4", cpl=3)
+    machine.pte(DATA, 0)
+    machine.poke(CODE + 1, bytes.fromhex("8a03"))
+    machine.vcpu.state.rbx = DATA
+    assert machine.run(1) == BudgetSpent(CODE + 1)
+    machine.run(1)
+    assert machine.vcpu.state.rip in {HANDLERS + 16 * 14, HANDLERS + 16 * 14 + 1}
+    assert machine.vcpu.state.cr2 == DATA
+
+
+@needs_kvm
 def test_breakpoints_on_instructions(guest):
     machine = guest(NOPS)
     machine.vcpu.set_breakpoints([at(CODE + 4), at(CODE + 2)])
@@ -304,8 +316,9 @@ def test_a_real_gdb(require_tool, tmp_path):
             "print/x $cr3",
             "hbreak use_device",
             "continue",
-            "stepi 3",
-            "next",
+            "set can-use-hw-watchpoints 0",
+            "watch version",
+            "continue",
             "next",
             "print/x version",
             "x/wx 0xfffffffffeb00000",
@@ -319,10 +332,11 @@ def test_a_real_gdb(require_tool, tmp_path):
         run = Gdb(tmp_path, commands).result()
     assert run.replies[4] == f"$1 = {sum(range(30))}\n"
     assert "use_device" in run.replies[7]
-    assert "0x56455253" in run.replies[11]
+    assert "New value = 1447383635" in run.replies[10]
     assert "0x56455253" in run.replies[12]
-    assert "0x77" in run.replies[14]
-    assert "= 5" in run.replies[15]
-    assert "guest_main ()" in run.replies[16]
+    assert "0x56455253" in run.replies[13]
+    assert "0x77" in run.replies[15]
+    assert "= 5" in run.replies[16]
+    assert "guest_main ()" in run.replies[17]
     assert bare.console == "begin\nend\n"
     assert ("write", 4, 4, 7) in bare.registers.accesses

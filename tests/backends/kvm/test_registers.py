@@ -159,8 +159,8 @@ def test_interrupt_shadow_and_blocked_nmis_come_back():
 def test_msrs_that_the_kernel_refuses_are_an_error():
     with kvm_vcpu(image(HALT)) as (vcpu, _, _):
         start(vcpu.state, 16)
-        vcpu.state.pat = 0x0202_0202_0202_0202  # no memory types
-        with pytest.raises(KvmError, match="KVM_SET_MSRS of 0x277"):
+        vcpu.state.lstar = 1 << 63  # not canonical
+        with pytest.raises(KvmError, match="KVM_SET_MSRS of 0xc0000082"):
             vcpu.run()
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from backends.kvm.small_guest import CODE, DATA, DEVICE, HANDLERS, SmallGuest
 from vmmkit.backends.kvm import unusable_reason
-from vmmkit.insn import DebugExit, Halt, Read, Unsupported, UnsupportedReason, Write
+from vmmkit.errors import BusError, StepError
+from vmmkit.insn import DebugExit, Done, Halt, Read, Unsupported, UnsupportedReason, Write
 
 pytestmark = [
     pytest.mark.kvm,
@@ -197,6 +198,57 @@ def test_a_guests_own_int3_goes_to_the_guest(guest, cpl):
     assert machine.run() == Halt(HANDLERS + 16 * 3 + 1)
     rsp = machine.vcpu.state.rsp
     assert machine.ram[rsp : rsp + 8] == (CODE + 1).to_bytes(8, "little")
+
+
+def test_a_port_that_raises_is_tried_once_more(guest, cpl):
+    machine = guest(STORE_YMM + "f4", cpl=cpl)
+    machine.vcpu.state.rbx, machine.vcpu.state.ymm[0] = DEVICE, 1 | 2 << 64 | 3 << 128 | 4 << 192
+    write, failures = machine.device.write, [BusError("not now", DEVICE + 8, 8)] * 2
+
+    def refuse_twice(vcpu, offset, size, value, /):
+        if offset == 8 and failures:
+            raise failures.pop()
+        write(vcpu, offset, size, value)
+
+    machine.mmio.remove(machine.mmio.find(DEVICE))
+    machine.mmio.add(DEVICE, 0x1000, write=refuse_twice)
+    for _ in range(2):
+        with pytest.raises(BusError):
+            machine.run()
+        assert machine.vcpu.awaits_answer
+    assert isinstance(machine.run(), Halt)
+    assert machine.device.accesses == [("write", 8 * n, 8, n + 1) for n in range(4)]
+
+
+def test_run_and_run_through_take_turns(guest):
+    machine = guest(LOAD_YMM + "f4")
+    machine.vcpu.state.rbx = DEVICE
+    machine.device.octets[16] = 7
+    assert machine.vcpu.run() == Read(DEVICE, 8)
+    with pytest.raises(StepError, match="complete"):
+        machine.vcpu.run()
+    machine.vcpu.complete(1)
+    assert machine.vcpu.run() == Read(DEVICE + 8, 8)
+    assert isinstance(machine.run(), Halt)
+    assert machine.vcpu.state.ymm[0] == 1 | 7 << 128
+    assert machine.device.accesses == [("read", 8, 8), ("read", 16, 8), ("read", 24, 8)]
+
+
+def test_a_step_completes_what_is_in_flight_and_no_more(guest):
+    machine = guest(POPCNT + "90f4")
+    machine.vcpu.state.rbx = DEVICE
+    assert machine.vcpu.run() == Read(DEVICE, 4)
+    machine.vcpu.complete(3)
+    assert machine.vcpu.step() == Done(CODE + 4, 0)
+    assert machine.vcpu.state.rax == 2
+
+
+def test_time_does_not_stand_still(guest):
+    """The guest's time-stamp counter is the kernel's, whoever executes the instructions."""
+    machine = guest("0f3189c7" + POPCNT * 20 + "0f3129f8" + "f4")  # rdtsc before and after
+    machine.vcpu.state.rbx = DEVICE
+    assert isinstance(machine.run(), Halt)
+    assert machine.vcpu.state.rax & 0xFFFF_FFFF > 1000
 
 
 def test_ram_that_comes_later_is_found(guest):

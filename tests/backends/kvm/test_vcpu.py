@@ -2,10 +2,26 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A vCPU in KVM has the exits of one in software."""
 
+import gc
+import os
+import threading
+
 import pytest
 
-from backends.kvm.pairs import CODE, DEVICE, image, kvm_vcpu, outcomes, registers, soft_vcpu, start
-from vmmkit.backends.kvm import KvmVcpu, KvmVm
+from backends.kvm.pairs import (
+    CODE,
+    DEVICE,
+    RAM_BYTES,
+    SECONDS,
+    image,
+    kvm_vcpu,
+    outcomes,
+    registers,
+    soft_vcpu,
+    start,
+)
+from vmmkit.backends.kvm import KvmVcpu, KvmVm, allocate_ram
+from vmmkit.backends.kvm._spec import MpState
 from vmmkit.backends.msrs import MsrFile
 from vmmkit.errors import DeniedError, KvmError, MachineError, StepError
 from vmmkit.insn import (
@@ -17,6 +33,7 @@ from vmmkit.insn import (
     PortOut,
     Read,
     ReadMsr,
+    TprBelowThreshold,
     TripleFault,
     Write,
     WriteMsr,
@@ -235,6 +252,8 @@ def test_mistakes_are_named():
         assert vcpu.state.rax == 0x12EF
     with KvmVm() as vm, pytest.raises(MachineError, match="unknown_msrs"):
         KvmVcpu(vm, unknown_msrs="maybe")
+    with KvmVm() as vm, pytest.raises(MachineError, match="kick_signal"):
+        KvmVcpu(vm, kick_signal=2)
 
 
 MSR = 0x4444
@@ -356,3 +375,61 @@ def test_closed_things_say_so():
     with pytest.raises(KvmError, match="virtual machine"):
         twin.run()
     twin.close()
+
+
+def test_a_halt_waits_inside_where_the_local_apic_is_there():
+    pages, memory = allocate_ram(RAM_BYTES), RegionMap()
+    pages[:] = bytes(image(bytes.fromhex("fa f4 e620 ebfc")))  # cli; hlt; out; jmp
+    memory.add_ram(0, pages)
+    with KvmVm("split") as vm, KvmVcpu(vm) as vcpu:
+        vm.attach(memory)
+        start(vcpu.state, 16)
+        timer = threading.Timer(0.05, vcpu.kick)
+        timer.start()
+        assert vcpu.run() == BudgetSpent(CODE + 2)
+        timer.join(SECONDS)
+        assert (vcpu.state.halted, vcpu.mp_state) == (1, MpState.HALTED)
+        vcpu.state.halted = 0
+        assert vcpu.run() == PortOut(0x20, 1, 0)
+        assert vcpu.state.halted == 0
+
+
+def test_the_owner_s_8259a_interrupts_beside_a_local_apic_in_kvm():
+    pages, memory = allocate_ram(RAM_BYTES), RegionMap()
+    pages[:] = bytes(with_handler(bytes.fromhex("fb ebfe"), VECTOR))
+    pages[0x2000 + 0x10 * VECTOR : 0x2002 + 0x10 * VECTOR] = bytes.fromhex("e621")
+    memory.add_ram(0, pages)
+    with KvmVm("split") as vm, KvmVcpu(vm) as vcpu:
+        vm.attach(memory)
+        start(vcpu.state, 16)
+        vcpu.request_interrupt(VECTOR)
+        timer = threading.Timer(SECONDS, vcpu.kick)
+        timer.start()
+        assert vcpu.run() == PortOut(0x21, 1, 0)
+        timer.cancel()
+        timer.join()
+
+
+def test_a_lower_task_priority_may_come_out():
+    code = bytes.fromhex("440f22c0 440f22c1 440f22c2 f4")  # mov cr8, rax; rcx; rdx; hlt
+    with kvm_vcpu(image(code)) as (vcpu, _, _):
+        start(vcpu.state, 64)
+        vcpu.state.rax, vcpu.state.rcx, vcpu.state.rdx = 9, 7, 3
+        vcpu.state.tpr_threshold = 5
+        outcome = vcpu.run()
+        if outcome == TprBelowThreshold(CODE + 12):  # not where the kernel interprets the guest
+            assert vcpu.state.cr8 == 3
+            outcome = vcpu.run()
+        assert outcome == Halt(CODE + 13)
+        assert vcpu.state.cr8 == 3
+
+
+def test_a_forgotten_vcpu_gives_its_descriptor_back():
+    with KvmVm() as vm:
+        vcpu = KvmVcpu(vm)
+        fd = vcpu._handle.fd
+        os.fstat(fd)
+        del vcpu
+        gc.collect()
+        with pytest.raises(OSError, match="Bad file"):
+            os.fstat(fd)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vmmkit.backends.kvm._slots import MemorySlot
     from vmmkit.backends.kvm._spec import Cap, Chip
     from vmmkit.backends.kvm.machine import KvmMachine
+    from vmmkit.backends.kvm.vcpu import KvmVcpu
     from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm, allocate_ram
 
 __all__ = [

@@ -283,11 +283,6 @@ class DebugSide(EmulatingVcpu):
         """Have no breakpoint and no INT3 of the owner count at the next instruction."""
         self._events.skip_breakpoint()
 
-    @property
-    def interrupts_held(self) -> bool:
-        """Whether `hold_interrupts` is in force."""
-        return self._events.interrupts_held
-
     def hold_interrupts(self, held: bool) -> None:
         """Let external interrupts and NMIs wait, or no more; those of the kernel's, too."""
         self._events.hold_interrupts(held)
@@ -302,7 +297,7 @@ class DebugSide(EmulatingVcpu):
         read: Callable[[int, int], int] | None = None,
     ) -> Translation | Fault | Read:
         """Translate a linear address and touch nothing; as `vmmkit.insn.Cpu.translate`."""
-        assert self.state is not None  # looking at it reads it from the kernel
+        self._look()
         return self._second.cpu.translate(linear, access, user=user, read=read)
 
     # -- KVM_RUN -------------------------------------------------------------------------------
@@ -327,14 +322,16 @@ class DebugSide(EmulatingVcpu):
 
     def _single_step(self) -> Outcome:
         """Execute one instruction, or up to its first device access."""
-        if not self._steps_here():
-            return super()._single_step()
-        self._stepping = True
-        return self._not_emulated(b"") or Done(self._state.rip, self._state.interrupt_shadow)
+        if self._steps_here():
+            self._stepping = True
+            outcome = self._execute(b"", leave_faults=True)
+            if not isinstance(outcome, Fault):
+                return outcome or Done(self._state.rip, self._state.interrupt_shadow)
+        return super()._single_step()  # whose faults are the kernel's to deliver
 
     def _steps_here(self) -> bool:
         """Whether the next instruction is one that the kernel runs without a way to step it."""
-        state = self.state
+        state = self._look()
         in_ring_3 = state.mode == 64 and state.cs.selector & 3 == 3
         return in_ring_3 and not state.words[EVENT] and not _debug_probe.steps_user_code()
 
@@ -344,7 +341,7 @@ class DebugSide(EmulatingVcpu):
         rip = self._transfer.rip()
         found = self._guest_debug.hit(exception, linear, dr6, rip)
         if found is None and not self._stepping:
-            assert self.state is self._state  # read from the kernel, before it is written
+            self._look()
             bits = dr6 & DR6_CONDITIONS
             self._events.inject(1, None, address=bits, kind=EventKind.EXCEPTION)
             return None

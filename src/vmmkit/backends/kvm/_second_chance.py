@@ -134,7 +134,9 @@ class SecondChance:
         self._cpu, self._given = Cpu((), engine=self._engine, state=self._state), None
         self._go = self._cpu.step
 
-    def begin(self, code: bytes = b"", *, single: bool = False) -> Outcome:
+    def begin(
+        self, code: bytes = b"", *, single: bool = False, leave_faults: bool = False
+    ) -> Outcome:
         """Execute the instruction at RIP, or begin to.
 
         A repeated string instruction does up to `vmmkit.insn.STEP_BATCH` elements, and may be at
@@ -144,6 +146,7 @@ class SecondChance:
             code: its bytes, as far as the exit has brought them along; what is missing is fetched.
             single: whether a repeated string instruction does one element only, as it does by
                 itself while the guest single-steps.
+            leave_faults: whether an exception comes out as `Fault`, and is not the guest's yet.
 
         Returns:
             `Done` where the guest can go on, with an exception pending perhaps; `Read`, `Write`,
@@ -157,7 +160,7 @@ class SecondChance:
         self._retired = state.words[RETIRED]
         self._trapped = bool(state.rflags & TF)
         self._go = self._one_element if single or self._trapped else cpu.step
-        return self._settle(self._go(None))
+        return self._settle(self._go(None), leave_faults=leave_faults)
 
     def _one_element(self, answer: Answer) -> Outcome:
         outcome = self._cpu.run(1, answer)
@@ -185,13 +188,15 @@ class SecondChance:
         except DecodeError:
             return UNKNOWN
 
-    def _settle(self, outcome: Outcome) -> Outcome:
+    def _settle(self, outcome: Outcome, *, leave_faults: bool = False) -> Outcome:
         """Answer what the vCPU can answer by itself, and have faults injected."""
         while (answer := self._known_answer(outcome)) is not None:
             outcome = self._go(answer)
         if self._cpu.awaits_answer:
             return outcome
         self._stop_time()
+        if isinstance(outcome, Fault) and leave_faults:
+            return outcome
         if isinstance(outcome, Fault):
             self._raise(outcome)
             return Done(self._state.rip, 0)
@@ -248,9 +253,9 @@ class Emulation(Access):
         self._outcome: Outcome = Done(0, 0)
         self._answer: int | None = None
 
-    def begin(self, code: bytes, *, single: bool) -> None:
+    def begin(self, code: bytes, *, single: bool, leave_faults: bool) -> None:
         """Begin with the instruction at RIP; as `SecondChance.begin`."""
-        self._take(self._chance.begin(code, single=single))
+        self._take(self._chance.begin(code, single=single, leave_faults=leave_faults))
 
     def _take(self, outcome: Outcome) -> None:
         self._outcome, self._answer = outcome, None
@@ -344,19 +349,19 @@ class EmulatingVcpu(VcpuCore):
         self._kernels = self._access
         self._emulation = Emulation(self._page, self._second)
 
-    @property
-    def state(self) -> CpuState:
-        """The registers; looking at them reads them from the kernel."""
-        raise NotImplementedError
-
     def _raise_in_guest(self, vector: int, error: int | None, address: int) -> None:
         self._events.inject(vector, error, address=address, kind=EventKind.EXCEPTION)
 
     def _not_emulated(self, code: bytes) -> Outcome | None:
+        """An instruction that the kernel cannot emulate; RIP is at it."""
+        return self._execute(code)
+
+    def _execute(self, code: bytes, *, leave_faults: bool = False) -> Outcome | None:
         """Execute the instruction at RIP, or begin to; return what is for the owner."""
-        self._attention = self.state is self._state  # read it from the kernel, and write it back
+        self._look()
+        self._attention = True  # what it changes goes to the kernel
         self._access = self._emulation
-        self._emulation.begin(code, single=self._stepping)
+        self._emulation.begin(code, single=self._stepping, leave_faults=leave_faults)
         if self._emulation.left:
             return self._emulation.outcome()
         outcome = self._go_on()

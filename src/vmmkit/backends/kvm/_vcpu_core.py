@@ -10,7 +10,6 @@ from typing import Final
 
 from vmmkit.backends.kvm._access import Access
 from vmmkit.backends.kvm._cpuid import CpuidTable, row_of
-from vmmkit.backends.kvm._exits import ExitHandlers
 from vmmkit.backends.kvm._ioctl import Handle, kernel_ioctl, kvm_error
 from vmmkit.backends.kvm._kick import Kicker
 from vmmkit.backends.kvm._run_page import RunPage
@@ -31,6 +30,7 @@ from vmmkit.backends.kvm._spec import (
     Exit,
 )
 from vmmkit.backends.kvm._transfer import ALL_SYNC, StateTransfer
+from vmmkit.backends.kvm._vcpu_events import VcpuEvents
 from vmmkit.backends.kvm._vector_state import XsaveLayout
 from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm
 from vmmkit.backends.msrs import MsrSource
@@ -64,7 +64,7 @@ DEBUG_CONTROL: Final = WORD["debug_control"]
 NO_SLOTS: Final = (0,) * 8
 
 
-class VcpuCore(ExitHandlers):
+class VcpuCore(VcpuEvents):
     """Everything of a `KvmVcpu` that is not for its owner."""
 
     def __init__(

@@ -16,7 +16,6 @@ PortOut(port=128, size=1, value=65) Halt(rip=5)
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Final, Literal, Self
@@ -24,14 +23,12 @@ from typing import Final, Literal, Self
 from vmmkit.backends.kvm._access import MASKS
 from vmmkit.backends.kvm._cpuid import vcpu_table
 from vmmkit.backends.kvm._debug import DebugSide
-from vmmkit.backends.kvm._ioctl import kernel_ioctl, kvm_error
+from vmmkit.backends.kvm._ioctl import kernel_ioctl
 from vmmkit.backends.kvm._kick import DEFAULT_KICK_SIGNAL
 from vmmkit.backends.kvm._spec import (
     KVM_GET_LAPIC,
     KVM_SET_LAPIC,
     LAPIC_SIZE,
-    RUN_IF_FLAG,
-    RUN_READY_FOR_INTERRUPT,
     Exit,
     MpState,
 )
@@ -39,20 +36,14 @@ from vmmkit.backends.kvm._vcpu_core import DEVICES, REASON, RUN_NUMBER
 from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm
 from vmmkit.backends.msrs import MsrSource
 from vmmkit.errors import MachineError, StepError
-from vmmkit.insn import WORD, BudgetSpent, CpuState, Done, EventKind, Outcome
+from vmmkit.insn import BudgetSpent, CpuState, Done, Outcome
 from vmmkit.protocols import AccessPort
 
 __all__ = ["KvmVcpu"]
 
 DEFAULT_BUDGET: Final = 1_000_000
-IF: Final = 1 << 9
-ALL_ONES: Final = (1 << 64) - 1
 PORTS: Final = 1 << 16
-PENDING: Final = WORD["log_pending"]
-ADDRESS: Final = WORD["exit_address"]
-CODE_RIP: Final = WORD["code_rip"]
-EVENT: Final = WORD["event"]
-REQUEST: Final = WORD["interrupt_request"]
+REAL_TIME: Final = range(34, 65)  # those that glibc leaves to programs
 
 MMIO, IO = int(Exit.MMIO), int(Exit.IO)
 # Word numbers of struct kvm_run, as integers of 1, 2, 4 and 8 bytes.
@@ -113,6 +104,8 @@ class KvmVcpu(DebugSide):
         """Make the vCPU."""
         if unknown_msrs not in ("fault", "exit"):
             raise MachineError(f"unknown_msrs is 'fault' or 'exit', not {unknown_msrs!r}")
+        if kick_signal not in REAL_TIME:
+            raise MachineError(f"kick_signal is a real-time signal, 34 to 64, not {kick_signal!r}")
         own = index if apic_id is None else apic_id
         table = vcpu_table(
             vm.cpuid if cpuid is None else cpuid, own, processors if cpuid is None else None
@@ -133,21 +126,7 @@ class KvmVcpu(DebugSide):
         What the owner changes goes to the kernel before the next run. Change them only while
         `awaits_answer` is false, and look at `state` anew after each run.
         """
-        if not self._transfer.looked:
-            self._check_open("state")
-            self._transfer.pull()
-            self._note_in_flight()
-            self._attention = True
-        return self._state
-
-    def _note_in_flight(self) -> None:
-        """Show in the record whether an instruction is in flight, which no engine can go on with.
-
-        The RIP it was fetched at is none, so that it is stale for whoever takes the record.
-        """
-        words = self._state.words
-        words[PENDING] = self._access.kind
-        words[CODE_RIP] = self._state.rip ^ ALL_ONES
+        return self._look()
 
     @property
     def mp_state(self) -> MpState:
@@ -326,13 +305,13 @@ class KvmVcpu(DebugSide):
                 else:
                     quads[DATA] = read(quads[GPA], size)
             elif reason == IO:
-                size = octets[SIZE]
-                if longs[COUNT] != 1 or halves[PORT] + size > PORTS:
+                size, number = octets[SIZE], halves[PORT]
+                if longs[COUNT] != 1 or number + size > PORTS:
                     self._serve(mmio, pio)
                 elif octets[IS_OUT]:
-                    write_port(halves[PORT], size, by_size[size][quads[PLACE] // size])
+                    write_port(number, size, by_size[size][quads[PLACE] // size])
                 else:
-                    by_size[size][quads[PLACE] // size] = read_port(halves[PORT], size)
+                    by_size[size][quads[PLACE] // size] = read_port(number, size)
             else:
                 outcome = self._serve_emulation(mmio, pio, self._handle_exit(reason))
                 if outcome is not None:
@@ -401,90 +380,12 @@ class KvmVcpu(DebugSide):
         self._check_open("kick")
         self._kicker.kick()
 
-    # -- events --------------------------------------------------------------------------------
-
-    @property
-    def interrupt_window(self) -> bool:
-        """Whether an external interrupt could be delivered now."""
-        if self._access.kind or self.interrupts_held:
-            return False
-        octets = self._page.octets
-        if self.vm.irqchip != "none":  # KVM alone knows what the local APIC lets through
-            return bool(octets[RUN_READY_FOR_INTERRUPT] and octets[RUN_IF_FLAG])
-        if octets[RUN_READY_FOR_INTERRUPT] and not self._transfer.looked:
-            return bool(octets[RUN_IF_FLAG])
-        state = self.state
-        return bool(state.rflags & IF) and not state.interrupt_shadow and not self.event_pending
-
-    @property
-    def event_pending(self) -> bool:
-        """Whether an event is being delivered, or will be before anything else."""
-        return bool(self.state.words[EVENT])
-
-    def request_interrupt(self, vector: int) -> None:
-        """Have an external interrupt delivered as soon as the guest takes one.
-
-        One interrupt waits at a time; a second request takes the place of the first. Other threads
-        may call this. Not where KVM has the interrupt controllers; where it has the local APICs
-        alone, this is an interrupt of the owner's 8259A.
-
-        Raises:
-            StepError: no such vector.
-        """
-        with self._kicker.lock:
-            self._events.request_interrupt(vector)
-        self._ask()
-
-    def request_interrupt_window(self) -> None:
-        """Have the run end with `InterruptWindow` as soon as the guest takes an interrupt.
-
-        For an interrupt controller that tells the vector only then. Other threads may call this.
-        """
-        self._events.request_interrupt_window()
-        self._ask()
-
-    def nmi(self) -> None:
-        """Have an NMI delivered, after the handler of the one before.
-
-        Other threads may call this.
-        """
-        self._nmi_requested = True
-        self._ask()
-
-    def _ask(self) -> None:
-        """Have the vCPU's thread look at what it is to do before it runs the guest on."""
-        self._check_open("request")
-        self._attention = True
-        self._kicker.wake()
-
-    def inject(
-        self,
-        vector: int,
-        error_code: int | None = None,
-        *,
-        address: int = 0,
-        kind: EventKind | None = None,
-    ) -> None:
-        """Have an event delivered before anything else; as `Cpu`'s method.
-
-        Raises:
-            StepError: an instruction or event is in flight, or an argument is out of range.
-        """
-        _ = self.state  # there it is put
-        self._events.inject(vector, error_code, address=address, kind=kind)
-
     # -- end -----------------------------------------------------------------------------------
 
     def _check_budget(self, budget: int) -> None:
         if not isinstance(budget, int) or budget < 1:
             raise StepError(f"a budget is 1 or more instructions, not {budget!r}")
         self._check_open("KVM_RUN")
-
-    def _check_open(self, what: str) -> None:
-        if self._handle.fd < 0:
-            raise kvm_error(what, errno.EBADF, f"on vCPU {self.index}")
-        if self.vm.fd < 0:
-            raise kvm_error(what, errno.EBADF, f"on vCPU {self.index}: its virtual machine")
 
     def close(self) -> None:
         """Give the vCPU back; again is nothing. Not while it runs."""
