@@ -31,7 +31,7 @@ pytestmark = [
 
 GROUP = "Monitor: where the time of an exit goes, by stage"
 GET_API_VERSION = 0xAE00
-COUNT, EXIT_COUNT, ROUNDS = 50_000, 5_000, 10
+COUNT, EXIT_COUNT, ROUNDS = 20_000, 3_000, 25
 LIMIT = 60.0
 STAGES = (
     "KVM_RUN: guest, kernel and back",
@@ -49,41 +49,6 @@ def fastest(run):
     return min(run() for _ in range(ROUNDS))
 
 
-def timed(run):
-    """Return the seconds that a call takes which ends by StopIteration."""
-    start = perf_counter()
-    with suppress(StopIteration):
-        run()
-    return perf_counter() - start
-
-
-class Countdown:
-    """What is called in place of KVM_RUN: nothing, a number of times."""
-
-    def __init__(self):
-        self.left = iter(())
-
-    def __call__(self, _fd, _number, _argument):
-        return next(self.left)
-
-    def floor(self):
-        """Return what a loop takes that does nothing but call it."""
-        self.left = repeat(0, COUNT)
-
-        def loop():
-            while True:
-                self(0, 0, 0)
-
-        return timed(loop)
-
-
-class Ports:
-    """Two ports that cost as little as can be: `max` is in C."""
-
-    read = staticmethod(max)
-    write = staticmethod(max)
-
-
 class Handler:
     """The device in Python."""
 
@@ -94,49 +59,29 @@ class Handler:
         return None
 
 
-def region_ports(handler):
+def region_ports():
     """Make the ports of maps with one device."""
     mmio, pio = RegionMap(name="mmio"), RegionMap(address_bits=16, name="ports")
-    mmio.add(DEVICE, DEVICE_SIZE, **handler)
-    pio.add(PORT, 1, **handler)
-    return mmio.port(0), pio.port(0)
+    mmio.add(DEVICE, DEVICE_SIZE, Handler())
+    pio.add(PORT, 1, Handler())
+    return mmio.port(None), pio.port(None)
 
 
-class Frozen:
-    """A vCPU that is at one exit for ever, and the stages of its loop."""
+def called(function, *arguments):
+    """Return the seconds that calls of a function take, without those of the loop around them."""
+    start = perf_counter()
+    for _ in repeat(None, COUNT):
+        function(*arguments)
+    return perf_counter() - start - empty_loop()
 
-    def __init__(self, made, monkeypatch):
-        self._vcpu, self._countdown = made, Countdown()
-        monkeypatch.setattr(vcpu, "kernel_ioctl", self._countdown)
 
-    def _through(self, mmio, pio):
-        def run():
-            self._countdown.left = repeat(0, COUNT)
-            return timed(lambda: self._vcpu._loop(mmio, pio))
-
-        return fastest(run) / COUNT
-
-    def stages(self, is_read):
-        """Return the seconds of exit decode, map dispatch, handler and completion."""
-        floor = fastest(self._countdown.floor) / COUNT
-        bare = self._through(Ports, Ports)
-        builtin = region_ports({"read": max, "write": max})
-        dispatched = self._through(*builtin)
-        handler = Handler()
-        handled = self._through(*region_ports({"read": handler.read, "write": handler.write}))
-        completion = fastest(self._store) / COUNT if is_read else 0.0
-        called = fastest(builtin_call) / COUNT
-        decode = bare - floor - completion - called
-        return decode, dispatched - bare, handled - dispatched + called, completion
-
-    def _store(self):
-        """Take the time of nothing but the stores."""
-        quads = memoryview(bytearray(64)).cast("Q")
-        start = perf_counter()
-        for _ in repeat(None, COUNT):
-            quads[5] = 0x55
-        stored = perf_counter() - start
-        return stored - empty_loop()
+def stores():
+    """Return the seconds of the stores that complete reads."""
+    quads = memoryview(bytearray(64)).cast("Q")
+    start = perf_counter()
+    for _ in repeat(None, COUNT):
+        quads[5] = 0x55
+    return perf_counter() - start - empty_loop()
 
 
 def empty_loop():
@@ -147,12 +92,47 @@ def empty_loop():
     return perf_counter() - start
 
 
-def builtin_call():
-    """Return the seconds of calls of `max`, which stands for a port or a handler."""
-    start = perf_counter()
-    for _ in repeat(None, COUNT):
-        max(1, 2)
-    return perf_counter() - start - empty_loop()
+def stages_in_python(made, exit_kind, monkeypatch):
+    """Return the seconds of exit decode, map dispatch, handler and completion.
+
+    The vCPU stays at one exit: what is called in place of KVM_RUN does nothing, but ends it all
+    after a number of calls.
+    """
+    left = iter(())
+
+    def nothing(_fd, _number):
+        return next(left)
+
+    def bare():
+        while True:
+            nothing(0, 0)
+
+    def ending(run):
+        nonlocal left
+        left = repeat(0, COUNT)
+        start = perf_counter()
+        with suppress(StopIteration):
+            run()
+        return perf_counter() - start
+
+    monkeypatch.setattr(vcpu, "kernel_ioctl", nothing)
+    mmio, pio = region_ports()
+    port, address = (mmio, DEVICE) if exit_kind in {"Read", "Write"} else (pio, PORT)
+    is_read = exit_kind in {"Read", "PortIn"}
+    value = () if is_read else (0x55,)
+    method = "read" if is_read else "write"
+    runs = (
+        lambda: ending(bare),
+        lambda: ending(lambda: made._loop(mmio, pio)),
+        lambda: called(getattr(port, method), address, 1, *value),
+        lambda: called(getattr(Handler(), method), None, 0, 1, *value),
+        stores if is_read else lambda: 0.0,
+    )
+    rounds = [[run() for run in runs] for _ in range(ROUNDS)]
+    floor, loop, access, handler, completion = (
+        min(run) / COUNT for run in zip(*rounds, strict=True)
+    )
+    return loop - floor - access - completion, access - handler, handler, completion
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +147,7 @@ def seconds_in_c(tmp_path_factory, request):
 
     def measured(mode, guest, count):
         (folder / "ram").write_bytes(guest.ram()[:])
-        command = [str(target), mode, str(folder / "ram"), str(CODE)]
+        command = [str(target), mode, str(folder / "ram"), str(CODE), "0"]
         lines = f"{count}\n" * ROUNDS
         output = subprocess.run(
             command, input=lines, capture_output=True, text=True, check=True, timeout=LIMIT
@@ -185,7 +165,7 @@ def ioctl_from_python():
         def run():
             start = perf_counter()
             for _ in repeat(None, COUNT):
-                ioctl(fd, GET_API_VERSION, 0)
+                ioctl(fd, GET_API_VERSION)
             return perf_counter() - start - empty_loop()
 
         return fastest(run) / COUNT
@@ -194,14 +174,14 @@ def ioctl_from_python():
 def stages_of(guest, seconds_in_c, monkeypatch):
     """Return the seconds of all stages of one exit."""
     kvm_run = seconds_in_c("long", guest, EXIT_COUNT)
-    called = ioctl_from_python() - seconds_in_c("call", guest, COUNT)
+    ioctl_call = ioctl_from_python() - seconds_in_c("call", guest, COUNT)
     ram = RegionMap()
     ram.add_ram(0, guest.ram())
     with KvmVm() as vm, KvmVcpu(vm) as made:
         vm.attach(ram)
         guest.begin(made.state)
         exit_kind = type(made.run()).__name__
-        return kvm_run, called, *Frozen(made, monkeypatch).stages(exit_kind in {"Read", "PortIn"})
+        return kvm_run, ioctl_call, *stages_in_python(made, exit_kind, monkeypatch)
 
 
 @pytest.mark.parametrize("label", LONG_EXITS)

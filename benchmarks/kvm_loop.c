@@ -3,8 +3,8 @@
  *
  * The least that a monitor can do: KVM_RUN, and complete the exit with a constant.
  *
- * kvm_loop real|long|call RAM_IMAGE START: runs the guest in the image, which is loaded at 0 and never
- * ends, from address START: in real mode at CPL 0, or in long mode at CPL 3 with I/O privilege and
+ * kvm_loop real|long|call RAM_IMAGE START RCX: runs the guest in the image, which is loaded at 0 and never
+ * ends, from address START with RCX: in real mode at CPL 0, or in long mode at CPL 3 with I/O privilege and
  * the page tables at 2000h. For each line on standard input, a number, it takes that many exits
  * and answers with the nanoseconds they took. With "call" it makes as many calls of an ioctl that
  * does nothing instead, KVM_GET_API_VERSION.
@@ -56,7 +56,7 @@ static void set_cpuid(int kvm, int vcpu)
     free(table);
 }
 
-static void set_registers(int vcpu, int is_long, uint64_t start)
+static void set_registers(int vcpu, int is_long, uint64_t start, uint64_t rcx)
 {
     struct kvm_sregs sregs;
     checked(ioctl(vcpu, KVM_GET_SREGS, &sregs), "KVM_GET_SREGS");
@@ -77,7 +77,7 @@ static void set_registers(int vcpu, int is_long, uint64_t start)
             *data[number] = flat;
     }
     checked(ioctl(vcpu, KVM_SET_SREGS, &sregs), "KVM_SET_SREGS");
-    struct kvm_regs regs = { .rip = start, .rflags = is_long ? 0x3002 : 2 };
+    struct kvm_regs regs = { .rip = start, .rcx = rcx, .rflags = is_long ? 0x3002 : 2 };
     checked(ioctl(vcpu, KVM_SET_REGS, &regs), "KVM_SET_REGS");
 }
 
@@ -116,7 +116,7 @@ static long now(void)
 
 int main(int count, char **arguments)
 {
-    if (count != 4)
+    if (count != 5)
         return 2;
     int kvm = checked(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
     int vm = checked(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
@@ -127,14 +127,15 @@ int main(int count, char **arguments)
         mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
     checked(run == MAP_FAILED ? -1 : 0, "mmap of the vCPU");
     set_cpuid(kvm, vcpu);
-    set_registers(vcpu, !strcmp(arguments[1], "long"), strtoul(arguments[3], NULL, 0));
+    uint64_t start = strtoul(arguments[3], NULL, 0), rcx = strtoul(arguments[4], NULL, 0);
+    set_registers(vcpu, !strcmp(arguments[1], "long"), start, rcx);
     for (long exits; scanf("%ld", &exits) == 1;) {
-        long start = now();
+        long began = now();
         if (!strcmp(arguments[1], "call"))
             make_calls(kvm, exits);
         else
             take_exits(vcpu, run, exits);
-        printf("%ld\n", now() - start);
+        printf("%ld\n", now() - began);
         fflush(stdout);
     }
     return 0;

@@ -81,21 +81,25 @@ def host() -> str:
     model, kernel = held.get("model name", "unknown processor"), platform.release()
     nested = ", itself a virtual machine" if "hypervisor" in flags else ""
     without = "" if flags & {"vmx", "svm"} else " without hardware virtualization"
-    return f"Linux {kernel} on {model}{nested}: KVM{without}"
+    return f"Linux {kernel} on {model}{nested}; KVM{without}"
 
 
 def measured() -> str:
     """Make the text between the marks."""
     today = datetime.now(UTC).date()
-    text = [f"Measured on {today}: {host()}.\n"]
+    text = [fill(f"Measured on {today}: {host()}.", WIDTH) + "\n"]
     refused: Counter[str] = Counter()
     for mode, cpl in WALKS:
         verdicts = walk(mode, cpl)
         text += [f"### {mode}-bit code, ring {cpl}\n", table(verdicts) + "\n"]
         refused.update({one.form.insn.mnemonic for one in verdicts if one.refused})
-        odd = Counter((one.form.insn.mnemonic, reason_of(one)) for one in verdicts if one.different)
-        for (mnemonic, reason), count in sorted(odd.items()):
-            text.append(f"* {mnemonic}, {count} forms: {reason}")
+        odd = defaultdict[str, Counter[str]](Counter)
+        for one in verdicts:
+            if one.different:
+                odd[reason_of(one) or "not explained"][one.form.insn.mnemonic] += 1
+        for reason, found in odd.items():
+            counts = ", ".join(f"{name} ({count})" for name, count in sorted(found.items()))
+            text.append(fill(f"* {counts}: {reason}", WIDTH, subsequent_indent="  "))
         text += [""] * bool(odd)
     names = ", ".join(sorted(refused))
     head = f"### Refused by KVM in one of these, and completed: {len(refused)} mnemonics\n"

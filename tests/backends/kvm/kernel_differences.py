@@ -31,6 +31,12 @@ def _known(mnemonics, reason, rings=(0, 3)):
 
 KNOWN: Final = (
     Known(UNENDING, frozenset({0, 3}), NO_END),
+    _known(
+        "PUSHA POPA",
+        "with the stack in a device the kernel starts over from the rSP that it has changed",
+        (0,),
+    ),
+    _known("INS", "with F2 into a device the kernel reads the port more often than rCX says", (0,)),
     _known("LZCNT TZCNT", "the kernel's emulator executes BSR and BSF in their place", (3,)),
     _known(
         "MOVBE MOVDIRI",

@@ -54,6 +54,7 @@ VECTOR_SIZE = VECTORS.stop - VECTORS.start
 X87 = slice(8 * WORD["x87"], 8 * WORD["x87"] + 128)
 STATUS_FLAGS = 0xCD5
 IOPL = 0x3000
+WIDE = 16
 USER = 4
 CACHE_DISABLED, CR0_PG = 0x6000_0000, 1 << 31
 WINDOW_END = WINDOW + WINDOW_SIZE
@@ -82,11 +83,16 @@ class Verdict(NamedTuple):
 
 
 def sample(mode, step=1):
-    """One of each form's kinds of addressing and place, taking turns; of each `step`th kind."""
+    """One of each form's kinds of addressing and place, taking turns; of each `step`th kind.
+
+    Three of four wide operands are aligned, as many instructions want them.
+    """
     groups = itertools.groupby(forms(mode), lambda form: form.kind)
     for number, (_, group) in enumerate(groups):
         if number % step == 0:
             ways = list(group)
+            if number % 4 and ways[0].insn.memory_size >= WIDE:
+                ways = [way for way in ways if way.base % WIDE == 0]
             yield ways[number * 5 % len(ways)]
 
 

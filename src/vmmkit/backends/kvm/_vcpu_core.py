@@ -47,8 +47,8 @@ __all__ = ["DEVICES", "REASON", "RUN_NUMBER", "VcpuCore"]
 
 REASON: Final = RUN_EXIT_REASON // 4
 RUN_NUMBER: Final = KVM_RUN.number
-"""Called without an argument, which is 0 then: `fcntl.ioctl` would first take a 0 for a buffer, twice,
-and clear the error it made each time, which takes longer than all else it does."""
+"""Called without an argument, which is 0 then: `fcntl.ioctl` would first take a 0 for a buffer,
+twice, and clear the error it made each time, which takes longer than all else it does."""
 INTR: Final = int(Exit.INTR)
 DEVICES: Final = frozenset({int(Exit.IO), int(Exit.MMIO)})
 IN_KERNEL: Final = DEVICES | {int(Exit.X86_RDMSR), int(Exit.X86_WRMSR)}
