@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from vmmkit._exports import exports
 
 if TYPE_CHECKING:
+    from vmmkit.backends.kvm.machine import KvmMachine
     from vmmkit.backends.kvm.vcpu import KvmVcpu
     from vmmkit.backends.kvm.vm import KvmVm
     from vmmkit.backends.machine_target import MachineTarget
@@ -33,6 +34,7 @@ else:
     __getattr__, __dir__ = exports(
         __name__,
         {
+            "kvm.machine": "KvmMachine",
             "kvm.vcpu": "KvmVcpu",
             "kvm.vm": "KvmVm",
             "machine_target": "MachineTarget",
@@ -51,6 +53,7 @@ __all__ = [
     "SoftVcpu",
     "SoftMachine",
     "ThreadedMachine",
+    "KvmMachine",
     "KvmVm",
     "KvmVcpu",
     "RunEnded",

@@ -43,6 +43,7 @@ __all__ = ["KvmVcpu"]
 
 DEFAULT_BUDGET: Final = 1_000_000
 PORTS: Final = 1 << 16
+REAL_TIME: Final = range(34, 65)  # those that glibc leaves to programs
 
 MMIO, IO = int(Exit.MMIO), int(Exit.IO)
 # Word numbers of struct kvm_run, as integers of 1, 2, 4 and 8 bytes.
@@ -103,6 +104,8 @@ class KvmVcpu(DebugSide):
         """Make the vCPU."""
         if unknown_msrs not in ("fault", "exit"):
             raise MachineError(f"unknown_msrs is 'fault' or 'exit', not {unknown_msrs!r}")
+        if kick_signal not in REAL_TIME:
+            raise MachineError(f"kick_signal is a real-time signal, 34 to 64, not {kick_signal!r}")
         own = index if apic_id is None else apic_id
         table = vcpu_table(
             vm.cpuid if cpuid is None else cpuid, own, processors if cpuid is None else None
@@ -135,6 +138,14 @@ class KvmVcpu(DebugSide):
     def mp_state(self, value: MpState) -> None:
         self._check_open("mp_state")
         self._transfer.mp_state = value
+
+    @property
+    def waits_for_sipi(self) -> bool:
+        """Whether nothing is executed before a start-up message comes; to be asked between runs."""
+        return self.vm.irqchip != "none" and self.mp_state in (
+            MpState.UNINITIALIZED,
+            MpState.INIT_RECEIVED,
+        )
 
     def get_lapic(self) -> bytes:
         """Return the registers of the local APIC in KVM (KVM_GET_LAPIC), 1024 bytes."""
