@@ -56,7 +56,7 @@ class CpuidEntry:
         function: EAX of the question.
         index: ECX of the question, where `flags` says that it counts.
         flags: bit 0: `index` is significant.
-        eax, ebx, ecx, edx: the answer.
+        eax: the answer, with `ebx`, `ecx` and `edx`.
     """
 
     function: int
