@@ -24,7 +24,9 @@ def programs(tmp_path_factory):
     """Return a folder with the guests, built with their symbols."""
     require("gcc")
     folder = tmp_path_factory.mktemp("guests")
-    subprocess.run(["make", "--silent", "-C", GUESTS, f"OUT={folder}"], check=True, timeout=SECONDS)
+    subprocess.run(
+        ["make", "--silent", "-C", GUESTS, f"OUT={folder}"], check=True, timeout=SECONDS
+    )
     return folder
 
 
