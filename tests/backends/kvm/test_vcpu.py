@@ -252,6 +252,8 @@ def test_mistakes_are_named():
         assert vcpu.state.rax == 0x12EF
     with KvmVm() as vm, pytest.raises(MachineError, match="unknown_msrs"):
         KvmVcpu(vm, unknown_msrs="maybe")
+    with KvmVm() as vm, pytest.raises(MachineError, match="kick_signal"):
+        KvmVcpu(vm, kick_signal=2)
 
 
 MSR = 0x4444

@@ -43,6 +43,7 @@ __all__ = ["KvmVcpu"]
 
 DEFAULT_BUDGET: Final = 1_000_000
 PORTS: Final = 1 << 16
+REAL_TIME: Final = range(34, 65)  # those that glibc leaves to programs
 
 MMIO, IO = int(Exit.MMIO), int(Exit.IO)
 # Word numbers of struct kvm_run, as integers of 1, 2, 4 and 8 bytes.
@@ -103,6 +104,8 @@ class KvmVcpu(DebugSide):
         """Make the vCPU."""
         if unknown_msrs not in ("fault", "exit"):
             raise MachineError(f"unknown_msrs is 'fault' or 'exit', not {unknown_msrs!r}")
+        if kick_signal not in REAL_TIME:
+            raise MachineError(f"kick_signal is a real-time signal, 34 to 64, not {kick_signal!r}")
         own = index if apic_id is None else apic_id
         table = vcpu_table(
             vm.cpuid if cpuid is None else cpuid, own, processors if cpuid is None else None
