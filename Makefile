@@ -24,8 +24,10 @@ ENGINE = $(BIN)/python -c 'from vmmkit.insn import IMPLEMENTATION; print(IMPLEME
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(BUILT) ## Run guest code against a device model, under every engine that was built
-	$(BIN)/python examples/hello_monitor.py $(DEMO_ARGS)
+DEMO_GUEST ?= examples/monitor/guests/hello.elf
+
+demo: $(BUILT) ## Run the reference monitor with a guest, on KVM where it can be used
+	$(BIN)/python examples/monitor $(DEMO_ARGS) $(DEMO_GUEST) < /dev/null
 
 # Slow tests (exhaustive sweeps, long guests) have a target of their own.
 WORKERS ?= auto
@@ -132,8 +134,9 @@ fuzz: $(BUILT) $(VENV)/.group-test ## Fuzz the C engine T seconds from SEED, com
 	    && ./covered --replay kept.txt
 	$(BIN)/python tests/fuzz/coverage.py $(FUZZ)
 
-guests: ## Rebuild the demo's guest binaries (shipped; needs gcc and binutils)
+guests: ## Rebuild the guests of the examples (shipped; needs gcc and binutils)
 	$(MAKE) -C examples/guests all clean
+	$(MAKE) -C examples/monitor/guests all
 
 clean: ## Remove what was built
 	rm -rf build dist out src/*.egg-info src/vmmkit/insn/*.so .venv*/.built-*

@@ -40,6 +40,7 @@ CROSSING = Extension(
         "csrc/ffi_build.py",
         "src/vmmkit/insn/optable.py",
         "src/vmmkit/insn/_record.py",
+        "src/vmmkit/insn/_sources.py",
         *map(str, Path("src/vmmkit/insn/opcodes").glob("*.py")),
     ],
     define_macros=[("Py_LIMITED_API", "0x030B0000")] if ONE_ABI else [],

@@ -18,6 +18,8 @@ A benchmark tells `render.py` how to show it through `benchmark.extra_info`:
 * `picture`: the name of a picture, without a folder, whose curve goes through the time of one
   call; `axis` and `at` say what is along its lower edge, and where there this row is. The picture
   stands above the table of the group.
+* `stages`: nanoseconds by the name of a stage; all rows of the group have the same stages, and the
+  group's table and picture, `exit-stages.svg`, are made of these.
 * `hidden`: true for a row that is a point of a picture and nothing else.
 
 `benchmark.group` is the table's title.

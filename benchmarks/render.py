@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import plot
+import stages
 
 ENGINES = ("native", "pure")
 ANY = "any"
 PICTURES = "images"
+STAGES = "exit-stages"
 UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (0.0, "ns"))
 
 HEAD = """\
@@ -65,6 +67,7 @@ class Row(NamedTuple):
     is_rate: bool
     is_hidden: bool
     point: Point | None
+    stages: dict[str, float] | None
 
 
 def read_rows(run: dict[str, Any]) -> list[Row]:
@@ -87,6 +90,7 @@ def read_row(record: dict[str, Any]) -> Row:
         is_rate=bool(notes.get("rate")),
         is_hidden=bool(notes.get("hidden")),
         point=read_point(record),
+        stages=notes.get("stages"),
     )
 
 
@@ -197,6 +201,18 @@ def table(rows: list[Row]) -> list[str]:
     return ["| " + " | ".join(line[i] for i in used) + " |" for line in lines]
 
 
+def stage_table(rows: list[Row]) -> list[str]:
+    """Return the table of what consists of stages: a row for each stage, and one for all."""
+    found = {row.label: row.stages for row in rows if row.stages}
+    if not found:
+        return []
+    names = unique(name for parts in found.values() for name in parts)
+    body = [[name, *(duration(parts[name]) for parts in found.values())] for name in names]
+    sums = [duration(sum(parts.values())) for parts in found.values()]
+    lines = [["", *found], ["---", *["---:"] * len(found)], *body, ["all", *sums]]
+    return ["| " + " | ".join(line) + " |" for line in lines]
+
+
 def machine(runs: list[dict[str, Any]]) -> str:
     """Return the line that says where and when the figures were taken."""
     facts = runs[0]["machine_info"]
@@ -212,7 +228,7 @@ def page(runs: list[dict[str, Any]]) -> str:
         lines += ["", f"## {group}", ""]
         for name in pictures(rows):
             lines += [f"![{group}]({PICTURES}/{name}.svg)", ""]
-        lines += table([row for row in rows if not row.is_hidden])
+        lines += stage_table(rows) or table([row for row in rows if not row.is_hidden])
     return "\n".join(lines) + "\n"
 
 
@@ -234,7 +250,8 @@ def pictures(rows: list[Row]) -> dict[str, str]:
         through = next((point.at for row, point in drawn if row.is_floor), points[-1].at)
         curve = [plot.Point(point.at, point.nanoseconds) for point in points]
         found[name] = plot.draw(rows[0].group, points[0].axis, curve, duration, through)
-    return found
+    bars = {row.label.replace("`", ""): row.stages for row in rows if row.stages}
+    return found | ({STAGES: stages.draw(rows[0].group, bars, duration)} if bars else {})
 
 
 def main(folder: str, target: str) -> int:

@@ -81,6 +81,8 @@ static int execute_module(PyObject *module)
 {
     if (add_type(module, &decoder_spec) || add_type(module, &core_spec))
         return -1;
+    if (PyModule_AddStringConstant(module, "sources", VMMKIT_SOURCES))
+        return -1;
     return PyModule_AddStringConstant(module, "digest", VMMKIT_DIGEST);
 }
 

@@ -104,6 +104,7 @@ def load(name: str) -> dict[str, Any]:
 
 TABLE = load("optable")
 RECORD = load("_record")
+SOURCE_FILES = load("_sources")
 
 
 def struct(name: str, fields: list[str]) -> str:
@@ -272,8 +273,9 @@ def source() -> str:
 
 
 def crossing_header() -> str:
-    """What `crossing.c` knows of the engine: records, functions, limits, and the digest of all."""
+    """What `crossing.c` knows of the engine: records, functions, limits, and the digests."""
     fields = RECORD["INSN_FIELDS"]
+    sources = SOURCE_FILES["fingerprint"]()
     listed = " ".join(f"X({name})" for name, *_ in fields)
     return (
         "#include <stddef.h>\n#include <stdint.h>\n"
@@ -282,6 +284,7 @@ def crossing_header() -> str:
         + f"#define VMMKIT_INSN_FIELD_COUNT {len(fields)}\n"
         + f"#define VMMKIT_INSN_FIELDS(X) {listed}\n"
         + f'#define VMMKIT_DIGEST "{digest()}"\n'
+        + f'#define VMMKIT_SOURCES "{sources}"\n'
     )
 
 

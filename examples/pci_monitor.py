@@ -59,7 +59,7 @@ class Machine:
             self.pc.pio,
             routing=IntxRouting.swizzled(first_gsi=16, links=8),
             set_gsi=lambda gsi, level: self.pc.line(gsi)(level),
-            send_msi=lambda address, data, _requester: self.pc.bus.msi(address, data),
+            send_msi=lambda address, data, _requester: self.pc.msi(address, data),
         )
         self.pc.mmio.add(ECAM, self.host.ecam.size, self.host.ecam, name="ECAM")
         self.pc.pio.add(0xCF8, 8, self.host.config_ports, name="configuration ports")

@@ -23,6 +23,7 @@ MODULES = sorted(m.name for m in pkgutil.walk_packages(vmmkit.__path__, "vmmkit.
 BUILD_TIME = (
     PACKAGE / "insn" / "optable.py",
     PACKAGE / "insn" / "_record.py",
+    PACKAGE / "insn" / "_sources.py",
     *sorted((PACKAGE / "insn" / "opcodes").glob("*.py")),
 )
 # Private modules beside the blocks belong to one block each.

@@ -48,6 +48,9 @@
     |   |-- RegisterLayoutError  (ValueError) a register or layout that no description can have
     |   |-- ExpressionError      (ValueError) an agent expression that cannot be evaluated
     |   `-- ServeError           (OSError) an address that cannot be listened on
+    |-- LoaderError              guest images
+    |   |-- ImageFormatError     (ValueError) bytes that are no image of this format
+    |   `-- ImagePlacementError  (ValueError) an image, or what goes with it, finds no room
     |-- DeviceError              (ValueError) a device configured or driven wrongly by its owner
     |-- MachineError             (ValueError) a machine configured or driven wrongly by its owner
     `-- KvmError                 (OSError) the kernel refuses a call of its KVM interface
@@ -65,56 +68,18 @@ from enum import Enum
 from typing import Self
 
 __all__ = [
-    "AccessAddressError",
-    "AccessError",
-    "AccessSizeError",
-    "AccessValueError",
-    "AcpiError",
-    "AllocationError",
-    "AmlParseError",
-    "AmlValueError",
-    "BusError",
-    "ConfigSpaceError",
-    "DeclarationError",
-    "DecodeError",
-    "DecodeReason",
-    "DeniedError",
-    "DeviceError",
-    "DmaError",
-    "EngineError",
-    "ExpressionError",
-    "GdbError",
-    "GuestMemoryError",
-    "HandlerError",
-    "ImmutableRegionError",
-    "InsnError",
-    "KvmError",
-    "KvmUnavailableError",
-    "LinkerError",
-    "MachineError",
-    "OverlapError",
-    "PciError",
-    "PciSnapshotError",
-    "PlacementError",
-    "PlatformError",
-    "RegionConfigError",
-    "RegionError",
-    "RegionRangeError",
-    "RegisterLayoutError",
-    "ServeError",
-    "StateError",
-    "StepError",
-    "StraddleError",
-    "StubConfigError",
-    "TableParseError",
-    "TableValueError",
-    "TargetError",
-    "TopologyError",
-    "TransactionError",
-    "UnknownRegionError",
-    "UnmappedError",
+    "AccessAddressError", "AccessError", "AccessSizeError", "AccessValueError", "AcpiError",
+    "AllocationError", "AmlParseError", "AmlValueError", "BusError", "ConfigSpaceError",
+    "DeclarationError", "DecodeError", "DecodeReason", "DeniedError", "DeviceError", "DmaError",
+    "EngineError", "ExpressionError", "GdbError", "GuestMemoryError", "HandlerError",
+    "ImageFormatError", "ImagePlacementError", "ImmutableRegionError", "InsnError", "KvmError",
+    "KvmUnavailableError", "LinkerError", "LoaderError", "MachineError", "OverlapError",
+    "PciError", "PciSnapshotError", "PlacementError", "PlatformError", "RegionConfigError",
+    "RegionError", "RegionRangeError", "RegisterLayoutError", "ServeError", "StateError",
+    "StepError", "StraddleError", "StubConfigError", "TableParseError", "TableValueError",
+    "TargetError", "TopologyError", "TransactionError", "UnknownRegionError", "UnmappedError",
     "VmmkitError",
-]
+]  # fmt: skip
 
 
 class VmmkitError(Exception):
@@ -378,6 +343,47 @@ class ExpressionError(GdbError, ValueError):
 
 class ServeError(GdbError, OSError):
     """The server cannot listen at its address, or is closed."""
+
+
+class LoaderError(VmmkitError):
+    """Base of the errors about guest images."""
+
+
+class ImageFormatError(LoaderError, ValueError):
+    """Bytes that are no image of this format, or one that contradicts itself.
+
+    Attributes:
+        offset: bytes from the start of the file, where there is one place, or `None`.
+    """
+
+    def __init__(self, message: str, offset: int | None = None) -> None:
+        """Keep the place beside the text."""
+        super().__init__(message)
+        self.offset = offset
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        """Pickle and copy with all that the constructor wants."""
+        return type(self), (self.args[0], self.offset)
+
+
+class ImagePlacementError(LoaderError, ValueError):
+    """An image, or what belongs to it, that the guest's memory does not take.
+
+    Attributes:
+        gpa: address it was to have, or `None` if any would have done.
+        size: bytes.
+        what: its name.
+    """
+
+    def __init__(self, message: str, gpa: int | None, size: int, what: str) -> None:
+        """Put place and name before the text."""
+        place = "anywhere" if gpa is None else f"at {gpa:#x}"
+        super().__init__(f"{what} ({size} bytes {place}): {message}")
+        self.message, self.gpa, self.size, self.what = message, gpa, size, what
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        """Pickle and copy with all that the constructor wants."""
+        return type(self), (self.message, self.gpa, self.size, self.what)
 
 
 class DeviceError(VmmkitError, ValueError):

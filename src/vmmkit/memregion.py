@@ -64,7 +64,6 @@ from vmmkit._region_handlers import (
     read_buffer,
     write_buffer,
 )
-from vmmkit._region_picture import draw_svg, draw_tree
 from vmmkit._region_policy import MASKS, AccessPolicy, Verdict
 from vmmkit._region_trace import AccessRecord, BreakOn, Counters, Instrument, TraceRing, instrument
 from vmmkit.errors import AccessAddressError, RegionConfigError
@@ -407,10 +406,14 @@ class RegionMap(Changeable):
 
     def tree(self) -> str:
         """Draw the map as text, one line per range."""
+        from vmmkit._region_picture import draw_tree  # noqa: PLC0415 - see `to_svg`
+
         return draw_tree(self)
 
     def to_svg(self) -> str:
         """Draw the map as an SVG picture."""
+        from vmmkit._region_picture import draw_svg  # noqa: PLC0415 - urllib comes with XML
+
         return draw_svg(self)
 
     # -- accessing ----------------------------------------------------------------------------

@@ -19,6 +19,7 @@ __all__ = [
     "AcpiContributor",
     "AddressSpace",
     "InterruptLine",
+    "Machine",
     "MapListener",
     "MemorySpace",
     "MmioDevice",
@@ -148,6 +149,30 @@ class InterruptLine(Protocol):
 
     def __call__(self, level: bool, /) -> object:
         """Drive the wire to `level`; called on changes only."""
+        ...
+
+
+class Machine(Protocol):
+    """A PC of vCPUs. Caller: monitors; those of `vmmkit.backends` fit."""
+
+    def line(self, gsi: int, /) -> InterruptLine:
+        """Return the interrupt line of a global system interrupt."""
+        ...
+
+    def msi(self, address: int, data: int, /) -> bool:
+        """Deliver a device's memory write; return whether it was an interrupt message."""
+        ...
+
+    def run(self) -> Any:
+        """Run all vCPUs until one needs the owner; return why."""
+        ...
+
+    def stop(self) -> None:
+        """End the run in progress, or else the next one; for any thread."""
+        ...
+
+    def reset(self) -> None:
+        """Reset every processor and device of the machine; RAM stays."""
         ...
 
 

@@ -8,7 +8,7 @@ dword at 3000 + 4 * vector, write EOI to the local APIC's page and return. Code 
 
 from hashlib import sha256
 
-from vmmkit.backends import SoftMachine, ThreadedMachine
+from vmmkit.backends import SoftMachine
 
 GDT, IDT, COUNTS, HANDLERS, STACKS, CODE = 0x800, 0x1000, 0x3000, 0x4000, 0xF000, 0x8000
 RAM_SIZE = 0x4_0000
@@ -47,8 +47,8 @@ class Small:
         written: (vCPU, value, time) for each OUT to port 80h.
     """
 
-    def __init__(self, *codes, machine=SoftMachine, vcpus=None, **arguments):
-        self.ram = bytearray(RAM_SIZE)
+    def __init__(self, *codes, machine=SoftMachine, vcpus=None, ram=None, **arguments):
+        self.ram = bytearray(RAM_SIZE) if ram is None else ram
         self.machine = machine([(0, self.ram)], vcpus=vcpus or max(1, len(codes)), **arguments)
         self.written = []
         self.machine.pio.add(0x80, 4, write=self._note, name="port 80")
@@ -95,10 +95,10 @@ class Small:
 class Kernel:
     """The kernel in `smp.S`."""
 
-    def __init__(self, image, vcpus, *, x2apic=False, machine=SoftMachine, **arguments):
-        self.ram = bytearray(RAM_SIZE)
+    def __init__(self, image, vcpus, *, x2apic=False, machine=SoftMachine, ram=None, **arguments):
+        self.ram = bytearray(RAM_SIZE) if ram is None else ram
         self.ram[0x8000 : 0x8000 + len(image)] = image
-        slow = machine is ThreadedMachine
+        slow = machine is not SoftMachine
         words = vcpus, int(x2apic), 2_000_000 if slow else 3000, 8 if slow else 0
         self.ram[0x7000:0x7010] = b"".join(word.to_bytes(4, "little") for word in words)
         self.machine = machine([(0, self.ram)], vcpus=vcpus, **arguments)

@@ -279,3 +279,12 @@ def test_a_message_from_outside_wakes_who_sleeps():
         assert isinstance(small.machine.run(), MachineHalted)
     assert small.count(0x41) == 3
     assert CODE < small.state().rip < CODE + 0x20
+
+
+def test_messages_of_devices():
+    small = Small(ENABLE + STI + HLT)
+    small.machine.run()
+    assert small.machine.msi(APIC, 0x41)
+    assert not small.machine.msi(0xFED0_0000, 0x42)
+    small.machine.run()
+    assert (small.count(0x41), small.count(0x42)) == (1, 0)

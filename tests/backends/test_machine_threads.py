@@ -132,8 +132,7 @@ def test_interrupts_reach_who_never_leaves_guest_code():
 
     def send():
         while small.count(0x41) == 0:  # until the guest has enabled its local APIC
-            with small.machine.lock:
-                small.machine.bus.msi(APIC | 1 << 12, 0x41)
+            assert small.machine.msi(APIC | 1 << 12, 0x41)
             sleep(0.01)
 
     sender = threading.Thread(target=send, daemon=True)

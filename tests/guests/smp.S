@@ -27,6 +27,8 @@
 #define PML4 0x1000
 #define PDPT 0x2000
 #define IDT 0x3000
+#define LOW 0x4000
+#define HIGH 0x5000
 #define STACKS 0x10000
 #define CODE32 0x08
 #define CODE64 0x10
@@ -111,12 +113,13 @@ protected:
     mov %eax, %ds
     mov %eax, %es
     mov %eax, %ss
-    /* Every processor writes the same tables: four pages of 1 GiB. */
+    /* Every processor writes the same tables: 2 MiB each for RAM, I/O APIC and local APIC. */
     movl $PDPT + 3, PML4
-    movl $0x00000083, PDPT
-    movl $0x40000083, PDPT + 8
-    movl $0x80000083, PDPT + 16
-    movl $0xC0000083, PDPT + 24
+    movl $LOW + 3, PDPT
+    movl $HIGH + 3, PDPT + 24
+    movl $0x00000083, LOW
+    movl $IOAPIC + 0x83, HIGH + 8 * 0x1F6
+    movl $APIC + 0x83, HIGH + 8 * 0x1F7
     mov %cr4, %eax
     or $0x20, %eax
     mov %eax, %cr4

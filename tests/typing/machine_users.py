@@ -10,10 +10,11 @@ from vmmkit.backends import (
     ThreadedMachine,
     VcpuExit,
 )
+from vmmkit.backends.kvm import KvmMachine
 from vmmkit.backends.msrs import MsrFile
 from vmmkit.insn import Outcome
 from vmmkit.memregion import RegionMap
-from vmmkit.protocols import InterruptLine
+from vmmkit.protocols import InterruptLine, Machine
 
 
 class Alarm:
@@ -38,6 +39,11 @@ saved: MachineSnapshot = machine.snapshot()
 threads.restore(saved)
 threads.run(seconds=0.5, through_halt=True)
 line: InterruptLine = machine.line(5)
+on_kvm = KvmMachine(irqchip="split", vcpus=[0, 1])
+KvmMachine(irqchip="none")  # type: ignore[arg-type]
+for any_machine in (machine, threads, on_kvm):
+    pc: Machine = any_machine
+    sent: bool = pc.msi(0xFEE0_0000, 0x41)
 machine.pio.add(0x300, 4, machine.timed(Alarm()), name="alarm")
 machine.on_turn = divmod
 page: int | None = machine.vcpus[0].lapic.page

@@ -12,11 +12,29 @@ Nothing here writes guest memory, runs a program or reads a file; `python -m vmm
 latter.
 """
 
-from vmmkit.acpi.layout import TableSet
-from vmmkit.acpi.linker import LinkerScript
-from vmmkit.acpi.placement import E820Entry, E820Type, Piece, Placement
-from vmmkit.acpi.relocation import Addressable, Blob, Checksum, Pointer, Relocation
-from vmmkit.acpi.tables.reading import from_bytes, split
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmmkit._exports import exports
+
+if TYPE_CHECKING:
+    from vmmkit.acpi.layout import TableSet
+    from vmmkit.acpi.linker import LinkerScript
+    from vmmkit.acpi.placement import E820Entry, E820Type, Piece, Placement
+    from vmmkit.acpi.relocation import Addressable, Blob, Checksum, Pointer, Relocation
+    from vmmkit.acpi.tables.reading import from_bytes, split
+else:
+    __getattr__, __dir__ = exports(
+        __name__,
+        {
+            "layout": "TableSet",
+            "linker": "LinkerScript",
+            "placement": "E820Entry E820Type Piece Placement",
+            "relocation": "Addressable Blob Checksum Pointer Relocation",
+            "tables.reading": "from_bytes split",
+        },
+    )
 
 __all__ = [
     "TableSet",

@@ -8,18 +8,20 @@ ACPI Specification, ACPI System Description Tables.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
 from vmmkit.acpi.placement import BIOS_FIRST, BIOS_LAST
 from vmmkit.acpi.relocation import Addressable, Checksum, Relocation
 from vmmkit.acpi.tables.fadt import Fadt
-from vmmkit.acpi.tables.reading import AnyTable, from_bytes
 from vmmkit.acpi.tables.root import RootTable
 from vmmkit.acpi.tables.rsdp import RSDP_SIGNATURE, Rsdp
 from vmmkit.acpi.tables.table import HEADER_SIZE, Table
 from vmmkit.errors import TableParseError
+
+if TYPE_CHECKING:
+    from vmmkit.acpi.tables.reading import AnyTable
 
 #: Reads guest memory: `read(gpa, size)`.
 MemoryReader: TypeAlias = Callable[[int, int], bytes]
@@ -152,6 +154,9 @@ class Collector:
         return table
 
     def _table(self, address: int) -> AnyTable:
+        # Only here, since the classes of all tables come along.
+        from vmmkit.acpi.tables.reading import from_bytes  # noqa: PLC0415
+
         head = self._read(address, HEADER_SIZE, "a table")
         name = head[:4].decode("latin-1")
         length = int.from_bytes(head[4:8], "little")

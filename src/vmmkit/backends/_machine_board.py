@@ -8,8 +8,8 @@ What runs the processors, and by which clock, is `soft_machine` and `soft_thread
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import attrs
 
 from vmmkit.backends._machine_cpuid import MachineCpuid
+from vmmkit.backends._machine_run import OneRun
 from vmmkit.backends._machine_snapshot import MachineSnapshot, check_machine_snapshot
 from vmmkit.backends._machine_time import Agenda, Timed, TimedWindow
 from vmmkit.backends._machine_vcpu import MachineVcpu, Ways
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     Ram = Iterable[tuple[int, Buffer]]
 
-__all__ = ["Board", "BoardOptions"]
+__all__ = ["Board", "BoardOptions", "memory_map", "port_map"]
 
 IOAPIC_PAGE: Final = 0xFEC0_0000
 TIMER_GSI: Final = 2  # where the interrupt source override of PCs puts IRQ 0
@@ -89,7 +90,7 @@ class BoardOptions:
         return MachineCpuid(model, lapic)
 
 
-class Board(ABC):
+class Board(OneRun, ABC):
     """Processors and devices of a machine.
 
     Attributes:
@@ -133,10 +134,10 @@ class Board(ABC):
         self.ram = pieces = tuple(ram)
         Cpu(pieces, engine=options.engine)  # refuses what is no RAM, before any map is changed
         self.lapics = ()
-        self._guard, self._runs = guard, False
+        self._guard = guard
         self._clock = lambda: self.time
         self._agenda = Agenda(moved)
-        self.mmio, self.pio = _memory_map(options.mmio, pieces), _port_map(options.pio)
+        self.mmio, self.pio = memory_map(options.mmio, pieces), port_map(options.pio)
         self.bus = ApicBus()
         self.pic = PicPair(self._drive_lint0)
         self.ioapic = IoApic(self.bus.deliver)
@@ -262,6 +263,18 @@ class Board(ABC):
         """
         return self._wire(gsi)
 
+    def msi(self, address: int, data: int) -> bool:
+        """Deliver the memory write of a device with MSI or MSI-X.
+
+        Args:
+            address: 64 bits; FEE00000-FEEFFFFF are messages, others memory.
+            data: the 32 bits that are written.
+
+        Returns:
+            Whether it was a message; one that nobody accepts is lost, as on hardware.
+        """
+        return self.bus.msi(address, data)
+
     def virtual_wire(self) -> None:
         """Do what firmware does for the bootstrap processor: let the 8259A interrupt it.
 
@@ -282,26 +295,10 @@ class Board(ABC):
         checked: Timed = device
         return TimedWindow(device, self._agenda.add(checked))
 
-    # -- one run at a time -----------------------------------------------------------------------
-
     def _vcpu(self, index: int) -> MachineVcpu:
         if not isinstance(index, int) or not 0 <= index < len(self.vcpus):
             raise MachineError(f"vCPUs are 0 to {len(self.vcpus) - 1}, not {index!r}")
         return self.vcpus[index]
-
-    def _check_stopped(self) -> None:
-        if self._runs:
-            raise MachineError("the machine runs: end that first, and do this after `run`")
-
-    @contextmanager
-    def _one_run(self) -> Iterator[None]:
-        with self._guard:
-            self._check_stopped()
-            self._runs = True
-        try:
-            yield
-        finally:
-            self._runs = False
 
     def _tell_time(self, *, forwards: bool = False) -> None:
         """Let all time-stamp counters show the time, those of vCPUs that wait too."""
@@ -371,7 +368,7 @@ class Board(ABC):
         return check_machine_snapshot(snapshot, len(self.vcpus))
 
 
-def _memory_map(given: RegionMap | None, ram: tuple[tuple[int, Any], ...]) -> RegionMap:
+def memory_map(given: RegionMap | None, ram: tuple[tuple[int, Any], ...]) -> RegionMap:
     """Return the owner's map, or one with the RAM in it; with a fallback in either."""
     memory = given
     if memory is None:
@@ -382,7 +379,8 @@ def _memory_map(given: RegionMap | None, ram: tuple[tuple[int, Any], ...]) -> Re
     return _with_fallback(memory)
 
 
-def _port_map(given: RegionMap | None) -> RegionMap:
+def port_map(given: RegionMap | None) -> RegionMap:
+    """Return the owner's map of ports, or a new one; with a fallback in either."""
     if given is not None:
         return _with_fallback(given)
     return _with_fallback(RegionMap(address_bits=16, name="pio", straddle="split"))

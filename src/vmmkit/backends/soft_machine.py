@@ -271,6 +271,10 @@ class SoftMachine(Board):
         for vcpu in self.vcpus:
             vcpu.kick()
 
+    def stop(self) -> None:
+        """As `kick`: what other machines call it."""
+        self.kick()
+
     def forget_kick(self) -> None:
         """Have a kick that no run has noticed end none."""
         self._kicked = False

@@ -5,9 +5,7 @@
 Theory of operation
 -------------------
 One lock, `lock`, is around everything but guest code: devices, local APICs, the address maps'
-handlers, and the marks that say who sleeps. A vCPU's thread takes it for each exit. Threads exist
-while `run` does: it starts them, keeps the timers meanwhile, and ends them before it returns, so
-that the owner never meets a running vCPU.
+handlers, and the marks that say who sleeps. A vCPU's thread takes it for each exit.
 
 An interrupt for a vCPU is a word in its record, which its engine looks at before each instruction;
 a vCPU in HLT sleeps on a condition of its own. The end of a run, an INIT, and a request that only
@@ -20,18 +18,17 @@ instructions are atomic among them (`docs/insn.md`).
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from threading import Condition, RLock, Thread
-from time import monotonic_ns
+from threading import Condition
 from typing import TYPE_CHECKING, Final, Literal
 
 from vmmkit.backends._machine_board import GIGAHERTZ, Board, BoardOptions
 from vmmkit.backends._machine_outcomes import MachineHalted, MachineOutcome, RunEnded, VcpuExit
+from vmmkit.backends._machine_run import HostTimeRuns
 from vmmkit.backends._machine_snapshot import MachineSnapshot
-from vmmkit.backends._machine_time import NEVER
 from vmmkit.backends._machine_vcpu import MachineVcpu, Ways
+from vmmkit.backends._machine_ways import locked_read, locked_write
 from vmmkit.backends.msrs import MsrSource
 from vmmkit.errors import MachineError
 from vmmkit.insn import ExitKind
@@ -45,13 +42,11 @@ if TYPE_CHECKING:
 __all__ = ["ThreadedMachine"]
 
 SLICE: Final = 20_000  # instructions between two looks at the host's time
-SHORTEST_WAIT: Final = 20e-6  # so that a timer without rest leaves the lock to the vCPUs
-LONGEST_WAIT: Final = 3600.0  # seconds; a longer one is several
 BUDGET: Final = int(ExitKind.BUDGET)
 HALT: Final = int(ExitKind.HALT)
 
 
-class ThreadedMachine(Board):
+class ThreadedMachine(HostTimeRuns, Board):
     """A PC with a thread for each vCPU.
 
     Args:
@@ -90,19 +85,14 @@ class ThreadedMachine(Board):
         start: datetime = datetime(2000, 1, 1),  # noqa: DTZ001 - what an RTC shows has no zone
     ) -> None:
         """Wire the machine."""
-        self.lock = RLock()
-        self._elapsed = 0  # ns until the present run
-        self._began: int | None = None  # the host's time when virtual time was zero
-        self._changed = Condition(self.lock)  # for the thread of `run`
-        self._ending = self._stopped = False
         self._asleep: set[int] = set()
-        self._exits: deque[VcpuExit] = deque()
-        self._errors: list[BaseException] = []
         options = BoardOptions(
             vcpus, engine, cpuid, msrs, unknown_msrs, mmio, pio, timer_hz, start
         )  # fmt: skip
+        HostTimeRuns.__init__(self, len(options.apic_ids))
         self._woken = [Condition(self.lock) for _ in options.apic_ids]
-        super().__init__(
+        Board.__init__(
+            self,
             ram,
             options,
             tsc_hz=GIGAHERTZ,
@@ -111,41 +101,16 @@ class ThreadedMachine(Board):
             moved=self._changed_now,
         )
 
-    @property
-    def time(self) -> int:
-        """Virtual time in nanoseconds: the host's, while a run is in progress."""
-        return self._elapsed if self._began is None else monotonic_ns() - self._began
-
     # -- the lock ------------------------------------------------------------------------------
 
     def _ways(self, vcpu: MachineVcpu) -> Ways:
-        read, write, port_in, port_out = super()._ways(vcpu)
+        lock, (read, write, port_in, port_out) = self.lock, super()._ways(vcpu)
         return (
-            self._locked_read(read),
-            self._locked_write(write),
-            self._locked_read(port_in),
-            self._locked_write(port_out),
+            locked_read(lock, read),
+            locked_write(lock, write),
+            locked_read(lock, port_in),
+            locked_write(lock, port_out),
         )
-
-    def _locked_read(self, read: Callable[[int, int], int]) -> Callable[[int, int], int]:
-        lock = self.lock
-
-        def locked(address: int, size: int) -> int:
-            with lock:
-                return read(address, size)
-
-        return locked
-
-    def _locked_write(
-        self, write: Callable[[int, int, int], object]
-    ) -> Callable[[int, int, int], object]:
-        lock = self.lock
-
-        def locked(address: int, size: int, value: int) -> object:
-            with lock:
-                return write(address, size, value)
-
-        return locked
 
     def line(self, gsi: int) -> InterruptLine:
         """Return the interrupt line of a global system interrupt, for any thread.
@@ -160,11 +125,12 @@ class ThreadedMachine(Board):
 
         return locked
 
-    # -- waking --------------------------------------------------------------------------------
-
-    def _changed_now(self) -> None:
+    def msi(self, address: int, data: int) -> bool:
+        """Deliver a device's message, for any thread; as `SoftMachine.msi`, under `lock`."""
         with self.lock:
-            self._changed.notify()
+            return super().msi(address, data)
+
+    # -- waking --------------------------------------------------------------------------------
 
     def _attend(self, vcpu: MachineVcpu) -> None:
         with self.lock:
@@ -173,79 +139,19 @@ class ThreadedMachine(Board):
             if vcpu.index in self._asleep:
                 self._woken[vcpu.index].notify()
 
-    def stop(self) -> None:
-        """End the run in progress, or else the next one; for any thread."""
-        with self.lock:
-            self._stopped = True
-            self._changed.notify()
-
-    def forget_kick(self) -> None:
-        """Have a `stop` that no run has noticed end none."""
-        with self.lock:
-            self._stopped = False
-
     # -- running -------------------------------------------------------------------------------
 
-    def run(self, seconds: float | None = None, *, through_halt: bool = False) -> MachineOutcome:
-        """Run all vCPUs until one needs the owner.
-
-        Args:
-            seconds: of the host's time at most; `None` for as long as it takes.
-            through_halt: whether to wait for interrupts from other threads, instead of returning
-                `MachineHalted`, when all vCPUs wait and no timer will wake one.
-
-        Returns:
-            The outcome; of several that come at once the others are those of the next calls.
-
-        Raises:
-            MachineError: the machine runs already.
-            StepError: an exit before wants an answer.
-            Exception: whatever a handler raised in a vCPU's thread.
-        """
-        with self._one_run():
-            return self._exits.popleft() if self._exits else self._run(seconds, through_halt)
-
-    def _run(self, seconds: float | None, through_halt: bool) -> MachineOutcome:
-        threads = [
-            Thread(target=self._work, args=(vcpu,), name=f"vcpu {vcpu.index}")
-            for vcpu in self.vcpus
-        ]
-        with self.lock:
-            self._begin()
-        try:
-            for thread in threads:
-                thread.start()
-            with self.lock:
-                outcome = self._keep_time(seconds, through_halt)
-        finally:
-            self._end(threads)
-        if self._errors:
-            raise self._errors[0]
-        return outcome or self._exits.popleft()
-
-    def _begin(self) -> None:
-        self._began = monotonic_ns() - self._elapsed
-        self._ending = False
+    def _time_goes_on(self) -> None:
         self._asleep.clear()
-        self._errors.clear()
-        self._agenda.forget()
         self._tell_time()
 
-    def _end(self, threads: list[Thread]) -> None:
-        """Have all vCPUs stop, and time too."""
-        with self.lock:
-            self._ending, self._stopped = True, False
-            for vcpu, woken in zip(self.vcpus, self._woken, strict=True):
-                vcpu.kick()
-                woken.notify()
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join()
-        self._stop_time()
-
-    def _stop_time(self) -> None:
-        self._elapsed, self._began = self.time, None
+    def _time_stands(self) -> None:
         self._tell_time(forwards=True)
+
+    def _end_work(self) -> None:
+        for vcpu, woken in zip(self.vcpus, self._woken, strict=True):
+            vcpu.kick()
+            woken.notify()
 
     def step(self, index: int) -> MachineOutcome:
         """Execute one instruction of a vCPU on the caller's thread, be it paused.
@@ -292,45 +198,20 @@ class ThreadedMachine(Board):
             self._agenda.advance(self.time)
             return RunEnded(self.time)
 
-    def _keep_time(self, seconds: float | None, through_halt: bool) -> MachineOutcome | None:
-        """Keep the timers until the run ends; `None` says that an exit or an error ended it."""
-        end = NEVER if seconds is None else self.time + int(seconds * GIGAHERTZ)
-        while not (self._exits or self._errors):
-            now = self.time
-            self._agenda.advance(now)
-            if self._stopped or now >= end:
-                return RunEnded(now)
-            if self._agenda.earliest == NEVER and not through_halt and self._all_wait():
-                return MachineHalted(now)
-            wait = (min(end, self._agenda.earliest) - now) / GIGAHERTZ
-            self._changed.wait(max(SHORTEST_WAIT, min(wait, LONGEST_WAIT)))
-        return None
-
     def _all_wait(self) -> bool:
         """Whether every vCPU sleeps and none is about to wake."""
         asleep = len(self._asleep) == len(self.vcpus)
         return asleep and not any(vcpu.settle() for vcpu in self.vcpus)
 
-    def take_exits(self) -> list[VcpuExit]:
-        """Take the exits that came with the one `run` has returned, in place of its next calls."""
-        taken = [*self._exits]
-        self._exits.clear()
-        return taken
-
     # -- the threads of vCPUs --------------------------------------------------------------------
 
-    def _work(self, vcpu: MachineVcpu) -> None:
-        """Run a vCPU until the run ends."""
-        try:
-            while self._ready(vcpu):
-                kind = vcpu.turn(SLICE)
-                if kind not in (BUDGET, HALT):
-                    self._report(VcpuExit(vcpu.index, vcpu.outcome(kind)))
-                    return
-        except BaseException as error:  # noqa: BLE001 - it is raised where `run` was called
-            with self.lock:
-                self._errors.append(error)
-                self._changed.notify()
+    def _work_until_end(self, index: int) -> VcpuExit | None:
+        vcpu = self.vcpus[index]
+        while self._ready(vcpu):
+            kind = vcpu.turn(SLICE)
+            if kind not in (BUDGET, HALT):
+                return VcpuExit(index, vcpu.outcome(kind))
+        return None
 
     def _ready(self, vcpu: MachineVcpu) -> bool:
         """Wait until there is something to execute; return false when the run ends."""
@@ -342,11 +223,6 @@ class ThreadedMachine(Board):
                 self._asleep.discard(vcpu.index)
             vcpu.set_time(vcpu.lapic.tsc, forwards=True)
             return not self._ending
-
-    def _report(self, found: VcpuExit) -> None:
-        with self.lock:
-            self._exits.append(found)
-            self._changed.notify()
 
     # -- state ---------------------------------------------------------------------------------
 

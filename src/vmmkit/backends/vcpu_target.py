@@ -23,11 +23,13 @@ are shown to the debugger first. Between two calls of `run` a vCPU stands.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from vmmkit.backends._debug_control import Driver, Seat
 from vmmkit.backends._debug_io import Ways
 from vmmkit.backends._debug_target import DebugTarget, Raised
+from vmmkit.backends._machine_ways import PlainPort, locked_port
 from vmmkit.backends.soft import DEFAULT_BUDGET, SoftVcpu
 from vmmkit.errors import TargetError
 from vmmkit.gdb.target import Action, ActionKind, StopKind
@@ -58,7 +60,8 @@ class DebuggableVcpu(Protocol):
     """A vCPU that can be debugged. Caller: `VcpuTarget`.
 
     A vCPU may have less: without `latch` the others are held while it steps over a breakpoint in
-    RAM; `breakpoint_slots` tells of fewer than 16 slots; `awaits_answer` is false without it.
+    RAM; `breakpoint_slots` tells of fewer than 16 slots; `awaits_answer` is false without it, and
+    so is `waits_for_sipi`, which says that it executes nothing before a start-up message comes.
     """
 
     @property
@@ -98,17 +101,6 @@ class DebuggableVcpu(Protocol):
         ...
 
 
-class PlainPort:
-    """The two functions of an access port."""
-
-    __slots__ = ("read", "write")
-
-    def __init__(
-        self, read: Callable[[int, int], int], write: Callable[[int, int, int], object]
-    ) -> None:
-        self.read, self.write = read, write
-
-
 AnyPort = Port | PlainPort
 
 
@@ -124,6 +116,8 @@ class VcpuTarget(DebugTarget):
         mmio: the guest-physical address map for accesses to devices; nobody is there without it.
         pio: the map of I/O ports.
         reset: resets the machine, with all vCPUs standing; without it there is no `reset`.
+        guard: a lock, reentrant, that is held while a handler of either map runs, be it for a vCPU
+            or for the debugger; none without it.
 
     Attributes:
         reset: as given, or `None`; keeps breakpoints.
@@ -143,6 +137,7 @@ class VcpuTarget(DebugTarget):
         mmio: RegionMap | None = None,
         pio: RegionMap | None = None,
         reset: Callable[[], object] | None = None,
+        guard: AbstractContextManager[object] | None = None,
     ) -> None:
         """Make a port of each map for each vCPU."""
         if not vcpus:
@@ -150,8 +145,15 @@ class VcpuTarget(DebugTarget):
         super().__init__(vcpus, ram, (mmio, pio), range(len(vcpus)))
         memory = _nobody(MEMORY_BITS, "mmio") if mmio is None else mmio
         ports = _nobody(PORT_BITS, "pio") if pio is None else pio
-        self._plain = [(memory.port(vcpu), ports.port(vcpu)) for vcpu in vcpus]
-        self._ways: list[tuple[AnyPort, AnyPort]] = list(self._plain)
+        self._plain: list[tuple[AnyPort, AnyPort]] = [
+            (memory.port(vcpu), ports.port(vcpu)) for vcpu in vcpus
+        ]
+        if guard is not None:
+            self._memory.guard = guard
+            self._plain = [
+                (locked_port(guard, one), locked_port(guard, other)) for one, other in self._plain
+            ]
+        self._ways = list(self._plain)
         self._watching: list[object] = [()] * len(vcpus)
         self._soft = all(isinstance(vcpu, SoftVcpu) for vcpu in vcpus)
         self._owner_reset = reset
@@ -267,7 +269,7 @@ class VcpuTarget(DebugTarget):
 
     def _execute_one(self, seat: Seat) -> Outcome | None:
         vcpu = self._vcpus[seat.index]
-        if vcpu.state.halted:
+        if vcpu.state.halted or getattr(vcpu, "waits_for_sipi", False):
             return None
         mmio, pio = self._ports(seat.index)
         before = vcpu.state.retired
@@ -275,7 +277,7 @@ class VcpuTarget(DebugTarget):
             outcome: Outcome = vcpu.run_through(mmio, pio, 1)
             if not isinstance(outcome, BudgetSpent):
                 return outcome
-            if vcpu.state.retired != before:
+            if vcpu.state.retired != before or seat.driver.released:
                 break
         return None
 

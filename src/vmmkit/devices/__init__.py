@@ -9,43 +9,68 @@ PCI devices are in modules of their own, which are not loaded with this one, so 
 serial port gets no PCI: `hostbridge`, `pirq_router`, `edu`, `pci_uart` and the package `virtio`.
 """
 
-from vmmkit.devices.apic_bus import ApicBus
-from vmmkit.devices.ioapic import IoApic, IoApicSnapshot
-from vmmkit.devices.lapic import (
-    EXTINT,
-    ApicFault,
-    ApicMessage,
-    DeliveryMode,
-    Lapic,
-    LapicSnapshot,
-    LocalInterrupt,
-    Shorthand,
-)
-from vmmkit.devices.pic8259 import (
-    Elcr,
-    Pic8259,
-    PicLine,
-    PicPair,
-    PicPairSnapshot,
-    PicSnapshot,
-)
-from vmmkit.devices.pit8254 import (
-    CounterSnapshot,
-    Pit8254,
-    PitSnapshot,
-    Port61,
-    Port61Snapshot,
-)
-from vmmkit.devices.rtc_mc146818 import Mc146818, RtcSnapshot
-from vmmkit.devices.uart16550 import (
-    CharacterTimeout,
-    LineError,
-    LineFormat,
-    ModemInput,
-    OutputLine,
-    Uart16550,
-    UartSnapshot,
-)
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmmkit._exports import exports
+
+if TYPE_CHECKING:
+    from vmmkit.devices.apic_bus import ApicBus
+    from vmmkit.devices.ioapic import IoApic, IoApicSnapshot
+    from vmmkit.devices.lapic import (
+        EXTINT,
+        ApicFault,
+        ApicMessage,
+        DeliveryMode,
+        Lapic,
+        LapicSnapshot,
+        LocalInterrupt,
+        Shorthand,
+    )
+    from vmmkit.devices.pic8259 import (
+        Elcr,
+        Pic8259,
+        PicLine,
+        PicPair,
+        PicPairSnapshot,
+        PicSnapshot,
+    )
+    from vmmkit.devices.pit8254 import (
+        CounterSnapshot,
+        Pit8254,
+        PitSnapshot,
+        Port61,
+        Port61Snapshot,
+    )
+    from vmmkit.devices.rtc_mc146818 import Mc146818, RtcSnapshot
+    from vmmkit.devices.uart16550 import (
+        CharacterTimeout,
+        LineError,
+        LineFormat,
+        ModemInput,
+        OutputLine,
+        Uart16550,
+        UartSnapshot,
+    )
+else:
+    __getattr__, __dir__ = exports(
+        __name__,
+        {
+            "apic_bus": "ApicBus",
+            "ioapic": "IoApic IoApicSnapshot",
+            "lapic": (
+                "ApicFault ApicMessage DeliveryMode EXTINT Lapic LapicSnapshot LocalInterrupt "
+                "Shorthand"
+            ),
+            "pic8259": "Elcr Pic8259 PicLine PicPair PicPairSnapshot PicSnapshot",
+            "pit8254": "CounterSnapshot Pit8254 PitSnapshot Port61 Port61Snapshot",
+            "rtc_mc146818": "Mc146818 RtcSnapshot",
+            "uart16550": (
+                "CharacterTimeout LineError LineFormat ModemInput OutputLine Uart16550 UartSnapshot"
+            ),
+        },
+    )
 
 __all__ = [
     "EXTINT",

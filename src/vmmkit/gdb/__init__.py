@@ -31,44 +31,65 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmmkit._exports import exports
 from vmmkit.errors import ExpressionError, GdbError, ServeError, StubConfigError, TargetError
-from vmmkit.gdb.expression import Expression
-from vmmkit.gdb.options import Capabilities, StubOptions
-from vmmkit.gdb.registers import REGISTERS, Register
-from vmmkit.gdb.serve import Server, serve
-from vmmkit.gdb.session import Session
-from vmmkit.gdb.spec import ErrorCode, Signal
-from vmmkit.gdb.stub import Stub
-from vmmkit.gdb.target import (
-    CONTINUE,
-    STEP,
-    Action,
-    ActionKind,
-    AttachListener,
-    BreakpointKind,
-    Breakpoints,
-    Killer,
-    MemoryKind,
-    MemoryMapper,
-    MemoryRange,
-    MemoryWriter,
-    ModeSource,
-    MonitorSource,
-    PackedRegisters,
-    PerVcpuControl,
-    RegisterWriter,
-    Report,
-    Resetter,
-    Reverser,
-    Stepper,
-    Stop,
-    StopKind,
-    Target,
-    ThreadDescriber,
-)
 
 if TYPE_CHECKING:
     from vmmkit.gdb.asynchronous import AsyncServer, serve_async
+    from vmmkit.gdb.expression import Expression
+    from vmmkit.gdb.options import Capabilities, StubOptions
+    from vmmkit.gdb.registers import REGISTERS, Register
+    from vmmkit.gdb.serve import Server, serve
+    from vmmkit.gdb.session import Session
+    from vmmkit.gdb.spec import ErrorCode, Signal
+    from vmmkit.gdb.stub import Stub
+    from vmmkit.gdb.target import (
+        CONTINUE,
+        STEP,
+        Action,
+        ActionKind,
+        AttachListener,
+        BreakpointKind,
+        Breakpoints,
+        Killer,
+        MemoryKind,
+        MemoryMapper,
+        MemoryRange,
+        MemoryWriter,
+        ModeSource,
+        MonitorSource,
+        PackedRegisters,
+        PerVcpuControl,
+        RegisterWriter,
+        Report,
+        Resetter,
+        Reverser,
+        Stepper,
+        Stop,
+        StopKind,
+        Target,
+        ThreadDescriber,
+    )
+else:
+    __getattr__, __dir__ = exports(
+        __name__,
+        {
+            "asynchronous": "AsyncServer serve_async",
+            "expression": "Expression",
+            "options": "Capabilities StubOptions",
+            "registers": "Register REGISTERS",
+            "serve": "serve Server",
+            "session": "Session",
+            "spec": "ErrorCode Signal",
+            "stub": "Stub",
+            "target": (
+                "Action ActionKind AttachListener BreakpointKind Breakpoints CONTINUE Killer "
+                "MemoryKind MemoryMapper MemoryRange MemoryWriter ModeSource MonitorSource "
+                "PackedRegisters PerVcpuControl RegisterWriter Report Resetter Reverser STEP "
+                "Stepper Stop StopKind Target ThreadDescriber"
+            ),
+        },
+    )
 
 __all__ = [
     "serve",
@@ -115,12 +136,3 @@ __all__ = [
     "ExpressionError",
     "ServeError",
 ]
-
-
-def __getattr__(name: str) -> object:
-    """Import the server for asyncio when it is asked for: asyncio costs more than all the rest."""
-    if name not in {"AsyncServer", "serve_async"}:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from vmmkit.gdb import asynchronous  # noqa: PLC0415
-
-    return getattr(asynchronous, name)

@@ -26,44 +26,72 @@ Done(rip=2, interrupt_shadow=0)
 
 from __future__ import annotations
 
-from vmmkit.insn._cpu import STEP_BATCH, Cpu, ExitKind
-from vmmkit.insn._debugging import BREAKPOINT_SLOTS, BreakKind, Breakpoint
-from vmmkit.insn._decoder import DecodeCache, decode
-from vmmkit.insn._engine import IMPLEMENTATION, available_engines
-from vmmkit.insn._feature import Feature
-from vmmkit.insn._injection import EventKind
-from vmmkit.insn._instruction import RIP_BASE, Instruction, MemoryAccess, Prefixes
-from vmmkit.insn._operands import OperandAccess, operand_accesses, verify_gla
-from vmmkit.insn._outcomes import (
-    BlockRead,
-    BlockWrite,
-    BudgetSpent,
-    Cpuid,
-    DebugExit,
-    Done,
-    Fault,
-    Halt,
-    Hypercall,
-    InterruptWindow,
-    Outcome,
-    PortBlockIn,
-    PortBlockOut,
-    PortIn,
-    PortOut,
-    Random,
-    Read,
-    ReadMsr,
-    ReadPmc,
-    TprBelowThreshold,
-    TripleFault,
-    Unsupported,
-    UnsupportedReason,
-    Write,
-    WriteMsr,
-)
-from vmmkit.insn._record import MAX_LENGTH, WORD
-from vmmkit.insn._state import CpuState, Segment
-from vmmkit.insn._translate import PageAccess, PageEntry, Translation
+from typing import TYPE_CHECKING
+
+from vmmkit._exports import exports
+
+if TYPE_CHECKING:
+    from vmmkit.insn._cpu import STEP_BATCH, Cpu, ExitKind
+    from vmmkit.insn._debugging import BREAKPOINT_SLOTS, BreakKind, Breakpoint
+    from vmmkit.insn._decoder import DecodeCache, decode
+    from vmmkit.insn._engine import IMPLEMENTATION, available_engines
+    from vmmkit.insn._feature import Feature
+    from vmmkit.insn._injection import EventKind
+    from vmmkit.insn._instruction import RIP_BASE, Instruction, MemoryAccess, Prefixes
+    from vmmkit.insn._operands import OperandAccess, operand_accesses, verify_gla
+    from vmmkit.insn._outcomes import (
+        BlockRead,
+        BlockWrite,
+        BudgetSpent,
+        Cpuid,
+        DebugExit,
+        Done,
+        Fault,
+        Halt,
+        Hypercall,
+        InterruptWindow,
+        Outcome,
+        PortBlockIn,
+        PortBlockOut,
+        PortIn,
+        PortOut,
+        Random,
+        Read,
+        ReadMsr,
+        ReadPmc,
+        TprBelowThreshold,
+        TripleFault,
+        Unsupported,
+        UnsupportedReason,
+        Write,
+        WriteMsr,
+    )
+    from vmmkit.insn._record import MAX_LENGTH, WORD
+    from vmmkit.insn._state import CpuState, Segment
+    from vmmkit.insn._translate import PageAccess, PageEntry, Translation
+else:
+    __getattr__, __dir__ = exports(
+        __name__,
+        {
+            "_cpu": "Cpu ExitKind STEP_BATCH",
+            "_debugging": "BreakKind Breakpoint BREAKPOINT_SLOTS",
+            "_decoder": "decode DecodeCache",
+            "_engine": "available_engines IMPLEMENTATION",
+            "_feature": "Feature",
+            "_injection": "EventKind",
+            "_instruction": "Instruction MemoryAccess Prefixes RIP_BASE",
+            "_operands": "operand_accesses OperandAccess verify_gla",
+            "_outcomes": (
+                "BlockRead BlockWrite BudgetSpent Cpuid DebugExit Done Fault Halt Hypercall "
+                "InterruptWindow Outcome PortBlockIn PortBlockOut PortIn PortOut Random Read "
+                "ReadMsr ReadPmc TprBelowThreshold TripleFault Unsupported UnsupportedReason "
+                "Write WriteMsr"
+            ),
+            "_record": "MAX_LENGTH WORD",
+            "_state": "CpuState Segment",
+            "_translate": "PageAccess PageEntry Translation",
+        },
+    )
 
 __all__ = [
     "decode",

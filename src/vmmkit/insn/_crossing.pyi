@@ -9,6 +9,7 @@ _Function = TypeVar("_Function", bound=Callable[..., object])
 _Insn = TypeVar("_Insn", bound=tuple[int, ...])
 
 digest: str
+sources: str
 
 class Decoder(Generic[_Insn]):
     def __init__(self, decode: int, instruction: type[_Insn], /) -> None: ...

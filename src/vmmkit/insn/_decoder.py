@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from vmmkit.errors import DecodeError, DecodeReason
-from vmmkit.insn._engine import IMPLEMENTATION, Decode, available_engines, engine_named
+from vmmkit.insn._engine import IMPLEMENTATION, BoundDecoder, Decode, engine_named
 from vmmkit.insn._instruction import Instruction
 from vmmkit.insn._record import DECODE_FAILURES, MAX_LENGTH
 
@@ -17,12 +18,17 @@ if TYPE_CHECKING:
 
 __all__ = ["DecodeCache", "decode"]
 
-_DECODERS: Final = {name: engine_named(name).Decoder(Instruction) for name in available_engines()}
-_DEFAULT: Final = _DECODERS[IMPLEMENTATION].decode
+
+@cache
+def _decoder(engine: str) -> BoundDecoder:
+    return engine_named(engine).Decoder(Instruction)
+
+
+_DEFAULT: Final = _decoder(IMPLEMENTATION).decode
 _MODES: Final = {16: 16, 32: 32, 64: 64}
 
 
-@_DECODERS[IMPLEMENTATION].shortcut
+@_decoder(IMPLEMENTATION).shortcut
 def decode(code: Buffer, mode: int, *, engine: str | None = None) -> Instruction:
     """Decode the instruction at the start of `code`.
 
@@ -37,7 +43,7 @@ def decode(code: Buffer, mode: int, *, engine: str | None = None) -> Instruction
         ValueError: a mode that is none of the three.
         EngineError: no such engine.
     """
-    function = _DEFAULT if engine is None else _DECODERS[engine_named(engine).NAME].decode
+    function = _DEFAULT if engine is None else _decoder(engine).decode
     insn = function(code, mode)
     if type(insn) is Instruction:
         return insn

@@ -6,7 +6,8 @@
 one, `1` requires the native engine, `0` takes the pure one; anything else is refused. A native
 engine that is there but stale or broken is an `ImportWarning` when it was merely preferred: two
 engines built from different tables would disagree without a word, and a pure engine nobody chose
-is slow.
+is slow. The pure engine is loaded when it is first named or when there is no other: nothing of it
+is needed by who runs the native one.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from typing import Final, Protocol, TypeVar
 
 from vmmkit.errors import EngineError
-from vmmkit.insn import _pure
 from vmmkit.insn._instruction import Instruction
 from vmmkit.insn._memory import RamPiece
 from vmmkit.insn._outcomes import Outcome
@@ -119,8 +120,20 @@ def _load_native() -> Engine:
     return _native_engine
 
 
-def _choose(wanted: str) -> dict[str, Engine]:
-    """Engines by name, the one to use first.
+def _load_pure() -> Engine:
+    from vmmkit.insn import _pure  # noqa: PLC0415 - likewise
+
+    return _pure
+
+
+_LOADERS: Final[dict[str, Callable[[], Engine]]] = {
+    "native": cache(_load_native),
+    "pure": cache(_load_pure),
+}
+
+
+def _choose(wanted: str) -> tuple[str, ...]:
+    """Names of the engines that can be used, the one to use first.
 
     Raises:
         EngineError: `wanted` is none of the three values, or `1` and there is no native engine.
@@ -128,29 +141,28 @@ def _choose(wanted: str) -> dict[str, Engine]:
     if wanted not in {"", "0", "1"}:
         message = f"VMMKIT_NATIVE must be unset, 0 or 1, not {wanted!r}"
         raise EngineError(message)
-    pure: dict[str, Engine] = {_pure.NAME: _pure}
     built = find_spec("vmmkit.insn._native") is not None
     if wanted == "0" or not (built or wanted):
-        return pure
+        return ("pure",)
     try:
-        native = _load_native()
+        _LOADERS["native"]()
     except EngineError as error:
         if wanted == "1":
             raise
         warnings.warn(str(error), ImportWarning, stacklevel=2)
-        return pure
-    return {native.NAME: native, **pure}
+        return ("pure",)
+    return "native", "pure"
 
 
 _ENGINES: Final = _choose(os.environ.get("VMMKIT_NATIVE", ""))
 
-IMPLEMENTATION: Final = next(iter(_ENGINES))
+IMPLEMENTATION: Final = _ENGINES[0]
 """`"native"` or `"pure"`: the engine used where none is named."""
 
 
 def available_engines() -> tuple[str, ...]:
     """Names of the engines that can be used, the preferred one first."""
-    return tuple(_ENGINES)
+    return _ENGINES
 
 
 def engine_named(name: str | None) -> Engine:
@@ -159,8 +171,8 @@ def engine_named(name: str | None) -> Engine:
     Raises:
         EngineError: no such engine here.
     """
-    try:
-        return _ENGINES[name or IMPLEMENTATION]
-    except KeyError:
+    wanted = name or IMPLEMENTATION
+    if wanted not in _ENGINES:
         message = f"no engine {name!r} here; there is {', '.join(_ENGINES)}"
-        raise EngineError(message) from None
+        raise EngineError(message)
+    return _LOADERS[wanted]()

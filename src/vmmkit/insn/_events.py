@@ -21,9 +21,26 @@ from vmmkit.insn._breakpoints import (
     stops_at,
 )
 from vmmkit.insn._delivery import BS, add_external, deliver
+from vmmkit.insn._event_words import (
+    CR2,
+    DB,
+    DR6_FIXED,
+    ERROR,
+    EVENT,
+    HAS_ERROR,
+    NMI,
+    NMI_PENDING,
+    PAGE_FAULT,
+    REQUEST,
+    RESUME,
+    SHADOW,
+    VALID,
+    WINDOW,
+    may_interrupt,
+)
 from vmmkit.insn._execute import RFLAGS, RIP, SHADOW_MOV_SS
 from vmmkit.insn._far_segments import TS
-from vmmkit.insn._flags import IF, mask_of
+from vmmkit.insn._flags import mask_of
 from vmmkit.insn._memory import (
     DONE,
     EXIT_ADDRESS,
@@ -45,7 +62,6 @@ __all__ = [
     "begin_delivery",
     "code_stop",
     "continue_delivery",
-    "may_interrupt",
     "needs_attention",
     "raise_exception",
     "raise_fault",
@@ -53,10 +69,7 @@ __all__ = [
     "watches",
 ]
 
-DB: Final = 1
-NMI: Final = 2
 DOUBLE_FAULT: Final = 8
-PAGE_FAULT: Final = 14
 ALIGNMENT: Final = 17
 DEBUG_EXIT: Final = EXIT_KINDS.index("DEBUG")
 TRIPLE_FAULT: Final = EXIT_KINDS.index("TRIPLE_FAULT")
@@ -67,15 +80,8 @@ CONTRIBUTORY: Final = frozenset({0, TS, 11, 12, GP, 21})
 PAGE_FAULTS: Final = frozenset({PAGE_FAULT, 20})
 WITH_ERROR: Final = frozenset({DOUBLE_FAULT, *range(TS, PAGE_FAULT + 1), ALIGNMENT, 21, 29, 30})
 
-CR2: Final = WORD["cr2"]
-SHADOW: Final = WORD["interrupt_shadow"]
 NMI_BLOCKED: Final = WORD["nmi_blocked"]
-NMI_PENDING: Final = WORD["nmi_pending"]
-REQUEST: Final = WORD["interrupt_request"]
-WINDOW: Final = WORD["window_request"]
 DEBUG: Final = WORD["debug_pending"]
-EVENT: Final = WORD["event"]
-ERROR: Final = WORD["event_error"]
 RETIRED: Final = WORD["retired"]
 LOG_COUNT: Final = WORD["log_count"]
 PAGE_COUNT: Final = WORD["page_count"]
@@ -83,9 +89,8 @@ CODE_LENGTH: Final = WORD["code_length"]
 CODE_GIVEN: Final = WORD["code_given"]
 BLOCK_ANSWER: Final = WORD["block_answer"]
 
-TYPE, HAS_ERROR, RESUME, VALID = (EVENT_BITS[name] for name in ("TYPE", "ERROR", "RESUME", "VALID"))
+TYPE: Final = EVENT_BITS["TYPE"]
 SOFTWARE: Final = (EVENT_TYPES["SOFTWARE_INTERRUPT"], EVENT_TYPES["SOFTWARE_EXCEPTION"])
-DR6_FIXED: Final = 0xFFFF_0FF0  # SDM vol. 3B, "Debug Status Register (DR6)"
 DR7_ENABLES: Final = 0xFF
 DR7_GD: Final = 1 << 13
 BREAKPOINTS: Final = 15  # B3-B0 in DR6
@@ -94,11 +99,6 @@ BREAKPOINTS: Final = 15  # B3-B0 in DR6
 def watches(context: Context) -> bool:
     """Whether breakpoints are enabled."""
     return bool(context.words[DR + 7] & DR7_ENABLES)
-
-
-def may_interrupt(words: memoryview) -> bool:
-    """Whether an external interrupt could be delivered now."""
-    return bool(words[RFLAGS] & IF) and not words[SHADOW]
 
 
 def raise_exception(context: Context, vector: int, error: int, address: int, bits: int) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from enum import IntFlag
 from typing import Final
 
-from vmmkit.insn.optable import FEATURES
+from vmmkit.insn.opcodes.features import FEATURES
 
 __all__ = ["Feature"]
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from vmmkit.errors import StepError
 from vmmkit.insn._breakpoints import CONTROL, DR, HOLD
-from vmmkit.insn._events import (
+from vmmkit.insn._event_words import (
     CR2,
     DB,
     DR6_FIXED,

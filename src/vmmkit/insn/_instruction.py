@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 from enum import IntFlag
-from typing import Final, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vmmkit.insn._pure import EXECUTE
 from vmmkit.insn._record import PREFIX_BITS, RIP_BASE
-from vmmkit.insn._text import text_of
-from vmmkit.insn.optable import OPS, PREFIXES, ROWS
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 __all__ = ["RIP_BASE", "Instruction", "MemoryAccess", "Prefixes"]
 
@@ -34,6 +35,17 @@ REPEATS: Final = Prefixes.REP | Prefixes.REPNE
 REPEATABLE: Final = frozenset({"MOVS", "STOS", "LODS", "CMPS", "SCAS", "INS", "OUTS"})
 # The number of each map of the table, as the SDM and VEX.mmmmm count them.
 MAPS: Final = (0, 1, 2, 3, 1, 2, 3, 1, 2, 3, 5, 6)
+
+
+@cache
+def _optable() -> ModuleType:
+    """The opcode table, when an instruction is first asked what its numbers mean.
+
+    Making it takes longer than all else that is imported, and the native engine has its own.
+    """
+    from vmmkit.insn import optable  # noqa: PLC0415
+
+    return optable
 
 
 class MemoryAccess(IntFlag):
@@ -102,18 +114,21 @@ class Instruction(NamedTuple):
     @property
     def mnemonic(self) -> str:
         """Name of the operation, such as `"MOV"`."""
-        return OPS[ROWS[self.row].op]
+        table = _optable()
+        name: str = table.OPS[table.ROWS[self.row].op]
+        return name
 
     @property
     def opcode_map(self) -> int:
         """0 for one-byte opcodes, 1 for 0F, 2 for 0F38, 3 for 0F3A, 5 and 6 as EVEX names them."""
-        return MAPS[ROWS[self.row].map]
+        return MAPS[_optable().ROWS[self.row].map]
 
     @property
     def mandatory_prefix(self) -> int:
         """The byte 66, F2 or F3 that is part of the opcode, 0 without one."""
-        first, _, rest = ROWS[self.row].encoding.partition(" ")
-        named = [word for word in first.split(".") if word in PREFIXES[1:] and rest]
+        table = _optable()
+        first, _, rest = table.ROWS[self.row].encoding.partition(" ")
+        named = [word for word in first.split(".") if word in table.PREFIXES[1:] and rest]
         return int(named[0], 16) if named else 0
 
     @property
@@ -124,8 +139,12 @@ class Instruction(NamedTuple):
     @property
     def executable(self) -> bool:
         """Whether the engines execute it; the others are `Unsupported` when they are reached."""
+        from vmmkit.insn._pure import EXECUTE  # noqa: PLC0415 - the native engine runs without
+
         return EXECUTE[self.row] is not None and not self.prefixes & Prefixes.REX2
 
     def __str__(self) -> str:
         """Intel syntax, one line; branch targets are relative to the instruction (`$`)."""
+        from vmmkit.insn._text import text_of  # noqa: PLC0415 - brings the table
+
         return text_of(self)

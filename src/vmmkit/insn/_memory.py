@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vmmkit.insn._flags import DF
 from vmmkit.insn._record import CPU_WORDS, EXIT_KINDS, LOG_CAPACITY, UNSUPPORTED, WORD
-from vmmkit.insn.optable import ROWS, Row
+
+if TYPE_CHECKING:
+    from vmmkit.insn.optable import Row
 
 __all__ = [
     "BLOCK_KINDS",
@@ -192,7 +194,7 @@ class Context:
         self.hit_kind = self.hit_address = 0
         self.keeps_rf = False
         self.next_rip = 0
-        self.row: Row = ROWS[0]
+        self.row: Row  # the engine sets it when it has decoded
         self.displacement = self.immediate = self.prefixes = self.rex = self.opcode = 0
         self.operand_size = self.address_size = self.scale = 0
         self.second_immediate = self.vvvv = self.vector_length = self.mask = 0

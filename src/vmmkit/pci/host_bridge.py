@@ -22,7 +22,6 @@ from functools import partial
 import attrs
 
 from vmmkit.errors import PciSnapshotError, TopologyError
-from vmmkit.pci import picture
 from vmmkit.pci._segment import NO_RESETS, Segment
 from vmmkit.pci._wiring import Wiring
 from vmmkit.pci.bus import Bus, route
@@ -233,10 +232,14 @@ class HostBridge(Segment):
         Args:
             bus: begin here instead of at the root.
         """
+        from vmmkit.pci import picture  # noqa: PLC0415 - see `to_svg`
+
         return picture.tree(self, bus)
 
     def to_svg(self) -> str:
         """Return a drawing of the topology, its windows and BARs."""
+        from vmmkit.pci import picture  # noqa: PLC0415 - urllib comes with XML
+
         return picture.to_svg(self)
 
     # -- state -----------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vmmkit.backends.kvm._routing import PC_ROUTES, ChipRoute, MsiRoute
     from vmmkit.backends.kvm._slots import MemorySlot
     from vmmkit.backends.kvm._spec import Cap, Chip
+    from vmmkit.backends.kvm.machine import KvmMachine
     from vmmkit.backends.kvm.vcpu import KvmVcpu
     from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm, allocate_ram
 
@@ -25,6 +26,7 @@ __all__ = [
     "unusable_reason",
     "KvmVm",
     "KvmVcpu",
+    "KvmMachine",
     "allocate_ram",
     "MemorySlot",
     "CpuidEntry",
@@ -43,6 +45,7 @@ _HOMES = {
     "unusable_reason": "_probe",
     "KvmVm": "vm",
     "KvmVcpu": "vcpu",
+    "KvmMachine": "machine",
     "allocate_ram": "vm",
     "MemorySlot": "_slots",
     "CpuidEntry": "vm",

@@ -47,6 +47,8 @@ __all__ = ["DEVICES", "REASON", "RUN_NUMBER", "VcpuCore"]
 
 REASON: Final = RUN_EXIT_REASON // 4
 RUN_NUMBER: Final = KVM_RUN.number
+"""Called without an argument, which is 0 then: `fcntl.ioctl` would first take a 0 for a buffer,
+twice, and clear the error it made each time, which takes longer than all else it does."""
 INTR: Final = int(Exit.INTR)
 DEVICES: Final = frozenset({int(Exit.IO), int(Exit.MMIO)})
 IN_KERNEL: Final = DEVICES | {int(Exit.X86_RDMSR), int(Exit.X86_WRMSR)}
@@ -124,7 +126,7 @@ class VcpuCore(VcpuEvents):
         if self._attention:
             self._prepare()
         try:
-            kernel_ioctl(self._fd, RUN_NUMBER, 0)
+            kernel_ioctl(self._fd, RUN_NUMBER)
         except OSError as error:
             return self._not_run(error)
         return int(self._page.longs[REASON])

@@ -51,6 +51,8 @@ class VcpuEvents(ExitHandlers):
         if self._access.kind or self.interrupts_held:
             return False
         octets = self._page.octets
+        if self.vm.irqchip != "none":  # KVM alone knows what the local APIC lets through
+            return bool(octets[RUN_READY_FOR_INTERRUPT] and octets[RUN_IF_FLAG])
         if octets[RUN_READY_FOR_INTERRUPT] and not self._transfer.looked:
             return bool(octets[RUN_IF_FLAG])
         state = self._look()

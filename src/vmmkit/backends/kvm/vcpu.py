@@ -139,6 +139,14 @@ class KvmVcpu(DebugSide):
         self._check_open("mp_state")
         self._transfer.mp_state = value
 
+    @property
+    def waits_for_sipi(self) -> bool:
+        """Whether nothing is executed before a start-up message comes; to be asked between runs."""
+        return self.vm.irqchip != "none" and self.mp_state in (
+            MpState.UNINITIALIZED,
+            MpState.INIT_RECEIVED,
+        )
+
     def get_lapic(self) -> bytes:
         """Return the registers of the local APIC in KVM (KVM_GET_LAPIC), 1024 bytes."""
         raw = bytearray(LAPIC_SIZE)
@@ -284,7 +292,7 @@ class KvmVcpu(DebugSide):
                 self._prepare()
                 self._transfer.begin_run(sync=False)
             try:
-                kernel_ioctl(fd, RUN_NUMBER, 0)
+                kernel_ioctl(fd, RUN_NUMBER)
                 reason = longs[REASON]
             except OSError as error:
                 reason = self._not_run(error)

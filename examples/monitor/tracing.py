@@ -1,0 +1,42 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""Every access to a device, per vCPU, for Perfetto or Chrome's tracing page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vmmkit.memregion import Instrument, Port, RegionMap, TraceRing
+
+CAPACITY = 1_000_000  # accesses; the last ones are kept
+
+
+class WatchedMap(RegionMap):
+    """A map all of whose ports are watched, whoever makes them."""
+
+    def __init__(self, watching: Sequence[Instrument], **options: Any) -> None:
+        super().__init__(**options)
+        self._watching = tuple(watching)
+
+    def port(self, vcpu: object, /, *, instruments: Sequence[Instrument] = ()) -> Port:
+        return super().port(vcpu, instruments=(*self._watching, *instruments))
+
+
+class Trace:
+    """The file that --trace names, written when the monitor ends."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.ring = TraceRing(CAPACITY)
+        if path is not None:
+            path.write_text("")  # refused now, not when the guest has ended
+
+    @property
+    def instruments(self) -> tuple[Instrument, ...]:
+        return () if self.path is None else (self.ring,)
+
+    def write(self) -> None:
+        if self.path is not None:
+            self.path.write_text(self.ring.to_chrome_json())

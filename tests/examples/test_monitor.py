@@ -1,0 +1,162 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""The monitor: how it ends, what its options do, and what it says of mistakes."""
+
+import json
+import re
+
+import pytest
+
+from examples.monitor_program import (
+    BACKENDS,
+    CRASH,
+    ECHO,
+    EXIT_7,
+    HALT,
+    MONITOR,
+    QUICK,
+    RESET,
+    SOFT,
+    SPIN,
+    TURN_OFF,
+    flat,
+    monitor,
+)
+
+SOFTWARE = ("--backend", "soft")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("code", "mode", "status", "said"),
+    [
+        (EXIT_7, 16, 7, ""),
+        (TURN_OFF, 16, 0, ""),
+        (RESET, 16, 0, "reset"),
+        (CRASH, 32, 3, "vCPU 0: TripleFault"),
+    ],
+    ids=["exit port", "S5", "reset", "crash"],
+)
+def test_how_a_guest_ends(tmp_path, backend, code, mode, status, said):
+    done = monitor(*backend, *flat(tmp_path, code, mode))
+    assert (done.returncode, done.stdout) == (status, "")
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize("backend", SOFT)
+def test_a_guest_that_waits_for_nothing(tmp_path, backend):
+    done = monitor(*backend, *flat(tmp_path, HALT))
+    assert done.returncode == 4
+    assert "waits for nothing" in done.stderr
+
+
+@pytest.mark.parametrize("backend", QUICK)
+def test_time_is_limited(tmp_path, backend):
+    done = monitor(*backend, "--seconds", "0.2", *flat(tmp_path, SPIN))
+    assert done.returncode == 124
+    assert "0.2 seconds are over" in done.stderr
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_input_and_output(tmp_path, backend):
+    text = "".join(chr(ord("a") + number % 16) for number in range(500)) + "q"
+    done = monitor(*backend, *flat(tmp_path, ECHO), typed=text + "too late")
+    assert (done.returncode, done.stdout) == (5, text)
+
+
+@pytest.mark.parametrize("backend", QUICK)
+def test_the_trace_loads(tmp_path, backend):
+    path = tmp_path / "trace.json"
+    monitor(*backend, "--trace", path, *flat(tmp_path, TURN_OFF))
+    events = json.loads(path.read_text())["traceEvents"]
+    written = [event for event in events if event["ph"] == "X"]
+    assert [event["name"] for event in written] == ["write ACPI power management"]
+    assert written[0]["args"] == {"address": "0x604", "size": 2, "value": "0x2000"}
+    assert [event["tid"] for event in events if event["ph"] == "M"] == [written[0]["tid"]]
+
+
+@pytest.mark.parametrize("backend", QUICK)
+def test_the_maps(backend):
+    devices = ("--device", "edu", "--device", "virtio-rng", "--device", "pci-uart")
+    shown = monitor(*backend, *devices, "--map", "--memory", "4G", "--vcpus", "2").stdout
+    for line in (
+        r"00\.0 .* PciHostBridge",
+        r"01\.0  1234:11e8  Edu .*GSI 17",
+        r"03\.0  1b36:0002  PciUart .*GSI 19",
+        r"0_0000_c000_0000-0_0000_ffff_ffff +1 GiB .* PCI hole",
+        r"0_0000_e000_0000-0_0000_efff_ffff +256 MiB  rwi  device +ECAM",
+        r"0_0001_0000_0000-0_0001_3fff_ffff +1 GiB  rw-  ram +RAM",
+        r"device +Edu regs",
+        r"0cf8-0cff .* configuration ports",
+        r"03f8-03ff .* COM1",
+    ):
+        assert re.search(line, shown), line
+
+
+def test_the_map_is_drawn(tmp_path):
+    path = tmp_path / "map.svg"
+    assert monitor(*SOFTWARE, "--map-svg", path).returncode == 0
+    assert path.read_text().startswith("<svg")
+    assert "ECAM" in path.read_text()
+
+
+def test_auto_says_who_runs_the_guest_and_why(tmp_path):
+    done = monitor(*flat(tmp_path, EXIT_7))
+    assert done.returncode == 7
+    assert re.match(
+        r"monitor: (KVM, irqchip=kernel|software vCPU, \w+ engine) \(.+\)$", done.stderr
+    )
+
+
+# -- mistakes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "an image is wanted"),
+        (("nowhere.elf",), "nowhere.elf"),
+        (("--memory", "64Q", "x"), "'64Q' is no size"),
+        (("--memory", "1M", "x"), "'1M' is no size"),
+        (("--vcpus", "0", "x"), "'0' is no number from 1 to 255"),
+        (("--vcpus", "two", "x"), "'two' is no number"),
+        (("--seconds", "soon", "x"), "'soon' is no number of seconds"),
+        (("--flat", "here", "x"), "'here' is no address"),
+        (("--backend", "xen", "x"), "'xen'"),
+        (("--engine", "steam", "x"), "'steam'"),
+        (("--frobnicate", "x"), "--frobnicate"),
+        (("--device", "floppy", "x"), "'floppy' is none of edu, "),
+        (("--device", "edu,colour=red", "x"), "edu has no option colour"),
+        (("--device", "virtio-blk", "x"), "virtio-blk wants file=..."),
+        (("--device", "virtio-blk,file=nowhere.img", "x"), "nowhere.img"),
+        (("--wait", "x"), "--wait is of use with --gdb only"),
+        (("--gdb", "nonsense", "--flat", "0x1000", "{image}"), "nonsense"),
+        (("--trace", "/nowhere/trace.json", "--flat", "0x1000", "{image}"), "/nowhere/trace.json"),
+        (("--initrd", "nowhere.img", "--flat", "0x1000", "{image}"), "nowhere.img"),
+        (("--module", "nowhere.mod", "--flat", "0x1000", "{image}"), "nowhere.mod"),
+        (("{image}",), "guest.bin"),  # no format, and --flat is missing
+        (("--flat", "0xfff00000", "{image}"), "0xfff00000"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_a_mistake_is_one_line_and_status_2(tmp_path, arguments, said):
+    *_, image = flat(tmp_path, SPIN)
+    given = [text.format(image=image) for text in arguments]
+    backend = () if "--backend" in given else SOFTWARE
+    done = monitor(*backend, "--seconds", "5", *given)
+    lines = [line for line in done.stderr.splitlines() if "software vCPU" not in line]
+    assert (done.returncode, done.stdout, len(lines)) == (2, "", 1)
+    assert lines[0].startswith("monitor: ")
+    assert said in lines[0]
+
+
+def test_help():
+    done = monitor("--help")
+    assert done.returncode == 0
+    assert "--device KIND[,NAME=VALUE]" in done.stdout
+
+
+def test_the_files_stay_small():
+    assert {path.name for path in MONITOR.glob("*.py")} > {"__main__.py", "board.py"}
+    for path in MONITOR.glob("*.py"):
+        assert len(path.read_text().splitlines()) <= 150, path.name

@@ -1,0 +1,106 @@
+# SPDX-FileCopyrightText: 2026 vmmkit contributors
+# SPDX-License-Identifier: BSD-2-Clause
+"""The monitor at a terminal, and what is left when it has ended."""
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import termios
+import time
+
+import pytest
+
+from examples.monitor_program import ECHO, QUICK, SECONDS, SPIN, command, flat
+
+CTRL_A, CTRL_C = b"\x01", b"\x03"
+
+
+class Terminal:
+    """A terminal with a monitor at it."""
+
+    def __init__(self, *arguments):
+        self.fd, other = pty.openpty()
+        self.before = termios.tcgetattr(self.fd)
+        self.running = subprocess.Popen(
+            command(*arguments), stdin=other, stdout=other, stderr=subprocess.PIPE
+        )
+        os.close(other)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.running.kill()
+        self.running.wait()
+        self.running.stderr.close()
+        os.close(self.fd)
+
+    def raw(self):
+        """Wait until keys are no longer handled by the terminal."""
+        last = time.monotonic() + SECONDS
+        while termios.tcgetattr(self.fd)[3] & termios.ICANON:
+            assert time.monotonic() < last
+            time.sleep(0.02)
+
+    def type(self, keys):
+        os.write(self.fd, keys)
+
+    def shown(self, size):
+        """Return what the guest prints, as far as `size` characters."""
+        text = b""
+        while len(text) < size and select.select([self.fd], [], [], SECONDS)[0]:
+            text += os.read(self.fd, size - len(text))
+        return text
+
+
+@pytest.mark.parametrize("backend", QUICK)
+def test_keys_are_the_guests(tmp_path, backend):
+    with Terminal(*backend, *flat(tmp_path, ECHO)) as terminal:
+        terminal.raw()
+        terminal.type(b"abc" + CTRL_C + CTRL_A + CTRL_A + CTRL_A + b"?d")
+        assert terminal.shown(6) == b"abc" + CTRL_C + CTRL_A + b"d"
+        terminal.type(b"q")
+        assert terminal.running.wait(SECONDS) == 5
+        assert termios.tcgetattr(terminal.fd) == terminal.before
+
+
+@pytest.mark.parametrize("backend", QUICK)
+@pytest.mark.parametrize("code", [ECHO, SPIN], ids=["echo", "spin"])
+def test_ctrl_a_x_ends_the_monitor(tmp_path, backend, code):
+    with Terminal(*backend, *flat(tmp_path, code)) as terminal:
+        terminal.raw()
+        terminal.type(CTRL_A + b"x")
+        assert terminal.running.wait(SECONDS) == 0
+        assert termios.tcgetattr(terminal.fd) == terminal.before
+
+
+@pytest.mark.parametrize("backend", QUICK)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_it_in_order(tmp_path, backend, number):
+    trace = tmp_path / "trace.json"
+    with Terminal(*backend, *flat(tmp_path, SPIN), "--trace", trace) as terminal:
+        terminal.raw()
+        time.sleep(0.2)
+        terminal.running.send_signal(number)
+        assert terminal.running.wait(SECONDS) == 128 + number
+        assert termios.tcgetattr(terminal.fd) == terminal.before
+        assert b"Traceback" not in terminal.running.stderr.read()
+    assert trace.read_text().startswith("{")
+
+
+def test_nobody_reads_the_console(tmp_path):
+    with subprocess.Popen(
+        command("--backend", "soft", *flat(tmp_path, ECHO)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:
+        running.stdout.close()
+        try:
+            _, said = running.communicate(b"abc", timeout=SECONDS)
+        finally:
+            running.kill()
+    assert running.returncode == 1
+    assert b"nobody reads the console" in said
