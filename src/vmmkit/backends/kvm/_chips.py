@@ -157,9 +157,9 @@ class KernelChips:
 
     def reset(self) -> None:
         """Go to the state after power-up; the lines are as they are driven."""
+        self._vm.set_pit(self._fresh_pit)  # first: no tick of before is to come after the others
         for chip, state in self._fresh:
             self._vm.set_irqchip(chip, state)
-        self._vm.set_pit(self._fresh_pit)
         for gsi, level in self._levels.items():
             self._vm.line(KERNEL_GSI.get(gsi, gsi))(level)
 
