@@ -218,7 +218,7 @@ class ThreadedMachine(HostTimeRuns, Board):
         with self.lock:
             while not self._ending and not vcpu.settle():
                 self._asleep.add(vcpu.index)
-                self._changed.notify()
+                self._changed.set()
                 self._woken[vcpu.index].wait()
                 self._asleep.discard(vcpu.index)
             vcpu.set_time(vcpu.lapic.tsc, forwards=True)
