@@ -57,7 +57,10 @@ class CpuidEntry:
         function: EAX of the question.
         index: ECX of the question, where `flags` says that it counts.
         flags: bit 0: `index` is significant.
-        eax: the answer, with `ebx`, `ecx` and `edx`.
+        eax: the answer, 32 bits, as are the next three.
+        ebx: as `eax`.
+        ecx: as `eax`.
+        edx: as `eax`.
     """
 
     function: int
