@@ -6,7 +6,7 @@
 # two marked lines that report.py reads, and ends the machine. The kernel's command line sets
 # $ending (poweroff or reboot), $button (yes: ask the monitor to press the power button first) and
 # $patience (seconds for reading random numbers; empty: as long as it takes, since a processor
-# without floating point cannot execute busybox's timeout, nor dd's last words).
+# without floating point cannot execute busybox's timeout).
 
 export PATH=/bin
 acpi=/sys/firmware/acpi
@@ -66,15 +66,14 @@ random() {
     for source in $(cat /sys/class/misc/hw_random/rng_available); do
         echo "$source" >/sys/class/misc/hw_random/rng_current &&
             ${patience:+timeout -s KILL "$patience"} \
-                dd status=none if=/dev/hwrng of=/dev/null bs=64 count=4 2>/dev/null || return
+                dd if=/dev/hwrng of=/dev/null bs=64 count=4 2>/dev/null || return
         echo "$source"
     done
 }
 
 pci() {
     for function in /sys/bus/pci/devices/*; do
-        extended=$(dd status=none if="$function/config" bs=4 skip=64 count=1 2>/dev/null |
-            od -An -tx4)
+        extended=$(dd if="$function/config" bs=4 skip=64 count=1 2>/dev/null | od -An -tx4)
         echo "function ${function##*/} $(wc -c <"$function/config") $(cat "$function/irq")" \
             "$extended"
         cat "$function/resource"

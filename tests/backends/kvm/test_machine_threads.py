@@ -37,8 +37,8 @@ def image(require_tool, tmp_path_factory):
     return assembled(folder, "smp", "--section-start=.start=0x8000")
 
 
-# What the kernel gets through where interrupts are over when they are delivered. There a CR8 that is
-# lowered lets interrupts through some instructions later.
+# What the kernel gets through where interrupts are over when they are delivered. There a CR8 that
+# is lowered lets interrupts through some instructions later.
 NESTED = "CIBNS1PTVAL"
 
 
