@@ -12,6 +12,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from vmmkit import backends  # whose part that imports machines is loaded when asked for
 from vmmkit.backends._machine_outcomes import MachineOutcome
 from vmmkit.backends._machine_run import OneRun
 
@@ -47,22 +48,28 @@ class DebuggedMachine(OneRun):
         meanwhile. `step` does not ask the debugger.
 
         Args:
-            kill: what the debugger's `kill` calls; `None` leaves what it calls as it is.
+            kill: what the debugger's `kill` calls; `None` leaves that as it is.
 
         Raises:
             MachineError: the machine runs, and this is the first call.
         """
         if self._target is None:
-            from vmmkit.backends.machine_target import MachineTarget  # which imports the machines
-
             with self._one_run():
-                self._target = MachineTarget(self)  # type: ignore[arg-type]  # both that there are
+                self._target = backends.MachineTarget(self)  # type: ignore[arg-type]  # it is one
         if kill is not None:
             self._target.kill = kill
         return self._target
 
     def stop(self) -> None:
-        """End the run in progress, or else the next one; for any thread."""
+        """End the run in progress, or else the next one; for any thread.
+
+        Whoever calls it may hold the machine's lock. Without a target it takes no lock at all, so
+        it may be called in a signal handler then.
+
+        A run that ends by itself just before leaves the call to the next run, which ends at once.
+        An owner whose loop asks for something else than the outcome, as for a flag that was set
+        before `stop`, loses nothing by that; another calls `forget_kick` before it runs again.
+        """
         if self._target is None:
             self._stop_directly()
         else:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from threading import Event, RLock, Thread
+from contextlib import AbstractContextManager, contextmanager, suppress
+from threading import Lock, RLock, Thread
 from time import monotonic_ns
 from typing import Final
 
@@ -49,6 +49,24 @@ class OneRun:
             self._runs = False
 
 
+class _Wake:
+    """An event to be set while any lock is held, also in a signal handler: `Event` takes one."""
+
+    def __init__(self) -> None:
+        self._closed = Lock()
+        self._closed.acquire()
+
+    def set(self) -> None:
+        with suppress(RuntimeError):  # it is set
+            self._closed.release()
+
+    def clear(self) -> None:
+        self._closed.acquire(blocking=False)
+
+    def wait_and_clear(self, seconds: float) -> None:
+        self._closed.acquire(timeout=seconds)
+
+
 class HostTimeRuns(OneRun, ABC):
     """A machine with a thread for each vCPU, on the host's time.
 
@@ -65,7 +83,7 @@ class HostTimeRuns(OneRun, ABC):
         self._threads = vcpus
         self._elapsed = 0  # ns until the present run
         self._began: int | None = None  # the host's time when virtual time was zero
-        self._changed = Event()  # for the thread of `run`; set without any lock
+        self._changed = _Wake()  # for the thread of `run`
         self._ending = self._stopped = False
         self._exits: deque[VcpuExit] = deque()
         self._errors: list[BaseException] = []
@@ -100,7 +118,11 @@ class HostTimeRuns(OneRun, ABC):
     def stop(self) -> None:
         """End the run in progress, or else the next one; for any thread.
 
-        Takes no lock, so whoever calls it may hold any.
+        It takes no lock, so whoever calls it may hold any, and may be a signal handler.
+
+        A run that ends by itself just before leaves the call to the next run, which ends at once.
+        An owner whose loop asks for something else than the outcome, as for a flag that was set
+        before `stop`, loses nothing by that; another calls `forget_kick` before it runs again.
         """
         self._stopped = True
         self._changed.set()
@@ -196,7 +218,7 @@ class HostTimeRuns(OneRun, ABC):
                 if self._agenda.earliest == NEVER and not through_halt and self._all_wait():
                     return MachineHalted(now)
                 wait = (min(end, self._agenda.earliest) - now) / GIGAHERTZ
-            self._changed.wait(max(SHORTEST_WAIT, min(wait, LONGEST_WAIT)))
+            self._changed.wait_and_clear(max(SHORTEST_WAIT, min(wait, LONGEST_WAIT)))
 
     def _work(self, index: int) -> None:
         """Run a vCPU until the run ends, and tell the thread of `run` how."""
