@@ -7,15 +7,16 @@ from __future__ import annotations
 import mmap
 from argparse import Namespace
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from backend import make_machine
-from tracing import Trace, WatchedMap
+from tracing import Trace
 
 from vmmkit.acpi.platform import Ecam, q35_like
 from vmmkit.acpi.tables import RegisterBlock, RegisterBlocks
 from vmmkit.devices.hostbridge import PciHostBridge
-from vmmkit.memregion import IMMUTABLE, all_ones
+from vmmkit.memregion import IMMUTABLE, RegionMap, all_ones
 from vmmkit.pci import HostBridge, IntxRouting, PciDevice, assign
 
 GIB = 1 << 30
@@ -47,9 +48,9 @@ def allocate(size: int) -> list[tuple[int, memoryview]]:
 class Board:
     def __init__(self, options: Namespace, trace: Trace, stack: ExitStack) -> None:
         self.ram = allocate(options.memory)
-        watching = trace.instruments
-        self.mmio = WatchedMap(watching, address_bits=52, name="mmio", straddle="split")
-        self.pio = WatchedMap(watching, address_bits=16, name="pio", straddle="split")
+        new_map = partial(RegionMap, straddle="split", instruments=trace.instruments)
+        self.mmio = new_map(address_bits=52, name="mmio")
+        self.pio = new_map(address_bits=16, name="pio")
         for gpa, buffer in self.ram:
             self.mmio.add_ram(gpa, buffer, name="RAM")
         self.mmio.add_fallback(0, PCI_HOLE, all_ones, name="no RAM")

@@ -4,24 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vmmkit.memregion import Instrument, Port, RegionMap, TraceRing
+from vmmkit.memregion import Instrument, TraceRing
 
 CAPACITY = 1_000_000  # accesses; the last ones are kept
-
-
-class WatchedMap(RegionMap):
-    """A map all of whose ports are watched, whoever makes them."""
-
-    def __init__(self, watching: Sequence[Instrument], **options: Any) -> None:
-        super().__init__(**options)
-        self._watching = tuple(watching)
-
-    def port(self, vcpu: object, /, *, instruments: Sequence[Instrument] = ()) -> Port:
-        return super().port(vcpu, instruments=(*self._watching, *instruments))
 
 
 class Trace:
@@ -39,4 +27,8 @@ class Trace:
 
     def write(self) -> None:
         if self.path is not None:
-            self.path.write_text(self.ring.to_chrome_json())
+            self.path.write_text(self.ring.to_chrome_json(name=_name))
+
+
+def _name(vcpu: Any) -> str:
+    return f"vCPU {vcpu.index}"
