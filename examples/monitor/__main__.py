@@ -34,7 +34,7 @@ class Monitor:
         self.console = Console(self.board, self.power)
         surroundings = Surroundings(self.console.transmit, stack)
         for kind, settings in options.device:
-            self.board.attach(KINDS[kind].make(settings, surroundings))
+            self.board.host.bus.attach(KINDS[kind].make(settings, surroundings))
         self.board.firmware()
 
     def show(self) -> None:
