@@ -13,11 +13,10 @@ from typing import Any
 from backend import make_machine
 from tracing import Trace
 
-from vmmkit.acpi.platform import Ecam, q35_like
-from vmmkit.acpi.tables import RegisterBlock, RegisterBlocks
+from vmmkit.acpi.platform import Ecam, pm_registers, q35_like
 from vmmkit.devices.hostbridge import PciHostBridge
 from vmmkit.memregion import IMMUTABLE, RegionMap, all_ones
-from vmmkit.pci import HostBridge, IntxRouting, PciDevice, assign
+from vmmkit.pci import HostBridge, IntxRouting, assign
 
 GIB = 1 << 30
 VGA_HOLE, HIGH_RAM, PCI_HOLE, ABOVE = 0xA_0000, 0xC_0000, 0xC000_0000, 4 * GIB
@@ -29,11 +28,6 @@ WINDOWS = {
 }
 ROUTING = IntxRouting.swizzled(first_gsi=16, links=8)
 GSIS, SCI, PM_BASE = 24, 9, 0x600
-PM_BLOCKS = RegisterBlocks(
-    RegisterBlock.io(PM_BASE, 4),
-    RegisterBlock.io(PM_BASE + 4, 2),
-    pm_tmr=RegisterBlock.io(PM_BASE + 8, 4),
-)
 RAM, RESERVED = 1, 2
 
 
@@ -75,18 +69,13 @@ class Board:
             ecam=ECAM,
             windows=WINDOWS,
             routing=ROUTING.entries(),
-            power_registers=PM_BLOCKS,
+            power_registers=pm_registers(PM_BASE, gpes=0),
             sci=SCI,
             smi=None,
             hpet=False,
             vga=False,
         )
         self.placement = self.platform.table_set().place(TABLES, limit=TABLES_END)
-
-    def attach(self, function: PciDevice) -> None:
-        """Put a device into the next free slot of the root bus."""
-        taken = {found.devfn >> 3 for found in self.host.functions()}
-        self.host.bus.attach(function, min(set(range(32)) - taken))
 
     def firmware(self) -> None:
         """Do what firmware does: give out addresses, and leave tables in memory."""
