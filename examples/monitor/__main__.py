@@ -50,13 +50,13 @@ class Monitor:
         machine, power, limit = self.board.machine, self.power, self.options.seconds
         last = None if limit is None else monotonic() + limit
         while power.status is None:
-            left = None if last is None else max(0.0, last - monotonic())
-            outcome = machine.run(left, through_halt=self.console.open)
-            if left == 0.0 or (last is not None and monotonic() >= last):
+            left = None if last is None else last - monotonic()
+            if left is not None and left <= 0:
                 power.end(TIME_OVER, f"{limit:g} seconds are over")
-            match outcome:
+                continue
+            match machine.run(left, through_halt=self.console.open):
                 case RunEnded():
-                    continue
+                    continue  # the time is over, or somebody has called `stop`
                 case MachineHalted():
                     power.end(HALTED, "the guest waits for nothing")
                 case VcpuExit(vcpu, reason):
