@@ -6,8 +6,16 @@ import threading
 
 import pytest
 
-from backends.kvm.machines import BOTH_CHIPS, EVERY, LONG, Guest, guest_of, start_others
-from backends.smp import APIC, CODE, COUNTS, ENABLE, RAM_SIZE, apic, dword, store
+from backends.kvm.machines import (
+    BOTH_CHIPS,
+    EVERY,
+    LONG,
+    TRAMPOLINE,
+    Guest,
+    guest_of,
+    start_others,
+)
+from backends.smp import APIC, CODE, COUNTS, ENABLE, HANDLERS, RAM_SIZE, apic, dword, store
 from vmmkit.backends import MachineHalted, RunEnded, ThreadedMachine, VcpuExit
 from vmmkit.backends.kvm import KvmMachine, allocate_ram
 from vmmkit.errors import HandlerError, KvmError, KvmUnavailableError, MachineError
@@ -283,6 +291,38 @@ def test_a_timer_of_before_is_quiet_after_a_reset(kind):
         restart(guest, ENABLE + "fb" + LOOP)
         guest.machine.run(0.05)
         assert guest.count(0x40) == taken >= 3
+
+
+@pytest.mark.parametrize("kind", BOTH_CHIPS)
+def test_a_halted_processor_that_was_looked_at_waits_after_a_reset(kind):
+    code = start_others(1) + await_dword(FLAG, 1) + STOP + HLT
+    with guest_of(kind, code, ADD + SLEEP) as guest:
+        guest.runs_to_its_end()
+        guest.machine.run(0.02)
+        assert guest.state(1).halted
+        guest.machine.reset()
+        restart(guest, LOOP)
+        guest.machine.run(0.02)
+        assert guest.machine.vcpus[1].waits_for_sipi
+
+
+@pytest.mark.parametrize("kind", BOTH_CHIPS)
+def test_a_reset_forgets_what_was_on_its_way(kind):
+    """A start-up message that nobody has looked at, an NMI, and a change of registers in flight."""
+    with guest_of(kind, READ_UNKNOWN + LOOP, ADD + SLEEP, unknown_msrs="exit") as guest:
+        assert guest.machine.run(LONG) == VcpuExit(0, ReadMsr(UNKNOWN_MSR))
+        guest.poke(HANDLERS + 32 * 2, bytes.fromhex(ADD + LOOP))
+        guest.machine.vcpus[0].nmi()
+        guest.state().rbx = 7
+        for kind_of_message in (0x4500, 0x4600 | TRAMPOLINE >> 12):
+            assert guest.machine.msi(APIC | 1 << 12, kind_of_message)
+        guest.machine.reset()
+        assert guest.state().rbx == 0
+        restart(guest, LOOP)
+        guest.machine.run(0.02)
+        assert guest.state(1).cs.base == 0xFFFF_0000
+        assert guest.machine.vcpus[1].waits_for_sipi
+        assert dword_at(guest, FLAG) == 0
 
 
 # -- what is refused -------------------------------------------------------------------------------

@@ -184,6 +184,21 @@ def test_a_step_is_one_instruction_whoever_executes_it(guest):
     assert places == [CODE + 4, CODE + 8, CODE + 9]
 
 
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_step_counts_one_instruction(guest, cpl, stops):
+    machine = guest(LOAD_YMM + POPCNT + "90f4", cpl=cpl)
+    machine.vcpu.state.rbx = DEVICE
+    counts = []
+    for _ in range(3):
+        if stops:
+            while isinstance(machine.vcpu.step(), Read):
+                machine.vcpu.complete(0)
+        else:
+            machine.run(1)
+        counts.append(machine.vcpu.state.retired)
+    assert counts == [1, 2, 3]
+
+
 def test_breakpoints_count_for_it(guest):
     machine = guest("cc" + LOAD_YMM + "f4")
     machine.vcpu.set_breakpoints(int3=True)

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final
 from vmmkit.backends._odd_accesses import WORD_BYTES, enqueue, past_the_ports
 from vmmkit.backends.kvm._access import Access
 from vmmkit.backends.kvm._run_page import RunPage
-from vmmkit.backends.kvm._vcpu_core import VcpuCore
+from vmmkit.backends.kvm._vcpu_core import IN_KERNEL, VcpuCore
 from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm
 from vmmkit.backends.msrs import MsrSource
 from vmmkit.errors import AccessAddressError, DecodeError
@@ -378,6 +378,21 @@ class EmulatingVcpu(VcpuCore):
             self._emulation.kind = 0
             self._access = self._kernels
         return outcome
+
+    def _forget_registers(self) -> None:
+        """Drop what the owner has changed, and with it an instruction that is executed here."""
+        if self._access is self._emulation:
+            self._second.abandon()
+            self._emulation.kind = 0
+            self._access = self._kernels
+        self._transfer.forget()
+
+    def _complete_in_kernel(self) -> Outcome:
+        """As `VcpuCore`; of an instruction that was executed here there is nothing to complete."""
+        if self._exit_reason() in IN_KERNEL:
+            return super()._complete_in_kernel()
+        state = self._state
+        return Done(state.rip, state.interrupt_shadow)
 
     def _serve_emulation(
         self, mmio: AccessPort, pio: AccessPort, outcome: Outcome | None

@@ -43,7 +43,7 @@ from vmmkit.insn import (
     Outcome,
 )
 
-__all__ = ["DEVICES", "REASON", "RUN_NUMBER", "VcpuCore"]
+__all__ = ["DEVICES", "IN_KERNEL", "REASON", "RUN_NUMBER", "VcpuCore"]
 
 REASON: Final = RUN_EXIT_REASON // 4
 RUN_NUMBER: Final = KVM_RUN.number

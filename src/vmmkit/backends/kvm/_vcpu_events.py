@@ -19,6 +19,8 @@ ALL_ONES: Final = (1 << 64) - 1
 PENDING: Final = WORD["log_pending"]
 CODE_RIP: Final = WORD["code_rip"]
 EVENT: Final = WORD["event"]
+REQUEST: Final = WORD["interrupt_request"]
+WINDOW: Final = WORD["window_request"]
 
 
 class VcpuEvents(ExitHandlers):
@@ -92,6 +94,12 @@ class VcpuEvents(ExitHandlers):
         """
         self._nmi_requested = True
         self._ask()
+
+    def _forget_requests(self) -> None:
+        """Have no interrupt, window or NMI that was asked for come; the vCPU stands."""
+        with self._kicker.lock:
+            self._state.words[REQUEST] = self._state.words[WINDOW] = 0
+            self._nmi_requested = False
 
     def _ask(self) -> None:
         """Have the vCPU's thread look at what it is to do before it runs the guest on."""
