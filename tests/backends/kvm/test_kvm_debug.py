@@ -17,6 +17,7 @@ from gdb.guests.build import HIGHER_HALF, LOWEST_RAM, build
 from vmmkit.backends.kvm import KvmVm, allocate_ram, unusable_reason
 from vmmkit.backends.kvm._debug import debug_registers
 from vmmkit.backends.kvm._debug_probe import has_data_breakpoints
+from vmmkit.backends.kvm._spec import EXIT_DEBUG, RUN_UNION
 from vmmkit.backends.kvm.vcpu import KvmVcpu
 from vmmkit.backends.vcpu_target import VcpuTarget
 from vmmkit.errors import StateError
@@ -26,6 +27,7 @@ from vmmkit.insn import (
     Breakpoint,
     BudgetSpent,
     DebugExit,
+    Done,
     Fault,
     Halt,
     PageAccess,
@@ -192,6 +194,41 @@ def test_the_guests_debug_registers_are_its_own(guest):
     machine.vcpu.set_breakpoints()
     assert isinstance(machine.run(), Halt)
     assert machine.vcpu.state.dr0 == 0x1234_5678
+
+
+@needs_kvm
+def test_a_hit_of_the_guests_is_not_the_owners(guest):
+    """While the owner's breakpoints are passed over, DR0 is the guest's."""
+    machine = guest(NOPS)
+    machine.vcpu.set_breakpoints([at(CODE)])
+    assert isinstance(machine.run(), DebugExit)
+    debug = machine.vcpu._guest_debug
+    assert debug.hit(1, CODE, 0xFFFF_0FF1, CODE) == DebugExit(CODE, EXECUTE, 0, CODE)
+    assert debug.of_guest(0xFFFF_4FF1) == 0x4000
+    machine.vcpu.skip_breakpoint()
+    machine.run(1)
+    assert debug.hit(1, CODE + 1, 0xFFFF_4FF1, CODE + 1) is None
+    assert debug.of_guest(0xFFFF_4FF1) == 0x4001
+
+
+@needs_kvm
+@pytest.mark.parametrize(
+    ("dr6", "ends"),
+    [(0xFFFF_4FF0, True), (0xFFFF_4FF1, True), (0xFFFF_0FF1, False), (0xFFFF_4FF2, True)],
+    ids=["step", "step and hit", "hit", "step, not enabled"],
+)
+def test_a_step_leaves_the_guest_its_breakpoints(guest, dr6, ends):
+    """Not every kernel tells of them while it steps: here is what it would tell."""
+    machine = guest(NOPS)
+    machine.run(1)
+    machine.vcpu.state.dr7 = 0x402
+    EXIT_DEBUG.pack_into(machine.vcpu._page.octets, RUN_UNION, 1, CODE + 1, dr6, 0x402)
+    outcome = machine.vcpu._debug_exit()
+    assert outcome == (Done(CODE + 1, 0) if ends else None)
+    assert machine.vcpu.event_pending == bool(dr6 & 1)
+    assert machine.vcpu.state.dr6 & 1 == dr6 & 1
+    machine.run()
+    assert machine.vcpu.state.rip == (HANDLERS + 16 + 1 if dr6 & 1 else CODE + 7)
 
 
 @needs_kvm
