@@ -18,7 +18,7 @@ from backends.kvm.machines import (
 from backends.smp import APIC, CODE, COUNTS, ENABLE, HANDLERS, RAM_SIZE, apic, dword, store
 from vmmkit.backends import MachineHalted, RunEnded, ThreadedMachine, VcpuExit
 from vmmkit.backends.kvm import KvmMachine, allocate_ram
-from vmmkit.errors import HandlerError, KvmError, KvmUnavailableError, MachineError
+from vmmkit.errors import HandlerError, KvmError, KvmUnavailableError, MachineError, StepError
 from vmmkit.insn import ReadMsr, TripleFault, WriteMsr
 
 LOOP, HLT, OUT, NOP, STOP, CLI = "ebfe", "f4", "e780", "90", "e7a8", "fa"
@@ -364,6 +364,34 @@ def test_a_machine_runs_once_at_a_time(kind):
         guest.machine.pio.add(0x90, 4, write=again, name="again")
         assert isinstance(guest.machine.run(LONG), ENDED)
         assert len(errors) == 1
+
+
+@pytest.mark.parametrize("irqchip", BOTH_CHIPS)
+def test_a_handler_is_not_shown_a_vcpu_that_runs(irqchip):
+    """KVM would have it wait for the end of the other's run, which waits for the lock."""
+    code = start_others(1) + await_dword(FLAG, 1) + "e790" + STOP + HLT
+    with guest_of(irqchip, code, ADD + LOOP) as guest:
+        first, other = guest.machine.vcpus
+        looks = (
+            lambda: other.state,
+            lambda: other.mp_state,
+            other.get_lapic,
+            lambda: other.set_lapic(bytes(1024)),
+            lambda: other.translate(0),
+        )
+        refused = []
+
+        def look(*_access):
+            assert first.state.rip
+            for one in looks:
+                with pytest.raises(StepError, match="vCPU 1, which runs on another thread"):
+                    one()
+                refused.append(one)
+
+        guest.machine.pio.add(0x90, 4, write=look, name="looks")
+        guest.runs_to_its_end()
+        assert len(refused) == len(looks)
+        assert other.get_lapic()
 
 
 @pytest.mark.parametrize("irqchip", BOTH_CHIPS)

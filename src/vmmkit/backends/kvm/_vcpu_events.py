@@ -10,6 +10,7 @@ from typing import Final
 from vmmkit.backends.kvm._exits import ExitHandlers
 from vmmkit.backends.kvm._ioctl import kvm_error
 from vmmkit.backends.kvm._spec import RUN_IF_FLAG, RUN_READY_FOR_INTERRUPT
+from vmmkit.errors import StepError
 from vmmkit.insn import WORD, Cpu, CpuState, EventKind
 
 __all__ = ["VcpuEvents"]
@@ -32,7 +33,7 @@ class VcpuEvents(ExitHandlers):
     def _look(self) -> CpuState:
         """Return the registers, fetched from the kernel where they are not here."""
         if not self._transfer.looked:
-            self._check_open("state")
+            self._check_stands("state")
             self._transfer.pull()
             self._note_in_flight()
             self._attention = True
@@ -127,6 +128,20 @@ class VcpuEvents(ExitHandlers):
     def interrupts_held(self) -> bool:
         """Whether a debugger has external interrupts and NMIs wait."""
         return self._events.interrupts_held
+
+    def _check_stands(self, what: str) -> None:
+        """Refuse what would wait for the end of another thread's run, with the caller's locks held.
+
+        Raises:
+            StepError: the vCPU runs on another thread.
+            KvmError: it is closed.
+        """
+        self._check_open(what)
+        if self._kicker.runs_elsewhere:
+            raise StepError(
+                f"{what} of vCPU {self.index}, which runs on another thread: kick it, or end the "
+                "machine's run, and ask when it stands"
+            )
 
     def _check_open(self, what: str) -> None:
         if self._handle.fd < 0:
