@@ -19,7 +19,7 @@ from backends.smp import APIC, CODE, COUNTS, ENABLE, HANDLERS, RAM_SIZE, apic, d
 from vmmkit.backends import MachineHalted, RunEnded, ThreadedMachine, VcpuExit
 from vmmkit.backends.kvm import KvmMachine, allocate_ram
 from vmmkit.errors import HandlerError, KvmError, KvmUnavailableError, MachineError, StepError
-from vmmkit.insn import ReadMsr, TripleFault, WriteMsr
+from vmmkit.insn import BudgetSpent, ReadMsr, TripleFault, Write, WriteMsr
 
 LOOP, HLT, OUT, NOP, STOP, CLI = "ebfe", "f4", "e780", "90", "e7a8", "fa"
 SLEEP = CLI + HLT + "ebfd"
@@ -323,6 +323,28 @@ def test_a_reset_forgets_what_was_on_its_way(kind):
         assert guest.state(1).cs.base == 0xFFFF_0000
         assert guest.machine.vcpus[1].waits_for_sipi
         assert dword_at(guest, FLAG) == 0
+
+
+@pytest.mark.parametrize("kind", BOTH_CHIPS)
+@pytest.mark.parametrize("code", ["a1", "f30fb805"], ids=["mov", "popcnt"])
+def test_an_access_that_failed_before_a_reset_is_gone(kind, code):
+    """Whether the kernel executes the instruction, or leaves it to us."""
+    device = 0xD000_0000
+    with guest_of(kind, code + dword(device) + LOOP) as guest:
+        vcpu, done = guest.machine.vcpus[0], []
+        ways = {"read": lambda *_access: {}[0], "write": lambda *access: done.append(access)}
+        guest.machine.mmio.add(device, 4, **ways, name="moody")
+        with pytest.raises(HandlerError):
+            guest.machine.run(LONG)
+        vcpu.complete(5)
+        guest.machine.reset()
+        assert not vcpu.awaits_answer
+        restart(guest, "c705" + dword(device) + dword(7) + STOP + HLT)
+        while isinstance(outcome := vcpu.run(), BudgetSpent):
+            pass
+        assert outcome == Write(device, 4, 7)  # here is who does it
+        guest.runs_to_its_end()
+        assert done == []
 
 
 # -- what is refused -------------------------------------------------------------------------------

@@ -164,6 +164,19 @@ def test_the_guests_single_step_traps_after_it(guest):
     assert machine.device.accesses == [("read", 0, 4)]
 
 
+def test_an_event_that_the_kernel_cannot_deliver_comes_before_the_instruction(guest):
+    """A refusal may be about it; the bytes are those of the instruction that it interrupts."""
+    machine = guest(POPCNT + "90f4")
+    machine.vcpu.state.rbx, machine.vcpu.state.rflags = DEVICE, 2 | TF
+    machine.vcpu.inject(6)
+    assert machine.vcpu._not_emulated(bytes.fromhex(POPCNT)) is None
+    assert machine.vcpu.state.rip == HANDLERS + 16 * 6
+    assert not machine.vcpu.event_pending
+    assert machine.run() == Halt(HANDLERS + 16 * 6 + 1)
+    assert machine.frame()[1:2] == [8]
+    assert machine.device.accesses == []
+
+
 def test_the_interrupt_shadow_lasts_for_it_and_no_longer(guest):
     machine = guest("fb" + POPCNT + "9090f4")
     machine.vcpu.state.rbx = DEVICE

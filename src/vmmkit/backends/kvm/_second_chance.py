@@ -72,6 +72,7 @@ AFTER_STACK_LOAD: Final = 2
 # SDM vol. 3A, "Exceptions and Interrupts": vectors that push an error code.
 WITH_ERROR_CODE: Final = frozenset({8, 10, 11, 12, 13, 14, 17, 21})
 UNKNOWN: Final = "(unknown)"
+EVENT: Final = WORD["event"]
 RETIRED: Final = WORD["retired"]
 TSC_OFFSET: Final = WORD["tsc_offset"]
 ALL_ONES: Final = (1 << 64) - 1
@@ -158,7 +159,8 @@ class SecondChance:
             cpu.latch(code)
         self._name = self._mnemonic(code)
         self._retired = state.words[RETIRED]
-        self._trapped = bool(state.rflags & TF)
+        # Delivering an event is no instruction, and clears TF.
+        self._trapped = bool(state.rflags & TF) and not state.words[EVENT]
         self._go = self._one_element if single or self._trapped else cpu.step
         return self._settle(self._go(None), leave_faults=leave_faults)
 
@@ -385,6 +387,7 @@ class EmulatingVcpu(VcpuCore):
             self._second.abandon()
             self._emulation.kind = 0
             self._access = self._kernels
+            self._answer, self._refused = None, False
         self._transfer.forget()
 
     def _complete_in_kernel(self) -> Outcome:
