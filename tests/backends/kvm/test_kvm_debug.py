@@ -40,6 +40,7 @@ pytestmark = pytest.mark.kvm
 
 EXECUTE, WRITE, READ, ACCESS = BreakKind.EXECUTE, BreakKind.WRITE, BreakKind.READ, BreakKind.ACCESS
 NOPS = "90" * 6 + "f4"
+POPCNTS = "f30fb803" * 6 + "f4"  # popcnt eax, [rbx]
 IF = 0x200
 
 
@@ -276,6 +277,42 @@ def test_held_interrupts_wait(guest):
     assert machine.run(1) == BudgetSpent(CODE + 2)
     machine.vcpu.hold_interrupts(False)
     assert machine.run() == Halt(HANDLERS + 1)
+
+
+@needs_kvm
+@pytest.mark.parametrize("cpl", [0, 3])
+@pytest.mark.parametrize("code", [NOPS, POPCNTS], ids=["plain", "refused"])
+@pytest.mark.parametrize("nmi", [False, True])
+def test_an_interrupt_comes_before_the_instruction_that_is_stepped(guest, code, cpl, nmi):
+    """Whoever executes the instructions."""
+    machine = guest(code, cpl=cpl)
+    machine.gate(0x20, HANDLERS)
+    state = machine.vcpu.state
+    state.idtr_limit, state.rflags, state.rbx = 0x20F, 2 | IF, DEVICE
+    machine.run(1)
+    if nmi:
+        machine.vcpu.nmi()
+    else:
+        machine.vcpu.request_interrupt(0x20)
+    machine.run(1)
+    assert machine.vcpu.state.rip == HANDLERS + (16 * 2 if nmi else 0) + 1
+
+
+@needs_kvm
+def test_instructions_that_are_executed_here_do_not_put_an_interrupt_off(guest):
+    machine = guest(POPCNTS)
+    machine.gate(0x20, HANDLERS)
+    state = machine.vcpu.state
+    state.idtr_limit, state.rflags, state.rbx = 0x20F, 2 | IF, DEVICE
+
+    def read(*_access):
+        machine.vcpu.request_interrupt(0x20)
+        return 1
+
+    machine.mmio.remove(machine.mmio.find(DEVICE))
+    machine.mmio.add(DEVICE, 0x1000, read=read)
+    assert machine.run() == Halt(HANDLERS + 1)
+    assert machine.frame()[0] == CODE + 4
 
 
 @needs_kvm

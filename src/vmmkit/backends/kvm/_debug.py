@@ -32,6 +32,7 @@ from vmmkit.backends.kvm._spec import (
     Cap,
 )
 from vmmkit.backends.kvm._spec import GuestDebug as Control
+from vmmkit.backends.kvm._vcpu_events import IF, REQUEST
 from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm
 from vmmkit.backends.msrs import MsrSource
 from vmmkit.errors import StateError
@@ -39,6 +40,7 @@ from vmmkit.insn import (
     WORD,
     BreakKind,
     Breakpoint,
+    CpuState,
     DebugExit,
     Done,
     EventKind,
@@ -347,7 +349,15 @@ class DebugSide(EmulatingVcpu):
         """Whether the next instruction is one that the kernel runs without a way to step it."""
         state = self._look()
         in_ring_3 = state.mode == 64 and state.cs.selector & 3 == 3
-        return in_ring_3 and not state.words[EVENT] and not _debug_probe.steps_user_code()
+        return in_ring_3 and not self._delivers(state) and not _debug_probe.steps_user_code()
+
+    def _delivers(self, state: CpuState) -> bool:
+        """Whether an event comes before the instruction, which leads out of ring 3."""
+        words = state.words
+        if words[EVENT] or self.interrupts_held:
+            return bool(words[EVENT])
+        interrupt = words[REQUEST] and state.rflags & IF and not state.interrupt_shadow
+        return bool(interrupt or (self._nmi_requested and not state.nmi_blocked))
 
     def _debug_exit(self) -> Outcome | None:
         """A breakpoint, the end of a step, or a debug trap of the guest's own."""

@@ -13,7 +13,7 @@ from vmmkit.backends.kvm._spec import RUN_IF_FLAG, RUN_READY_FOR_INTERRUPT
 from vmmkit.errors import StepError
 from vmmkit.insn import WORD, Cpu, CpuState, EventKind
 
-__all__ = ["VcpuEvents"]
+__all__ = ["EVENT", "IF", "REQUEST", "VcpuEvents"]
 
 IF: Final = 1 << 9
 ALL_ONES: Final = (1 << 64) - 1
