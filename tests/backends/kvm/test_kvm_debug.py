@@ -42,6 +42,7 @@ EXECUTE, WRITE, READ, ACCESS = BreakKind.EXECUTE, BreakKind.WRITE, BreakKind.REA
 NOPS = "90" * 6 + "f4"
 POPCNTS = "f30fb803" * 6 + "f4"  # popcnt eax, [rbx]
 IF = 0x200
+CR4_PCE = TF = 0x100
 
 
 def at(address, last=None, kind=EXECUTE):
@@ -145,6 +146,23 @@ def test_steps_in_ring_3(guest):
         assert isinstance(machine.run(1), BudgetSpent)
         places.append(machine.vcpu.state.rip - CODE)
     assert places == [1, 3, 5, 6]
+
+
+@needs_kvm
+@pytest.mark.parametrize("code", ["0f01d9", "0f33", "0fa2"])
+def test_a_step_in_ring_3_does_what_a_run_does(guest, code):
+    """VMMCALL, RDPMC and CPUID: they are for a hypervisor to answer."""
+    ends = []
+    for steps in (0, 1):
+        machine = guest(code + "f4", cpl=3)
+        state = machine.vcpu.state
+        state.rax, state.rcx, state.cr4 = 5, 0, state.cr4 | CR4_PCE
+        for _ in range(steps):
+            machine.run(1)
+        assert isinstance(machine.run(), Halt)
+        state, frame = machine.vcpu.state, machine.frame()
+        ends.append((state.rip, state.rax, frame[:2], frame[3] & TF))
+    assert ends[0] == ends[1]
 
 
 @needs_kvm

@@ -341,9 +341,11 @@ class DebugSide(EmulatingVcpu):
         if self._steps_here():
             self._stepping = True
             outcome = self._execute(b"", leave_faults=True)
-            if not isinstance(outcome, Fault):
-                return outcome or Done(self._state.rip, self._state.interrupt_shadow)
-        return super()._single_step()  # whose faults are the kernel's to deliver
+            if isinstance(outcome, Fault):  # the kernel would push the TF that it steps with
+                self._second.raise_fault(outcome)
+                outcome = self._execute(b"")
+            return outcome or Done(self._state.rip, self._state.interrupt_shadow)
+        return super()._single_step()
 
     def _steps_here(self) -> bool:
         """Whether the next instruction is one that the kernel runs without a way to step it."""
@@ -352,10 +354,10 @@ class DebugSide(EmulatingVcpu):
         return in_ring_3 and not self._delivers(state) and not _debug_probe.steps_user_code()
 
     def _delivers(self, state: CpuState) -> bool:
-        """Whether an event comes before the instruction, which leads out of ring 3."""
+        """Whether an interrupt that was asked for comes first, which leads out of ring 3."""
         words = state.words
         if words[EVENT] or self.interrupts_held:
-            return bool(words[EVENT])
+            return False
         interrupt = words[REQUEST] and state.rflags & IF and not state.interrupt_shadow
         return bool(interrupt or (self._nmi_requested and not state.nmi_blocked))
 

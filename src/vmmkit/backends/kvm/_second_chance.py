@@ -42,12 +42,14 @@ from vmmkit.insn import (
     EventKind,
     ExitKind,
     Fault,
+    Hypercall,
     Outcome,
     PortIn,
     PortOut,
     Random,
     Read,
     ReadMsr,
+    ReadPmc,
     Unsupported,
     Write,
     WriteMsr,
@@ -67,6 +69,7 @@ TF: Final = 0x100
 RF: Final = 1 << 16
 CR0_PE: Final = 1
 DEBUG_TRAP: Final = 1
+KVM_EPERM: Final = 1  # "Linux KVM Hypercall" of the kernel's documentation
 SINGLE_STEP: Final = 1 << 14  # DR6.BS
 AFTER_STACK_LOAD: Final = 2
 # SDM vol. 3A, "Exceptions and Interrupts": vectors that push an error code.
@@ -196,11 +199,13 @@ class SecondChance:
             outcome = self._go(answer)
         if self._cpu.awaits_answer:
             return outcome
+        if isinstance(outcome, Hypercall):
+            outcome = self._refuse_hypercall()
         self._stop_time()
         if isinstance(outcome, Fault) and leave_faults:
             return outcome
         if isinstance(outcome, Fault):
-            self._raise(outcome)
+            self.raise_fault(outcome)
             return Done(self._state.rip, 0)
         if not isinstance(outcome, Unsupported) and not self._is_breakpoint(outcome):
             self._completed()
@@ -217,7 +222,15 @@ class SecondChance:
             return self._cpuid(self._state, *outcome)
         if isinstance(outcome, Random):
             return int.from_bytes(os.urandom(outcome.size), "little")
+        if isinstance(outcome, ReadPmc):  # an engine has no counters; #GP, as without them in KVM
+            self._cpu.refuse()
+            return 0
         return None
+
+    def _refuse_hypercall(self) -> Outcome:
+        """Answer a hypercall of ring 3 as KVM does; no other comes here."""
+        self._state.rax = -KVM_EPERM & ALL_ONES
+        return Done(self._state.rip, 0)
 
     @staticmethod
     def _is_breakpoint(outcome: Outcome) -> bool:
@@ -231,7 +244,7 @@ class SecondChance:
         if self._trapped and state.interrupt_shadow != AFTER_STACK_LOAD:
             self._inject(DEBUG_TRAP, None, SINGLE_STEP)
 
-    def _raise(self, fault: Fault) -> None:
+    def raise_fault(self, fault: Fault) -> None:
         """Have a fault delivered; RF is pushed set, so that it restarts without breakpoints."""
         has_error = fault.vector in WITH_ERROR_CODE and bool(self._state.cr0 & CR0_PE)
         self._state.rflags |= RF
