@@ -17,6 +17,7 @@ from gdb.guests.build import HIGHER_HALF, LOWEST_RAM, build
 from vmmkit.backends.kvm import KvmVm, allocate_ram, unusable_reason
 from vmmkit.backends.kvm._debug import debug_registers
 from vmmkit.backends.kvm._debug_probe import has_data_breakpoints
+from vmmkit.backends.kvm._spec import EXIT_DEBUG, RUN_UNION
 from vmmkit.backends.kvm.vcpu import KvmVcpu
 from vmmkit.backends.vcpu_target import VcpuTarget
 from vmmkit.errors import StateError
@@ -26,6 +27,7 @@ from vmmkit.insn import (
     Breakpoint,
     BudgetSpent,
     DebugExit,
+    Done,
     Fault,
     Halt,
     PageAccess,
@@ -38,7 +40,9 @@ pytestmark = pytest.mark.kvm
 
 EXECUTE, WRITE, READ, ACCESS = BreakKind.EXECUTE, BreakKind.WRITE, BreakKind.READ, BreakKind.ACCESS
 NOPS = "90" * 6 + "f4"
+POPCNTS = "f30fb803" * 6 + "f4"  # popcnt eax, [rbx]
 IF = 0x200
+CR4_PCE = TF = 0x100
 
 
 def at(address, last=None, kind=EXECUTE):
@@ -145,6 +149,23 @@ def test_steps_in_ring_3(guest):
 
 
 @needs_kvm
+@pytest.mark.parametrize("code", ["0f01d9", "0f33", "0fa2"])
+def test_a_step_in_ring_3_does_what_a_run_does(guest, code):
+    """VMMCALL, RDPMC and CPUID: they are for a hypervisor to answer."""
+    ends = []
+    for steps in (0, 1):
+        machine = guest(code + "f4", cpl=3)
+        state = machine.vcpu.state
+        state.rax, state.rcx, state.cr4 = 5, 0, state.cr4 | CR4_PCE
+        for _ in range(steps):
+            machine.run(1)
+        assert isinstance(machine.run(), Halt)
+        state, frame = machine.vcpu.state, machine.frame()
+        ends.append((state.rip, state.rax, frame[:2], frame[3] & TF))
+    assert ends[0] == ends[1]
+
+
+@needs_kvm
 def test_a_step_in_ring_3_into_a_fault_goes_to_its_handler(guest):
     machine = guest("9090f4", cpl=3)
     machine.pte(DATA, 0)
@@ -195,6 +216,41 @@ def test_the_guests_debug_registers_are_its_own(guest):
 
 
 @needs_kvm
+def test_a_hit_of_the_guests_is_not_the_owners(guest):
+    """While the owner's breakpoints are passed over, DR0 is the guest's."""
+    machine = guest(NOPS)
+    machine.vcpu.set_breakpoints([at(CODE)])
+    assert isinstance(machine.run(), DebugExit)
+    debug = machine.vcpu._guest_debug
+    assert debug.hit(1, CODE, 0xFFFF_0FF1, CODE) == DebugExit(CODE, EXECUTE, 0, CODE)
+    assert debug.of_guest(0xFFFF_4FF1) == 0x4000
+    machine.vcpu.skip_breakpoint()
+    machine.run(1)
+    assert debug.hit(1, CODE + 1, 0xFFFF_4FF1, CODE + 1) is None
+    assert debug.of_guest(0xFFFF_4FF1) == 0x4001
+
+
+@needs_kvm
+@pytest.mark.parametrize(
+    ("dr6", "ends"),
+    [(0xFFFF_4FF0, True), (0xFFFF_4FF1, True), (0xFFFF_0FF1, False), (0xFFFF_4FF2, True)],
+    ids=["step", "step and hit", "hit", "step, not enabled"],
+)
+def test_a_step_leaves_the_guest_its_breakpoints(guest, dr6, ends):
+    """Not every kernel tells of them while it steps: here is what it would tell."""
+    machine = guest(NOPS)
+    machine.run(1)
+    machine.vcpu.state.dr7 = 0x402
+    EXIT_DEBUG.pack_into(machine.vcpu._page.octets, RUN_UNION, 1, CODE + 1, dr6, 0x402)
+    outcome = machine.vcpu._debug_exit()
+    assert outcome == (Done(CODE + 1, 0) if ends else None)
+    assert machine.vcpu.event_pending == bool(dr6 & 1)
+    assert machine.vcpu.state.dr6 & 1 == dr6 & 1
+    machine.run()
+    assert machine.vcpu.state.rip == (HANDLERS + 16 + 1 if dr6 & 1 else CODE + 7)
+
+
+@needs_kvm
 def test_data_breakpoints_are_hit_or_refused(guest):
     machine = guest("8803" + NOPS)
     machine.vcpu.state.rbx = DATA
@@ -239,6 +295,42 @@ def test_held_interrupts_wait(guest):
     assert machine.run(1) == BudgetSpent(CODE + 2)
     machine.vcpu.hold_interrupts(False)
     assert machine.run() == Halt(HANDLERS + 1)
+
+
+@needs_kvm
+@pytest.mark.parametrize("cpl", [0, 3])
+@pytest.mark.parametrize("code", [NOPS, POPCNTS], ids=["plain", "refused"])
+@pytest.mark.parametrize("nmi", [False, True])
+def test_an_interrupt_comes_before_the_instruction_that_is_stepped(guest, code, cpl, nmi):
+    """Whoever executes the instructions."""
+    machine = guest(code, cpl=cpl)
+    machine.gate(0x20, HANDLERS)
+    state = machine.vcpu.state
+    state.idtr_limit, state.rflags, state.rbx = 0x20F, 2 | IF, DEVICE
+    machine.run(1)
+    if nmi:
+        machine.vcpu.nmi()
+    else:
+        machine.vcpu.request_interrupt(0x20)
+    machine.run(1)
+    assert machine.vcpu.state.rip == HANDLERS + (16 * 2 if nmi else 0) + 1
+
+
+@needs_kvm
+def test_instructions_that_are_executed_here_do_not_put_an_interrupt_off(guest):
+    machine = guest(POPCNTS)
+    machine.gate(0x20, HANDLERS)
+    state = machine.vcpu.state
+    state.idtr_limit, state.rflags, state.rbx = 0x20F, 2 | IF, DEVICE
+
+    def read(*_access):
+        machine.vcpu.request_interrupt(0x20)
+        return 1
+
+    machine.mmio.remove(machine.mmio.find(DEVICE))
+    machine.mmio.add(DEVICE, 0x1000, read=read)
+    assert machine.run() == Halt(HANDLERS + 1)
+    assert machine.frame()[0] == CODE + 4
 
 
 @needs_kvm

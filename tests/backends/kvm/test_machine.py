@@ -6,12 +6,20 @@ import threading
 
 import pytest
 
-from backends.kvm.machines import BOTH_CHIPS, EVERY, LONG, Guest, guest_of, start_others
-from backends.smp import APIC, CODE, COUNTS, ENABLE, RAM_SIZE, apic, dword, store
+from backends.kvm.machines import (
+    BOTH_CHIPS,
+    EVERY,
+    LONG,
+    TRAMPOLINE,
+    Guest,
+    guest_of,
+    start_others,
+)
+from backends.smp import APIC, CODE, COUNTS, ENABLE, HANDLERS, RAM_SIZE, apic, dword, store
 from vmmkit.backends import MachineHalted, RunEnded, ThreadedMachine, VcpuExit
 from vmmkit.backends.kvm import KvmMachine, allocate_ram
-from vmmkit.errors import HandlerError, KvmError, KvmUnavailableError, MachineError
-from vmmkit.insn import ReadMsr, TripleFault, WriteMsr
+from vmmkit.errors import HandlerError, KvmError, KvmUnavailableError, MachineError, StepError
+from vmmkit.insn import BudgetSpent, ReadMsr, TripleFault, Write, WriteMsr
 
 LOOP, HLT, OUT, NOP, STOP, CLI = "ebfe", "f4", "e780", "90", "e7a8", "fa"
 SLEEP = CLI + HLT + "ebfd"
@@ -285,6 +293,60 @@ def test_a_timer_of_before_is_quiet_after_a_reset(kind):
         assert guest.count(0x40) == taken >= 3
 
 
+@pytest.mark.parametrize("kind", BOTH_CHIPS)
+def test_a_halted_processor_that_was_looked_at_waits_after_a_reset(kind):
+    code = start_others(1) + await_dword(FLAG, 1) + STOP + HLT
+    with guest_of(kind, code, ADD + SLEEP) as guest:
+        guest.runs_to_its_end()
+        guest.machine.run(0.02)
+        assert guest.state(1).halted
+        guest.machine.reset()
+        restart(guest, LOOP)
+        guest.machine.run(0.02)
+        assert guest.machine.vcpus[1].waits_for_sipi
+
+
+@pytest.mark.parametrize("kind", BOTH_CHIPS)
+def test_a_reset_forgets_what_was_on_its_way(kind):
+    """A start-up message that nobody has looked at, an NMI, and a change of registers in flight."""
+    with guest_of(kind, READ_UNKNOWN + LOOP, ADD + SLEEP, unknown_msrs="exit") as guest:
+        assert guest.machine.run(LONG) == VcpuExit(0, ReadMsr(UNKNOWN_MSR))
+        guest.poke(HANDLERS + 32 * 2, bytes.fromhex(ADD + LOOP))
+        guest.machine.vcpus[0].nmi()
+        guest.state().rbx = 7
+        for kind_of_message in (0x4500, 0x4600 | TRAMPOLINE >> 12):
+            assert guest.machine.msi(APIC | 1 << 12, kind_of_message)
+        guest.machine.reset()
+        assert guest.state().rbx == 0
+        restart(guest, LOOP)
+        guest.machine.run(0.02)
+        assert guest.state(1).cs.base == 0xFFFF_0000
+        assert guest.machine.vcpus[1].waits_for_sipi
+        assert dword_at(guest, FLAG) == 0
+
+
+@pytest.mark.parametrize("kind", BOTH_CHIPS)
+@pytest.mark.parametrize("code", ["a1", "f30fb805"], ids=["mov", "popcnt"])
+def test_an_access_that_failed_before_a_reset_is_gone(kind, code):
+    """Whether the kernel executes the instruction, or leaves it to us."""
+    device = 0xD000_0000
+    with guest_of(kind, code + dword(device) + LOOP) as guest:
+        vcpu, done = guest.machine.vcpus[0], []
+        ways = {"read": lambda *_access: {}[0], "write": lambda *access: done.append(access)}
+        guest.machine.mmio.add(device, 4, **ways, name="moody")
+        with pytest.raises(HandlerError):
+            guest.machine.run(LONG)
+        vcpu.complete(5)
+        guest.machine.reset()
+        assert not vcpu.awaits_answer
+        restart(guest, "c705" + dword(device) + dword(7) + STOP + HLT)
+        while isinstance(outcome := vcpu.run(), BudgetSpent):
+            pass
+        assert outcome == Write(device, 4, 7)  # here is who does it
+        guest.runs_to_its_end()
+        assert done == []
+
+
 # -- what is refused -------------------------------------------------------------------------------
 
 
@@ -324,6 +386,34 @@ def test_a_machine_runs_once_at_a_time(kind):
         guest.machine.pio.add(0x90, 4, write=again, name="again")
         assert isinstance(guest.machine.run(LONG), ENDED)
         assert len(errors) == 1
+
+
+@pytest.mark.parametrize("irqchip", BOTH_CHIPS)
+def test_a_handler_is_not_shown_a_vcpu_that_runs(irqchip):
+    """KVM would have it wait for the end of the other's run, which waits for the lock."""
+    code = start_others(1) + await_dword(FLAG, 1) + "e790" + STOP + HLT
+    with guest_of(irqchip, code, ADD + LOOP) as guest:
+        first, other = guest.machine.vcpus
+        looks = (
+            lambda: other.state,
+            lambda: other.mp_state,
+            other.get_lapic,
+            lambda: other.set_lapic(bytes(1024)),
+            lambda: other.translate(0),
+        )
+        refused = []
+
+        def look(*_access):
+            assert first.state.rip
+            for one in looks:
+                with pytest.raises(StepError, match="vCPU 1, which runs on another thread"):
+                    one()
+                refused.append(one)
+
+        guest.machine.pio.add(0x90, 4, write=look, name="looks")
+        guest.runs_to_its_end()
+        assert len(refused) == len(looks)
+        assert other.get_lapic()
 
 
 @pytest.mark.parametrize("irqchip", BOTH_CHIPS)

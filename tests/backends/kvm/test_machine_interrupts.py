@@ -14,7 +14,7 @@ from vmmkit.errors import DeviceError, OverlapError
 
 STI, CLI = "fb", "fa"
 IOAPIC = 0xFEC0_0000
-LEVEL, MASKED, LOGICAL = 1 << 15, 1 << 16, 1 << 11
+LEVEL, MASKED, LOGICAL, REMOTE_IRR = 1 << 15, 1 << 16, 1 << 11, 1 << 14
 # ICW1-4 of both 8259A, vectors 30H and 38H, automatic EOI.
 PIC = (
     "b011e620 b030e621 b004e621 b003e621" + "b011e6a0 b038e6a1 b002e6a1 b003e6a1"
@@ -192,6 +192,24 @@ def test_a_level_to_another_processor(kind):
         served = level_device(guest, 20, 0x55, 3)
         guest.runs_to_its_end()
         assert len(served) == 3 or repeats(kind)
+
+
+@pytest.mark.parametrize("irqchip", BOTH_CHIPS[1:])
+@pytest.mark.parametrize(("destination", "mode"), [(1, 0), (2, LOGICAL)])
+def test_who_has_had_a_vector_does_not_end_it_for_another(irqchip, destination, mode):
+    """A processor that halts is looked at, while the other's interrupts are disabled."""
+    number = ENABLE + apic(0xE0, 0xFFFF_FFFF)
+    other = number + apic(0xD0, 2 << 24) + "f0ff05" + dword(FLAG) + LOOP
+    code = number + apic(0xD0, 1 << 24) + start_others(1) + await_dword(FLAG, 1)
+    code += redirect(20, LEVEL | 0x55) + "e690" + until_taken(0x55, 1)
+    code += redirect(20, LEVEL | mode | 0x55, destination) + "e690" + STOP + SLEEP
+    with guest_of(irqchip, code, other) as guest:
+        level_device(guest, 20, 0x55, 1)
+        guest.runs_to_its_end()
+        guest.machine.run(0.01)
+        guest.machine.line(20)(False)
+        guest.machine.run(0.03)
+        assert guest.machine.ioapic.snapshot().entries[20] & REMOTE_IRR
 
 
 @pytest.mark.parametrize("wait", [until_taken, spin_until_taken])

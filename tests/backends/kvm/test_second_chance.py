@@ -164,6 +164,19 @@ def test_the_guests_single_step_traps_after_it(guest):
     assert machine.device.accesses == [("read", 0, 4)]
 
 
+def test_an_event_that_the_kernel_cannot_deliver_comes_before_the_instruction(guest):
+    """A refusal may be about it; the bytes are those of the instruction that it interrupts."""
+    machine = guest(POPCNT + "90f4")
+    machine.vcpu.state.rbx, machine.vcpu.state.rflags = DEVICE, 2 | TF
+    machine.vcpu.inject(6)
+    assert machine.vcpu._not_emulated(bytes.fromhex(POPCNT)) is None
+    assert machine.vcpu.state.rip == HANDLERS + 16 * 6
+    assert not machine.vcpu.event_pending
+    assert machine.run() == Halt(HANDLERS + 16 * 6 + 1)
+    assert machine.frame()[1:2] == [8]
+    assert machine.device.accesses == []
+
+
 def test_the_interrupt_shadow_lasts_for_it_and_no_longer(guest):
     machine = guest("fb" + POPCNT + "9090f4")
     machine.vcpu.state.rbx = DEVICE
@@ -182,6 +195,21 @@ def test_a_step_is_one_instruction_whoever_executes_it(guest):
         machine.run(1)
         places.append(machine.vcpu.state.rip)
     assert places == [CODE + 4, CODE + 8, CODE + 9]
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_step_counts_one_instruction(guest, cpl, stops):
+    machine = guest(LOAD_YMM + POPCNT + "90f4", cpl=cpl)
+    machine.vcpu.state.rbx = DEVICE
+    counts = []
+    for _ in range(3):
+        if stops:
+            while isinstance(machine.vcpu.step(), Read):
+                machine.vcpu.complete(0)
+        else:
+            machine.run(1)
+        counts.append(machine.vcpu.state.retired)
+    assert counts == [1, 2, 3]
 
 
 def test_breakpoints_count_for_it(guest):

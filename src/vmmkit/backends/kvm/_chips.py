@@ -66,6 +66,8 @@ MSI_ASSERT: Final = 1 << 14
 RETRY_NS: Final = 1_000_000
 REMOTE_IRR: Final = 1 << 14
 IN_SERVICE, TRIGGER_MODE, REQUESTED = 0x100, 0x180, 0x200  # of a local APIC, 32 vectors in 16 bytes
+APIC_ID, LOGICAL_ID, LOGICAL_FORMAT = 0x20, 0xD0, 0xE0
+BROADCAST, FLAT, XAPIC_ID = 0xFF, 0xF, 0xFF << 24
 
 
 class Interruptible(Protocol):
@@ -121,6 +123,25 @@ def level_routes(entries: Sequence[int]) -> tuple[MsiRoute, ...]:
         for pin, entry in enumerate(entries)
         if entry & LEVEL and entry >> 8 & 7 in LEVEL_CAPABLE and entry & 0xFF
     )
+
+
+def is_addressed(registers: bytes, entry: int) -> bool:
+    """Whether a local APIC may be the destination of a redirection entry.
+
+    In doubt it is: with logical destinations in clusters, as x2APICs have them.
+
+    Args:
+        registers: of the local APIC, as KVM_GET_LAPIC returns them.
+        entry: the redirection entry.
+    """
+    number, logical, form = (
+        int.from_bytes(registers[at : at + 4], "little")
+        for at in (APIC_ID, LOGICAL_ID, LOGICAL_FORMAT)
+    )
+    destination = entry >> 56
+    if not entry & LOGICAL:
+        return destination in (number >> 24, BROADCAST)
+    return form >> 28 != FLAT or bool(logical & ~XAPIC_ID or logical >> 24 & destination)
 
 
 class KernelChips:
@@ -267,19 +288,22 @@ class SplitChips:
         if self._retry_at is not None and self._retry_at <= self._clock():
             self._retry_at = None
             self.ioapic.retry()
-            if self._awaited():
+            if self._awaited_entries():
                 self._look_again()
                 self._kick()
 
-    def _awaited(self) -> set[int]:
-        """Return the vectors whose EOI the I/O APIC waits for."""
-        entries = self.ioapic.snapshot().entries
-        return {entry & 0xFF for entry in entries if entry & REMOTE_IRR}
+    def _awaited_entries(self) -> list[int]:
+        """Return the redirection entries for which the I/O APIC waits for an EOI."""
+        return [entry for entry in self.ioapic.snapshot().entries if entry & REMOTE_IRR]
 
     def _end_what_is_over(self, vcpu: Interruptible) -> None:
-        """End the level-triggered interrupts that a vCPU in HLT has had and has no more."""
+        """End the level-triggered interrupts that a vCPU in HLT has had and has no more.
+
+        Not those of another vCPU: this one may have had the same vector before.
+        """
         registers = vcpu.get_lapic()
-        for vector in self._awaited():
+        awaited = [entry for entry in self._awaited_entries() if is_addressed(registers, entry)]
+        for vector in {entry & 0xFF for entry in awaited}:
             had, serves, has = (
                 registers[base + (vector >> 5) * 16 + (vector >> 3 & 3)] >> (vector & 7) & 1
                 for base in (TRIGGER_MODE, IN_SERVICE, REQUESTED)

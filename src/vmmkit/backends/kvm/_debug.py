@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from vmmkit.backends.kvm import _debug_probe
-from vmmkit.backends.kvm._second_chance import EmulatingVcpu
+from vmmkit.backends.kvm._second_chance import SINGLE_STEP, EmulatingVcpu
 from vmmkit.backends.kvm._spec import (
     EXIT_DEBUG,
     GUEST_DEBUG,
@@ -32,6 +32,7 @@ from vmmkit.backends.kvm._spec import (
     Cap,
 )
 from vmmkit.backends.kvm._spec import GuestDebug as Control
+from vmmkit.backends.kvm._vcpu_events import IF, REQUEST
 from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm
 from vmmkit.backends.msrs import MsrSource
 from vmmkit.errors import StateError
@@ -39,6 +40,7 @@ from vmmkit.insn import (
     WORD,
     BreakKind,
     Breakpoint,
+    CpuState,
     DebugExit,
     Done,
     EventKind,
@@ -67,7 +69,8 @@ CONTROL: Final = WORD["debug_control"]
 INT3, HELD, SKIP = 1, 2, 4
 EVENT: Final = WORD["event"]
 DIRTY: Final = RUN_DIRTY_REGS // 8
-DR6_CONDITIONS: Final = 0xE00F
+DR6_HITS: Final = 0xF
+DR6_EVENTS: Final = 0xE000  # BD, BS and BT of DR6
 WITHOUT_MASK: Final = Control.ENABLE | Control.SINGLESTEP | Control.USE_SW_BP | Control.USE_HW_BP
 """What kernels take that do not tell."""
 DATA: Final = BreakKind.WRITE | BreakKind.READ
@@ -136,6 +139,14 @@ def debug_registers(breakpoints: Iterable[Breakpoint]) -> tuple[DebugRegister, .
     return tuple(taken)
 
 
+def _enabled(dr7: int) -> int:
+    """Return the bits that enabled breakpoints have in DR6, where others may be set as well.
+
+    SDM vol. 3B, "Debug Status Register (DR6)".
+    """
+    return sum(1 << number for number in range(DEBUG_REGISTERS) if dr7 >> 2 * number & 3)
+
+
 class GuestDebug:
     """The guest debugging of one vCPU, as the kernel is told it.
 
@@ -149,7 +160,7 @@ class GuestDebug:
         registers: what DR0 to DR3 watch.
     """
 
-    __slots__ = ("_known", "_tell", "_told", "_words", "registers")
+    __slots__ = ("_armed", "_known", "_tell", "_told", "_words", "registers")
 
     def __init__(
         self, words: memoryview, tell: Callable[[bytes, bool], object], known: int
@@ -158,6 +169,7 @@ class GuestDebug:
         self._words, self._tell, self._known = words, tell, known
         self._told = 0, self._packed(0, ())
         self.registers: tuple[DebugRegister, ...] = ()
+        self._armed: tuple[DebugRegister, ...] = ()  # in the kernel; without, the guest's count
 
     @property
     def skips(self) -> bool:
@@ -195,15 +207,15 @@ class GuestDebug:
         control |= Control.BLOCKIRQ if self._words[CONTROL] & HELD else 0
         control &= self._known
         control |= Control.ENABLE if control else 0
-        wanted = control, self._packed(control, registers)
+        wanted, self._armed = (control, self._packed(control, registers)), registers
         if step or wanted != self._told:  # a step begins at the RIP that it is told at
             self._tell(wanted[1], step)
             self._told = wanted
 
     def hit(self, exception: int, linear: int, dr6: int, rip: int) -> DebugExit | None:
-        """Return the breakpoint that KVM_EXIT_DEBUG tells of; `None` if there is none.
+        """Return the owner's breakpoint that KVM_EXIT_DEBUG tells of; `None` if there is none.
 
-        Then it was a single step, the owner's or the guest's.
+        Then it was a single step, the owner's or the guest's, or a breakpoint of the guest's.
 
         Args:
             exception: the exit's vector.
@@ -213,10 +225,14 @@ class GuestDebug:
         """
         if exception == BREAKPOINT_TRAP:
             return DebugExit(rip, 0, 0, linear)
-        for number, (slot, kind, address, _) in enumerate(self.registers):
+        for number, (slot, kind, address, _) in enumerate(self._armed):
             if dr6 >> number & 1:
                 return DebugExit(rip, CAUSES[kind], slot, address)
         return None
+
+    def of_guest(self, dr6: int) -> int:
+        """Return what of KVM_EXIT_DEBUG's `dr6` can be the guest's."""
+        return dr6 & (DR6_EVENTS | (0 if self._armed else DR6_HITS))
 
 
 CAUSES: Final = {
@@ -325,26 +341,49 @@ class DebugSide(EmulatingVcpu):
         if self._steps_here():
             self._stepping = True
             outcome = self._execute(b"", leave_faults=True)
-            if not isinstance(outcome, Fault):
-                return outcome or Done(self._state.rip, self._state.interrupt_shadow)
-        return super()._single_step()  # whose faults are the kernel's to deliver
+            if isinstance(outcome, Fault):  # the kernel would push the TF that it steps with
+                self._second.raise_fault(outcome)
+                outcome = self._execute(b"")
+            return outcome or Done(self._state.rip, self._state.interrupt_shadow)
+        return super()._single_step()
 
     def _steps_here(self) -> bool:
         """Whether the next instruction is one that the kernel runs without a way to step it."""
         state = self._look()
         in_ring_3 = state.mode == 64 and state.cs.selector & 3 == 3
-        return in_ring_3 and not state.words[EVENT] and not _debug_probe.steps_user_code()
+        return in_ring_3 and not self._delivers(state) and not _debug_probe.steps_user_code()
+
+    def _delivers(self, state: CpuState) -> bool:
+        """Whether an interrupt that was asked for comes first, which leads out of ring 3."""
+        words = state.words
+        if words[EVENT] or self.interrupts_held:
+            return False
+        interrupt = words[REQUEST] and state.rflags & IF and not state.interrupt_shadow
+        return bool(interrupt or (self._nmi_requested and not state.nmi_blocked))
 
     def _debug_exit(self) -> Outcome | None:
         """A breakpoint, the end of a step, or a debug trap of the guest's own."""
         exception, linear, dr6, _ = EXIT_DEBUG.unpack_from(self._page.octets, RUN_UNION)
         rip = self._transfer.rip()
         found = self._guest_debug.hit(exception, linear, dr6, rip)
-        if found is None and not self._stepping:
-            self._look()
-            bits = dr6 & DR6_CONDITIONS
-            self._events.inject(1, None, address=bits, kind=EventKind.EXCEPTION)
+        if found is None and not self._step_is_over(dr6):
             return None
         if found is None or found.cause & DATA:
             self._count()
         return found or self._stepped()
+
+    def _step_is_over(self, dr6: int) -> bool:
+        """Give the guest what is its own of a debug exit; tell whether a step of the owner's ends.
+
+        A breakpoint of the guest's on the instruction to be stepped comes before it is executed.
+        """
+        conditions = self._guest_debug.of_guest(dr6)
+        if conditions & DR6_HITS:
+            conditions &= DR6_EVENTS | _enabled(self._look().dr7)
+        if self._stepping:
+            conditions &= ~SINGLE_STEP
+        over = self._stepping and (bool(dr6 & SINGLE_STEP) or not conditions)
+        if conditions or not over:
+            self._look()
+            self._events.inject(1, None, address=conditions, kind=EventKind.EXCEPTION)
+        return over

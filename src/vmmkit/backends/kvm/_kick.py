@@ -91,6 +91,11 @@ class Kicker:
             self._handle.call(KVM_SET_SIGNAL_MASK, packed)
             self._mask = others
 
+    @property
+    def runs_elsewhere(self) -> bool:
+        """Whether another thread runs the vCPU, so that its ioctls would wait for the run's end."""
+        return self._runner not in (None, threading.get_ident())
+
     def leave(self) -> None:
         """End a run: no signal is sent to this thread any more, and none is left pending."""
         with self.lock:

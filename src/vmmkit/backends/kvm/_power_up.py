@@ -40,6 +40,7 @@ class PowerUp:
         """Take the state."""
         self._vcpu = vcpu
         self._handle = vcpu._handle  # noqa: SLF001 - for calls that nobody else needs
+        self._forget_registers = vcpu._forget_registers  # noqa: SLF001
         self._lapic, self._mp_state = vcpu.get_lapic(), vcpu.mp_state
         # KVM's map of destinations may lack the vCPU that was made last; this brings it up to date.
         vcpu.set_lapic(self._lapic)
@@ -62,8 +63,11 @@ class PowerUp:
     def restore(self) -> None:
         """Go back; the vCPU stands."""
         vcpu = self._vcpu
+        vcpu._forget_requests()  # noqa: SLF001 - nobody else resets a vCPU
         self._end_instruction()
-        vcpu.mp_state = MpState.RUNNABLE  # so that "no longer halted" is no change to be made
+        _ = vcpu.mp_state  # has KVM take an INIT or start-up message that it has not looked at yet
+        vcpu.mp_state = MpState.RUNNABLE
+        self._forget_registers()  # so that "no longer halted" is no change to be made
         state = vcpu.state
         state.reset()
         state.rdx = vcpu.cpuid(state, IDENTITY, 0)[0]  # the processor's signature
@@ -77,6 +81,7 @@ class PowerUp:
     def _end_instruction(self) -> None:
         """Have an instruction in flight done with: KVM would go on with it after the reset."""
         vcpu = self._vcpu
+        self._forget_registers()  # changed ones would be refused while an instruction is in flight
         while vcpu.awaits_answer:
             with suppress(StepError):  # what wants no value is complete already
                 vcpu.complete(0)

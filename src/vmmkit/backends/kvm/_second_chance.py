@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final
 from vmmkit.backends._odd_accesses import WORD_BYTES, enqueue, past_the_ports
 from vmmkit.backends.kvm._access import Access
 from vmmkit.backends.kvm._run_page import RunPage
-from vmmkit.backends.kvm._vcpu_core import VcpuCore
+from vmmkit.backends.kvm._vcpu_core import IN_KERNEL, VcpuCore
 from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm
 from vmmkit.backends.msrs import MsrSource
 from vmmkit.errors import AccessAddressError, DecodeError
@@ -42,12 +42,14 @@ from vmmkit.insn import (
     EventKind,
     ExitKind,
     Fault,
+    Hypercall,
     Outcome,
     PortIn,
     PortOut,
     Random,
     Read,
     ReadMsr,
+    ReadPmc,
     Unsupported,
     Write,
     WriteMsr,
@@ -67,11 +69,13 @@ TF: Final = 0x100
 RF: Final = 1 << 16
 CR0_PE: Final = 1
 DEBUG_TRAP: Final = 1
+KVM_EPERM: Final = 1  # "Linux KVM Hypercall" of the kernel's documentation
 SINGLE_STEP: Final = 1 << 14  # DR6.BS
 AFTER_STACK_LOAD: Final = 2
 # SDM vol. 3A, "Exceptions and Interrupts": vectors that push an error code.
 WITH_ERROR_CODE: Final = frozenset({8, 10, 11, 12, 13, 14, 17, 21})
 UNKNOWN: Final = "(unknown)"
+EVENT: Final = WORD["event"]
 RETIRED: Final = WORD["retired"]
 TSC_OFFSET: Final = WORD["tsc_offset"]
 ALL_ONES: Final = (1 << 64) - 1
@@ -158,7 +162,8 @@ class SecondChance:
             cpu.latch(code)
         self._name = self._mnemonic(code)
         self._retired = state.words[RETIRED]
-        self._trapped = bool(state.rflags & TF)
+        # Delivering an event is no instruction, and clears TF.
+        self._trapped = bool(state.rflags & TF) and not state.words[EVENT]
         self._go = self._one_element if single or self._trapped else cpu.step
         return self._settle(self._go(None), leave_faults=leave_faults)
 
@@ -194,11 +199,13 @@ class SecondChance:
             outcome = self._go(answer)
         if self._cpu.awaits_answer:
             return outcome
+        if isinstance(outcome, Hypercall):
+            outcome = self._refuse_hypercall()
         self._stop_time()
         if isinstance(outcome, Fault) and leave_faults:
             return outcome
         if isinstance(outcome, Fault):
-            self._raise(outcome)
+            self.raise_fault(outcome)
             return Done(self._state.rip, 0)
         if not isinstance(outcome, Unsupported) and not self._is_breakpoint(outcome):
             self._completed()
@@ -215,7 +222,15 @@ class SecondChance:
             return self._cpuid(self._state, *outcome)
         if isinstance(outcome, Random):
             return int.from_bytes(os.urandom(outcome.size), "little")
+        if isinstance(outcome, ReadPmc):  # an engine has no counters; #GP, as without them in KVM
+            self._cpu.refuse()
+            return 0
         return None
+
+    def _refuse_hypercall(self) -> Outcome:
+        """Answer a hypercall of ring 3 as KVM does; no other comes here."""
+        self._state.rax = -KVM_EPERM & ALL_ONES
+        return Done(self._state.rip, 0)
 
     @staticmethod
     def _is_breakpoint(outcome: Outcome) -> bool:
@@ -229,7 +244,7 @@ class SecondChance:
         if self._trapped and state.interrupt_shadow != AFTER_STACK_LOAD:
             self._inject(DEBUG_TRAP, None, SINGLE_STEP)
 
-    def _raise(self, fault: Fault) -> None:
+    def raise_fault(self, fault: Fault) -> None:
         """Have a fault delivered; RF is pushed set, so that it restarts without breakpoints."""
         has_error = fault.vector in WITH_ERROR_CODE and bool(self._state.cr0 & CR0_PE)
         self._state.rflags |= RF
@@ -378,6 +393,22 @@ class EmulatingVcpu(VcpuCore):
             self._emulation.kind = 0
             self._access = self._kernels
         return outcome
+
+    def _forget_registers(self) -> None:
+        """Drop what the owner has changed, and with it an instruction that is executed here."""
+        if self._access is self._emulation:
+            self._second.abandon()
+            self._emulation.kind = 0
+            self._access = self._kernels
+            self._answer, self._refused = None, False
+        self._transfer.forget()
+
+    def _complete_in_kernel(self) -> Outcome:
+        """As `VcpuCore`; of an instruction that was executed here there is nothing to complete."""
+        if self._exit_reason() in IN_KERNEL:
+            return super()._complete_in_kernel()
+        state = self._state
+        return Done(state.rip, state.interrupt_shadow)
 
     def _serve_emulation(
         self, mmio: AccessPort, pio: AccessPort, outcome: Outcome | None

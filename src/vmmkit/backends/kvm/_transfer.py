@@ -180,6 +180,10 @@ class StateTransfer:
         self._clean = bytes(record)
         self.looked = True
 
+    def forget(self) -> None:
+        """Drop the record and what KVM_RUN has brought: the next look fetches everything anew."""
+        self.looked = self.synced = False
+
     def rip(self) -> int:
         """Return RIP, without the rest of the state."""
         if self.looked:

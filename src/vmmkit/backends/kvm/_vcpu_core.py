@@ -23,6 +23,7 @@ from vmmkit.backends.kvm._spec import (
     KVM_RUN,
     KVM_SET_CPUID2,
     RUN_EXIT_REASON,
+    RUN_IF_FLAG,
     RUN_READY_FOR_INTERRUPT,
     RUN_REQUEST_INTERRUPT_WINDOW,
     XSAVE_SIZE,
@@ -30,7 +31,7 @@ from vmmkit.backends.kvm._spec import (
     Exit,
 )
 from vmmkit.backends.kvm._transfer import ALL_SYNC, StateTransfer
-from vmmkit.backends.kvm._vcpu_events import VcpuEvents
+from vmmkit.backends.kvm._vcpu_events import EVENT, IF, VcpuEvents
 from vmmkit.backends.kvm._vector_state import XsaveLayout
 from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm
 from vmmkit.backends.msrs import MsrSource
@@ -43,7 +44,7 @@ from vmmkit.insn import (
     Outcome,
 )
 
-__all__ = ["DEVICES", "REASON", "RUN_NUMBER", "VcpuCore"]
+__all__ = ["DEVICES", "IN_KERNEL", "REASON", "RUN_NUMBER", "VcpuCore"]
 
 REASON: Final = RUN_EXIT_REASON // 4
 RUN_NUMBER: Final = KVM_RUN.number
@@ -164,9 +165,20 @@ class VcpuCore(VcpuEvents):
                 raise StepError(
                     "these registers have an instruction in flight; step to its end where it began"
                 )
-            self._page.octets[RUN_READY_FOR_INTERRUPT] = 0  # by the old registers
+            self._judge_window()
         transfer.push()
         transfer.begin_run(sync=True)
+
+    def _judge_window(self) -> None:
+        """Say by the changed registers whether an interrupt is taken; by the last exit's it is not.
+
+        Else each instruction executed here would put an interrupt off for one more window. With a
+        local APIC in KVM that alone knows what is let through.
+        """
+        state, octets = self._state, self._page.octets
+        takes = bool(state.rflags & IF) and not (state.interrupt_shadow or state.words[EVENT])
+        octets[RUN_READY_FOR_INTERRUPT] = takes and self.vm.irqchip == "none"
+        octets[RUN_IF_FLAG] = bool(state.rflags & IF)
 
     def _changed_in_flight(self) -> StepError:
         return StepError(

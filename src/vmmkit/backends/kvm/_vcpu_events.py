@@ -10,15 +10,18 @@ from typing import Final
 from vmmkit.backends.kvm._exits import ExitHandlers
 from vmmkit.backends.kvm._ioctl import kvm_error
 from vmmkit.backends.kvm._spec import RUN_IF_FLAG, RUN_READY_FOR_INTERRUPT
+from vmmkit.errors import StepError
 from vmmkit.insn import WORD, Cpu, CpuState, EventKind
 
-__all__ = ["VcpuEvents"]
+__all__ = ["EVENT", "IF", "REQUEST", "VcpuEvents"]
 
 IF: Final = 1 << 9
 ALL_ONES: Final = (1 << 64) - 1
 PENDING: Final = WORD["log_pending"]
 CODE_RIP: Final = WORD["code_rip"]
 EVENT: Final = WORD["event"]
+REQUEST: Final = WORD["interrupt_request"]
+WINDOW: Final = WORD["window_request"]
 
 
 class VcpuEvents(ExitHandlers):
@@ -30,7 +33,7 @@ class VcpuEvents(ExitHandlers):
     def _look(self) -> CpuState:
         """Return the registers, fetched from the kernel where they are not here."""
         if not self._transfer.looked:
-            self._check_open("state")
+            self._check_stands("state")
             self._transfer.pull()
             self._note_in_flight()
             self._attention = True
@@ -93,6 +96,12 @@ class VcpuEvents(ExitHandlers):
         self._nmi_requested = True
         self._ask()
 
+    def _forget_requests(self) -> None:
+        """Have no interrupt, window or NMI that was asked for come; the vCPU stands."""
+        with self._kicker.lock:
+            self._state.words[REQUEST] = self._state.words[WINDOW] = 0
+            self._nmi_requested = False
+
     def _ask(self) -> None:
         """Have the vCPU's thread look at what it is to do before it runs the guest on."""
         self._check_open("request")
@@ -119,6 +128,20 @@ class VcpuEvents(ExitHandlers):
     def interrupts_held(self) -> bool:
         """Whether a debugger has external interrupts and NMIs wait."""
         return self._events.interrupts_held
+
+    def _check_stands(self, what: str) -> None:
+        """Refuse what would wait for the end of another thread's run, with the caller's locks held.
+
+        Raises:
+            StepError: the vCPU runs on another thread.
+            KvmError: it is closed.
+        """
+        self._check_open(what)
+        if self._kicker.runs_elsewhere:
+            raise StepError(
+                f"{what} of vCPU {self.index}, which runs on another thread: kick it, or end the "
+                "machine's run, and ask when it stands"
+            )
 
     def _check_open(self, what: str) -> None:
         if self._handle.fd < 0:

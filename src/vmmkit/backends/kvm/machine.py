@@ -216,6 +216,9 @@ class KvmMachine(HostTimeRuns):
         """Do what firmware does for the bootstrap processor: let the 8259A interrupt it.
 
         The local APIC is enabled with the spurious vector FFH, LINT0 is ExtINT and LINT1 NMI.
+
+        Raises:
+            StepError: that processor runs on another thread.
         """
         self._power_up[0].virtual_wire()
 

@@ -125,18 +125,22 @@ class KvmVcpu(DebugSide):
 
         What the owner changes goes to the kernel before the next run. Change them only while
         `awaits_answer` is false, and look at `state` anew after each run.
+
+        Raises:
+            StepError: the vCPU runs on another thread.
+            KvmError: it is closed.
         """
         return self._look()
 
     @property
     def mp_state(self) -> MpState:
         """What the vCPU does, where the local APIC is in KVM: run, halt, wait for start-up."""
-        self._check_open("mp_state")
+        self._check_stands("mp_state")
         return self._transfer.mp_state
 
     @mp_state.setter
     def mp_state(self, value: MpState) -> None:
-        self._check_open("mp_state")
+        self._check_stands("mp_state")
         self._transfer.mp_state = value
 
     @property
@@ -149,12 +153,14 @@ class KvmVcpu(DebugSide):
 
     def get_lapic(self) -> bytes:
         """Return the registers of the local APIC in KVM (KVM_GET_LAPIC), 1024 bytes."""
+        self._check_stands("get_lapic")
         raw = bytearray(LAPIC_SIZE)
         self._handle.call(KVM_GET_LAPIC, raw)
         return bytes(raw)
 
     def set_lapic(self, registers: bytes) -> None:
         """Set the registers of the local APIC in KVM (KVM_SET_LAPIC)."""
+        self._check_stands("set_lapic")
         self._handle.call(KVM_SET_LAPIC, bytes(registers))
 
     # -- running -------------------------------------------------------------------------------
