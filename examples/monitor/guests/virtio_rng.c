@@ -6,7 +6,7 @@
 #include "report.h"
 #include "traps.h"
 
-enum { COMMON = 1, NOTIFY = 2, VECTOR = 0x4c, QUEUE_SIZE = 4, DESCRIPTOR_WRITE = 2, A_WHILE = 200 };
+enum { COMMON = 1, NOTIFY = 2, VECTOR = 0x4c, QUEUE_SIZE = 4, DESCRIPTOR_WRITE = 2, PATIENCE = 1000000 };
 /* Offsets in the common configuration. */
 enum {
     DEVICE_SELECT = 0x00, DEVICE_FEATURES = 0x04, GUEST_SELECT = 0x08, GUEST_FEATURES = 0x0c,
@@ -136,7 +136,7 @@ static void check_masked(void)
 {
     write32(table + ENTRY_CONTROL, ENTRY_MASKED);
     ask();
-    for (uint32_t i = 0; i < 100 * A_WHILE && !(read32(pending) & 1); i++)
+    for (uint32_t i = 0; i < PATIENCE && !(read32(pending) & 1); i++)
         wait_cycle();
     check(messages == 1 && read32(pending) & 1, "virtio-masked", "pending %x", read32(pending));
     write32(table + ENTRY_CONTROL, 0);
