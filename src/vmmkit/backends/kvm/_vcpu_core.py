@@ -62,6 +62,7 @@ ALL_ONES: Final = (1 << 64) - 1
 HOLD: Final = 2  # of the word `debug_control`
 DEBUG_CONTROL: Final = WORD["debug_control"]
 NO_SLOTS: Final = (0,) * 8
+CPUID_ROWS: Final = 256  # the most that kernels have
 
 
 class VcpuCore(VcpuEvents):
@@ -99,7 +100,8 @@ class VcpuCore(VcpuEvents):
         """Give the kernel the table and fetch what it has made of it."""
         rows = [CPUID_ENTRY.pack(*row_of(entry)) for entry in table]
         self._handle.call(KVM_SET_CPUID2, CPUID_HEAD.pack(len(rows)) + b"".join(rows))
-        raw = bytearray(CPUID_HEAD.pack(len(rows)) + bytes(len(rows) * CPUID_ENTRY.size))
+        size = max(len(rows), CPUID_ROWS)  # a kernel may add rows of its own
+        raw = bytearray(CPUID_HEAD.pack(size) + bytes(size * CPUID_ENTRY.size))
         self._handle.call(KVM_GET_CPUID2, raw)
         (count,) = CPUID_HEAD.unpack_from(raw)
         found = memoryview(raw)[CPUID_HEAD.size :][: count * CPUID_ENTRY.size]
