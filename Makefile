@@ -45,9 +45,9 @@ oracle: $(BUILT) $(VENV)/.group-test ## Run both engines against this processor,
 
 # Two packages are downloaded and unpacked, not installed. A guest takes seconds; the time limit is
 # for several that hang, each of which is given up after a minute.
-acpi-linux: $(BUILT) $(VENV)/.group-test ## Boot Debian's kernel in QEMU on the tables of the presets
+acpi-linux: $(BUILT) $(VENV)/.group-test ## Boot Debian's kernel, in QEMU on the tables of the presets and in the monitor
 	$(BIN)/python tests/linux/kernel.py build/linux
-	timeout 450 $(PYTEST) --quiet -m linux tests/linux $(TEST_ARGS)
+	timeout 900 $(PYTEST) --quiet -m linux tests/linux tests/loader tests/monitor $(TEST_ARGS)
 
 lint: $(BUILT) $(VENV)/.group-lint $(VENV)/.group-test c-warnings ## Check style, types, imports, licences
 	$(BIN)/ruff check .

@@ -57,6 +57,8 @@ napoleon_use_ivar = True
 # names are right and lead nowhere.
 nitpick_ignore_regex = [
     (r"py:.*", r"(abc|array|collections|contextlib|datetime|enum|pathlib|types|typing|uuid)\..*"),
+    (r"py:class", r"mmap\.mmap"),
+    (r"py:class", "Irqchip"),  # a Literal of the strings that the text names
     (r"py:.*", "Buffer"),
     # Signatures that name it cannot be evaluated, so these stay as they are written.
     (r"py:class", r"datetime|AbstractContextManager"),

@@ -119,3 +119,29 @@ def test_durations_have_three_digits(nanoseconds, text):
 )
 def test_speeds_have_three_digits(nanoseconds, text):
     assert RENDER["speed"](nanoseconds) == text
+
+
+def test_stages_become_a_table_and_a_picture(tmp_path):
+    stages = {"KVM_RUN": 1000.0, "call of `ioctl`": 80.0, "handler": 30.0}
+    rows = [
+        record("read", 1e-6, label="`read`", stages=stages),
+        record("write", 1e-6, label="`write`", stages=stages | {"handler": 0.0}),
+    ]
+    (tmp_path / "native.json").write_text(json.dumps(run(*rows)))
+    page = tmp_path / "page.md"
+    assert RENDER["main"](str(tmp_path), str(page)) == 0
+    assert page.read_text().splitlines()[-8:] == [
+        "![decode](images/exit-stages.svg)",
+        "",
+        "|  | `read` | `write` |",
+        "| --- | ---: | ---: |",
+        "| KVM_RUN | 1.00 us | 1.00 us |",
+        "| call of `ioctl` | 80.0 ns | 80.0 ns |",
+        "| handler | 30.0 ns | 0.00 ns |",
+        "| all | 1.11 us | 1.08 us |",
+    ]
+    picture = ET.parse(tmp_path / "images" / "exit-stages.svg")
+    texts = [element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"KVM_RUN", "call of ioctl", "handler", "1.11 us", "110 ns", "80.0 ns"} <= set(texts)
+    bars = list(picture.iter("{http://www.w3.org/2000/svg}rect"))
+    assert len(bars) == 1 + 4 + 8  # the ground, the legends, and two bars in two parts twice

@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Any
 
 from vmmkit.backends import ThreadedMachine, kvm
@@ -22,14 +23,15 @@ def choose(wanted: str) -> tuple[str, str]:
 
 
 def make_machine(
-    options: Namespace, stack: ExitStack, ram: list[tuple[int, Any]], **maps: Any
+    options: Namespace, stack: ExitStack, ram: list[tuple[int, Any]], **settings: Any
 ) -> Any:
     """Return a machine with the options' processors; say which."""
     backend, reason = choose(options.backend)
+    settings["start"] = datetime.now(UTC).replace(tzinfo=None)  # what the real-time clock shows
     if backend == "kvm":
         print(f"monitor: KVM, irqchip={options.irqchip} ({reason})", file=sys.stderr)
-        machine = kvm.KvmMachine(ram, vcpus=options.vcpus, irqchip=options.irqchip, **maps)
+        machine = kvm.KvmMachine(ram, vcpus=options.vcpus, irqchip=options.irqchip, **settings)
         return stack.enter_context(machine)
     engine = options.engine or IMPLEMENTATION
     print(f"monitor: software vCPU, {engine} engine ({reason})", file=sys.stderr)
-    return ThreadedMachine(ram, vcpus=options.vcpus, engine=options.engine, **maps)
+    return ThreadedMachine(ram, vcpus=options.vcpus, engine=options.engine, **settings)

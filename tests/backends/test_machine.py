@@ -174,6 +174,7 @@ def test_another_rate():
     assert [when for _, _, when in small.written] == [0, 1000]
     cpuid = small.machine.vcpus[0]._cpuid
     assert cpuid(small.state(), 0x15, 0) == (24, 1, 24_000_000, 0)
+    assert cpuid(small.state(), 0x16, 0) == (1, 1, 24, 0)
 
 
 # -- turns -----------------------------------------------------------------------------------------

@@ -135,6 +135,25 @@ def test_a_stale_library_that_was_merely_preferred_is_a_warning(copied_tree, nam
     assert ask("0", path=copied_tree.parent) == ("pure pure", "")
 
 
+@pytest.mark.native
+def test_a_comment_makes_no_library_stale(copied_tree):
+    """Other bytes, but the same table: the digest of the table decides."""
+    with (copied_tree / "insn" / "opcodes" / "x87.py").open("a") as file:
+        file.write("# Nothing to do with a row.\n")
+    program = f"{SHOW}; import sys; print('vmmkit.insn.optable' in sys.modules)"
+    assert ask("1", program, copied_tree.parent) == ("native native pure\nTrue", "")
+    assert ask("1", program) == ("native native pure\nFalse", "")
+
+
+def test_the_fingerprint_is_of_all_that_the_table_comes_from(import_module, monkeypatch, tmp_path):
+    sources = import_module("vmmkit.insn._sources")
+    opcodes = {f"opcodes/{path.name}" for path in (PACKAGE / "insn" / "opcodes").glob("*.py")}
+    assert set(sources.SOURCES) == {"_record.py", "optable.py", *opcodes}
+    assert len(sources.fingerprint()) == 64
+    monkeypatch.setattr(sources, "__file__", str(tmp_path / "_sources.py"))
+    assert sources.fingerprint() == ""
+
+
 def replace_crossing(tree, text):
     """Put a Python file, or nothing, where one of the two native modules was."""
     for library in libraries(tree):

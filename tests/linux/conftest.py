@@ -28,7 +28,7 @@ pytest.register_assert_rewrite("linux.judgement")
 BUILD = Path(__file__).parents[2] / "build" / "linux"
 MODULES = ("virtio_pci", "virtio_mmio", "virtio_rng", "button", "qemu_fw_cfg")
 COMMAND_LINE = (
-    "console=ttyS0 nokaslr panic=-1 reboot=acpi "
+    "console=ttyS0 nokaslr panic=-1 reboot=acpi patience=5 "
     'dyndbg="file drivers/acpi/reboot.c +p"'  # says when the kernel writes the reset register
 )
 

@@ -4,7 +4,9 @@
 #
 # The guest's first and only program: it prints what Linux made of the tables, each answer between
 # two marked lines that report.py reads, and ends the machine. The kernel's command line sets
-# $ending (poweroff or reboot) and $button (yes: ask the monitor to press the power button first).
+# $ending (poweroff or reboot), $button (yes: ask the monitor to press the power button first) and
+# $patience (seconds for reading random numbers; empty: as long as it takes, since a processor
+# without floating point cannot execute busybox's timeout).
 
 export PATH=/bin
 acpi=/sys/firmware/acpi
@@ -45,6 +47,12 @@ nodes() {
 
 root_bus_node() { cat /sys/bus/pci/devices/0000:00:00.0/numa_node; }
 
+blocks() {
+    for disk in /sys/block/vd*; do
+        [ -d "$disk" ] && echo "${disk##*/} $(sha1sum <"/dev/${disk##*/}")"
+    done
+}
+
 virtio() {
     for device in /sys/bus/virtio/devices/*; do readlink -f "$device"; done
 }
@@ -57,7 +65,8 @@ interrupts_before() { interrupts; }
 random() {
     for source in $(cat /sys/class/misc/hw_random/rng_available); do
         echo "$source" >/sys/class/misc/hw_random/rng_current &&
-            timeout -s KILL 5 dd if=/dev/hwrng of=/dev/null bs=64 count=4 2>/dev/null || return
+            ${patience:+timeout -s KILL "$patience"} \
+                dd if=/dev/hwrng of=/dev/null bs=64 count=4 2>/dev/null || return
         echo "$source"
     done
 }
@@ -100,6 +109,7 @@ probe root_bus_node
 probe virtio
 probe interrupts_before
 probe random
+probe blocks
 probe interrupts
 probe pci
 probe fw_cfg

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from vmmkit._exports import exports
 
 if TYPE_CHECKING:
+    from vmmkit.devices.acpi_pm import PM_TIMER_HZ, AcpiPm, AcpiPmSnapshot, Pm1Event
     from vmmkit.devices.apic_bus import ApicBus
     from vmmkit.devices.ioapic import IoApic, IoApicSnapshot
     from vmmkit.devices.lapic import (
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         Port61,
         Port61Snapshot,
     )
+    from vmmkit.devices.reset_control import ResetControl, ResetRequest
     from vmmkit.devices.rtc_mc146818 import Mc146818, RtcSnapshot
     from vmmkit.devices.uart16550 import (
         CharacterTimeout,
@@ -57,6 +59,7 @@ else:
     __getattr__, __dir__ = exports(
         __name__,
         {
+            "acpi_pm": "AcpiPm AcpiPmSnapshot PM_TIMER_HZ Pm1Event",
             "apic_bus": "ApicBus",
             "ioapic": "IoApic IoApicSnapshot",
             "lapic": (
@@ -65,6 +68,7 @@ else:
             ),
             "pic8259": "Elcr Pic8259 PicLine PicPair PicPairSnapshot PicSnapshot",
             "pit8254": "CounterSnapshot Pit8254 PitSnapshot Port61 Port61Snapshot",
+            "reset_control": "ResetControl ResetRequest",
             "rtc_mc146818": "Mc146818 RtcSnapshot",
             "uart16550": (
                 "CharacterTimeout LineError LineFormat ModemInput OutputLine Uart16550 UartSnapshot"
@@ -73,6 +77,10 @@ else:
     )
 
 __all__ = [
+    "PM_TIMER_HZ",
+    "AcpiPm",
+    "AcpiPmSnapshot",
+    "Pm1Event",
     "EXTINT",
     "ApicBus",
     "ApicFault",
@@ -102,6 +110,8 @@ __all__ = [
     "PitSnapshot",
     "Port61",
     "Port61Snapshot",
+    "ResetControl",
+    "ResetRequest",
     "Mc146818",
     "RtcSnapshot",
 ]

@@ -10,7 +10,7 @@ from backends.kvm.machines import BOTH_CHIPS, EVERY, LONG, Guest, guest_of, star
 from backends.smp import APIC, CODE, COUNTS, ENABLE, RAM_SIZE, apic, dword, store
 from vmmkit.backends import MachineHalted, RunEnded, ThreadedMachine, VcpuExit
 from vmmkit.backends.kvm import KvmMachine, allocate_ram
-from vmmkit.errors import HandlerError, KvmError, MachineError
+from vmmkit.errors import HandlerError, KvmError, KvmUnavailableError, MachineError
 from vmmkit.insn import ReadMsr, TripleFault, WriteMsr
 
 LOOP, HLT, OUT, NOP, STOP, CLI = "ebfe", "f4", "e780", "90", "e7a8", "fa"
@@ -333,6 +333,11 @@ def test_arguments_that_do_not_fit(irqchip):
             KvmMachine(irqchip=irqchip, **wrong)
     with pytest.raises(MachineError):
         KvmMachine(irqchip="none")
+
+
+def test_a_device_that_is_not_there(tmp_path):
+    with pytest.raises(KvmUnavailableError, match="ENOENT"):
+        KvmMachine(path=str(tmp_path / "kvm"))
 
 
 def test_the_surface_is_that_of_a_machine_with_threads():

@@ -96,7 +96,7 @@ def test_the_local_apics(kind, wait):
 def test_a_time_stamp_deadline(kind):
     now = "0f31 0500001000 83d200 b9e0060000 0f30"  # rdtsc; + 1 Mi; wrmsr
     with guest_of(
-        kind, ENABLE + apic(0x320, 0x4_0040) + now + until_taken(0x40, 1) + STOP
+        kind, ENABLE + apic(0x320, 0x4_0040) + now + until_taken(0x40, 1) + STOP + HLT
     ) as guest:
         guest.runs_to_its_end()
 
@@ -145,7 +145,7 @@ def test_a_level_is_sent_until_it_falls(kind, wait):
 def test_a_level_that_waits_for_its_mask(kind):
     masked = ENABLE + redirect(20, LEVEL | MASKED | 0x55) + "e690" + STI + NOP * 20 + OUT
     with guest_of(
-        kind, masked + redirect(20, LEVEL | 0x55) + spin_until_taken(0x55, 1) + STOP
+        kind, masked + redirect(20, LEVEL | 0x55) + spin_until_taken(0x55, 1) + STOP + HLT
     ) as guest:
         level_device(guest, 20, 0x55, 1)
         guest.runs_to_its_end()
@@ -236,7 +236,9 @@ def test_an_isa_line_by_both_ways(kind):
 
 
 def test_pin_0_is_a_pin_of_its_own(kind):
-    code = ENABLE + redirect(0, 0x50) + redirect(2, 0x52) + "e690" + until_taken(0x50, 1) + STOP
+    code = (
+        ENABLE + redirect(0, 0x50) + redirect(2, 0x52) + "e690" + until_taken(0x50, 1) + STOP + HLT
+    )
     with guest_of(kind, code + HLT) as guest:
         line = guest.machine.line(0)
         guest.machine.pio.add(0x90, 1, write=lambda *_access: line(True), name="asks")

@@ -8,8 +8,9 @@ Can be imported on any system; what needs the device says so when it is used. As
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vmmkit._exports import exports
 
 if TYPE_CHECKING:
     from vmmkit.backends.kvm._interrupts import GsiLine
@@ -21,6 +22,21 @@ if TYPE_CHECKING:
     from vmmkit.backends.kvm.machine import KvmMachine
     from vmmkit.backends.kvm.vcpu import KvmVcpu
     from vmmkit.backends.kvm.vm import CpuidEntry, KvmVm, allocate_ram
+else:
+    __getattr__, __dir__ = exports(
+        __name__,
+        {
+            "_interrupts": "GsiLine",
+            "_notifiers": "IoEventFd IrqFd",
+            "_probe": "unusable_reason",
+            "_routing": "PC_ROUTES ChipRoute MsiRoute",
+            "_slots": "MemorySlot",
+            "_spec": "Cap Chip",
+            "machine": "KvmMachine",
+            "vcpu": "KvmVcpu",
+            "vm": "CpuidEntry KvmVm allocate_ram",
+        },
+    )
 
 __all__ = [
     "unusable_reason",
@@ -39,36 +55,3 @@ __all__ = [
     "IrqFd",
     "IoEventFd",
 ]
-
-#: Where each name is.
-_HOMES = {
-    "unusable_reason": "_probe",
-    "KvmVm": "vm",
-    "KvmVcpu": "vcpu",
-    "KvmMachine": "machine",
-    "allocate_ram": "vm",
-    "MemorySlot": "_slots",
-    "CpuidEntry": "vm",
-    "Cap": "_spec",
-    "Chip": "_spec",
-    "ChipRoute": "_routing",
-    "MsiRoute": "_routing",
-    "PC_ROUTES": "_routing",
-    "GsiLine": "_interrupts",
-    "IrqFd": "_notifiers",
-    "IoEventFd": "_notifiers",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first asked for."""
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    """List the public names, too, that nobody has asked for yet."""
-    return sorted({*globals(), *__all__})

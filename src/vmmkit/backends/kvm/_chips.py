@@ -16,7 +16,8 @@ the models of `vmmkit.devices`, and three things cross the border:
   LINT0 lets ExtINT through, is given the vector by `KVM_INTERRUPT`.
 
 A message that no local APIC accepts is tried again after a while: KVM does not tell when a local
-APIC begins to accept.
+APIC begins to accept. And as long as an EOI is waited for the vCPUs are looked at from time to
+time: nested KVM may keep the exit for an EOI back from a vCPU that has gone to HLT right after it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import Any, Final, Protocol
 
 from vmmkit.backends._machine_time import Agenda, TimedWindow
 from vmmkit.backends.kvm._routing import PC_ROUTES, ChipRoute, MsiRoute
-from vmmkit.backends.kvm._spec import Chip
+from vmmkit.backends.kvm._spec import Chip, MpState
 from vmmkit.backends.kvm.vm import KvmVm
 from vmmkit.devices import ApicMessage, IoApic, PicPair, Pit8254, Port61
 from vmmkit.errors import DeviceError
@@ -63,6 +64,8 @@ MSI_LOGICAL: Final = 1 << 2
 MSI_REDIRECTABLE: Final = 1 << 3
 MSI_ASSERT: Final = 1 << 14
 RETRY_NS: Final = 1_000_000
+REMOTE_IRR: Final = 1 << 14
+IN_SERVICE, TRIGGER_MODE, REQUESTED = 0x100, 0x180, 0x200  # of a local APIC, 32 vectors in 16 bytes
 
 
 class Interruptible(Protocol):
@@ -81,8 +84,13 @@ class Interruptible(Protocol):
         """Have the run end when the guest can take an interrupt."""
         ...
 
-    def kick(self) -> None:
-        """End the run in progress, or else the next one."""
+    @property
+    def mp_state(self) -> MpState:
+        """Whether it halts."""
+        ...
+
+    def get_lapic(self) -> bytes:
+        """Return the registers of the local APIC."""
         ...
 
 
@@ -157,9 +165,9 @@ class KernelChips:
 
     def reset(self) -> None:
         """Go to the state after power-up; the lines are as they are driven."""
+        self._vm.set_pit(self._fresh_pit)  # first: no tick of before is to come after the others
         for chip, state in self._fresh:
             self._vm.set_irqchip(chip, state)
-        self._vm.set_pit(self._fresh_pit)
         for gsi, level in self._levels.items():
             self._vm.line(KERNEL_GSI.get(gsi, gsi))(level)
 
@@ -242,20 +250,42 @@ class SplitChips:
     def _send(self, message: ApicMessage) -> int:
         self._follow_entries()
         accepted = self._vm.msi(*message_words(message))
-        if not accepted:
-            self._retry_at = self._clock() + RETRY_NS
-            self._retry_moved()
+        if message.level or not accepted:
+            self._look_again()
         return int(accepted)
 
+    def _look_again(self) -> None:
+        self._retry_at = self._clock() + RETRY_NS
+        self._retry_moved()
+
     def deadline(self) -> int | None:
-        """Return when to try again what no local APIC has accepted."""
+        """Return when to look again at what no local APIC has accepted, or has not ended."""
         return self._retry_at
 
     def advance(self) -> None:
-        """Try that again."""
+        """Try again what nobody accepted, and have vCPUs come for what is not ended."""
         if self._retry_at is not None and self._retry_at <= self._clock():
             self._retry_at = None
             self.ioapic.retry()
+            if self._awaited():
+                self._look_again()
+                self._kick()
+
+    def _awaited(self) -> set[int]:
+        """Return the vectors whose EOI the I/O APIC waits for."""
+        entries = self.ioapic.snapshot().entries
+        return {entry & 0xFF for entry in entries if entry & REMOTE_IRR}
+
+    def _end_what_is_over(self, vcpu: Interruptible) -> None:
+        """End the level-triggered interrupts that a vCPU in HLT has had and has no more."""
+        registers = vcpu.get_lapic()
+        for vector in self._awaited():
+            had, serves, has = (
+                registers[base + (vector >> 5) * 16 + (vector >> 3 & 3)] >> (vector & 7) & 1
+                for base in (TRIGGER_MODE, IN_SERVICE, REQUESTED)
+            )
+            if had and not (serves or has):
+                self.ioapic.end_of_interrupt(vector)
 
     def end_of_interrupt(self, vector: int) -> None:
         """Tell the I/O APIC that a local APIC has ended a level-triggered interrupt."""
@@ -266,7 +296,9 @@ class SplitChips:
             self._kick()
 
     def offer(self, vcpu: Interruptible) -> None:
-        """Give a vCPU the interrupt of the 8259A, or have it come back when it can take one."""
+        """Give a vCPU that stands the interrupt of the 8259A, now or when it can take one."""
+        if self._retry_at is not None and vcpu.mp_state is MpState.HALTED:
+            self._end_what_is_over(vcpu)
         if not self.pic.interrupting:
             return
         if vcpu.interrupt_window:

@@ -103,6 +103,8 @@ def call(fd: int, request: Request, argument: Any = 0, detail: str = "") -> int:
     Raises:
         KvmError: the kernel refused.
     """
+    if fd < 0:
+        raise kvm_error(request.name, errno.EBADF, detail)
     if isinstance(argument, bytes):
         argument = bytearray(argument)
     while True:

@@ -41,6 +41,7 @@ from vmmkit.memregion import Region, RegionMap
 __all__ = ["CpuidEntry", "KvmVm", "allocate_ram"]
 
 DEVICE: Final = "/dev/kvm"
+TABLE_ROWS: Final = 256  # room in the first question for a table
 
 #: Where KVM keeps, on Intel processors that need them, the identity map and the task state
 #: segment for real mode: four pages below the firmware, as QEMU has them. Nothing else may lie
@@ -56,7 +57,10 @@ class CpuidEntry:
         function: EAX of the question.
         index: ECX of the question, where `flags` says that it counts.
         flags: bit 0: `index` is significant.
-        eax, ebx, ecx, edx: the answer.
+        eax: the answer, 32 bits, as are the next three.
+        ebx: as `eax`.
+        ecx: as `eax`.
+        edx: as `eax`.
     """
 
     function: int
@@ -186,7 +190,7 @@ class KvmVm(InterruptHalf):
 
     def _table(self, request: Request, head: int, row: int) -> bytearray:
         """Ask the device for a table whose length only it knows."""
-        rows = 256
+        rows = TABLE_ROWS
         while True:
             raw = bytearray(head + rows * row)
             raw[:4] = rows.to_bytes(4, "little")
