@@ -7,9 +7,11 @@ import random
 import pytest
 
 from backends.kvm.pairs import CODE, CR4_OSXSAVE, image, kvm_vcpu, outcomes, soft_vcpu, start
+from vmmkit.backends.kvm import _msrs
 from vmmkit.backends.kvm._spec import SEGMENT
+from vmmkit.backends.kvm._vector_state import XsaveLayout
 from vmmkit.errors import KvmError
-from vmmkit.insn import WORD, BudgetSpent, Feature, Halt, PortOut, Segment
+from vmmkit.insn import WORD, BudgetSpent, CpuState, Feature, Halt, PortOut, Segment
 
 pytestmark = pytest.mark.kvm
 
@@ -172,6 +174,54 @@ def test_registers_that_the_kernel_refuses_are_an_error_and_can_be_mended():
             vcpu.run()
         vcpu.state.cr4 &= ~(1 << 63)
         assert vcpu.run() == Halt(CODE + 1)
+
+
+def test_what_the_kernel_took_before_it_refused_can_be_undone():
+    with kvm_vcpu(image(HALT)) as (vcpu, _, _):
+        start(vcpu.state, 16)
+        state = pulled_again(vcpu)
+        mxcsr, xmm, cr4, tpr = state.mxcsr, state.xmm[3], state.cr4, state.tpr
+        state.mxcsr, state.xmm[3], state.cr4, state.tpr = 0x1F00, 77, cr4 | 1 << 63, 0xF0
+        with pytest.raises(KvmError, match="KVM_SET_SREGS"):
+            vcpu.run()
+        state.mxcsr, state.xmm[3], state.cr4, state.tpr = mxcsr, xmm, cr4, tpr
+        state = pulled_again(vcpu)
+        assert (state.mxcsr, state.xmm[3]) == (mxcsr, xmm)
+        assert (state.cr4, state.tpr) == (cr4, tpr)
+
+
+def test_msrs_that_a_vcpu_has_not_do_not_hide_the_others(monkeypatch):
+    monkeypatch.delitem(_msrs.HELD, 0xDA0)
+    monkeypatch.setitem(_msrs.HELD, 0x1234_5678, WORD["xss"])
+    monkeypatch.setitem(_msrs.HELD, 0xC000_0103, _msrs.HELD.pop(0xC000_0103))  # after it
+    with kvm_vcpu(image(HALT)) as (vcpu, _, _):
+        start(vcpu.state, 16)
+        vcpu.state.lstar, vcpu.state.pat = 0x1234, 0x0007_0406_0007_0406
+        vcpu.state.tsc_aux = 9
+        state = pulled_again(vcpu)
+        assert (state.lstar, state.pat, state.tsc_aux) == (0x1234, 0x0007_0406_0007_0406, 9)
+        state.xss = 1
+        with pytest.raises(KvmError, match="KVM_SET_MSRS of 0x12345678 to 0x1"):
+            vcpu.run()
+
+
+def test_vector_registers_of_a_guest_without_xsave():
+    layout = XsaveLayout((), 0)
+    area, state = memoryview(bytearray(4096)).cast("Q"), CpuState()
+    state.xmm[2], state.x87[1] = 1 << 100, 1 << 70
+    layout.push(state.words, area)
+    assert area[512 // 8] == 3  # XSTATE_BV: both are there
+    other = CpuState()
+    layout.pull(other.words, area)
+    assert (other.xmm[2], other.x87[1]) == (1 << 100, 1 << 70)
+
+
+def test_components_that_the_record_has_not_stay_as_they_are():
+    layout = XsaveLayout([(17, 2752), (18, 2816)], 0x6_00E7)
+    area = memoryview(bytearray(11008)).cast("Q")
+    area[512 // 8] = 1 << 17
+    layout.push(CpuState().words, area)
+    assert area[512 // 8] == 0x2_00E7
 
 
 LEAVES = [

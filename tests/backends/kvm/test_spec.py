@@ -75,10 +75,20 @@ NUMBERS = {
     "KVM_IOEVENTFD_FLAG_PIO": spec.IOEVENTFD_PIO,
     "KVM_IOEVENTFD_FLAG_DEASSIGN": spec.IOEVENTFD_DEASSIGN,
 }
-#: Per layout, the structure or place in C and its fields; those of the layout are 1, 2, 3 ...
+HEAD_FIELDS = (
+    "request_interrupt_window immediate_exit exit_reason ready_for_interrupt_injection if_flag "
+    "flags cr8 apic_base"
+)
+EVENT_FIELDS = (
+    "exception.injected exception.nr exception.has_error_code exception.pending "
+    "exception.error_code interrupt.injected interrupt.nr interrupt.soft interrupt.shadow "
+    "nmi.injected nmi.pending nmi.masked sipi_vector flags smi.smm smi.pending "
+    "smi.smm_inside_nmi smi.latched_init triple_fault.pending exception_has_payload "
+    "exception_payload"
+)
+#: Per layout, the structure or place in C, and its fields in order.
 LAYOUTS = [
-    (spec.RUN_HEAD, "kvm_run", "request_interrupt_window immediate_exit exit_reason "
-     "ready_for_interrupt_injection if_flag flags cr8 apic_base"),
+    (spec.RUN_HEAD, "kvm_run", HEAD_FIELDS),
     (spec.EXIT_UNKNOWN, "kvm_run hw", "hardware_exit_reason"),
     (spec.EXIT_FAIL_ENTRY, "kvm_run fail_entry", "hardware_entry_failure_reason cpu"),
     (spec.EXIT_IO, "kvm_run io", "direction size port count data_offset"),
@@ -93,11 +103,7 @@ LAYOUTS = [
     (spec.REGS, "kvm_regs", " ".join(spec.REG_NAMES)),
     (spec.SEGMENT, "kvm_segment", "base limit selector type present dpl db s l g avl unusable"),
     (spec.DTABLE, "kvm_dtable", "base limit"),
-    (spec.VCPU_EVENTS, "kvm_vcpu_events", "exception.injected exception.nr "
-     "exception.has_error_code exception.pending exception.error_code interrupt.injected "
-     "interrupt.nr interrupt.soft interrupt.shadow nmi.injected nmi.pending nmi.masked "
-     "sipi_vector flags smi.smm smi.pending smi.smm_inside_nmi smi.latched_init "
-     "triple_fault.pending exception_has_payload exception_payload"),
+    (spec.VCPU_EVENTS, "kvm_vcpu_events", EVENT_FIELDS),
     (spec.DEBUGREGS, "kvm_debugregs", "db[0] db[1] db[2] db[3] dr6 dr7 flags"),
     (spec.GUEST_DEBUG, "kvm_guest_debug", "control " + " ".join(
         f"arch.debugreg[{number}]" for number in range(8))),

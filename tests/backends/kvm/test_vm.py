@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A virtual machine: what it can do, what it refuses, and how it ends."""
 
+import gc
 import mmap
 import os
 import subprocess
@@ -236,3 +237,9 @@ def test_a_fork_can_close_its_copy_and_no_more():
         assert in_a_fork(vm.close)
         assert len(vm.slots) == 1
         doorbell.close()
+
+
+def test_arguments_that_there_are_not_leave_nothing_to_close():
+    with pytest.raises(TypeError):
+        KvmVm(chips=1)
+    gc.collect()  # what is not closed properly says so

@@ -82,11 +82,15 @@ class VcpuCore(VcpuEvents):
         self.ioapic_eoi: Callable[[int], object] | None = None
         self._handle = Handle(vm.create_vcpu_fd(index), f"vCPU {index}")
         self._fd = self._handle.fd
-        self._page = RunPage(self._fd, vm.vcpu_mmap_size)
-        self._set_cpuid(table)
         self._state = CpuState()
         self._events = Cpu(state=self._state, deliver=True)  # checks and notes what is injected
-        self._transfer = self._make_transfer()
+        try:
+            self._page = RunPage(self._fd, vm.vcpu_mmap_size)
+            self._set_cpuid(table)
+            self._transfer = self._make_transfer()
+        except BaseException:
+            self._handle.close()
+            raise
         self._access: Access = Access(self._page)
         self._kicker = Kicker(self._handle, self._page, kick_signal)
         self._msrs, self._msrs_exit = msrs, unknown_msrs == "exit"
@@ -113,7 +117,6 @@ class VcpuCore(VcpuEvents):
             self._handle,
             self._page,
             self._state,
-            msrs=vm.msr_indices,
             layout=XsaveLayout(cpuid.places, cpuid.components),
             xsave_size=max(vm.capability(Cap.XSAVE2), XSAVE_SIZE),
             processor=(cpuid.features, cpuid.maxphyaddr),

@@ -23,6 +23,9 @@ ST_WORD: Final = 32 // 8
 XMM_WORD: Final = 160 // 8
 COMPONENTS_WORD: Final = 512 // 8  # XSTATE_BV, the first word of the XSAVE header
 X87, SSE, AVX, OPMASK, ZMM_HIGH, ZMM_MORE, PKRU = 0, 1, 2, 5, 6, 7, 9
+KEPT: Final = sum(1 << each for each in (X87, SSE, AVX, OPMASK, ZMM_HIGH, ZMM_MORE, PKRU))
+"""What the record has; the rest of an area goes back as it came."""
+LEGACY: Final = 1 << X87 | 1 << SSE
 DEFAULT_PLACES: Final = {AVX: 576, OPMASK: 1088, ZMM_HIGH: 1152, ZMM_MORE: 1664, PKRU: 2688}
 TOP_SHIFT: Final = 11
 VECTOR: Final = WORD["vector"]
@@ -55,7 +58,7 @@ class XsaveLayout:
 
     def __init__(self, places: Iterable[tuple[int, int]], components: int) -> None:
         """Keep the places of what there is."""
-        self._components = components
+        self._components = components & KEPT
         known = {**DEFAULT_PLACES, **dict(places)}
         self._place = {number: known[number] // 8 for number in known if components >> number & 1}
         self._place[SSE] = XMM_WORD
@@ -89,7 +92,7 @@ class XsaveLayout:
     def push(self, words: memoryview, area: memoryview) -> None:
         """Fill an area, given as 64-bit words, from the record."""
         _push_x87(words, area)
-        area[COMPONENTS_WORD] |= self._components
+        area[COMPONENTS_WORD] |= self._components | LEGACY
         for component, (lane, lanes) in LANES_OF.items():
             place = self._place.get(component)
             if place is not None:

@@ -117,6 +117,8 @@ class KvmVm(InterruptHalf):
         MachineError: another word for `irqchip`, or no such number of pins.
     """
 
+    _closed = True  # until there is something to close
+
     def __init__(
         self,
         irqchip: Literal["none", "split", "kernel"] = "none",
@@ -126,7 +128,6 @@ class KvmVm(InterruptHalf):
         path: str = DEVICE,
     ) -> None:
         """Make it, without vCPUs and memory."""
-        self._closed = True  # until there is something to close
         if irqchip not in ("none", "split", "kernel"):
             raise MachineError(f"irqchip is 'none', 'split' or 'kernel', not {irqchip!r}")
         self.irqchip = irqchip
@@ -277,13 +278,14 @@ class KvmVm(InterruptHalf):
             return
         self._closed = True
         forget = os.getpid() != self._process
-        if self._map is not None:
-            self._map.unsubscribe(self._slots)
-            self._map = None
-        self._close_notifiers(forget=forget)
-        self._slots.clear(forget=forget)
-        self._vm.close()
-        self.kvm.close()
+        with ExitStack() as last_first:
+            last_first.callback(self.kvm.close)
+            last_first.callback(self._vm.close)
+            last_first.callback(self._slots.clear, forget=forget)
+            last_first.callback(self._close_notifiers, forget=forget)
+            if self._map is not None:
+                self._map.unsubscribe(self._slots)
+                self._map = None
 
     def __enter__(self) -> Self:
         """Return itself."""
