@@ -7,7 +7,8 @@ import random
 import pytest
 
 from backends.kvm.pairs import CODE, CR4_OSXSAVE, image, kvm_vcpu, outcomes, soft_vcpu, start
-from vmmkit.backends.kvm import _msrs
+from vmmkit.backends.kvm import CpuidEntry, _msrs
+from vmmkit.backends.kvm._cpuid import vcpu_table
 from vmmkit.backends.kvm._spec import SEGMENT
 from vmmkit.backends.kvm._vector_state import XsaveLayout
 from vmmkit.errors import KvmError
@@ -264,3 +265,26 @@ def test_cpuid_tells_apic_id_and_processors():
         assert (ebx >> 24, ebx >> 16 & 0xFF, edx >> 28 & 1) == (5, 6, 1)
         if vcpu.cpuid.row(0)[0] >= 0xB and any(vcpu.cpuid.row(0xB)):
             assert vcpu.cpuid.row(0xB, 1) == (3, 6, 0x201, 5)
+
+
+def test_cpuid_of_amd_s_processors():
+    rows = [
+        CpuidEntry(0x8000_0008, 0, 0, 0x3030, 1, 0x7_703F, 2),
+        CpuidEntry(0x8000_001D, 0, 1, 0x121, 3, 4, 5),
+        CpuidEntry(0x8000_001D, 3, 1, 0x3C163, 3, 4, 5),
+        CpuidEntry(0x8000_001D, 4, 1, 0, 0, 0, 0),
+    ]
+    sizes, first, last, none = vcpu_table(rows, 2, 6)
+    assert (sizes.ecx, sizes.eax, sizes.edx) == (0x7_3005, 0x3030, 2)
+    assert (first.eax, last.eax, none.eax) == (0x121, 0x14163, 0)
+    intel = CpuidEntry(0x8000_0008, 0, 0, 0x3030, 1, 0, 0)
+    assert vcpu_table([intel], 2, 6) == (intel,)
+
+
+def test_an_area_without_x87_and_sse_shows_registers_after_reset():
+    layout = XsaveLayout((), 7)
+    area, state = memoryview(bytearray(b"\x55" * 4096)).cast("Q"), CpuState()
+    area[512 // 8] = 0  # what is not there may be what was there before
+    layout.pull(state.words, area)
+    assert (state.x87_control, state.x87_status, state.x87_tag) == (0x37F, 0, 0)
+    assert not any([*state.x87, *state.xmm])

@@ -466,3 +466,28 @@ def test_an_exception_that_waits_outlives_a_change_of_registers():
         vcpu.state.rbx = 5
         assert vcpu.run() == Halt(0x2001)
         assert vcpu.state.rbx == 5
+
+
+@pytest.mark.parametrize("code", ["e620 e621 f4", "e420 e421 f4"], ids=["out", "in"])
+def test_an_access_whose_port_changed_registers_is_done_once(code):
+    with kvm_vcpu(image(bytes.fromhex(code))) as (vcpu, _, _):
+        start(vcpu.state, 16)
+        seen = []
+
+        class Port:
+            def read(self, address, _size):
+                seen.append(address)
+                if len(seen) == 1:
+                    vcpu.state.rbx = 5
+                return 0x42
+
+            def write(self, address, size, _value):
+                self.read(address, size)
+
+        with pytest.raises(StepError, match="in flight"):
+            vcpu.run_through(Port(), Port())
+        assert vcpu.awaits_answer
+        vcpu.state.rbx = 0
+        assert vcpu.run_through(Port(), Port()) == Halt(CODE + 5)
+        assert seen == [0x20, 0x21]
+        assert vcpu.state.rax == (0x42 if code.startswith("e4") else 0)

@@ -138,9 +138,9 @@ class VcpuCore(VcpuEvents):
 
     def _not_run(self, error: OSError) -> int:
         """KVM_RUN was interrupted, or has waited for a start-up message, or failed."""
+        self._page.longs[REASON] = INTR  # the exit before, which is over, may still be there
         if error.errno not in (errno.EINTR, errno.EAGAIN):
             raise kvm_error("KVM_RUN", error.errno or 0, f"of vCPU {self.index}") from None
-        self._page.longs[REASON] = INTR
         return INTR
 
     def _prepare(self) -> None:
@@ -158,6 +158,17 @@ class VcpuCore(VcpuEvents):
         if words[REQUEST]:
             self._interrupt()
         self._page.octets[RUN_REQUEST_INTERRUPT_WINDOW] = bool(words[REQUEST] or words[WINDOW])
+
+    def _prepare_served(self) -> None:
+        """Prepare for KVM_RUN; where that fails, the access of the last exit is done already."""
+        try:
+            self._prepare()
+        except BaseException:
+            reason = self._exit_reason()
+            if reason in DEVICES:
+                self._access.take(reason)
+                self._access.skip()
+            raise
 
     def _push(self) -> None:
         """Give the kernel what the owner has changed."""

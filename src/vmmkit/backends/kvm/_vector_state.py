@@ -65,8 +65,8 @@ class XsaveLayout:
 
     def pull(self, words: memoryview, area: memoryview) -> None:
         """Fill the record from an area, given as 64-bit words."""
-        present = area[COMPONENTS_WORD] | 1 << SSE
-        _pull_x87(words, area)
+        present = area[COMPONENTS_WORD]  # of others the area may have what was there before
+        _pull_x87(words, area, bool(present >> X87 & 1))
         for component, (lane, lanes) in LANES_OF.items():
             place = self._place.get(component)
             for number in range(lanes):
@@ -110,6 +110,8 @@ WHOLE: Final = (
     (OPMASK, MASKS, 8),
     (PKRU, PKRU_WORD, 1),
 )
+INITIAL: Final = 0x37F, 0, 0, 0, 0, 0  # control, status, tags, opcode, pointers
+NO_AREA: Final = memoryview(bytes(512)).cast("Q")
 NO_LANES: Final = memoryview(bytes(8 * LOW_HALF)).cast("Q")
 
 
@@ -118,8 +120,11 @@ def _lane(words: memoryview, lane: int) -> memoryview:
     return words[VECTOR + lane : VECTOR + LANES * LOW_HALF : LANES]
 
 
-def _pull_x87(words: memoryview, area: memoryview) -> None:
+def _pull_x87(words: memoryview, area: memoryview, present: bool) -> None:
     control, status, tag, opcode, ip, dp, mxcsr = HEAD.unpack_from(area)
+    if not present:
+        control, status, tag, opcode, ip, dp = INITIAL
+        area = NO_AREA
     for word, value in ((CONTROL, control), (STATUS, status), (TAG, tag), (OPCODE, opcode)):
         words[word] = value
     words[IP], words[DP], words[MXCSR] = ip, dp, mxcsr

@@ -306,7 +306,7 @@ class KvmVcpu(DebugSide):
         read, write, read_port, write_port = mmio.read, mmio.write, pio.read, pio.write
         while True:
             if self._attention:
-                self._prepare()
+                self._prepare_served()
                 self._transfer.begin_run(sync=False)
             try:
                 kernel_ioctl(fd, RUN_NUMBER)
