@@ -491,3 +491,10 @@ def test_an_access_whose_port_changed_registers_is_done_once(code):
         assert vcpu.run_through(Port(), Port()) == Halt(CODE + 5)
         assert seen == [0x20, 0x21]
         assert vcpu.state.rax == (0x42 if code.startswith("e4") else 0)
+
+
+def test_interrupts_of_kvm_s_controllers_are_not_the_owner_s():
+    with KvmVm("kernel") as vm, KvmVcpu(vm) as vcpu:
+        for ask in (lambda: vcpu.request_interrupt(0x40), vcpu.request_interrupt_window):
+            with pytest.raises(StepError, match="those of KVM's controllers"):
+                ask()

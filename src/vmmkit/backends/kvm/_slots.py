@@ -125,13 +125,13 @@ class Slots:
         if region.buffer is None:
             raise MachineError(f"{region.describe()} has no memory that is written")
         with self._lock:
+            slot = self._slots.get(region)
+            if slot is not None and bool(slot.flags & Mem.LOG_DIRTY_PAGES) is not bool(on):
+                self._change(slot, slot.gpa, slot.flags ^ Mem.LOG_DIRTY_PAGES)
             if on and region not in self._dirty:
                 self._dirty[region] = set()
             elif not on:
                 self._dirty.pop(region, None)
-            slot = self._slots.get(region)
-            if slot is not None and bool(slot.flags & Mem.LOG_DIRTY_PAGES) is not bool(on):
-                self._change(slot, slot.gpa, slot.flags ^ Mem.LOG_DIRTY_PAGES)
 
     def take_dirty(self, region: Region) -> tuple[int, ...]:
         """Return the pages written since the last look, as addresses of where they are now."""

@@ -10,6 +10,7 @@ from typing import Final
 from vmmkit.backends.kvm._exits import ExitHandlers
 from vmmkit.backends.kvm._ioctl import kvm_error
 from vmmkit.backends.kvm._spec import RUN_IF_FLAG, RUN_READY_FOR_INTERRUPT
+from vmmkit.errors import StepError
 from vmmkit.insn import WORD, Cpu, CpuState, EventKind
 
 __all__ = ["VcpuEvents"]
@@ -71,8 +72,9 @@ class VcpuEvents(ExitHandlers):
         alone, this is an interrupt of the owner's 8259A.
 
         Raises:
-            StepError: no such vector.
+            StepError: no such vector, or KVM has the interrupt controllers.
         """
+        self._check_who_interrupts()
         with self._kicker.lock:
             self._events.request_interrupt(vector)
         self._ask()
@@ -81,9 +83,20 @@ class VcpuEvents(ExitHandlers):
         """Have the run end with `InterruptWindow` as soon as the guest takes an interrupt.
 
         For an interrupt controller that tells the vector only then. Other threads may call this.
+
+        Raises:
+            StepError: KVM has the interrupt controllers.
         """
+        self._check_who_interrupts()
         self._events.request_interrupt_window()
         self._ask()
+
+    def _check_who_interrupts(self) -> None:
+        if self.vm.irqchip == "kernel":
+            raise StepError(
+                f"the interrupts of vCPU {self.index} are those of KVM's controllers: raise them "
+                "by `line` or `msi` of its virtual machine"
+            )
 
     def nmi(self) -> None:
         """Have an NMI delivered, after the handler of the one before.

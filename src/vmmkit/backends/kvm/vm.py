@@ -42,6 +42,7 @@ __all__ = ["CpuidEntry", "KvmVm", "allocate_ram"]
 
 DEVICE: Final = "/dev/kvm"
 TABLE_ROWS: Final = 256  # room in the first question for a table
+MOST_ROWS: Final = 1 << 16  # in the last
 
 #: Where KVM keeps, on Intel processors that need them, the identity map and the task state
 #: segment for real mode: four pages below the firmware, as QEMU has them. Nothing else may lie
@@ -198,7 +199,7 @@ class KvmVm(InterruptHalf):
             try:
                 self.kvm.call(request, raw)
             except KvmError as error:
-                if error.errno != errno.E2BIG:
+                if error.errno != errno.E2BIG or rows > MOST_ROWS:
                     raise
                 rows *= 2
             else:
