@@ -37,7 +37,10 @@ ADVICE = [
     ("KVM_RUN", errno.EBADF, KvmError, "EBADF, .* closed already"),
     ("KVM_SET_USER_MEMORY_REGION", errno.EEXIST, KvmError, "another memory slot"),
     ("KVM_IOEVENTFD", errno.EEXIST, KvmError, "an ioeventfd answers this address"),
-    ("KVM_RUN", errno.EFAULT, KvmError, "EFAULT, Bad address$"),
+    ("KVM_RUN", errno.EFAULT, KvmError, "EFAULT, Bad address; .* has become shorter"),
+    ("KVM_SET_MSRS", errno.EFAULT, KvmError, "EFAULT, Bad address$"),
+    ("KVM_SET_SREGS", errno.EINVAL, KvmError, "CS contradict each other"),
+    ("KVM_SET_CPUID2", errno.E2BIG, KvmError, "more rows than the kernel takes"),
     ("KVM_RUN", 9999, KvmError, "9999, Unknown error 9999$"),
 ]
 

@@ -256,3 +256,64 @@ def test_a_vcpu_that_waits_for_its_start_can_be_kicked():
             second.kick()
             assert isinstance(runner.value(), BudgetSpent)
         assert len(second.get_lapic()) == 1024
+
+
+@pytest.fixture
+def own_mask():
+    """What this thread has blocked, restored at the end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield
+    signal.sigtimedwait({signal.SIGUSR1}, 0)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@pytest.mark.usefixtures("own_mask")
+def test_a_signal_that_is_blocked_between_runs_stays_out_of_the_next():
+    with kvm_vcpu(image(CHATTER)) as (vcpu, _, _):
+        start(vcpu.state, 16)
+        assert isinstance(vcpu.run(), PortOut)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        assert isinstance(vcpu.run(), PortOut)
+        assert signal.SIGUSR1 in signal.sigpending()
+
+
+@pytest.mark.usefixtures("own_mask")
+def test_a_kick_is_blocked_again_where_the_program_unblocked_it(spinning):
+    spinning.kick()
+    spinning.run()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {DEFAULT_KICK_SIGNAL})
+    kicker = threading.Timer(0.02, spinning.kick)
+    kicker.start()
+    assert spinning.run() == BudgetSpent(CODE)
+    kicker.join()
+
+
+def test_a_signal_handler_may_kick_whatever_the_vcpu_s_thread_is_at():
+    with kvm_vcpu(image(CHATTER)) as (vcpu, _, _):
+        start(vcpu.state, 16)
+        with vcpu._kicker.lock:  # as where a handler comes while a run begins or ends
+            vcpu.kick()
+        assert vcpu.run() == BudgetSpent(CODE)
+        before = signal.signal(signal.SIGALRM, lambda *_: vcpu.kick())
+        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        try:
+            ports = Ports()
+            ports.read = None
+            for _ in range(100):
+                assert isinstance(vcpu.run_through(ports, ports), BudgetSpent)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+
+def test_a_vcpu_that_runs_cannot_be_closed(spinning):
+    runner = Started(spinning.run)
+    time.sleep(0.05)
+    with pytest.raises(StepError, match="kick it, and close it"):
+        spinning.close()
+    spinning.kick()
+    assert runner.value() == BudgetSpent(CODE)
+    spinning.close()
+    with pytest.raises(KvmError, match="EBADF"):
+        spinning.kick()

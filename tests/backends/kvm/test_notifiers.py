@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Interrupts into KVM's controllers, and doorbells out of the guest, as calls and descriptors."""
 
+import os
+import resource
 import select
 import struct
 
@@ -275,6 +277,20 @@ def test_a_closed_irqfd(kernel):
     for use in (wire.fileno, wire.pulse, wire.take_resampled, lambda: wire.resampled):
         with pytest.raises(KvmError, match="KVM_IRQFD GSI 5: EBADF"):
             use()
+
+
+def test_no_descriptor_left_for_an_irqfd(kernel):
+    """With room for one eventfd of two nothing stays open."""
+    limits, before = resource.getrlimit(resource.RLIMIT_NOFILE), open_files()
+    lowest = os.dup(kernel.fd)
+    os.close(lowest)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 1, limits[1]))
+        with pytest.raises(KvmError, match="eventfd for GSI 5: EMFILE"):
+            kernel.irqfd(5, resample=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert open_files() == before
 
 
 # -- ioeventfd ------------------------------------------------------------------------------------

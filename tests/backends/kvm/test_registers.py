@@ -7,9 +7,12 @@ import random
 import pytest
 
 from backends.kvm.pairs import CODE, CR4_OSXSAVE, image, kvm_vcpu, outcomes, soft_vcpu, start
+from vmmkit.backends.kvm import CpuidEntry, _msrs
+from vmmkit.backends.kvm._cpuid import vcpu_table
 from vmmkit.backends.kvm._spec import SEGMENT
+from vmmkit.backends.kvm._vector_state import XsaveLayout
 from vmmkit.errors import KvmError
-from vmmkit.insn import WORD, BudgetSpent, Feature, Halt, PortOut, Segment
+from vmmkit.insn import WORD, BudgetSpent, CpuState, Feature, Halt, PortOut, Segment
 
 pytestmark = pytest.mark.kvm
 
@@ -174,6 +177,54 @@ def test_registers_that_the_kernel_refuses_are_an_error_and_can_be_mended():
         assert vcpu.run() == Halt(CODE + 1)
 
 
+def test_what_the_kernel_took_before_it_refused_can_be_undone():
+    with kvm_vcpu(image(HALT)) as (vcpu, _, _):
+        start(vcpu.state, 16)
+        state = pulled_again(vcpu)
+        mxcsr, xmm, cr4, tpr = state.mxcsr, state.xmm[3], state.cr4, state.tpr
+        state.mxcsr, state.xmm[3], state.cr4, state.tpr = 0x1F00, 77, cr4 | 1 << 63, 0xF0
+        with pytest.raises(KvmError, match="KVM_SET_SREGS"):
+            vcpu.run()
+        state.mxcsr, state.xmm[3], state.cr4, state.tpr = mxcsr, xmm, cr4, tpr
+        state = pulled_again(vcpu)
+        assert (state.mxcsr, state.xmm[3]) == (mxcsr, xmm)
+        assert (state.cr4, state.tpr) == (cr4, tpr)
+
+
+def test_msrs_that_a_vcpu_has_not_do_not_hide_the_others(monkeypatch):
+    monkeypatch.delitem(_msrs.HELD, 0xDA0)
+    monkeypatch.setitem(_msrs.HELD, 0x1234_5678, WORD["xss"])
+    monkeypatch.setitem(_msrs.HELD, 0xC000_0103, _msrs.HELD.pop(0xC000_0103))  # after it
+    with kvm_vcpu(image(HALT)) as (vcpu, _, _):
+        start(vcpu.state, 16)
+        vcpu.state.lstar, vcpu.state.pat = 0x1234, 0x0007_0406_0007_0406
+        vcpu.state.tsc_aux = 9
+        state = pulled_again(vcpu)
+        assert (state.lstar, state.pat, state.tsc_aux) == (0x1234, 0x0007_0406_0007_0406, 9)
+        state.xss = 1
+        with pytest.raises(KvmError, match="KVM_SET_MSRS of 0x12345678 to 0x1"):
+            vcpu.run()
+
+
+def test_vector_registers_of_a_guest_without_xsave():
+    layout = XsaveLayout((), 0)
+    area, state = memoryview(bytearray(4096)).cast("Q"), CpuState()
+    state.xmm[2], state.x87[1] = 1 << 100, 1 << 70
+    layout.push(state.words, area)
+    assert area[512 // 8] == 3  # XSTATE_BV: both are there
+    other = CpuState()
+    layout.pull(other.words, area)
+    assert (other.xmm[2], other.x87[1]) == (1 << 100, 1 << 70)
+
+
+def test_components_that_the_record_has_not_stay_as_they_are():
+    layout = XsaveLayout([(17, 2752), (18, 2816)], 0x6_00E7)
+    area = memoryview(bytearray(11008)).cast("Q")
+    area[512 // 8] = 1 << 17
+    layout.push(CpuState().words, area)
+    assert area[512 // 8] == 0x2_00E7
+
+
 LEAVES = [
     *((leaf, 0) for leaf in (0, 1, 2, 5, 6, 0xA, 0x15, 0x19, 0x20, 0x4000_0000, 0x4000_0001)),
     *((4, subleaf) for subleaf in range(6)),
@@ -214,3 +265,26 @@ def test_cpuid_tells_apic_id_and_processors():
         assert (ebx >> 24, ebx >> 16 & 0xFF, edx >> 28 & 1) == (5, 6, 1)
         if vcpu.cpuid.row(0)[0] >= 0xB and any(vcpu.cpuid.row(0xB)):
             assert vcpu.cpuid.row(0xB, 1) == (3, 6, 0x201, 5)
+
+
+def test_cpuid_of_amd_s_processors():
+    rows = [
+        CpuidEntry(0x8000_0008, 0, 0, 0x3030, 1, 0x7_703F, 2),
+        CpuidEntry(0x8000_001D, 0, 1, 0x121, 3, 4, 5),
+        CpuidEntry(0x8000_001D, 3, 1, 0x3C163, 3, 4, 5),
+        CpuidEntry(0x8000_001D, 4, 1, 0, 0, 0, 0),
+    ]
+    sizes, first, last, none = vcpu_table(rows, 2, 6)
+    assert (sizes.ecx, sizes.eax, sizes.edx) == (0x7_3005, 0x3030, 2)
+    assert (first.eax, last.eax, none.eax) == (0x121, 0x14163, 0)
+    intel = CpuidEntry(0x8000_0008, 0, 0, 0x3030, 1, 0, 0)
+    assert vcpu_table([intel], 2, 6) == (intel,)
+
+
+def test_an_area_without_x87_and_sse_shows_registers_after_reset():
+    layout = XsaveLayout((), 7)
+    area, state = memoryview(bytearray(b"\x55" * 4096)).cast("Q"), CpuState()
+    area[512 // 8] = 0  # what is not there may be what was there before
+    layout.pull(state.words, area)
+    assert (state.x87_control, state.x87_status, state.x87_tag) == (0x37F, 0, 0)
+    assert not any([*state.x87, *state.xmm])

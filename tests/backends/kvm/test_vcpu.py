@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from backends.kvm.bare_vcpu import open_files
 from backends.kvm.pairs import (
     CODE,
     DEVICE,
@@ -433,3 +434,67 @@ def test_a_forgotten_vcpu_gives_its_descriptor_back():
         gc.collect()
         with pytest.raises(OSError, match="Bad file"):
             os.fstat(fd)
+
+
+def test_a_vcpu_that_is_refused_gives_its_descriptor_back():
+    with KvmVm() as vm:
+        before = open_files()
+        with pytest.raises(KvmError, match="KVM_SET_CPUID2: E2BIG"):
+            KvmVcpu(vm, cpuid=[*vm.cpuid] * 20)
+        assert open_files() == before
+
+
+def test_state_of_the_local_apic():
+    with KvmVm("split") as vm, KvmVcpu(vm) as vcpu:
+        vcpu.set_lapic(vcpu.get_lapic())
+        with pytest.raises(MachineError, match="a local APIC has 1024 bytes, not 3"):
+            vcpu.set_lapic(b"abc")
+    with KvmVm() as vm, KvmVcpu(vm) as vcpu, pytest.raises(MachineError, match="this is 'none'"):
+        vcpu.get_lapic()
+
+
+def test_an_exception_that_waits_outlives_a_change_of_registers():
+    ram = image(bytes.fromhex("66b978563412 0f32 f4"))  # rdmsr of one that is not there
+    ram[4 * 13 : 4 * 13 + 4] = (0x2000).to_bytes(4, "little")
+    ram[0x2000] = 0xF4
+    with kvm_vcpu(ram, unknown_msrs="exit") as (vcpu, _, _):
+        start(vcpu.state, 16)
+        assert vcpu.run() == ReadMsr(0x12345678)
+        vcpu.refuse()
+        assert vcpu.step() == Done(CODE + 6, 0)
+        assert vcpu.event_pending
+        vcpu.state.rbx = 5
+        assert vcpu.run() == Halt(0x2001)
+        assert vcpu.state.rbx == 5
+
+
+@pytest.mark.parametrize("code", ["e620 e621 f4", "e420 e421 f4"], ids=["out", "in"])
+def test_an_access_whose_port_changed_registers_is_done_once(code):
+    with kvm_vcpu(image(bytes.fromhex(code))) as (vcpu, _, _):
+        start(vcpu.state, 16)
+        seen = []
+
+        class Port:
+            def read(self, address, _size):
+                seen.append(address)
+                if len(seen) == 1:
+                    vcpu.state.rbx = 5
+                return 0x42
+
+            def write(self, address, size, _value):
+                self.read(address, size)
+
+        with pytest.raises(StepError, match="in flight"):
+            vcpu.run_through(Port(), Port())
+        assert vcpu.awaits_answer
+        vcpu.state.rbx = 0
+        assert vcpu.run_through(Port(), Port()) == Halt(CODE + 5)
+        assert seen == [0x20, 0x21]
+        assert vcpu.state.rax == (0x42 if code.startswith("e4") else 0)
+
+
+def test_interrupts_of_kvm_s_controllers_are_not_the_owner_s():
+    with KvmVm("kernel") as vm, KvmVcpu(vm) as vcpu:
+        for ask in (lambda: vcpu.request_interrupt(0x40), vcpu.request_interrupt_window):
+            with pytest.raises(StepError, match="those of KVM's controllers"):
+                ask()

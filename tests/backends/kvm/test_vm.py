@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A virtual machine: what it can do, what it refuses, and how it ends."""
 
+import errno
+import gc
 import mmap
 import os
 import subprocess
 import sys
 import warnings
+from types import SimpleNamespace
 
 import attrs
 import pytest
@@ -14,6 +17,7 @@ import pytest
 from backends.kvm.bare_vcpu import BareVcpu, open_files
 from vmmkit.backends.kvm import Cap, KvmVm, allocate_ram
 from vmmkit.backends.kvm import _spec as spec
+from vmmkit.backends.kvm._ioctl import kvm_error
 from vmmkit.errors import KvmError, KvmUnavailableError, MachineError
 from vmmkit.memregion import RegionMap
 
@@ -54,7 +58,7 @@ def test_wrong_arguments(arguments, says):
 
 def test_more_pins_than_the_kernel_has():
     before = open_files()
-    with pytest.raises(KvmError, match="KVM_ENABLE_CAP capability 121: EINVAL"):
+    with pytest.raises(KvmError, match="KVM_ENABLE_CAP capability SPLIT_IRQCHIP: EINVAL"):
         KvmVm("split", ioapic_pins=65535)
     assert open_files() == before
 
@@ -236,3 +240,24 @@ def test_a_fork_can_close_its_copy_and_no_more():
         assert in_a_fork(vm.close)
         assert len(vm.slots) == 1
         doorbell.close()
+
+
+def test_arguments_that_there_are_not_leave_nothing_to_close():
+    with pytest.raises(TypeError):
+        KvmVm(chips=1)
+    gc.collect()  # what is not closed properly says so
+
+
+def test_a_table_without_end_is_an_error(vm, monkeypatch):
+    """A kernel that never has enough room."""
+    sizes = []
+
+    def call(request, raw):
+        sizes.append(len(raw))
+        raise kvm_error(request.name, errno.E2BIG)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vm, "kvm", SimpleNamespace(call=call))
+        with pytest.raises(KvmError, match="E2BIG"):
+            vm.msr_indices  # noqa: B018 - the property calls
+    assert max(sizes) < 1 << 20

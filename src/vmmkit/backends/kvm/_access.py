@@ -105,10 +105,14 @@ class Access:
             self._page.octets[place : place + size] = value
         self._number += 1
 
+    def skip(self) -> None:
+        """Note that all pieces are done."""
+        self._number = len(self._pieces)
+
     def refuse(self) -> None:
         """Refuse the access to an MSR."""
         self._page.octets[MSR_ERROR] = 1
-        self._number = len(self._pieces)
+        self.skip()
 
     def serve(self, mmio: AccessPort, pio: AccessPort) -> None:
         """Do all that is left through ports; what a port refuses by raising is still left."""

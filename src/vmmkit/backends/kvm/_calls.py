@@ -55,7 +55,7 @@ class VmCalls:
             KvmError: the kernel does not have it, or not for these arguments or at this time.
         """
         words = (*arguments, 0, 0, 0, 0)[:4]
-        self.call(KVM_ENABLE_CAP, ENABLE_CAP.pack(cap, 0, *words), f"capability {int(cap)}")
+        self.call(KVM_ENABLE_CAP, ENABLE_CAP.pack(cap, 0, *words), f"capability {_name(cap)}")
 
     def capability(self, cap: int) -> int:
         """Ask for a capability: 0 for "no", else 1 or a number whose meaning it defines.
@@ -74,3 +74,11 @@ class VmCalls:
 
     def _check_open(self, what: str) -> None:
         self._vm.check_open(what)
+
+
+def _name(cap: int) -> str:
+    """Return what errors call a capability."""
+    try:
+        return Cap(cap).name
+    except ValueError:
+        return str(int(cap))

@@ -9,7 +9,7 @@ sees no other processor when it moves to a `SoftVcpu`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from attrs import astuple, evolve
@@ -22,6 +22,7 @@ __all__ = ["CpuidTable", "row_of", "vcpu_table"]
 
 IDENTITY, CACHES, TOPOLOGY, STATE, TOPOLOGY_2 = 1, 4, 0xB, 0xD, 0x1F
 SIZES: Final = 0x8000_0008
+AMD_CACHES: Final = 0x8000_001D
 EXTENDED_TOPOLOGY: Final = 0x8000_001E
 TOPOLOGIES: Final = frozenset({TOPOLOGY, TOPOLOGY_2})
 THREAD, CORE = 1, 2  # level types of leaves 0BH and 1FH
@@ -49,10 +50,25 @@ def _identity(entry: CpuidEntry, apic_id: int, processors: int | None) -> CpuidE
 
 def _caches(entry: CpuidEntry, processors: int) -> CpuidEntry:
     """Leaf 4: one core a processor; the last level of cache is everybody's."""
+    if not entry.eax & 31:
+        return entry  # behind the last cache
     level = entry.eax >> 5 & 7
     cores = min(processors - 1, 0x3F)
     sharing = min(processors - 1, 0xFFF) if level >= 3 else 0
     return evolve(entry, eax=entry.eax & 0x3FFF | sharing << 14 | cores << 26)
+
+
+def _amd_caches(entry: CpuidEntry, processors: int) -> CpuidEntry:
+    """Leaf 8000001DH: as leaf 4, without a number of cores."""
+    found = _caches(entry, processors)
+    return evolve(found, eax=found.eax & 0x03FF_FFFF)
+
+
+def _sizes(entry: CpuidEntry, processors: int) -> CpuidEntry:
+    """Leaf 80000008H, which tells the number of cores where ECX is not reserved."""
+    bits = (processors - 1).bit_length()
+    cores = bits << 12 | min(processors - 1, 0xFF)
+    return evolve(entry, ecx=entry.ecx & ~0xF0FF | cores) if entry.ecx else entry
 
 
 def _levels(leaf: int, apic_id: int, processors: int) -> Iterator[CpuidEntry]:
@@ -61,6 +77,14 @@ def _levels(leaf: int, apic_id: int, processors: int) -> Iterator[CpuidEntry]:
     yield CpuidEntry(leaf, 0, INDEXED, 0, 1, THREAD << 8, apic_id)
     yield CpuidEntry(leaf, 1, INDEXED, bits, processors, CORE << 8 | 1, apic_id)
     yield CpuidEntry(leaf, 2, INDEXED, 0, 0, 2, apic_id)
+
+
+#: Leaves that tell how many processors there are, where they tell anything.
+COUNTS: Final[dict[int, Callable[[CpuidEntry, int], CpuidEntry]]] = {
+    CACHES: _caches,
+    AMD_CACHES: _amd_caches,
+    SIZES: _sizes,
+}
 
 
 def vcpu_table(
@@ -84,8 +108,8 @@ def vcpu_table(
                 found.extend(_levels(leaf, apic_id, processors))
         elif leaf in TOPOLOGIES:
             found.append(evolve(entry, edx=apic_id))
-        elif leaf == CACHES and entry.eax & 31 and processors is not None:
-            found.append(_caches(entry, processors))
+        elif leaf in COUNTS and processors is not None:
+            found.append(COUNTS[leaf](entry, processors))
         elif leaf == EXTENDED_TOPOLOGY:
             found.append(evolve(entry, eax=apic_id))
         else:

@@ -58,10 +58,18 @@ _CALL_ADVICE: Final = {
     ("KVM_GET_API_VERSION", errno.ENOTTY): "this file is no KVM device",
     ("KVM_CREATE_VCPU", errno.EEXIST): "the virtual machine has a vCPU of this index",
     ("KVM_CREATE_VCPU", errno.EINVAL): "the index is beyond the capability MAX_VCPU_ID",
-    ("KVM_SET_USER_MEMORY_REGION", errno.EEXIST): "another memory slot, or the three pages that"
+    ("KVM_SET_USER_MEMORY_REGION", errno.EEXIST): "another memory slot, or the four pages that"
     " KVM keeps for itself, is there",
     ("KVM_IOEVENTFD", errno.EEXIST): "an ioeventfd answers this address, size and value already",
     ("KVM_IRQFD", errno.EBUSY): "the eventfd raises an interrupt already",
+    ("KVM_SET_SREGS", errno.EINVAL): "CR0, CR4, EFER and CS contradict each other, or CPUID does"
+    " not have what they switch on",
+    ("KVM_SET_XCRS", errno.EINVAL): "CPUID does not have these components, or they need others",
+    ("KVM_SET_XSAVE", errno.EINVAL): "reserved bits of MXCSR are set",
+    ("KVM_SET_DEBUGREGS", errno.EINVAL): "the upper halves of DR6 and DR7 are 0",
+    ("KVM_SET_CPUID2", errno.E2BIG): "the table has more rows than the kernel takes",
+    ("KVM_RUN", errno.EFAULT): "memory of the guest's is not there: a file that is mapped as RAM"
+    " has become shorter, or a page cannot be read or had",
     ("KVM_CREATE_IRQCHIP", errno.EEXIST): "there are interrupt controllers or vCPUs already",
 }  # fmt: skip
 

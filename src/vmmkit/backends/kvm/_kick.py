@@ -13,12 +13,20 @@ and no handler of the program's is replaced.
 
 Whether a vCPU was kicked is a flag here and not the signal: KVM_RUN may also be interrupted by
 other signals, for which the run goes on. The lock orders a kick and what the vCPU's thread does
-about it. It also keeps that thread alive while it is sent the signal.
+about it. It also keeps that thread alive while it is sent the signal. A signal handler of Python's
+may kick, too, at any place in the vCPU's own thread: so the lock can be taken again by its owner,
+and the flag is taken after all that a kick sets.
+
+What else the thread has blocked is looked up at every run. A signal that KVM_RUN lets through and
+the thread does not would end each KVM_RUN at once, for ever; and a kick's signal that the program
+has unblocked since would end the process.
 """
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from typing import Final
 
@@ -29,28 +37,19 @@ from vmmkit.errors import StepError
 
 __all__ = ["DEFAULT_KICK_SIGNAL", "Kicker"]
 
+if sys.platform == "linux":
+    from _signal import (  # type: ignore[import-not-found]
+        pthread_sigmask,  # that of `signal` makes an enumeration of each number
+    )
+
 DEFAULT_KICK_SIGNAL: Final = 40  # a real-time signal: glibc itself uses 32 and 33
 KERNEL_SIGSET: Final = 8  # bytes
 
 
-class _Blocked(threading.local):
-    """Of each thread, by kick signal: what else it has blocked, as a mask of the kernel's."""
-
-    def __init__(self) -> None:
-        self.others: dict[int, int] = {}
-
-
-BLOCKED: Final = _Blocked()
-
-
 def _block(number: int) -> int:
-    """Block a signal in this thread, once; return the thread's other blocked signals."""
-    others = BLOCKED.others.get(number)
-    if others is None:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
-        others = sum(1 << each - 1 for each in before if each != number)
-        BLOCKED.others[number] = others
-    return others
+    """Block a signal in this thread; return the thread's other blocked signals, as a mask."""
+    before = pthread_sigmask(signal.SIG_BLOCK, (number,))
+    return sum(1 << each - 1 for each in before if each != number)
 
 
 class Kicker:
@@ -65,12 +64,14 @@ class Kicker:
         lock: orders what other threads ask of the vCPU and what its own does about it.
     """
 
-    __slots__ = ("_handle", "_kicked", "_mask", "_number", "_octets", "_runner", "_sent", "lock")
+    __slots__ = ("_handle", "_kicked", "_mask", "_number", "_octets", "_process", "_runner",
+                 "_sent", "lock")  # fmt: skip
 
     def __init__(self, handle: Handle, page: RunPage, number: int) -> None:
         """Start without kicks."""
         self._handle, self._octets, self._number = handle, page.octets, number
-        self.lock = threading.Lock()
+        self._process = os.getpid()
+        self.lock = threading.RLock()
         self._kicked = self._sent = False
         self._runner: int | None = None
         self._mask: int | None = None
@@ -85,11 +86,11 @@ class Kicker:
         with self.lock:
             if self._runner is not None:
                 raise StepError("the vCPU runs already; a vCPU belongs to one thread at a time")
+            if others != self._mask:
+                packed = SIGNAL_MASK.pack(KERNEL_SIGSET, others)
+                self._handle.call(KVM_SET_SIGNAL_MASK, packed)
+                self._mask = others
             self._runner = threading.get_ident()
-        if others != self._mask:
-            packed = SIGNAL_MASK.pack(KERNEL_SIGSET, others)
-            self._handle.call(KVM_SET_SIGNAL_MASK, packed)
-            self._mask = others
 
     @property
     def runs_elsewhere(self) -> bool:
@@ -117,10 +118,23 @@ class Kicker:
     def interrupted(self) -> bool:
         """Return whether KVM_RUN was interrupted by a kick, which is over then."""
         with self.lock:
-            kicked, self._kicked = self._kicked, False
             self._octets[RUN_IMMEDIATE_EXIT] = 0
             self._fetch()
+            kicked, self._kicked = self._kicked, False  # last: see above
         return kicked
+
+    def close(self) -> None:
+        """Close the vCPU's descriptor; from here on kicks are refused.
+
+        Raises:
+            StepError: the vCPU runs.
+        """
+        if os.getpid() != self._process:  # a fork has none of the threads that run and kick
+            self.lock, self._runner = threading.RLock(), None
+        with self.lock:
+            if self._runner is not None:
+                raise StepError("the vCPU runs: kick it, and close it when its run has ended")
+            self._handle.close()
 
     def expect_immediate_exit(self) -> None:
         """Have the next KVM_RUN complete the instruction in flight and do nothing else."""
@@ -132,6 +146,7 @@ class Kicker:
             self._octets[RUN_IMMEDIATE_EXIT] = self._kicked
 
     def _end_kvm_run(self) -> None:
+        self._handle.check_open("kick")
         self._octets[RUN_IMMEDIATE_EXIT] = 1
         if self._runner is not None and not self._sent:
             signal.pthread_kill(self._runner, self._number)

@@ -30,10 +30,10 @@ HELD: Final = {
 
 
 class MsrBlock:
-    """The MSRs of the record that the kernel has, and the time-stamp counter first.
+    """The MSRs of the record that a vCPU has, and the time-stamp counter first.
 
     Args:
-        indices: the MSRs that the kernel has.
+        indices: the MSRs; all that there may be unless the kernel has refused some.
 
     Attributes:
         data: the buffer for KVM_GET_MSRS.
@@ -42,7 +42,7 @@ class MsrBlock:
 
     __slots__ = ("_values", "_words", "data", "indices")
 
-    def __init__(self, indices: Collection[int]) -> None:
+    def __init__(self, indices: Collection[int] = HELD) -> None:
         """Lay out the entries."""
         self.indices = (MSR_TSC, *(index for index in HELD if index in indices))
         self._words = tuple(HELD[index] for index in self.indices[1:])
@@ -55,14 +55,17 @@ class MsrBlock:
         return int(self._values[0])
 
     def pull(self, words: memoryview) -> None:
-        """Fill the record."""
+        """Fill the record; what the kernel has not is 0."""
+        for word in HELD.values():
+            words[word] = 0
         for word, value in zip(self._words, self._values[1:], strict=True):
             words[word] = value
 
     def changed(self, words: memoryview) -> list[tuple[int, int]]:
         """Return `(index, value)` of those that differ from what was pulled."""
-        found = zip(self.indices[1:], self._words, self._values[1:], strict=True)
-        return [(index, words[word]) for index, word, value in found if words[word] != value]
+        pulled = dict(zip(self.indices, self._values, strict=True))
+        found = ((index, words[word]) for index, word in HELD.items())
+        return [(index, value) for index, value in found if value != pulled.get(index, 0)]
 
 
 def entries(values: object) -> bytes:

@@ -32,8 +32,16 @@ from vmmkit.errors import KvmError
 __all__ = ["IoEventFd", "IrqFd", "Notifier"]
 
 
-def _eventfd() -> int:
-    return os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+def _eventfd(what: str) -> int:
+    """Make an eventfd.
+
+    Raises:
+        KvmError: too many files are open.
+    """
+    try:
+        return os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    except OSError as error:
+        raise kvm_error("eventfd", error.errno or 0, f"for {what}") from None
 
 
 def _take(fd: int) -> int:
@@ -56,7 +64,15 @@ class Notifier:
     def __init__(self, vm: Handle, what: str, forget: Callable[[Notifier], object]) -> None:
         """Make the eventfd."""
         self._vm, self._what, self._forget = vm, what, forget
-        self._descriptors = [_eventfd()]
+        self._descriptors = [_eventfd(what)]
+
+    def _add_descriptor(self) -> None:
+        """Make another eventfd."""
+        try:
+            self._descriptors.append(_eventfd(self._what))
+        except KvmError:
+            self.abandon()
+            raise
 
     def _register(self, request: Request, add: bytes, remove: bytes) -> None:
         """Let KVM know it, and remember how to take it back."""
@@ -133,7 +149,7 @@ class IrqFd(Notifier):
         """Register it."""
         super().__init__(vm, f"GSI {gsi}", forget)
         if resample:
-            self._descriptors.append(_eventfd())
+            self._add_descriptor()
         flags, last = IRQFD_RESAMPLE * resample, self._descriptors[-1] * resample
         fd = self._descriptors[0]
         removal = IRQFD.pack(fd, gsi, IRQFD_DEASSIGN, 0)

@@ -74,6 +74,7 @@ class Slots:
         self._limit = limit
         self._lock = RLock()
         self._slots: dict[Region, _Slot] = {}
+        self._numbers = 0  # that were ever used; a slot that was not deleted keeps its own
         self._free: list[int] = []
         self._dirty: dict[Region, set[int]] = {}  # offsets told by slots that are gone
         self._ram: dict[Region, tuple[int, memoryview]] = {}
@@ -124,13 +125,13 @@ class Slots:
         if region.buffer is None:
             raise MachineError(f"{region.describe()} has no memory that is written")
         with self._lock:
+            slot = self._slots.get(region)
+            if slot is not None and bool(slot.flags & Mem.LOG_DIRTY_PAGES) is not bool(on):
+                self._change(slot, slot.gpa, slot.flags ^ Mem.LOG_DIRTY_PAGES)
             if on and region not in self._dirty:
                 self._dirty[region] = set()
             elif not on:
                 self._dirty.pop(region, None)
-            slot = self._slots.get(region)
-            if slot is not None and bool(slot.flags & Mem.LOG_DIRTY_PAGES) is not on:
-                self._change(slot, slot.gpa, slot.flags ^ Mem.LOG_DIRTY_PAGES)
 
     def take_dirty(self, region: Region) -> tuple[int, ...]:
         """Return the pages written since the last look, as addresses of where they are now."""
@@ -161,10 +162,7 @@ class Slots:
     # -- what KVM is told ---------------------------------------------------------------------
 
     def _insert(self, region: Region) -> None:
-        number = self._free.pop() if self._free else len(self._slots)
-        if number >= self._limit:
-            message = f"no memory slot for {region.describe()}: KVM has {self._limit}"
-            raise KvmError(f"{SET.name}: {message}", SET.name, errno.ENOSPC)
+        number = self._free.pop() if self._free else self._new_number(region)
         flags = Mem(0) if _writable(region) else Mem.READONLY
         if region in self._dirty:
             flags |= Mem.LOG_DIRTY_PAGES
@@ -176,6 +174,13 @@ class Slots:
             slot.host.release()
             raise
         self._slots[region] = slot
+
+    def _new_number(self, region: Region) -> int:
+        if self._numbers >= self._limit:
+            message = f"no memory slot for {region.describe()}: KVM has {self._limit}"
+            raise KvmError(f"{SET.name}: {message}", SET.name, errno.ENOSPC)
+        self._numbers += 1
+        return self._numbers - 1
 
     def _move(self, region: Region, slot: _Slot) -> None:
         self._harvest(region)

@@ -6,15 +6,17 @@ Theory of operation
 -------------------
 The kernel has the registers; the record of a `CpuState` is a copy that is good from `pull` to the
 next KVM_RUN. `pull` keeps a second copy, and `push` compares: only the groups of registers in which
-a byte differs go back. General, segment and control registers and events travel through the area of
-synchronized registers in struct kvm_run, by which KVM_RUN brings them along where KVM_CAP_SYNC_REGS
-says so; where it has not, the same area is the buffer of the ioctls.
+a byte differs go back, and each that has gone is noted in the copy, so that what the kernel took
+before it refused another group can be undone. General, segment and control registers and events
+travel through the area of synchronized registers in struct kvm_run, by which KVM_RUN brings them
+along where KVM_CAP_SYNC_REGS says so; where it has not, the same area is the buffer
+of the ioctls.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from vmmkit.backends.kvm._events import pull_events, push_events, shadow_of
@@ -73,6 +75,7 @@ FEATURES: Final = WORD["features"]
 WIDTH: Final = WORD["maxphyaddr"]
 XCR0: Final = WORD["xcr0"]
 HALTED: Final = WORD["halted"]
+EVENT: Final = WORD["event"]
 TPR: Final = WORD["tpr"]
 RIP_REG: Final = 16  # of the words of struct kvm_regs
 
@@ -104,7 +107,6 @@ class StateTransfer:
         handle: the vCPU's descriptor.
         page: its struct kvm_run.
         state: the record.
-        msrs: the MSRs that the kernel has.
         layout: of the XSAVE area.
         xsave_size: bytes of it.
         processor: what the words `features` and `maxphyaddr` are on this vCPU.
@@ -125,7 +127,6 @@ class StateTransfer:
         page: RunPage,
         state: CpuState,
         *,
-        msrs: Iterable[int],
         layout: XsaveLayout,
         xsave_size: int,
         processor: tuple[int, int],
@@ -134,10 +135,10 @@ class StateTransfer:
     ) -> None:
         """Make the buffers."""
         self._handle, self._page, self._state = handle, page, state
-        self._msrs, self._layout = MsrBlock(frozenset(msrs)), layout
+        self._msrs, self._layout = MsrBlock(), layout
         self._areas = bytearray(DEBUGREGS.size), bytearray(XCRS_SIZE), bytearray(xsave_size)
         self._processor, self._has_lapic, self._syncs = processor, has_lapic, syncs
-        self._clean = bytes(state.record)
+        self._clean = bytearray(state.record)
         self.looked = self.synced = False
         self._groups: tuple[tuple[tuple[slice, ...], Callable[[], None]], ...] = (
             (EXTENDED, self._push_xcr0),
@@ -171,18 +172,30 @@ class StateTransfer:
         words[XCR0] = XCR.unpack_from(xcrs, XCRS_HEAD.size)[1]
         self._handle.call(KVM_GET_XSAVE if len(xsave) == XSAVE_SIZE else KVM_GET_XSAVE2, xsave)
         self._layout.pull(words, memoryview(xsave).cast("Q"))
-        self._handle.call(KVM_GET_MSRS, self._msrs.data)
-        self._msrs.pull(words)
+        self._pull_msrs()
         state.tsc = self._msrs.tsc
         if self._has_lapic:
             words[HALTED] = int(self.mp_state == MpState.HALTED)
         words[FEATURES], words[WIDTH] = self._processor
-        self._clean = bytes(record)
+        self._clean[:] = record
         self.looked = True
 
     def forget(self) -> None:
         """Drop the record and what KVM_RUN has brought: the next look fetches everything anew."""
         self.looked = self.synced = False
+
+    def _pull_msrs(self) -> None:
+        """Fill the record's MSRs, from now on without those that the kernel has not here.
+
+        KVM_GET_MSRS stops at the first of them, and tells how many came before it.
+        """
+        block = self._msrs
+        while (count := self._handle.call(KVM_GET_MSRS, block.data)) < len(block.indices):
+            index = block.indices[count]
+            if index == MSR_TSC:
+                raise kvm_error("KVM_GET_MSRS", errno.EINVAL, f"of {index:#x}")
+            block = self._msrs = MsrBlock({*block.indices} - {index})
+        block.pull(self._state.words)
 
     def rip(self) -> int:
         """Return RIP, without the rest of the state."""
@@ -238,7 +251,11 @@ class StateTransfer:
             for spans, push in self._groups:
                 if any(record[span] != clean[span] for span in spans):
                     push()
+                    for span in spans:
+                        clean[span] = record[span]
             if record[GENERAL] != clean[GENERAL]:
+                if self._state.words[EVENT]:  # with new registers the kernel drops what waits
+                    self._push_events()
                 self._push_general()
         self.looked = False  # not where the kernel has refused something
 
@@ -252,8 +269,8 @@ class StateTransfer:
     def _push_system(self) -> None:
         state, page = self._state, self._page
         push_system(state.record, state.words, page.sregs)
-        page.quads[CR8] = state.words[TPR] >> 4 & 15
         self._handle.call(KVM_SET_SREGS, page.sregs)
+        page.quads[CR8] = state.words[TPR] >> 4 & 15
 
     def _push_events(self) -> None:
         push_events(self._state.words, self._page.events)
@@ -276,7 +293,7 @@ class StateTransfer:
 
     def _push_msrs(self) -> None:
         for index, value in self._msrs.changed(self._state.words):
-            if not self.write_msr(index, value):
+            if index not in self._msrs.indices or not self.write_msr(index, value):
                 raise kvm_error("KVM_SET_MSRS", errno.EINVAL, f"of {index:#x} to {value:#x}")
 
     def _push_time(self) -> None:

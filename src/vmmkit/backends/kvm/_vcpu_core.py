@@ -63,6 +63,7 @@ ALL_ONES: Final = (1 << 64) - 1
 HOLD: Final = 2  # of the word `debug_control`
 DEBUG_CONTROL: Final = WORD["debug_control"]
 NO_SLOTS: Final = (0,) * 8
+CPUID_ROWS: Final = 256  # the most that kernels have
 
 
 class VcpuCore(VcpuEvents):
@@ -82,11 +83,15 @@ class VcpuCore(VcpuEvents):
         self.ioapic_eoi: Callable[[int], object] | None = None
         self._handle = Handle(vm.create_vcpu_fd(index), f"vCPU {index}")
         self._fd = self._handle.fd
-        self._page = RunPage(self._fd, vm.vcpu_mmap_size)
-        self._set_cpuid(table)
         self._state = CpuState()
         self._events = Cpu(state=self._state, deliver=True)  # checks and notes what is injected
-        self._transfer = self._make_transfer()
+        try:
+            self._page = RunPage(self._fd, vm.vcpu_mmap_size)
+            self._set_cpuid(table)
+            self._transfer = self._make_transfer()
+        except BaseException:
+            self._handle.close()
+            raise
         self._access: Access = Access(self._page)
         self._kicker = Kicker(self._handle, self._page, kick_signal)
         self._msrs, self._msrs_exit = msrs, unknown_msrs == "exit"
@@ -100,7 +105,8 @@ class VcpuCore(VcpuEvents):
         """Give the kernel the table and fetch what it has made of it."""
         rows = [CPUID_ENTRY.pack(*row_of(entry)) for entry in table]
         self._handle.call(KVM_SET_CPUID2, CPUID_HEAD.pack(len(rows)) + b"".join(rows))
-        raw = bytearray(CPUID_HEAD.pack(len(rows)) + bytes(len(rows) * CPUID_ENTRY.size))
+        size = max(len(rows), CPUID_ROWS)  # a kernel may add rows of its own
+        raw = bytearray(CPUID_HEAD.pack(size) + bytes(size * CPUID_ENTRY.size))
         self._handle.call(KVM_GET_CPUID2, raw)
         (count,) = CPUID_HEAD.unpack_from(raw)
         found = memoryview(raw)[CPUID_HEAD.size :][: count * CPUID_ENTRY.size]
@@ -112,7 +118,6 @@ class VcpuCore(VcpuEvents):
             self._handle,
             self._page,
             self._state,
-            msrs=vm.msr_indices,
             layout=XsaveLayout(cpuid.places, cpuid.components),
             xsave_size=max(vm.capability(Cap.XSAVE2), XSAVE_SIZE),
             processor=(cpuid.features, cpuid.maxphyaddr),
@@ -134,9 +139,9 @@ class VcpuCore(VcpuEvents):
 
     def _not_run(self, error: OSError) -> int:
         """KVM_RUN was interrupted, or has waited for a start-up message, or failed."""
+        self._page.longs[REASON] = INTR  # the exit before, which is over, may still be there
         if error.errno not in (errno.EINTR, errno.EAGAIN):
             raise kvm_error("KVM_RUN", error.errno or 0, f"of vCPU {self.index}") from None
-        self._page.longs[REASON] = INTR
         return INTR
 
     def _prepare(self) -> None:
@@ -154,6 +159,17 @@ class VcpuCore(VcpuEvents):
         if words[REQUEST]:
             self._interrupt()
         self._page.octets[RUN_REQUEST_INTERRUPT_WINDOW] = bool(words[REQUEST] or words[WINDOW])
+
+    def _prepare_served(self) -> None:
+        """Prepare for KVM_RUN; where that fails, the access of the last exit is done already."""
+        try:
+            self._prepare()
+        except BaseException:
+            reason = self._exit_reason()
+            if reason in DEVICES:
+                self._access.take(reason)
+                self._access.skip()
+            raise
 
     def _push(self) -> None:
         """Give the kernel what the owner has changed."""

@@ -74,8 +74,9 @@ class VcpuEvents(ExitHandlers):
         alone, this is an interrupt of the owner's 8259A.
 
         Raises:
-            StepError: no such vector.
+            StepError: no such vector, or KVM has the interrupt controllers.
         """
+        self._check_who_interrupts()
         with self._kicker.lock:
             self._events.request_interrupt(vector)
         self._ask()
@@ -84,9 +85,20 @@ class VcpuEvents(ExitHandlers):
         """Have the run end with `InterruptWindow` as soon as the guest takes an interrupt.
 
         For an interrupt controller that tells the vector only then. Other threads may call this.
+
+        Raises:
+            StepError: KVM has the interrupt controllers.
         """
+        self._check_who_interrupts()
         self._events.request_interrupt_window()
         self._ask()
+
+    def _check_who_interrupts(self) -> None:
+        if self.vm.irqchip == "kernel":
+            raise StepError(
+                f"the interrupts of vCPU {self.index} are those of KVM's controllers: raise them "
+                "by `line` or `msi` of its virtual machine"
+            )
 
     def nmi(self) -> None:
         """Have an NMI delivered, after the handler of the one before.

@@ -23,6 +23,9 @@ ST_WORD: Final = 32 // 8
 XMM_WORD: Final = 160 // 8
 COMPONENTS_WORD: Final = 512 // 8  # XSTATE_BV, the first word of the XSAVE header
 X87, SSE, AVX, OPMASK, ZMM_HIGH, ZMM_MORE, PKRU = 0, 1, 2, 5, 6, 7, 9
+KEPT: Final = sum(1 << each for each in (X87, SSE, AVX, OPMASK, ZMM_HIGH, ZMM_MORE, PKRU))
+"""What the record has; the rest of an area goes back as it came."""
+LEGACY: Final = 1 << X87 | 1 << SSE
 DEFAULT_PLACES: Final = {AVX: 576, OPMASK: 1088, ZMM_HIGH: 1152, ZMM_MORE: 1664, PKRU: 2688}
 TOP_SHIFT: Final = 11
 VECTOR: Final = WORD["vector"]
@@ -55,15 +58,15 @@ class XsaveLayout:
 
     def __init__(self, places: Iterable[tuple[int, int]], components: int) -> None:
         """Keep the places of what there is."""
-        self._components = components
+        self._components = components & KEPT
         known = {**DEFAULT_PLACES, **dict(places)}
         self._place = {number: known[number] // 8 for number in known if components >> number & 1}
         self._place[SSE] = XMM_WORD
 
     def pull(self, words: memoryview, area: memoryview) -> None:
         """Fill the record from an area, given as 64-bit words."""
-        present = area[COMPONENTS_WORD] | 1 << SSE
-        _pull_x87(words, area)
+        present = area[COMPONENTS_WORD]  # of others the area may have what was there before
+        _pull_x87(words, area, bool(present >> X87 & 1))
         for component, (lane, lanes) in LANES_OF.items():
             place = self._place.get(component)
             for number in range(lanes):
@@ -89,7 +92,7 @@ class XsaveLayout:
     def push(self, words: memoryview, area: memoryview) -> None:
         """Fill an area, given as 64-bit words, from the record."""
         _push_x87(words, area)
-        area[COMPONENTS_WORD] |= self._components
+        area[COMPONENTS_WORD] |= self._components | LEGACY
         for component, (lane, lanes) in LANES_OF.items():
             place = self._place.get(component)
             if place is not None:
@@ -107,6 +110,8 @@ WHOLE: Final = (
     (OPMASK, MASKS, 8),
     (PKRU, PKRU_WORD, 1),
 )
+INITIAL: Final = 0x37F, 0, 0, 0, 0, 0  # control, status, tags, opcode, pointers
+NO_AREA: Final = memoryview(bytes(512)).cast("Q")
 NO_LANES: Final = memoryview(bytes(8 * LOW_HALF)).cast("Q")
 
 
@@ -115,8 +120,11 @@ def _lane(words: memoryview, lane: int) -> memoryview:
     return words[VECTOR + lane : VECTOR + LANES * LOW_HALF : LANES]
 
 
-def _pull_x87(words: memoryview, area: memoryview) -> None:
+def _pull_x87(words: memoryview, area: memoryview, present: bool) -> None:
     control, status, tag, opcode, ip, dp, mxcsr = HEAD.unpack_from(area)
+    if not present:
+        control, status, tag, opcode, ip, dp = INITIAL
+        area = NO_AREA
     for word, value in ((CONTROL, control), (STATUS, status), (TAG, tag), (OPCODE, opcode)):
         words[word] = value
     words[IP], words[DP], words[MXCSR] = ip, dp, mxcsr

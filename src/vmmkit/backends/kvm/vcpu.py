@@ -152,16 +152,33 @@ class KvmVcpu(DebugSide):
         )
 
     def get_lapic(self) -> bytes:
-        """Return the registers of the local APIC in KVM (KVM_GET_LAPIC), 1024 bytes."""
-        self._check_stands("get_lapic")
+        """Return the registers of the local APIC in KVM (KVM_GET_LAPIC), 1024 bytes.
+
+        Raises:
+            MachineError: KVM has no local APICs here.
+            StepError: the vCPU runs on another thread.
+        """
+        self._needs_lapic("get_lapic")
         raw = bytearray(LAPIC_SIZE)
         self._handle.call(KVM_GET_LAPIC, raw)
         return bytes(raw)
 
     def set_lapic(self, registers: bytes) -> None:
-        """Set the registers of the local APIC in KVM (KVM_SET_LAPIC)."""
-        self._check_stands("set_lapic")
+        """Set the registers of the local APIC in KVM (KVM_SET_LAPIC).
+
+        Raises:
+            MachineError: KVM has no local APICs here, or these are not 1024 bytes.
+            StepError: the vCPU runs on another thread.
+        """
+        self._needs_lapic("set_lapic")
+        if len(registers) != LAPIC_SIZE:
+            raise MachineError(f"a local APIC has {LAPIC_SIZE} bytes, not {len(registers)}")
         self._handle.call(KVM_SET_LAPIC, bytes(registers))
+
+    def _needs_lapic(self, what: str) -> None:
+        self._check_stands(what)
+        if self.vm.irqchip == "none":
+            raise MachineError(f"{what} needs irqchip='kernel' or 'split', this is 'none'")
 
     # -- running -------------------------------------------------------------------------------
 
@@ -295,7 +312,7 @@ class KvmVcpu(DebugSide):
         read, write, read_port, write_port = mmio.read, mmio.write, pio.read, pio.write
         while True:
             if self._attention:
-                self._prepare()
+                self._prepare_served()
                 self._transfer.begin_run(sync=False)
             try:
                 kernel_ioctl(fd, RUN_NUMBER)
@@ -394,11 +411,18 @@ class KvmVcpu(DebugSide):
         self._check_open("KVM_RUN")
 
     def close(self) -> None:
-        """Give the vCPU back; again is nothing. Not while it runs."""
+        """Give the vCPU back; again is nothing.
+
+        Raises:
+            StepError: it runs.
+        """
         if self._handle.fd >= 0:
-            self._second.release()
-            self._handle.close()
-            self._page.close()
+            self._kicker.close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._second.release()
+        self._page.close()
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -415,8 +439,9 @@ class KvmVcpu(DebugSide):
 
     def __del__(self) -> None:
         """Close what was forgotten."""
-        if hasattr(self, "_transfer"):
-            self.close()
+        if hasattr(self, "_second") and self._handle.fd >= 0:
+            self._handle.close()
+            self._let_go()
 
 
 def _spent(outcome: Outcome) -> Outcome:

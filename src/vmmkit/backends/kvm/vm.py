@@ -42,6 +42,7 @@ __all__ = ["CpuidEntry", "KvmVm", "allocate_ram"]
 
 DEVICE: Final = "/dev/kvm"
 TABLE_ROWS: Final = 256  # room in the first question for a table
+MOST_ROWS: Final = 1 << 16  # in the last
 
 #: Where KVM keeps, on Intel processors that need them, the identity map and the task state
 #: segment for real mode: four pages below the firmware, as QEMU has them. Nothing else may lie
@@ -117,6 +118,8 @@ class KvmVm(InterruptHalf):
         MachineError: another word for `irqchip`, or no such number of pins.
     """
 
+    _closed = True  # until there is something to close
+
     def __init__(
         self,
         irqchip: Literal["none", "split", "kernel"] = "none",
@@ -126,7 +129,6 @@ class KvmVm(InterruptHalf):
         path: str = DEVICE,
     ) -> None:
         """Make it, without vCPUs and memory."""
-        self._closed = True  # until there is something to close
         if irqchip not in ("none", "split", "kernel"):
             raise MachineError(f"irqchip is 'none', 'split' or 'kernel', not {irqchip!r}")
         self.irqchip = irqchip
@@ -197,7 +199,7 @@ class KvmVm(InterruptHalf):
             try:
                 self.kvm.call(request, raw)
             except KvmError as error:
-                if error.errno != errno.E2BIG:
+                if error.errno != errno.E2BIG or rows > MOST_ROWS:
                     raise
                 rows *= 2
             else:
@@ -277,13 +279,14 @@ class KvmVm(InterruptHalf):
             return
         self._closed = True
         forget = os.getpid() != self._process
-        if self._map is not None:
-            self._map.unsubscribe(self._slots)
-            self._map = None
-        self._close_notifiers(forget=forget)
-        self._slots.clear(forget=forget)
-        self._vm.close()
-        self.kvm.close()
+        with ExitStack() as last_first:
+            last_first.callback(self.kvm.close)
+            last_first.callback(self._vm.close)
+            last_first.callback(self._slots.clear, forget=forget)
+            last_first.callback(self._close_notifiers, forget=forget)
+            if self._map is not None:
+                self._map.unsubscribe(self._slots)
+                self._map = None
 
     def __enter__(self) -> Self:
         """Return itself."""
