@@ -45,13 +45,13 @@ class Monitor:
         if self.options.map_svg:
             self.options.map_svg.write_text(board.mmio.to_svg())
 
-    def run(self, debugger: Debugger) -> int:
+    def run(self) -> int:
         """Run the guest to its end; return the exit status."""
-        power, limit = self.power, self.options.seconds
+        machine, power, limit = self.board.machine, self.power, self.options.seconds
         last = None if limit is None else monotonic() + limit
         while power.status is None:
             left = None if last is None else max(0.0, last - monotonic())
-            outcome = debugger.run(left, through_halt=self.console.open)
+            outcome = machine.run(left, through_halt=self.console.open)
             if left == 0.0 or (last is not None and monotonic() >= last):
                 power.end(TIME_OVER, f"{limit:g} seconds are over")
             match outcome:
@@ -83,7 +83,7 @@ def main() -> int:
         except (UsageError, VmmkitError, OSError) as error:
             print(f"monitor: {error}", file=sys.stderr)
             return USAGE
-        status = monitor.run(debugger)
+        status = monitor.run()
         debugger.tell(status)
     if monitor.power.reason:
         print(f"monitor: {monitor.power.reason}", file=sys.stderr)

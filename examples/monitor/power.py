@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from board import PM_BASE, SCI, Board
 
 from vmmkit.devices.acpi_pm import AcpiPm
@@ -16,17 +14,13 @@ CRASHED, HALTED, TIME_OVER, SIGNAL, KILLED = 3, 4, 124, 128, 137
 
 
 class Power:
-    """The exit status, once there is one, and the registers by which the guest gives it.
-
-    Attributes:
-        stop: makes `run` return; for any thread.
-    """
+    """The exit status, once there is one, and the registers by which the guest gives it."""
 
     def __init__(self, board: Board) -> None:
         self.status: int | None = None
         self.reason = ""
         machine = board.machine
-        self.stop: Callable[[], object] = machine.stop
+        self.stop = machine.stop
         pm = AcpiPm(lambda: machine.time, machine.line(SCI), self.sleep)
         board.pio.add(PM_BASE, pm.size, machine.timed(pm), name="ACPI power management")
         board.pio.add(EXIT_PORT, 1, write=self.exit_port, name="exit")

@@ -13,8 +13,6 @@ PAGE = Path(__file__).parents[2] / "docs" / "monitor.md"
 LINE = "from vmmkit.backends import ThreadedMachine as Machine"
 DIFFERENCES = {
     LINE: "from vmmkit.backends import KvmMachine as Machine",
-    "MachineTarget(machine)": "machine.debug_target()",
-    "run_to_the_end(target.run)": "run_to_the_end(machine.run)",
 }
 ENDS = "## To see what it does"  # by a picture of the ports, which are fewer with KVM
 

@@ -33,6 +33,8 @@ class DebugView(ABC):
     Attributes:
         hold_interrupts_while_stepping: whether external interrupts and NMIs wait during a step.
         breakpoint_kinds: all of them.
+        kill: what the debugger's `kill` calls, to be set before the target is served; with `None`,
+            as at first, that detaches only.
     """
 
     breakpoint_kinds = frozenset(BreakpointKind)
@@ -59,6 +61,7 @@ class DebugView(ABC):
         self._breakpoints = BreakpointSet(self._vcpus, self._memory)
         self._io = IoBreaks(self._end_at_next)
         self._attached = False
+        self.kill: Callable[[], object] | None = None
         self.hold_interrupts_while_stepping = True
 
     @property

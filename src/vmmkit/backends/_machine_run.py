@@ -11,8 +11,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from threading import Condition, RLock, Thread
+from contextlib import AbstractContextManager, contextmanager, suppress
+from threading import Lock, RLock, Thread
 from time import monotonic_ns
 from typing import Final
 
@@ -49,6 +49,24 @@ class OneRun:
             self._runs = False
 
 
+class _Wake:
+    """An event to be set while any lock is held, also in a signal handler: `Event` takes one."""
+
+    def __init__(self) -> None:
+        self._closed = Lock()
+        self._closed.acquire()
+
+    def set(self) -> None:
+        with suppress(RuntimeError):  # it is set
+            self._closed.release()
+
+    def clear(self) -> None:
+        self._closed.acquire(blocking=False)
+
+    def wait_and_clear(self, seconds: float) -> None:
+        self._closed.acquire(timeout=seconds)
+
+
 class HostTimeRuns(OneRun, ABC):
     """A machine with a thread for each vCPU, on the host's time.
 
@@ -65,7 +83,7 @@ class HostTimeRuns(OneRun, ABC):
         self._threads = vcpus
         self._elapsed = 0  # ns until the present run
         self._began: int | None = None  # the host's time when virtual time was zero
-        self._changed = Condition(self.lock)  # for the thread of `run`
+        self._changed = _Wake()  # for the thread of `run`
         self._ending = self._stopped = False
         self._exits: deque[VcpuExit] = deque()
         self._errors: list[BaseException] = []
@@ -98,15 +116,20 @@ class HostTimeRuns(OneRun, ABC):
         return self._elapsed if self._began is None else monotonic_ns() - self._began
 
     def stop(self) -> None:
-        """End the run in progress, or else the next one; for any thread."""
-        with self.lock:
-            self._stopped = True
-            self._changed.notify()
+        """End the run in progress, or else the next one; for any thread.
+
+        It takes no lock, so whoever calls it may hold any, and may be a signal handler.
+
+        A run that ends by itself just before leaves the call to the next run, which ends at once.
+        An owner whose loop asks for something else than the outcome, as for a flag that was set
+        before `stop`, loses nothing by that; another calls `forget_kick` before it runs again.
+        """
+        self._stopped = True
+        self._changed.set()
 
     def forget_kick(self) -> None:
         """Have a `stop` that no run has noticed end none."""
-        with self.lock:
-            self._stopped = False
+        self._stopped = False
 
     def run(self, seconds: float | None = None, *, through_halt: bool = False) -> MachineOutcome:
         """Run all vCPUs until one needs the owner.
@@ -145,8 +168,7 @@ class HostTimeRuns(OneRun, ABC):
         try:
             for thread in threads:
                 thread.start()
-            with self.lock:
-                outcome = self._keep_time(seconds, through_halt)
+            outcome = self._keep_time(seconds, through_halt)
         finally:
             self._end(threads)
         if self._errors:
@@ -184,16 +206,19 @@ class HostTimeRuns(OneRun, ABC):
     def _keep_time(self, seconds: float | None, through_halt: bool) -> MachineOutcome | None:
         """Keep the timers until the run ends; `None` says that an exit or an error ended it."""
         end = NEVER if seconds is None else self.time + int(seconds * GIGAHERTZ)
-        while not (self._exits or self._errors):
-            now = self.time
-            self._agenda.advance(now)
-            if self._stopped or now >= end:
-                return RunEnded(now)
-            if self._agenda.earliest == NEVER and not through_halt and self._all_wait():
-                return MachineHalted(now)
-            wait = (min(end, self._agenda.earliest) - now) / GIGAHERTZ
-            self._changed.wait(max(SHORTEST_WAIT, min(wait, LONGEST_WAIT)))
-        return None
+        while True:
+            with self.lock:
+                self._changed.clear()
+                if self._exits or self._errors:
+                    return None
+                now = self.time
+                self._agenda.advance(now)
+                if self._stopped or now >= end:
+                    return RunEnded(now)
+                if self._agenda.earliest == NEVER and not through_halt and self._all_wait():
+                    return MachineHalted(now)
+                wait = (min(end, self._agenda.earliest) - now) / GIGAHERTZ
+            self._changed.wait_and_clear(max(SHORTEST_WAIT, min(wait, LONGEST_WAIT)))
 
     def _work(self, index: int) -> None:
         """Run a vCPU until the run ends, and tell the thread of `run` how."""
@@ -202,14 +227,13 @@ class HostTimeRuns(OneRun, ABC):
         except BaseException as error:  # noqa: BLE001 - it is raised where `run` was called
             with self.lock:
                 self._errors.append(error)
-                self._changed.notify()
+                self._changed.set()
             return
         if found is not None:
             with self.lock:
                 self._exits.append(found)
-                self._changed.notify()
+                self._changed.set()
 
     def _changed_now(self) -> None:
         """Have the thread of `run` look at deadlines again."""
-        with self.lock:
-            self._changed.notify()
+        self._changed.set()

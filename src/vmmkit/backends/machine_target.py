@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Debugging a `SoftMachine` or a `ThreadedMachine`.
 
-The owner calls `target.run()` where it would call `machine.run()`, with the same arguments:
+`machine.debug_target()` makes one that `machine.run` goes by way of. Of one that is made by hand
+the owner calls `target.run()` where it would call `machine.run()`, with the same arguments:
 
 >>> from vmmkit.backends import SoftMachine
 >>> from vmmkit.backends.machine_target import MachineTarget
@@ -88,13 +89,16 @@ class Limits:
 class MachineTarget(DebugTarget):
     """A machine as a target.
 
-    It has every optional Protocol of `vmmkit.gdb.target` but `Reverser` and `Killer`.
+    It has every optional Protocol of `vmmkit.gdb.target` but `Reverser`; `Killer` where `kill` is
+    set.
 
     Args:
         machine: the machine; its owner calls `run` of the target instead of the machine's.
 
     Attributes:
         machine: as given.
+        kill: what the debugger's `kill` calls, to be set before the target is served; with `None`,
+            as at first, that detaches only.
         hold_interrupts_while_stepping: whether external interrupts and NMIs wait during a step of
             the debugger's, unless the vCPU is in HLT; true at first.
         physical: whether the debugger's addresses are guest-physical; false at first.
@@ -160,6 +164,11 @@ class MachineTarget(DebugTarget):
         """
         self._control.release(self._driver)
 
+    def forget_end_run(self) -> None:
+        """Have an `end_run` that no run has noticed end none."""
+        with self._control.lock:
+            self._driver.released = False
+
     def _held(self) -> MachineOutcome:
         held = self._driver.held
         if not held:
@@ -188,7 +197,7 @@ class MachineTarget(DebugTarget):
             return RunEnded(self.machine.time)
         if self._stale:
             self._stale = False
-            self.machine.forget_kick()
+            self.machine._forget_stop_directly()  # noqa: SLF001 - the owner's stop stays
         if self._driver.kicked:  # looked at after that, so that no kick is forgotten unseen
             return None
         return self._run(limits)
@@ -277,7 +286,7 @@ class MachineTarget(DebugTarget):
         return for_owner
 
     def _run_machine(self, *limits: Any, **options: Any) -> MachineOutcome:
-        return self.machine.run(*limits, **options)
+        return self.machine._run_directly(*limits, **options)  # noqa: SLF001 - `run` comes here
 
     def _step_machine(self, index: int) -> MachineOutcome:
         return self.machine.step(index)
@@ -337,11 +346,8 @@ class MachineTarget(DebugTarget):
         return any(action.kind is ActionKind.STEP for action in actions.values())
 
     def _kick(self, _driver: Driver, /) -> None:
-        machine, self._stale = self.machine, True
-        if isinstance(machine, SoftMachine):
-            machine.kick()
-        else:
-            machine.stop()
+        self._stale = True
+        self.machine._stop_directly()  # noqa: SLF001 - `stop` comes here
 
     def _end_at_next(self, vcpu: int) -> None:
         self._stale = True

@@ -186,7 +186,7 @@ class RecordingTarget(MachineTarget):
     def _run_piece(self, instructions: int | None, until: int) -> MachineOutcome:
         ended = self._segment(None)
         try:
-            return self._soft.run(instructions, until=until)
+            return self._soft._run_directly(instructions, until=until)  # noqa: SLF001 - as there
         except BaseException:
             self._history.touched = True
             raise

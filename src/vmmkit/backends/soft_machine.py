@@ -23,6 +23,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from vmmkit.backends._machine_board import Board, BoardOptions
+from vmmkit.backends._machine_debugged import DebuggedMachine
 from vmmkit.backends._machine_outcomes import MachineHalted, MachineOutcome, RunEnded, VcpuExit
 from vmmkit.backends._machine_snapshot import MachineSnapshot, VcpuSnapshot
 from vmmkit.backends._machine_time import NEVER, TimedWindow
@@ -67,7 +68,7 @@ BUDGET: Final = int(ExitKind.BUDGET)
 HALT: Final = int(ExitKind.HALT)
 
 
-class SoftMachine(Board):
+class SoftMachine(DebuggedMachine, Board):
     """A PC whose vCPUs take turns on the caller's thread.
 
     Args:
@@ -190,6 +191,11 @@ class SoftMachine(Board):
             StepError: the last exit wants an answer.
             RegionError: a device's, see `vmmkit.backends.SoftVcpu.run_through`.
         """
+        return self._run_by_target(instructions, until=until)
+
+    def _run_directly(
+        self, instructions: int | None = None, *, until: int | None = None
+    ) -> MachineOutcome:
         budget = _budget(instructions, until)
         with self._one_run():
             self._begin()
@@ -266,17 +272,15 @@ class SoftMachine(Board):
         return RunEnded(self.time)
 
     def kick(self) -> None:
-        """End the run in progress, or else the next one; for other threads."""
+        """As `stop`."""
+        self.stop()
+
+    def _stop_directly(self) -> None:
         self._kicked = True
         for vcpu in self.vcpus:
             vcpu.kick()
 
-    def stop(self) -> None:
-        """As `kick`: what other machines call it."""
-        self.kick()
-
-    def forget_kick(self) -> None:
-        """Have a kick that no run has noticed end none."""
+    def _forget_stop_directly(self) -> None:
         self._kicked = False
 
     def _begin(self) -> None:

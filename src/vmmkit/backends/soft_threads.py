@@ -24,6 +24,7 @@ from threading import Condition
 from typing import TYPE_CHECKING, Final, Literal
 
 from vmmkit.backends._machine_board import GIGAHERTZ, Board, BoardOptions
+from vmmkit.backends._machine_debugged import DebuggedMachine
 from vmmkit.backends._machine_outcomes import MachineHalted, MachineOutcome, RunEnded, VcpuExit
 from vmmkit.backends._machine_run import HostTimeRuns
 from vmmkit.backends._machine_snapshot import MachineSnapshot
@@ -46,7 +47,7 @@ BUDGET: Final = int(ExitKind.BUDGET)
 HALT: Final = int(ExitKind.HALT)
 
 
-class ThreadedMachine(HostTimeRuns, Board):
+class ThreadedMachine(DebuggedMachine, HostTimeRuns, Board):
     """A PC with a thread for each vCPU.
 
     Args:
@@ -141,6 +142,28 @@ class ThreadedMachine(HostTimeRuns, Board):
 
     # -- running -------------------------------------------------------------------------------
 
+    _run_directly = HostTimeRuns.run
+    _stop_directly = HostTimeRuns.stop
+    _forget_stop_directly = HostTimeRuns.forget_kick
+
+    def run(self, seconds: float | None = None, *, through_halt: bool = False) -> MachineOutcome:
+        """Run all vCPUs until one needs the owner.
+
+        Args:
+            seconds: of the host's time at most; `None` for as long as it takes.
+            through_halt: whether to wait for interrupts from other threads, instead of returning
+                `MachineHalted`, when all vCPUs wait and no timer will wake one.
+
+        Returns:
+            The outcome; of several that come at once the others are those of the next calls.
+
+        Raises:
+            MachineError: the machine runs already.
+            StepError: an exit before wants an answer.
+            Exception: whatever a handler raised in a vCPU's thread.
+        """
+        return self._run_by_target(seconds, through_halt=through_halt)
+
     def _time_goes_on(self) -> None:
         self._asleep.clear()
         self._tell_time()
@@ -218,7 +241,7 @@ class ThreadedMachine(HostTimeRuns, Board):
         with self.lock:
             while not self._ending and not vcpu.settle():
                 self._asleep.add(vcpu.index)
-                self._changed.notify()
+                self._changed.set()
                 self._woken[vcpu.index].wait()
                 self._asleep.discard(vcpu.index)
             vcpu.set_time(vcpu.lapic.tsc, forwards=True)

@@ -107,8 +107,8 @@ AnyPort = Port | PlainPort
 class VcpuTarget(DebugTarget):
     """A target made of vCPUs with a thread each.
 
-    It has every optional Protocol of `vmmkit.gdb.target` but `Reverser` and `Killer`; `Resetter`
-    where `reset` was given.
+    It has every optional Protocol of `vmmkit.gdb.target` but `Reverser`; `Resetter` where
+    `reset` was given, and `Killer` where `kill` is set.
 
     Args:
         vcpus: the vCPUs, one or more; their positions are their numbers.
@@ -121,6 +121,8 @@ class VcpuTarget(DebugTarget):
 
     Attributes:
         reset: as given, or `None`; keeps breakpoints.
+        kill: what the debugger's `kill` calls, to be set before the target is served; with `None`,
+            as at first, that detaches only.
         hold_interrupts_while_stepping: whether external interrupts and NMIs wait during a step of
             the debugger's; true at first.
         physical: whether the debugger's addresses are guest-physical; false at first.

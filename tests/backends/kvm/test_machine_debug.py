@@ -368,3 +368,14 @@ def test_nobody_is_left_waiting(kind):
                 thread.join(PATIENCE)
             session.close()
         assert all(isinstance(one, RunEnded) for one in session.outcomes)
+
+
+def test_kill_is_what_the_owner_says(kind):
+    killed = []
+    with guest_of(kind, COUNT) as guest:
+        target = guest.machine.debug_target()
+        assert target.kill is None
+        assert guest.machine.debug_target(kill=lambda: killed.append(1)) is target
+        guest.machine.debug_target()
+        target.kill()
+    assert killed == [1]

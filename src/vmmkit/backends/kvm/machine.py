@@ -15,7 +15,7 @@ the vCPU's `run_through`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -239,12 +239,17 @@ class KvmMachine(HostTimeRuns):
         checked: Timed = device
         return TimedWindow(device, self._agenda.add(checked))
 
-    def debug_target(self) -> VcpuTarget:
+    def debug_target(self, *, kill: Callable[[], object] | None = None) -> VcpuTarget:
         """Return the machine as a target, for `vmmkit.gdb.serve`; always the same.
 
         A debugger may come and go between runs and while one lasts; vCPUs that it has stopped do
         not end the run. Time goes on for them.
+
+        Args:
+            kill: what the debugger's `kill` calls; `None` leaves that as it is.
         """
+        if kill is not None:
+            self._target.kill = kill
         return self._target
 
     def reset(self) -> None:
