@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from backend import make_machine
+from options import UsageError
 from tracing import Trace, WatchedMap
 
 from vmmkit.acpi.platform import Ecam, q35_like
@@ -34,12 +35,16 @@ PM_BLOCKS = RegisterBlocks(
     pm_tmr=RegisterBlock.io(PM_BASE + 8, 4),
 )
 RAM, RESERVED = 1, 2
+SLOTS = 32  # of a PCI bus
 
 
 def allocate(size: int) -> list[tuple[int, memoryview]]:
     """Return RAM as (gpa, buffer), page by page: what has no room below the PCI hole is above."""
     low = min(size, PCI_HOLE)
-    memory = memoryview(mmap.mmap(-1, size))
+    try:
+        memory = memoryview(mmap.mmap(-1, size))
+    except OSError as error:
+        raise UsageError(f"--memory {size >> 20}M: {error.strerror}") from error
     pieces = [(0, memory[:VGA_HOLE]), (HIGH_RAM, memory[HIGH_RAM:low]), (ABOVE, memory[low:])]
     return [(gpa, buffer) for gpa, buffer in pieces if len(buffer)]
 
@@ -85,7 +90,9 @@ class Board:
     def attach(self, function: PciDevice) -> None:
         """Put a device into the next free slot of the root bus."""
         taken = {found.devfn >> 3 for found in self.host.functions()}
-        self.host.bus.attach(function, min(set(range(32)) - taken))
+        if len(taken) == SLOTS:
+            raise UsageError(f"there is room for {SLOTS - 1} devices, not for one more")
+        self.host.bus.attach(function, min(set(range(SLOTS)) - taken))
 
     def firmware(self) -> None:
         """Do what firmware does: give out addresses, and leave tables in memory."""

@@ -29,6 +29,7 @@ QUICK = [SOFT[0], KVM[0]]  # where engine and interrupt controllers make no diff
 
 # Real-mode code for --flat 0x1000.
 EXIT_7 = "b007 e6f4 f4 ebfd"  # mov al, 7; out F4h, al; hlt, for ever
+PRINT = "b041 baf803 ee" + EXIT_7  # mov al, 'A'; mov dx, 3f8h; out dx, al
 TURN_OFF = "ba0406 b80020 ef f4 ebfd"  # mov dx, 604h; mov ax, 2000h; out dx, ax
 RESET = "baf90c b00f ee f4 ebfd"  # mov dx, cf9h; mov al, 0fh; out dx, al
 SPIN = "ebfe"

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from examples.monitor_program import ECHO, QUICK, SECONDS, SPIN, command, flat
+from examples.monitor_program import ECHO, HALT, PRINT, QUICK, SECONDS, SPIN, command, flat
 
 CTRL_A, CTRL_C = b"\x01", b"\x03"
 
@@ -104,3 +104,31 @@ def test_nobody_reads_the_console(tmp_path):
             running.kill()
     assert running.returncode == 1
     assert b"nobody reads the console" in said
+
+
+def closed(number, *arguments):
+    """Run a monitor one of whose standard files is closed."""
+    started = [
+        "sh",
+        "-c",
+        f'exec "$@" {number}>&-',
+        "sh",
+        *command("--backend", "soft", *arguments),
+    ]
+    return subprocess.run(started, check=False, timeout=SECONDS, capture_output=True)
+
+
+def test_standard_input_is_closed(tmp_path):
+    done = closed(0, *flat(tmp_path, HALT))
+    assert (done.returncode, b"waits for nothing" in done.stderr) == (4, True)
+
+
+def test_a_disk_does_not_become_the_console(tmp_path):
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(4096))
+    device = ("--device", f"virtio-blk,file={disk}")
+    done = closed(1, *device, *flat(tmp_path, PRINT))
+    assert (done.returncode, b"nobody reads the console" in done.stderr) == (1, True)
+    assert disk.read_bytes() == bytes(4096)
+    done = closed(2, *device, *flat(tmp_path, PRINT))
+    assert (done.returncode, done.stdout) == (7, b"A")
