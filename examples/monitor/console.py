@@ -16,6 +16,7 @@ import sys
 import termios
 import threading
 import tty
+from contextlib import suppress
 from typing import Any, Self
 
 from board import Board
@@ -96,7 +97,8 @@ class Console:
         self._wake_in.close()
         self._wake_out.close()
         if self._terminal is not None:
-            termios.tcsetattr(0, termios.TCSADRAIN, self._terminal)
+            with suppress(termios.error):  # it may be gone
+                termios.tcsetattr(0, termios.TCSADRAIN, self._terminal)
 
     def _work(self) -> None:
         wake = self._wake_in.fileno()

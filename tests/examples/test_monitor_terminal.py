@@ -90,6 +90,15 @@ def test_signals_end_it_in_order(tmp_path, backend, number):
     assert trace.read_text().startswith("{")
 
 
+def test_the_terminal_goes_away(tmp_path):
+    with Terminal("--backend", "soft", *flat(tmp_path, HALT)) as terminal:
+        terminal.raw()
+        os.close(terminal.fd)
+        terminal.fd = os.open(os.devnull, os.O_RDONLY)
+        assert terminal.running.wait(SECONDS) == 4
+        assert b"Traceback" not in terminal.running.stderr.read()
+
+
 def test_nobody_reads_the_console(tmp_path):
     with subprocess.Popen(
         command("--backend", "soft", *flat(tmp_path, ECHO)),
