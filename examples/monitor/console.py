@@ -26,6 +26,7 @@ from vmmkit.devices.uart16550 import Uart16550
 
 COM1, COM1_IRQ = 0x3F8, 4
 CTRL_A, MOST_TYPED = 1, 4096
+PATIENCE = 0.1  # seconds
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -55,10 +56,17 @@ class Console:
 
     def transmit(self, text: bytes) -> None:
         try:
-            while text:
-                text = text[os.write(1, text) :]
+            while text and self._has_room():
+                text = text[os.write(1, text[: select.PIPE_BUF]) :]
         except OSError as error:
             self._power.end(1, f"nobody reads the console: {error.strerror}")
+
+    def _has_room(self) -> bool:
+        """Wait for a reader that is slow, but not when the machine has ended."""
+        while not select.select([], [1], [], PATIENCE)[1]:
+            if self._power.status is not None:
+                return False
+        return True
 
     def transmit_character(self, character: int) -> None:
         self.transmit(bytes((character,)))

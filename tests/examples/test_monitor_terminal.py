@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The monitor at a terminal, and what is left when it has ended."""
 
+import fcntl
 import os
 import pty
 import select
@@ -12,8 +13,9 @@ import time
 
 import pytest
 
-from examples.monitor_program import ECHO, HALT, PRINT, QUICK, SECONDS, SPIN, command, flat
+from examples.monitor_program import CHATTER, ECHO, HALT, PRINT, QUICK, SECONDS, SPIN, command, flat
 
+FULL = (4096).to_bytes(4, "little")  # what FIONREAD says of a pipe of one page
 CTRL_A, CTRL_C = b"\x01", b"\x03"
 
 
@@ -113,6 +115,43 @@ def test_nobody_reads_the_console(tmp_path):
             running.kill()
     assert running.returncode == 1
     assert b"nobody reads the console" in said
+
+
+@pytest.mark.parametrize("backend", QUICK)
+def test_a_reader_that_sleeps_does_not_keep_it(tmp_path, backend):
+    with subprocess.Popen(
+        command(*backend, "--seconds", "1", *flat(tmp_path, CHATTER)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        pipesize=4096,
+    ) as running:
+        try:
+            assert running.wait(SECONDS) == 124
+        finally:
+            running.kill()
+
+
+def test_output_that_was_made_not_to_block(tmp_path):
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    with subprocess.Popen(
+        command("--backend", "soft", "--seconds", "1", *flat(tmp_path, CHATTER)),
+        stdin=subprocess.DEVNULL,
+        stdout=writing,
+    ) as running:
+        os.close(writing)
+        try:
+            with os.fdopen(reading, "rb") as shown:
+                last = time.monotonic() + SECONDS
+                while fcntl.ioctl(reading, termios.FIONREAD, bytes(4)) != FULL:
+                    assert time.monotonic() < last
+                    time.sleep(0.02)
+                assert len(shown.read()) > 4096
+            assert running.wait(SECONDS) == 124
+        finally:
+            running.kill()
 
 
 def closed(number, *arguments):
