@@ -116,6 +116,7 @@ CASES = {
     ),
     "Multiboot entry elsewhere": (multiboot(addresses=(MIB, MIB, 0, 0, 7)), "entry 0x7"),
     "Multiboot2 loaded below 0": (b"\0" * 16 + multiboot2(at=8, load=0xFFFF_FFFF), "contradict"),
+    "Multiboot2 without entry": (patched(multiboot2(), 16 + 24, "H", 6), "without an entry"),
     "Multiboot2 for MIPS": (multiboot2(architecture=4), "architecture 4"),
     "Multiboot2 demands VBE": (multiboot2((1, 0, struct.pack("<I", 7))), r"tags \[7\]"),
     "Multiboot2 demands a console": (multiboot2((4, 0, struct.pack("<I", 1))), "console"),

@@ -89,6 +89,8 @@ def read_image(data: bytes) -> Multiboot2Image:
         _check(data, tag)
     tags = {tag.kind: tag for tag in found}
     segments, entry = _loaded(data, offset, tags.get(ADDRESSES))
+    if ADDRESSES in tags and ENTRY not in tags:
+        raise ImageFormatError("a Multiboot2 address tag without an entry address tag", offset)
     if ENTRY in tags:
         (entry,) = unpack(WORD, data, tags[ENTRY].offset, "entry address tag")
     return Multiboot2Image(segments, checked_entry(entry, segments))
