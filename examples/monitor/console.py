@@ -89,16 +89,17 @@ class Console:
             raw = termios.tcgetattr(0)
             raw[1] |= termios.OPOST  # guests end lines as programs do
             termios.tcsetattr(0, termios.TCSANOW, raw)
-        self._handlers = [(number, signal.signal(number, _ignore)) for number in SIGNALS]
+        for number in SIGNALS:
+            signal.signal(number, _ignore)
         signal.set_wakeup_fd(self._wake_out.fileno(), warn_on_full_buffer=False)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give them back."""
+        """Give the terminal back; who asks once more shall not disturb what is left to do."""
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(-1)
-        for number, handler in self._handlers:
-            signal.signal(number, handler)
         self._closing = True
         self._wake_out.send(b"\0")
         self._thread.join()

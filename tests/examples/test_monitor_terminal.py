@@ -3,6 +3,7 @@
 """The monitor at a terminal, and what is left when it has ended."""
 
 import fcntl
+import json
 import os
 import pty
 import select
@@ -89,6 +90,23 @@ def test_signals_end_it_in_order(tmp_path, backend, number):
         assert termios.tcgetattr(terminal.fd) == terminal.before
         assert b"Traceback" not in terminal.running.stderr.read()
     assert trace.read_text().startswith("{")
+
+
+@pytest.mark.parametrize("backend", QUICK)
+def test_somebody_is_impatient(tmp_path, backend):
+    trace = tmp_path / "trace.json"
+    arguments = (*backend, "--vcpus", "8", "--trace", trace, *flat(tmp_path, SPIN))
+    with Terminal(*arguments) as terminal:
+        terminal.raw()
+        time.sleep(0.2)
+        last = time.monotonic() + SECONDS
+        while terminal.running.poll() is None:
+            assert time.monotonic() < last
+            terminal.running.send_signal(signal.SIGINT)
+            time.sleep(0.002)
+        assert terminal.running.returncode == 128 + signal.SIGINT
+        assert b"Traceback" not in terminal.running.stderr.read()
+    assert json.loads(trace.read_text())
 
 
 def test_the_terminal_goes_away(tmp_path):
