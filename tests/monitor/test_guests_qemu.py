@@ -20,6 +20,7 @@ COMPILER = re.compile(rb"GCC: \([^)]*\) [0-9.]+")
 # isa-debug-exit ends QEMU with twice the value that was written, and one.
 PASSED, ENDED_BY_ITSELF = 1, 0
 RNG = ("-device", "virtio-rng-pci")
+DISK = ("-device", "virtio-blk-pci,drive=d0,disable-legacy=on", "-drive")
 PORT = ("-device", "pcie-root-port,id=slot1")
 CASES = [
     ("hello", "", (), PASSED, ["hypervisor: TCGTCGTCGTCG", "command line: ''"]),
@@ -88,7 +89,11 @@ def built(tmp_path_factory):
 
 @pytest.mark.parametrize("name", sorted(path.name for path in GUESTS.glob("*.elf")))
 def test_a_guest_is_what_its_sources_make(name, built):
-    ended, console = run_in_qemu(built / name, "", *RNG)
+    disk = built / "disk.img"
+    disk.write_bytes(bytes(2048))
+    ended, console = run_in_qemu(
+        built / name, "", *RNG, *DISK, f"if=none,id=d0,format=raw,file={disk}"
+    )
     assert (console.splitlines()[-1], ended) == ("PASS", PASSED), console
     shipped, now = (GUESTS / name).read_bytes(), (built / name).read_bytes()
     if COMPILER.findall(shipped) == COMPILER.findall(now):

@@ -7,6 +7,7 @@ import pytest
 from monitor.board import GUESTS, software_board
 from vmmkit.backends import SoftMachine, ThreadedMachine
 from vmmkit.devices.edu import Edu
+from vmmkit.devices.virtio import BufferDisk, VirtioBlk
 from vmmkit.insn import available_engines
 from vmmkit.pci import RootPort
 
@@ -21,6 +22,12 @@ CASES = [
     ("pagefault", "", PASSED, ["ok demand 8 faults", "ok double-fault", "ok system-call"]),
     ("pci_lister", "", PASSED, ["ok edu-moved", "GSI 17", "strays 0", "ok virtio-unmasked"]),
 ]
+#: The slow ones: what the monitor's own tests have in the usual run.
+MACHINES = [
+    pytest.param(kind, engine, marks=[pytest.mark.slow] * (engine == "pure"))
+    for kind in KINDS
+    for engine in available_engines()
+]
 MOST_INSTRUCTIONS = 3_000_000
 
 
@@ -33,7 +40,7 @@ def last_line(board):
     return board.console.decode().splitlines()[-1]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "engine"), MACHINES)
 @pytest.mark.parametrize(("guest", "command_line", "ended", "lines"), CASES)
 def test_a_guest_passes(guest, command_line, ended, lines, kind, engine):
     board = software_board(guest, kind, engine, command_line=command_line)
@@ -88,6 +95,7 @@ def test_an_interrupt_that_is_lost_ends_in_a_failure():
 @pytest.mark.native
 @pytest.mark.parametrize("guest", sorted(path.stem for path in GUESTS.glob("*.elf")))
 def test_no_guest_is_long(guest):
-    board = software_board(guest, engine="native")
+    devices = (VirtioBlk(BufferDisk(bytearray(2048))),) if guest == "disk" else None
+    board = software_board(guest, engine="native", devices=devices)
     assert board.run() == PASSED, board.console.decode()
     assert board.retired < MOST_INSTRUCTIONS

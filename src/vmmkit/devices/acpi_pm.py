@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The fixed ACPI registers of a PC: events, sleep, and the power management timer.
 
-Theory of operation
--------------------
+Theory of operation: the power management registers
+---------------------------------------------------
 `AcpiPm` is one window of twelve bytes:
 
 ======  =======  ==========================================================
