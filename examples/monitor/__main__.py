@@ -37,7 +37,7 @@ class Monitor:
         self.console = Console(self.board, self.power)
         surroundings = Surroundings(self.console.transmit, stack)
         for kind, settings in options.device:
-            self.board.attach(KINDS[kind].make(settings, surroundings))
+            self.board.host.bus.attach(KINDS[kind].make(settings, surroundings))
         self.board.firmware()
 
     def show(self) -> None:
@@ -54,7 +54,7 @@ class Monitor:
         while power.status is None:
             match self.board.machine.run(through_halt=self.console.open):
                 case RunEnded():
-                    continue
+                    continue  # somebody has called `stop`
                 case MachineHalted():
                     power.end(HALTED, "the guest waits for nothing")
                 case VcpuExit(vcpu, reason):

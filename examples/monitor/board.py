@@ -7,17 +7,17 @@ from __future__ import annotations
 import mmap
 from argparse import Namespace
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from backend import make_machine
 from options import UsageError
-from tracing import Trace, WatchedMap
+from tracing import Trace
 
-from vmmkit.acpi.platform import Ecam, q35_like
-from vmmkit.acpi.tables import RegisterBlock, RegisterBlocks
+from vmmkit.acpi.platform import Ecam, pm_registers, q35_like
 from vmmkit.devices.hostbridge import PciHostBridge
-from vmmkit.memregion import IMMUTABLE, all_ones
-from vmmkit.pci import HostBridge, IntxRouting, PciDevice, assign
+from vmmkit.memregion import IMMUTABLE, RegionMap, all_ones
+from vmmkit.pci import HostBridge, IntxRouting, assign
 
 GIB = 1 << 30
 VGA_HOLE, HIGH_RAM, PCI_HOLE, ABOVE = 0xA_0000, 0xC_0000, 0xC000_0000, 4 * GIB
@@ -29,13 +29,7 @@ WINDOWS = {
 }
 ROUTING = IntxRouting.swizzled(first_gsi=16, links=8)
 GSIS, SCI, PM_BASE = 24, 9, 0x600
-PM_BLOCKS = RegisterBlocks(
-    RegisterBlock.io(PM_BASE, 4),
-    RegisterBlock.io(PM_BASE + 4, 2),
-    pm_tmr=RegisterBlock.io(PM_BASE + 8, 4),
-)
 RAM, RESERVED = 1, 2
-SLOTS = 32  # of a PCI bus
 
 
 def allocate(size: int) -> list[tuple[int, memoryview]]:
@@ -52,9 +46,9 @@ def allocate(size: int) -> list[tuple[int, memoryview]]:
 class Board:
     def __init__(self, options: Namespace, trace: Trace, stack: ExitStack) -> None:
         self.ram = allocate(options.memory)
-        watching = trace.instruments
-        self.mmio = WatchedMap(watching, address_bits=52, name="mmio", straddle="split")
-        self.pio = WatchedMap(watching, address_bits=16, name="pio", straddle="split")
+        new_map = partial(RegionMap, straddle="split", instruments=trace.instruments)
+        self.mmio = new_map(address_bits=52, name="mmio")
+        self.pio = new_map(address_bits=16, name="pio")
         for gpa, buffer in self.ram:
             self.mmio.add_ram(gpa, buffer, name="RAM")
         self.mmio.add_fallback(0, PCI_HOLE, all_ones, name="no RAM")
@@ -79,20 +73,13 @@ class Board:
             ecam=ECAM,
             windows=WINDOWS,
             routing=ROUTING.entries(),
-            power_registers=PM_BLOCKS,
+            power_registers=pm_registers(PM_BASE, gpes=0),
             sci=SCI,
             smi=None,
             hpet=False,
             vga=False,
         )
         self.placement = self.platform.table_set().place(TABLES, limit=TABLES_END)
-
-    def attach(self, function: PciDevice) -> None:
-        """Put a device into the next free slot of the root bus."""
-        taken = {found.devfn >> 3 for found in self.host.functions()}
-        if len(taken) == SLOTS:
-            raise UsageError(f"there is room for {SLOTS - 1} devices, not for one more")
-        self.host.bus.attach(function, min(set(range(SLOTS)) - taken))
 
     def firmware(self) -> None:
         """Do what firmware does: give out addresses, and leave tables in memory."""

@@ -33,9 +33,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Console:
     def __init__(self, board: Board, power: Power) -> None:
         self._machine, self._power = board.machine, power
-        self.uart = Uart16550(self.transmit_character, self._machine.line(COM1_IRQ))
+        line = self._machine.line(COM1_IRQ)
+        self.uart = Uart16550(self.transmit_character, line, ready=self._offer)
         self.uart.write(None, 3, 1, 0x03)  # eight data bits, as firmware leaves it
-        board.pio.add(COM1, self.uart.size, self, name="COM1")
+        board.pio.add(COM1, self.uart.size, self.uart, name="COM1")
         self.open = sys.stdin is not None and not sys.stdin.closed
         self._terminal: list[Any] | None = None
         self._typed, self._escaped, self._closing = bytearray(), False, False
@@ -44,15 +45,6 @@ class Console:
         self._wake_out.setblocking(False)
 
     # -- the guest's side, under the machine's lock ----------------------------------------------
-
-    def read(self, vcpu: object, offset: int, size: int) -> int:
-        value = self.uart.read(vcpu, offset, size)
-        self._offer()
-        return value
-
-    def write(self, vcpu: object, offset: int, size: int, value: int) -> None:
-        self.uart.write(vcpu, offset, size, value)
-        self._offer()
 
     def transmit(self, text: bytes) -> None:
         try:

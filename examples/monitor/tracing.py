@@ -5,24 +5,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vmmkit.memregion import Instrument, Port, RegionMap, TraceRing
+from vmmkit.memregion import Instrument, TraceRing
 
 CAPACITY = 1_000_000  # accesses; the last ones are kept
-
-
-class WatchedMap(RegionMap):
-    """A map all of whose ports are watched, whoever makes them."""
-
-    def __init__(self, watching: Sequence[Instrument], **options: Any) -> None:
-        super().__init__(**options)
-        self._watching = tuple(watching)
-
-    def port(self, vcpu: object, /, *, instruments: Sequence[Instrument] = ()) -> Port:
-        return super().port(vcpu, instruments=(*self._watching, *instruments))
 
 
 class Trace:
@@ -42,6 +30,10 @@ class Trace:
         if self.path is None:
             return
         try:
-            self.path.write_text(self.ring.to_chrome_json())
+            self.path.write_text(self.ring.to_chrome_json(name=_name))
         except OSError as error:
             print(f"monitor: the trace is lost: {error}", file=sys.stderr)
+
+
+def _name(vcpu: Any) -> str:
+    return f"vCPU {vcpu.index}"

@@ -15,8 +15,20 @@ from typing import Any, Literal, Protocol
 import attrs
 
 from vmmkit._region_policy import AccessPolicy
+from vmmkit.errors import RegionConfigError
+from vmmkit.protocols import ReadHandler, WriteHandler
 
-__all__ = ["IMMUTABLE", "READ", "WRITE", "Kind", "Region", "RegionFlags"]
+__all__ = [
+    "AS_HANDLED",
+    "FLAGS_OF",
+    "IMMUTABLE",
+    "READ",
+    "WRITE",
+    "Kind",
+    "Region",
+    "RegionFlags",
+    "permitted",
+]
 
 Kind = Literal["device", "ram", "rom", "fallback"]
 
@@ -136,3 +148,25 @@ class Region:
         """Show what a debugger's user wants to know."""
         state = "" if self.enabled else " disabled" if self._held else " closed"
         return f"<Region {self.describe()} {self.kind} {self.flags.name or 0}{state}>"
+
+
+#: No flags given: those for which there are handlers.
+AS_HANDLED = RegionFlags(0)
+
+#: What a region with these handlers may do: whether there is one for reads, and for writes.
+FLAGS_OF = {
+    (reads, writes): (READ if reads else AS_HANDLED) | (WRITE if writes else AS_HANDLED)
+    for reads in (False, True)
+    for writes in (False, True)
+}
+
+
+def permitted(
+    flags: RegionFlags, read: ReadHandler | None, write: WriteHandler | None
+) -> tuple[RegionFlags, ReadHandler | None, WriteHandler | None]:
+    """Match flags and handlers: what is not permitted needs no handler, what is needs one."""
+    if not flags & (READ | WRITE):
+        flags |= FLAGS_OF[read is not None, write is not None]
+    if (flags & READ and read is None) or (flags & WRITE and write is None):
+        raise RegionConfigError(f"{flags.name} without a handler for it")
+    return flags, read if flags & READ else None, write if flags & WRITE else None

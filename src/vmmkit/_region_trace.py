@@ -167,11 +167,16 @@ class TraceRing:
         """Count the records kept."""
         return len(self._records)
 
-    def to_chrome_json(self) -> str:
+    def to_chrome_json(self, *, name: Callable[[Any], str] = "vCPU {}".format) -> str:
         """Export as trace JSON, which Perfetto and Chrome's tracing page open.
 
         Each vCPU is a thread, each access a complete event ("ph": "X") with times in
-        microseconds. Source: "Trace Event Format", sections "JSON Object Format" and "Complete
+        microseconds.
+
+        Args:
+            name: called with a vCPU, as the port got it; returns what its thread is called.
+
+        Source: "Trace Event Format", sections "JSON Object Format" and "Complete
         Events".
         """
         tracks: dict[int, int] = {}
@@ -179,15 +184,14 @@ class TraceRing:
         for record in self:
             if id(record.vcpu) not in tracks:
                 tracks[id(record.vcpu)] = len(tracks)
-                events.append(_track_name(tracks[id(record.vcpu)], record.vcpu))
+                events.append(_track_name(tracks[id(record.vcpu)], name(record.vcpu)))
             events.append(_event(record, tracks[id(record.vcpu)]))
         return json.dumps({"traceEvents": events, "displayTimeUnit": "ns"})
 
 
-def _track_name(track: int, vcpu: object) -> dict[str, Any]:
+def _track_name(track: int, name: str) -> dict[str, Any]:
     """Name a thread by a metadata event."""
-    name = {"name": f"vCPU {vcpu}"}
-    return {"name": "thread_name", "ph": "M", "pid": 0, "tid": track, "args": name}
+    return {"name": "thread_name", "ph": "M", "pid": 0, "tid": track, "args": {"name": name}}
 
 
 def _hexadecimal(number: object) -> str:

@@ -49,7 +49,17 @@ from typing import Any, Literal
 
 import attrs
 
-from vmmkit._region import IMMUTABLE, READ, WRITE, Kind, Region, RegionFlags
+from vmmkit._region import (
+    AS_HANDLED,
+    FLAGS_OF,
+    IMMUTABLE,
+    READ,
+    WRITE,
+    Kind,
+    Region,
+    RegionFlags,
+    permitted,
+)
 from vmmkit._region_access import Port, Resolver, Straddle
 from vmmkit._region_changes import Changeable
 from vmmkit._region_commit import Ledger, Transaction
@@ -93,15 +103,6 @@ __all__ = [
 #: Sizes that only a region whose policy allows them takes.
 VECTOR_SIZES = (16, 32, 64)
 
-#: No flags given: those for which there are handlers.
-AS_HANDLED = RegionFlags(0)
-
-_FLAGS_OF = {
-    (reads, writes): (READ if reads else AS_HANDLED) | (WRITE if writes else AS_HANDLED)
-    for reads in (False, True)
-    for writes in (False, True)
-}
-
 #: What `add_rom` calls the policy's verdict on writes.
 _ROM_WRITES: dict[str, Verdict] = {"ignore": "ones", "raise": "raise", "log": "log"}
 
@@ -125,6 +126,7 @@ class RegionMap(Changeable):
         straddle: what happens to an access whose bytes have more than one owner. `"raise"`: a
             `StraddleError`. `"ones"`: it reads as ones or is dropped, as a whole. `"split"`: it
             is cut at the borders into naturally aligned accesses, made in address order.
+        instruments: what watches every port of the map, whoever makes it; see `port`.
 
     Raises:
         RegionConfigError: an argument outside of these.
@@ -137,6 +139,7 @@ class RegionMap(Changeable):
         name: str = "memory",
         access_sizes: Iterable[int] = (1, 2, 4, 8),
         straddle: Straddle = "raise",
+        instruments: Sequence[Instrument] = (),
     ) -> None:
         """Start with an empty space."""
         try:
@@ -152,6 +155,7 @@ class RegionMap(Changeable):
             raise RegionConfigError(f"straddle is 'raise', 'ones' or 'split', not {straddle!r}")
         self.name = name
         self.address_bits = address_bits
+        self._instruments = (*instruments,)
         self._limit = 1 << address_bits
         self._ledger = Ledger(name, self._limit, self._forget)
         known = {*sizes, *VECTOR_SIZES}
@@ -343,9 +347,9 @@ class RegionMap(Changeable):
             raise RegionConfigError(f"{name!r}: flags are RegionFlags, not {flags!r}")
         self._check_range(base, size, name)
         if flags is AS_HANDLED:
-            flags = _FLAGS_OF[read is not None, write is not None]
+            flags = FLAGS_OF[read is not None, write is not None]
         else:
-            flags, read, write = _permitted(flags, read, write)
+            flags, read, write = permitted(flags, read, write)
         free_sizes = policy.free_sizes & self._resolver.sizes
         return Region(self, base, size, name, kind, flags, policy, free_sizes, read, write)
 
@@ -423,13 +427,14 @@ class RegionMap(Changeable):
 
         Args:
             vcpu: any object; handlers receive it unchanged. Nothing is done with it.
-            instruments: what watches this port: trace rings, counters, break points, or any
-                callable that takes an `AccessRecord`. Without instruments none of their code
-                is on the way.
+            instruments: what watches this port, besides those of the map: trace rings, counters,
+                break points, or any callable that takes an `AccessRecord`. Without any of them
+                none of their code is on the way.
         """
         port = self._resolver.new_port(vcpu)
-        if instruments:
-            instrument(port, self.find, instruments)
+        watching = (*self._instruments, *instruments)
+        if watching:
+            instrument(port, self.find, watching)
         return port
 
     def _check(self) -> None:
@@ -437,14 +442,3 @@ class RegionMap(Changeable):
         with self._ledger.lookup:
             self._ledger.check()
             self._resolver.check()
-
-
-def _permitted(
-    flags: RegionFlags, read: ReadHandler | None, write: WriteHandler | None
-) -> tuple[RegionFlags, ReadHandler | None, WriteHandler | None]:
-    """Match flags and handlers: what is not permitted needs no handler, what is needs one."""
-    if not flags & (READ | WRITE):
-        flags |= _FLAGS_OF[read is not None, write is not None]
-    if (flags & READ and read is None) or (flags & WRITE and write is None):
-        raise RegionConfigError(f"{flags.name} without a handler for it")
-    return flags, read if flags & READ else None, write if flags & WRITE else None

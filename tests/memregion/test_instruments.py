@@ -101,6 +101,25 @@ def test_a_strange_trace_still_is_json(mmio):
     assert json.loads(ring.to_chrome_json())["traceEvents"][1]["args"]["address"] == "'x'"
 
 
+def test_tracks_are_named_as_asked_for(mmio):
+    ring = TraceRing()
+    mmio.port("boot", instruments=[ring]).read(0x1000, 1)
+    track, _access = json.loads(ring.to_chrome_json(name=str.upper))["traceEvents"]
+    assert track["args"] == {"name": "BOOT"}
+
+
+def test_instruments_of_a_map_watch_all_its_ports():
+    ring, counters, own = TraceRing(), Counters(), Counters()
+    mmio = RegionMap(instruments=[ring, counters])
+    mmio.add(0x1000, 16, Recorder(), name="uart")
+    first, second = mmio.port("cpu0"), mmio.port("cpu1", instruments=[own])
+    first.write(0x1000, 1, 0)
+    second.read(0x1000, 4)
+    assert [record.vcpu for record in ring] == ["cpu0", "cpu1"]
+    assert counters["uart"] == (1, 1, 4, 1, 0)
+    assert own["uart"] == (1, 0, 4, 0, 0)
+
+
 def test_counters(mmio):
     counters = Counters()
     ports = [mmio.port(vcpu, instruments=[counters]) for vcpu in range(2)]

@@ -43,6 +43,32 @@ def test_slots_that_cannot_be_had(slot, words):
     host._check()
 
 
+def test_a_function_gets_the_next_free_device():
+    host, behind = HostBridge(), bridge()
+    host.bus.attach(function(), 2, 3)
+    for one in (function(), behind, function()):
+        host.bus.attach(one)
+    assert [one.bdf for one in host.bus.functions()] == [0x08, 0x13, 0x18, 0x20]
+    behind.secondary.attach(function())
+    behind.secondary.attach(function("second"), function_number=1)
+    assert [one.devfn for one in behind.secondary.functions()] == [0x00, 0x09]
+
+
+def test_a_full_bus_has_no_free_device():
+    host, port = HostBridge(), bridge(link=True)
+    host.bus.attach(port)
+    for _ in range(30):
+        host.bus.attach(function())
+    port.secondary.attach(function())
+    for bus in (host.bus, port.secondary):
+        before = bus.functions()
+        with pytest.raises(TopologyError, match="no free slot"):
+            bus.attach(function())
+        assert bus.functions() == before
+    host.bus.attach(function(), 0)
+    host._check()
+
+
 def test_a_function_is_in_one_place():
     host, one = HostBridge(), function()
     host.bus.attach(one, 1)

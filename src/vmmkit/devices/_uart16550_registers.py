@@ -56,6 +56,7 @@ _RECEIVED_DATA: Final = int(IIR.RECEIVED_DATA)
 _CHARACTER_TIMEOUT: Final = int(IIR.CHARACTER_TIMEOUT)
 _HOLDING_EMPTY: Final = int(IIR.HOLDING_EMPTY)
 _RI: Final = int(MSR.RI)
+_MAKE_ROOM: Final = (2, 4)  # the registers FCR and MCR
 
 # PC16550D "Interrupt Identification Register": the rank of the four sources.
 _RANKED: Final = (
@@ -125,6 +126,9 @@ class RegisterFile:
     drive_outputs: Callable[[OutputLine], object] = attrs.field(
         default=_unconnected, validator=_check_callable, kw_only=True
     )
+    ready: Callable[[], object] | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_check_callable), kw_only=True
+    )
     _modem_inputs: int = attrs.field(
         default=ModemInput.CTS | ModemInput.DSR | ModemInput.DCD,
         converter=check_modem_inputs,
@@ -168,6 +172,37 @@ class RegisterFile:
             _unconnected,  # MSR: read only
             self._write_scratchpad,
         )
+        if self.ready is not None:  # others do not pay for it
+            taking, *reads = self._reads
+            self._reads = (self._noting_room(taking), *reads)
+            self._writes = tuple(
+                self._noting_room(write) if index in _MAKE_ROOM else write
+                for index, write in enumerate(self._writes)
+            )
+
+    def _noting_room(self, change: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the access to a register that may make room."""
+
+        def access(*value: int) -> Any:
+            before = self.room
+            try:
+                return change(*value)
+            finally:
+                self._tell_of_room(before)
+
+        return access
+
+    def _tell_of_room(self, before: int) -> None:
+        """Call `ready` if there is more room than before."""
+        if self.ready is not None and self.room > before:
+            self.ready()
+
+    @property
+    def room(self) -> int:
+        """Characters that `receive` would take now; 0 in loopback, where SIN is cut off."""
+        if self._mcr & _LOOP:
+            return 0
+        return self._receiver.depth - len(self._receiver.characters)
 
     def read(self, _vcpu: object, offset: int, size: int, /) -> int:
         """Return the `size` bytes at `offset`, little-endian; see the class for wide accesses."""

@@ -8,8 +8,9 @@ class code says "16550-compatible serial controller" (PCI Code and ID Assignment
 QEMU's `pci-serial`.
 
 Several vCPUs may reach the port at once, and characters arrive from yet another thread, so one
-lock is held around all of them, and so while `transmit` is called: that may call back into the
-port, but not wait for another thread that does. The pin changes when the lock is free again.
+lock is held around all of them, and so while `transmit` and `ready` are called: they may call back
+into the port, but not wait for another thread that does. The pin changes when the lock is free
+again.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class PciUart(PciDevice):
     Args:
         transmit: called with each character (0-255) that the guest sends.
         drive_outputs: called with all `OutputLine`s when one changed.
+        ready: called when there is more room for input than before, see `Uart16550`.
         name: for maps, errors and traces.
 
     Attributes:
@@ -53,12 +55,16 @@ class PciUart(PciDevice):
         transmit: Callable[[int], object] = _drop,
         drive_outputs: Callable[[OutputLine], object] = _drop,
         *,
+        ready: Callable[[], object] | None = None,
         name: str = "",
     ) -> None:
         """Put a 16550A after a reset behind the BAR."""
         super().__init__(name=name)
         self.uart = Uart16550(
-            transmit=transmit, interrupt=self.irq().set_level, drive_outputs=drive_outputs
+            transmit=transmit,
+            interrupt=self.irq().set_level,
+            drive_outputs=drive_outputs,
+            ready=ready,
         )
 
     def read(self, vcpu: object, _bar: int, offset: int, size: int, /) -> int:

@@ -6,11 +6,14 @@ Theory of operation
 -------------------
 `Uart16550` is one state machine. The guest drives it through `read` and `write`, the owner (the
 monitor) through `receive`, `set_modem_inputs` and a few more. It owns no clock, no thread, no
-lock and no file: what it wants done leaves through three callables that the owner hands in.
+lock and no file: what it wants done leaves through four callables that the owner hands in.
 
 * `transmit(character)`: the guest sent a character.
 * `interrupt(level)`: the INTR pin changed. Called on changes only.
 * `drive_outputs(lines)`: DTR, RTS, OUT1, OUT2 or the break condition changed.
+* `ready()`: there is more room for input than before: the guest took a character, emptied the
+  FIFO, turned it on or left loopback, or a reset or a snapshot did so. An owner that had more
+  than `receive` took offers the rest then.
 
 Each is called after the state is complete, so it may call back into the port (an echo peer calls
 `receive` from `transmit`, a synchronous interrupt controller runs the guest's handler from
@@ -116,6 +119,7 @@ class Uart16550(RegisterFile):
         paced: keep characters until `shift_out` is called, instead of sending at once.
         timeout: who raises the character timeout.
         drive_outputs: called with all `OutputLine`s when one changed.
+        ready: called when `room` has grown; for an owner with more input, which calls `receive`.
         modem_inputs: the modem's lines at first; by default a peer is present and ready.
 
     Raises:
@@ -133,13 +137,6 @@ class Uart16550(RegisterFile):
     def size(self) -> int:
         """Bytes of the register window: 8, 16, 32 or 64."""
         return REGISTER_COUNT << self.register_shift
-
-    @property
-    def room(self) -> int:
-        """Characters that `receive` would take now; 0 in loopback, where SIN is cut off."""
-        if self._mcr & _LOOP:
-            return 0
-        return self._receiver.depth - len(self._receiver.characters)
 
     def receive(
         self,
@@ -277,7 +274,7 @@ class Uart16550(RegisterFile):
         self._load(check_snapshot(snapshot, paced=self.paced))
 
     def _load(self, state: UartSnapshot) -> None:
-        receiver, transmitter = self._receiver, self._transmitter
+        receiver, transmitter, room = self._receiver, self._transmitter, self.room
         self._divisor, self._ier, self._scr = state.divisor, state.ier, state.scr
         self._lcr, self._mcr = state.lcr, state.mcr
         self._set_fifo_control(state.fcr)
@@ -290,7 +287,10 @@ class Uart16550(RegisterFile):
         transmitter.characters.extend(state.transmit_fifo)
         transmitter.shift_register = state.shift_register
         transmitter.thre_pending = state.thre_pending
-        self._update_pins()
+        try:
+            self._update_pins()
+        finally:
+            self._tell_of_room(room)
 
     def registers(self) -> dict[str, int]:
         """Return what the guest would read, by register name and without side effects."""

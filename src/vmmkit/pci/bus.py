@@ -105,20 +105,26 @@ class Bus:
 
     # -- changing --------------------------------------------------------------------------------
 
-    def attach(self, function: Function, device: int, function_number: int = 0) -> None:
+    def attach(
+        self, function: Function, device: int | None = None, function_number: int = 0
+    ) -> None:
         """Put a function into a slot. The guest finds it as it is, decoding off as a rule.
 
         Args:
             function: attached to no bus.
-            device: 0-31.
+            device: 0-31; `None`: the first one without functions, from 1 on a root bus, whose
+                device 0 is the host bridge's by custom.
             function_number: 0-7.
 
         Raises:
-            TopologyError: no such slot, a slot taken, or a function that is attached already; or
-                called by a listener of an address map while the host bridge changes that.
+            TopologyError: no such slot, none free, a slot taken, or a function that is attached
+                already; or called by a listener of an address map while the host bridge changes
+                that.
         """
         with self._changing():
             self._check_idle()
+            if device is None:
+                device = self._free_device()
             devfn = self._free_slot(function, device, function_number)
             function.bus, function.devfn = self, devfn
             function.config.integrated = self.bridge is None
@@ -171,6 +177,14 @@ class Bus:
             self.bridge.secondary_changed()
         else:
             self.host.apply(self.bridge, self.bridge.secondary_changed)
+
+    def _free_device(self) -> int:
+        taken = {devfn >> 3 for devfn in self._slots}
+        devices = range(1 if self.bridge is None else 0, 1 if self.link and not self.ari else 32)
+        for device in devices:
+            if device not in taken:
+                return device
+        raise TopologyError(f"no free slot on {self!r}")
 
     def _free_slot(self, function: Function, device: int, number: int) -> int:
         if device not in range(32) or number not in range(8):

@@ -27,7 +27,7 @@ from vmmkit.acpi.platform.values import SmiCommand
 from vmmkit.acpi.platform.virtio_mmio import VirtioMmio
 from vmmkit.acpi.relocation import Blob
 from vmmkit.acpi.tables.dbg2 import PortType, SerialSubtype
-from vmmkit.acpi.tables.fadt import BootArchFlags
+from vmmkit.acpi.tables.fadt import BootArchFlags, RegisterBlock
 from vmmkit.acpi.tables.gas import Gas
 from vmmkit.acpi.tables.spcr import BaudRate, InterruptType
 from vmmkit.acpi.tables.tpm2 import StartMethod
@@ -138,6 +138,17 @@ def test_second_hpet_has_a_number():
 
 
 @pytest.mark.parametrize(
+    ("gpes", "size"), [({}, 16), ({"gpes": 0}, 0), ({"gpes": 8}, 2), ({"gpes": 384}, 96)]
+)
+def test_fixed_registers_from_one_base(gpes, size):
+    blocks = pm_registers(0x600, **gpes)
+    fixed = (RegisterBlock.io(0x600, 4), RegisterBlock.io(0x604, 2), RegisterBlock.io(0x608, 4))
+    assert (blocks.pm1a_evt, blocks.pm1a_cnt, blocks.pm_tmr) == fixed
+    assert blocks.gpe0 == (RegisterBlock.io(0x620, size) if size else None)
+    assert q35_like(power_registers=blocks).validate() == []
+
+
+@pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: Reset(Gas.io(0xCF9, 16)), "a register of 8 bits is wanted"),
@@ -148,6 +159,9 @@ def test_second_hpet_has_a_number():
         (lambda: pm_registers(0x601), "management registers is 0x601, not a multiple of 0x80"),
         (lambda: pm_registers(0), "management registers is 0x0, not a multiple of 0x80"),
         (lambda: pm_registers(0x10000), "management registers is 0x10000, not a number from 0"),
+        (lambda: pm_registers(0x600, gpes=12), "12 general-purpose events are not a multiple"),
+        (lambda: pm_registers(0x600, gpes=392), "general-purpose events is 0x188, not a number"),
+        (lambda: pm_registers(0x600, gpes=None), "general-purpose events is None, not a number"),
         (lambda: soft_off(8), "the sleep type of S5 is 0x8"),
         (lambda: SmiCommand(0), "the SMI command port is 0, which says that there is none"),
         (lambda: SmiCommand(0x10000), "the SMI command port is 0x10000"),

@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 _PM_ALIGNMENT = 0x80
+_GPE_OFFSET = 0x20
+_MOST_GPES = (_PM_ALIGNMENT - _GPE_OFFSET) * 4  # two bits each, until the next base
 _PRESSED = (
     0x80  # "Device Notification Values", control method power button: S0 power button pressed
 )
@@ -79,17 +81,22 @@ class SleepRegisters:
     status: Gas = attrs.field(converter=_register)
 
 
-def pm_registers(base: int) -> RegisterBlocks:
+def pm_registers(base: int, *, gpes: int = 64) -> RegisterBlocks:
     """Return the fixed registers of a PC, as chip sets place them from one base on.
 
-    PM1 event at 0, PM1 control at 4, PM timer at 8, 64 general-purpose events at 20H.
+    PM1 event at 0, PM1 control at 4, PM timer at 8, which is how `vmmkit.devices.acpi_pm.AcpiPm`
+    has them; general-purpose events at 20H.
 
     Args:
         base: first port, a multiple of 80H.
+        gpes: how many general-purpose events, a multiple of 8 up to 384; 0: no such registers.
 
     Raises:
-        PlatformError: another base.
+        PlatformError: another base or number.
     """
+    number("the number of general-purpose events", gpes, _MOST_GPES + 1)
+    if gpes % 8:
+        raise PlatformError(f"{gpes} general-purpose events are not a multiple of 8")
     number("the base of the power management registers", base, 1 << 16)
     if not base or base % _PM_ALIGNMENT:
         raise PlatformError(
@@ -100,7 +107,7 @@ def pm_registers(base: int) -> RegisterBlocks:
         RegisterBlock.io(base, 4),
         RegisterBlock.io(base + 4, 2),
         pm_tmr=RegisterBlock.io(base + 8, 4),
-        gpe0=RegisterBlock.io(base + 0x20, 16),
+        gpe0=RegisterBlock.io(base + _GPE_OFFSET, gpes // 4) if gpes else None,
     )
 
 

@@ -117,7 +117,8 @@ def q35_like(
         express: the root bus is PCI Express; see `PciHost`.
         pic_routing: `(device, pin, interrupt)` for systems that use the 8259s; see `PciHost`.
         pm_base: first port of the power management registers, a multiple of 80H.
-        power_registers: where they are, if not as `pm_registers(pm_base)` says.
+        power_registers: where they are, if not as `pm_registers(pm_base)` says; a machine without
+            general-purpose events says `pm_registers(pm_base, gpes=0)`.
         sci: the GSI of ACPI, level triggered.
         smi: how a system asks for ACPI mode; `None`: it is on from the start.
         reset: how a system restarts the machine; `None`: not by ACPI.

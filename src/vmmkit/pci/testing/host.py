@@ -136,7 +136,7 @@ class Host:
             AllocationError: a BAR finds no room.
         """
         bus = self._bus_behind(behind)
-        bus.attach(device, _free_slot(bus) if slot is None else slot, function)
+        bus.attach(device, slot, function)
         if bus.bridge is not None or isinstance(device, Bridge):
             self.enumerate()
         else:
@@ -250,12 +250,3 @@ class Host:
     def to_svg(self) -> str:
         """Return what is plugged in, as a drawing."""
         return to_svg(self.bridge)
-
-
-def _free_slot(bus: Bus) -> int:
-    taken = {function.devfn >> 3 for function in bus.functions()}
-    first = 1 if bus.bridge is None else 0
-    for slot in _DEVICES[first:]:
-        if slot not in taken:
-            return slot
-    raise TopologyError(f"no free slot on {bus!r}")
