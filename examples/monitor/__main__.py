@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
-from contextlib import ExitStack
-from time import monotonic
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from threading import TIMEOUT_MAX, Timer
 
 from board import Board
 from console import Console
@@ -47,21 +50,45 @@ class Monitor:
 
     def run(self) -> int:
         """Run the guest to its end; return the exit status."""
-        machine, power, limit = self.board.machine, self.power, self.options.seconds
-        last = None if limit is None else monotonic() + limit
+        power = self.power
         while power.status is None:
-            left = None if last is None else last - monotonic()
-            if left is not None and left <= 0:
-                power.end(TIME_OVER, f"{limit:g} seconds are over")
-                continue
-            match machine.run(left, through_halt=self.console.open):
+            match self.board.machine.run(through_halt=self.console.open):
                 case RunEnded():
-                    continue  # the time is over, or somebody has called `stop`
+                    continue  # somebody has called `stop`
                 case MachineHalted():
                     power.end(HALTED, "the guest waits for nothing")
                 case VcpuExit(vcpu, reason):
                     power.end(CRASHED, f"vCPU {vcpu}: {reason}")
         return power.status
+
+
+@contextmanager
+def time_limit(power: Power, seconds: float | None) -> Iterator[None]:
+    """End the machine after so many seconds, also while a debugger has it stopped."""
+    if seconds is None:
+        yield
+        return
+    over = (TIME_OVER, f"{seconds:g} seconds are over")
+    timer = Timer(min(seconds, TIMEOUT_MAX), power.end, over)
+    if seconds:
+        timer.start()
+    else:
+        power.end(*over)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def keep_standard_files() -> None:
+    """Take the places of standard files that are closed, which a disk would get otherwise."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY)  # becomes the lowest that is free
+    if sys.stderr is None:  # `print` would take standard output instead
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process
 
 
 def prepare(options: Namespace, stack: ExitStack) -> tuple[Monitor, Debugger]:
@@ -73,6 +100,7 @@ def prepare(options: Namespace, stack: ExitStack) -> tuple[Monitor, Debugger]:
 
 
 def main() -> int:
+    keep_standard_files()
     with ExitStack() as stack:
         try:
             options = parse()
@@ -83,7 +111,8 @@ def main() -> int:
         except (UsageError, VmmkitError, OSError) as error:
             print(f"monitor: {error}", file=sys.stderr)
             return USAGE
-        status = monitor.run()
+        with time_limit(monitor.power, options.seconds):
+            status = monitor.run()
         debugger.tell(status)
     if monitor.power.reason:
         print(f"monitor: {monitor.power.reason}", file=sys.stderr)

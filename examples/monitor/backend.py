@@ -14,10 +14,12 @@ from vmmkit.backends import ThreadedMachine, kvm
 from vmmkit.insn import IMPLEMENTATION
 
 
-def choose(wanted: str) -> tuple[str, str]:
+def choose(options: Namespace) -> tuple[str, str]:
     """Return the backend's name and why it was chosen."""
-    if wanted != "auto":
-        return wanted, "as asked for"
+    if options.backend != "auto":
+        return options.backend, "as asked for"
+    if options.engine:
+        return "soft", "--engine was asked for"
     reason = kvm.unusable_reason()
     return ("soft", reason) if reason else ("kvm", "/dev/kvm can be used")
 
@@ -26,7 +28,7 @@ def make_machine(
     options: Namespace, stack: ExitStack, ram: list[tuple[int, Any]], **settings: Any
 ) -> Any:
     """Return a machine with the options' processors; say which."""
-    backend, reason = choose(options.backend)
+    backend, reason = choose(options)
     settings["start"] = datetime.now(UTC).replace(tzinfo=None)  # what the real-time clock shows
     if backend == "kvm":
         print(f"monitor: KVM, irqchip={options.irqchip} ({reason})", file=sys.stderr)

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from backend import make_machine
+from options import UsageError
 from tracing import Trace
 
 from vmmkit.acpi.platform import Ecam, pm_registers, q35_like
@@ -34,7 +35,10 @@ RAM, RESERVED = 1, 2
 def allocate(size: int) -> list[tuple[int, memoryview]]:
     """Return RAM as (gpa, buffer), page by page: what has no room below the PCI hole is above."""
     low = min(size, PCI_HOLE)
-    memory = memoryview(mmap.mmap(-1, size))
+    try:
+        memory = memoryview(mmap.mmap(-1, size))
+    except OSError as error:
+        raise UsageError(f"--memory {size >> 20}M: {error.strerror}") from error
     pieces = [(0, memory[:VGA_HOLE]), (HIGH_RAM, memory[HIGH_RAM:low]), (ABOVE, memory[low:])]
     return [(gpa, buffer) for gpa, buffer in pieces if len(buffer)]
 

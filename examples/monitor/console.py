@@ -16,6 +16,7 @@ import sys
 import termios
 import threading
 import tty
+from contextlib import suppress
 from typing import Any, Self
 
 from board import Board
@@ -25,6 +26,7 @@ from vmmkit.devices.uart16550 import Uart16550
 
 COM1, COM1_IRQ = 0x3F8, 4
 CTRL_A, MOST_TYPED = 1, 4096
+PATIENCE = 0.1  # seconds
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -46,10 +48,17 @@ class Console:
 
     def transmit(self, text: bytes) -> None:
         try:
-            while text:
-                text = text[os.write(1, text) :]
+            while text and self._has_room():
+                text = text[os.write(1, text[: select.PIPE_BUF]) :]
         except OSError as error:
             self._power.end(1, f"nobody reads the console: {error.strerror}")
+
+    def _has_room(self) -> bool:
+        """Wait for a reader that is slow, but not when the machine has ended."""
+        while not select.select([], [1], [], PATIENCE)[1]:
+            if self._power.status is not None:
+                return False
+        return True
 
     def transmit_character(self, character: int) -> None:
         self.transmit(bytes((character,)))
@@ -72,23 +81,25 @@ class Console:
             raw = termios.tcgetattr(0)
             raw[1] |= termios.OPOST  # guests end lines as programs do
             termios.tcsetattr(0, termios.TCSANOW, raw)
-        self._handlers = [(number, signal.signal(number, _ignore)) for number in SIGNALS]
+        for number in SIGNALS:
+            signal.signal(number, _ignore)
         signal.set_wakeup_fd(self._wake_out.fileno(), warn_on_full_buffer=False)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give them back."""
+        """Give the terminal back; who asks once more shall not disturb what is left to do."""
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(-1)
-        for number, handler in self._handlers:
-            signal.signal(number, handler)
         self._closing = True
         self._wake_out.send(b"\0")
         self._thread.join()
         self._wake_in.close()
         self._wake_out.close()
         if self._terminal is not None:
-            termios.tcsetattr(0, termios.TCSADRAIN, self._terminal)
+            with suppress(termios.error):  # it may be gone
+                termios.tcsetattr(0, termios.TCSADRAIN, self._terminal)
 
     def _work(self) -> None:
         wake = self._wake_in.fileno()

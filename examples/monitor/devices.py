@@ -5,15 +5,20 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import NamedTuple
 
 from vmmkit.devices.edu import Edu
 from vmmkit.devices.pci_uart import PciUart
 from vmmkit.devices.virtio import FileDisk, VirtioBlk, VirtioConsole, VirtioRng
+from vmmkit.errors import DeviceError
 from vmmkit.pci import PciDevice
 
+ON_OR_OFF = {"on": True, "off": False}
+SECTOR = 512
 Settings = Mapping[str, str]
 
 
@@ -33,10 +38,18 @@ class Kind(NamedTuple):
 
 
 def virtio_blk(settings: Settings, surroundings: Surroundings) -> PciDevice:
-    read_only = settings.get("readonly", "off") == "on"
-    fd = os.open(settings["file"], os.O_RDONLY if read_only else os.O_RDWR)
+    path, read_only = settings["file"], ON_OR_OFF.get(settings.get("readonly", "off"))
+    if read_only is None:
+        raise DeviceError(f"virtio-blk: readonly is on or off, not {settings['readonly']!r}")
+    mode = Path(path).stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISBLK(mode):
+        raise DeviceError(f"virtio-blk: {path!r} is neither a file nor a block device")
+    fd = os.open(path, os.O_RDONLY if read_only else os.O_RDWR)
     surroundings.stack.callback(os.close, fd)
-    return VirtioBlk(FileDisk(fd), read_only=read_only, serial=settings.get("serial", ""))
+    disk = FileDisk(fd)
+    if disk.size < SECTOR:
+        raise DeviceError(f"virtio-blk: {path!r} has {disk.size} bytes, less than a sector")
+    return VirtioBlk(disk, read_only=read_only, serial=settings.get("serial", ""))
 
 
 def pci_uart(_settings: Settings, surroundings: Surroundings) -> PciDevice:

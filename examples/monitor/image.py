@@ -17,10 +17,13 @@ def load(options: Namespace, board: Board) -> None:
     """Put the image, and what its boot protocol wants, into RAM; set the first vCPU's registers."""
     data = options.image.read_bytes()
     flat = options.flat
+    if not data:
+        raise UsageError(f"{options.image}: there is nothing in it")
     try:
         image = loader.flat(data, flat.base, mode=flat.mode) if flat else loader.read(data)
     except ImageFormatError as error:
-        raise UsageError(f"{options.image}: {error} (or say --flat)") from error
+        hint = "" if flat else " (or say --flat)"
+        raise UsageError(f"{options.image}: {error}{hint}") from error
     boot = image.boot(
         memory=board.e820(),
         cmdline=options.append,

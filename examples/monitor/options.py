@@ -14,7 +14,7 @@ from vmmkit.insn import available_engines
 
 KIB = 1 << 10
 UNITS = {"": 1, "K": KIB, "M": KIB**2, "G": KIB**3}
-LEAST_MEMORY = 2 << 20
+LEAST_MEMORY, MOST_MEMORY = 2 << 20, 31 << 30  # above it is the window of large BARs
 MANY: dict[str, Any] = {"action": "append", "default": []}
 
 
@@ -45,8 +45,8 @@ class DeviceOption(NamedTuple):
 def memory(text: str) -> int:
     match = re.fullmatch(r"([1-9]\d*)([KMG]?)", text)
     size = int(match[1]) * UNITS[match[2]] if match else 0
-    if size < LEAST_MEMORY or size % 4096:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 64M or 2G, from 2M on")
+    if not LEAST_MEMORY <= size <= MOST_MEMORY or size % 4096:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 64M or 2G, of 2M to 31G")
     return size
 
 
@@ -61,7 +61,12 @@ def device(text: str) -> DeviceOption:
     kind, *settings = text.split(",")
     if kind not in KINDS:
         raise argparse.ArgumentTypeError(f"{kind!r} is none of {', '.join(KINDS)}")
-    options = dict(setting.partition("=")[::2] for setting in settings)
+    options: dict[str, str] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or name in options:
+            raise argparse.ArgumentTypeError(f"{setting!r} is not NAME=VALUE, or is there twice")
+        options[name] = value
     if unknown := options.keys() - KINDS[kind].options:
         raise argparse.ArgumentTypeError(f"{kind} has no option {', '.join(sorted(unknown))}")
     if missing := KINDS[kind].required - options.keys():
@@ -126,6 +131,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.image is None and not (options.map or options.map_svg):
         raise UsageError("an image is wanted; --help says what else there is")
+    if options.engine and options.backend == "kvm":
+        raise UsageError("--engine is of no use with KVM")
     if options.wait and not options.gdb:
         raise UsageError("--wait is of use with --gdb only")
     return options

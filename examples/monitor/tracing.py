@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,12 @@ class Trace:
         return () if self.path is None else (self.ring,)
 
     def write(self) -> None:
-        if self.path is not None:
+        if self.path is None:
+            return
+        try:
             self.path.write_text(self.ring.to_chrome_json(name=_name))
+        except OSError as error:
+            print(f"monitor: the trace is lost: {error}", file=sys.stderr)
 
 
 def _name(vcpu: Any) -> str:

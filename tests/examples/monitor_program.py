@@ -29,9 +29,11 @@ QUICK = [SOFT[0], KVM[0]]  # where engine and interrupt controllers make no diff
 
 # Real-mode code for --flat 0x1000.
 EXIT_7 = "b007 e6f4 f4 ebfd"  # mov al, 7; out F4h, al; hlt, for ever
+PRINT = "b041 baf803 ee" + EXIT_7  # mov al, 'A'; mov dx, 3f8h; out dx, al
 TURN_OFF = "ba0406 b80020 ef f4 ebfd"  # mov dx, 604h; mov ax, 2000h; out dx, ax
 RESET = "baf90c b00f ee f4 ebfd"  # mov dx, cf9h; mov al, 0fh; out dx, al
 SPIN = "ebfe"
+CHATTER = "b041 baf803 ee ebfd"  # the same, over and over
 HALT = "fa f4"
 CRASH = "0f011d00200000 0f0b"  # lidt [2000h], which is empty; ud2; in 32-bit mode
 # Print what arrives on COM1, as far as q.

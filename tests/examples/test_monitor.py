@@ -4,6 +4,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -100,6 +101,32 @@ def test_the_map_is_drawn(tmp_path):
     assert "ECAM" in path.read_text()
 
 
+def test_an_engine_is_asked_for_and_runs(tmp_path):
+    done = monitor("--engine", "pure", *flat(tmp_path, EXIT_7))
+    assert (done.returncode, "software vCPU, pure engine (--eng" in done.stderr) == (7, True)
+
+
+@pytest.mark.parametrize("backend", QUICK)
+@pytest.mark.parametrize("seconds", ["0", "0.2"])
+def test_time_goes_on_while_the_debugger_is_waited_for(tmp_path, backend, seconds):
+    gdb = ("--gdb", f"unix:{tmp_path / 'gdb'}", "--wait")
+    done = monitor(*backend, *gdb, "--seconds", seconds, *flat(tmp_path, EXIT_7))
+    assert done.returncode == 124
+    assert f"{seconds} seconds are over" in done.stderr
+
+
+def test_more_seconds_than_a_clock_has(tmp_path):
+    done = monitor(*SOFTWARE, "--seconds", "9" * 30, *flat(tmp_path, EXIT_7))
+    assert (done.returncode, len(done.stderr.splitlines())) == (7, 1)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
+def test_a_trace_that_cannot_be_written(tmp_path):
+    done = monitor(*SOFTWARE, "--trace", "/dev/full", *flat(tmp_path, EXIT_7))
+    assert (done.returncode, "Traceback" in done.stderr) == (7, False)
+    assert "the trace is lost: [Errno 28]" in done.stderr
+
+
 def test_auto_says_who_runs_the_guest_and_why(tmp_path):
     done = monitor(*flat(tmp_path, EXIT_7))
     assert done.returncode == 7
@@ -118,6 +145,8 @@ def test_auto_says_who_runs_the_guest_and_why(tmp_path):
         (("nowhere.elf",), "nowhere.elf"),
         (("--memory", "64Q", "x"), "'64Q' is no size"),
         (("--memory", "1M", "x"), "'1M' is no size"),
+        (("--memory", "32G", "x"), "'32G' is no size"),  # the PCI window begins there
+        (("--memory", "99999999999999G", "x"), "is no size"),
         (("--vcpus", "0", "x"), "'0' is no number from 1 to 255"),
         (("--vcpus", "two", "x"), "'two' is no number"),
         (("--seconds", "soon", "x"), "'soon' is no number of seconds"),
@@ -129,6 +158,14 @@ def test_auto_says_who_runs_the_guest_and_why(tmp_path):
         (("--device", "edu,colour=red", "x"), "edu has no option colour"),
         (("--device", "virtio-blk", "x"), "virtio-blk wants file=..."),
         (("--device", "virtio-blk,file=nowhere.img", "x"), "nowhere.img"),
+        (("--device", "virtio-blk,file", "x"), "'file' is not NAME=VALUE"),
+        (("--device", "virtio-blk,file=a,file=b", "x"), "'file=b' is not NAME=VALUE, or is there"),
+        (("--device", "virtio-blk,file={image},readonly=yes", "x"), "on or off, not 'yes'"),
+        (("--device", "virtio-blk,file=/,readonly=on", "x"), "'/' is neither a file"),
+        (("--device", "virtio-blk,file=/dev/null", "x"), "'/dev/null' is neither a file"),
+        (("--device", "virtio-blk,file={image}", "x"), "has 2 bytes, less than a sector"),
+        ((*("--device", "edu") * 32, "x"), "no free slot on <Bus 0x00>"),
+        (("--engine", "pure", "--backend", "kvm", "x"), "--engine is of no use with KVM"),
         (("--wait", "x"), "--wait is of use with --gdb only"),
         (("--gdb", "nonsense", "--flat", "0x1000", "{image}"), "nonsense"),
         (("--trace", "/nowhere/trace.json", "--flat", "0x1000", "{image}"), "/nowhere/trace.json"),
@@ -136,8 +173,10 @@ def test_auto_says_who_runs_the_guest_and_why(tmp_path):
         (("--module", "nowhere.mod", "--flat", "0x1000", "{image}"), "nowhere.mod"),
         (("{image}",), "guest.bin"),  # no format, and --flat is missing
         (("--flat", "0xfff00000", "{image}"), "0xfff00000"),
+        (("--flat", "0x1000", "/dev/null"), "/dev/null: there is nothing in it"),
+        (("--append", "quiet", "--flat", "0x1000", "{image}"), "flat images take no cmdline"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else None,
 )
 def test_a_mistake_is_one_line_and_status_2(tmp_path, arguments, said):
     *_, image = flat(tmp_path, SPIN)

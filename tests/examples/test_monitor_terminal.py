@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The monitor at a terminal, and what is left when it has ended."""
 
+import fcntl
+import json
 import os
 import pty
 import select
@@ -12,7 +14,7 @@ import time
 
 import pytest
 
-from examples.monitor_program import ECHO, QUICK, SECONDS, SPIN, command, flat
+from examples.monitor_program import CHATTER, ECHO, HALT, PRINT, QUICK, SECONDS, SPIN, command, flat
 
 CTRL_A, CTRL_C = b"\x01", b"\x03"
 
@@ -90,6 +92,32 @@ def test_signals_end_it_in_order(tmp_path, backend, number):
     assert trace.read_text().startswith("{")
 
 
+@pytest.mark.parametrize("backend", QUICK)
+def test_somebody_is_impatient(tmp_path, backend):
+    trace = tmp_path / "trace.json"
+    arguments = (*backend, "--vcpus", "8", "--trace", trace, *flat(tmp_path, SPIN))
+    with Terminal(*arguments) as terminal:
+        terminal.raw()
+        time.sleep(0.2)
+        last = time.monotonic() + SECONDS
+        while terminal.running.poll() is None:
+            assert time.monotonic() < last
+            terminal.running.send_signal(signal.SIGINT)
+            time.sleep(0.002)
+        assert terminal.running.returncode == 128 + signal.SIGINT
+        assert b"Traceback" not in terminal.running.stderr.read()
+    assert json.loads(trace.read_text())
+
+
+def test_the_terminal_goes_away(tmp_path):
+    with Terminal("--backend", "soft", *flat(tmp_path, HALT)) as terminal:
+        terminal.raw()
+        os.close(terminal.fd)
+        terminal.fd = os.open(os.devnull, os.O_RDONLY)
+        assert terminal.running.wait(SECONDS) == 4
+        assert b"Traceback" not in terminal.running.stderr.read()
+
+
 def test_nobody_reads_the_console(tmp_path):
     with subprocess.Popen(
         command("--backend", "soft", *flat(tmp_path, ECHO)),
@@ -104,3 +132,74 @@ def test_nobody_reads_the_console(tmp_path):
             running.kill()
     assert running.returncode == 1
     assert b"nobody reads the console" in said
+
+
+@pytest.mark.parametrize("backend", QUICK)
+def test_a_reader_that_sleeps_does_not_keep_it(tmp_path, backend):
+    with subprocess.Popen(
+        command(*backend, "--seconds", "1", *flat(tmp_path, CHATTER)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        pipesize=4096,
+    ) as running:
+        try:
+            assert running.wait(SECONDS) == 124
+        finally:
+            running.kill()
+
+
+def waiting(reading):
+    """Return how many bytes there are in a pipe."""
+    return int.from_bytes(fcntl.ioctl(reading, termios.FIONREAD, bytes(4)), "little")
+
+
+def test_output_that_was_made_not_to_block(tmp_path):
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 8192)
+    with subprocess.Popen(
+        command("--backend", "soft", "--seconds", "1", *flat(tmp_path, CHATTER)),
+        stdin=subprocess.DEVNULL,
+        stdout=writing,
+    ) as running:
+        os.close(writing)
+        try:
+            with os.fdopen(reading, "rb") as shown:
+                last = time.monotonic() + SECONDS
+                while waiting(reading) < 4096:
+                    assert time.monotonic() < last
+                    time.sleep(0.02)
+                time.sleep(0.3)  # the rest of the pipe
+                assert len(shown.read()) > 8192
+            assert running.wait(SECONDS) == 124
+        finally:
+            running.kill()
+
+
+def closed(number, *arguments):
+    """Run a monitor one of whose standard files is closed."""
+    started = [
+        "sh",
+        "-c",
+        f'exec "$@" {number}>&-',
+        "sh",
+        *command("--backend", "soft", *arguments),
+    ]
+    return subprocess.run(started, check=False, timeout=SECONDS, capture_output=True)
+
+
+def test_standard_input_is_closed(tmp_path):
+    done = closed(0, *flat(tmp_path, HALT))
+    assert (done.returncode, b"waits for nothing" in done.stderr) == (4, True)
+
+
+def test_a_disk_does_not_become_the_console(tmp_path):
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(4096))
+    device = ("--device", f"virtio-blk,file={disk}")
+    done = closed(1, *device, *flat(tmp_path, PRINT))
+    assert (done.returncode, b"nobody reads the console" in done.stderr) == (1, True)
+    assert disk.read_bytes() == bytes(4096)
+    done = closed(2, *device, *flat(tmp_path, PRINT))
+    assert (done.returncode, done.stdout) == (7, b"A")

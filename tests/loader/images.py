@@ -82,10 +82,10 @@ def multiboot(code=b"\xf4", flags=1 << 16, addresses=(MIB, MIB, 0, 0, MIB + 32))
     return head + struct.pack("<5I", *addresses) + code
 
 
-def multiboot2(*tags, code=b"\xf4", architecture=0, at=MIB):
+def multiboot2(*tags, code=b"\xf4", architecture=0, at=MIB, load=None):
     """Make a Multiboot2 image without ELF; `tags` are (type, flags, content) besides."""
     ends = [(3, 0, bytes(4)), (0, 0, b"")]
-    given = [(2, 0, struct.pack("<4I", at, at, 0, 0)), *tags]
+    given = [(2, 0, struct.pack("<4I", at, at if load is None else load, 0, 0)), *tags]
     size = 16 + len(_tags([*given, *ends]))
     ends[0] = (3, 0, struct.pack("<I", at + size))
     magic = 0xE85250D6

@@ -3,10 +3,12 @@
 """Linux kernels by the 64-bit boot protocol: where all goes, and what the zero page says."""
 
 import struct
+import subprocess
 
 import pytest
 
 from loader.images import MIB, bzimage, run
+from system_tools import require
 from vmmkit import loader
 from vmmkit.errors import ImagePlacementError
 
@@ -54,6 +56,44 @@ def test_zero_page():
     table = [E820.unpack_from(page, 0x2D0 + 20 * i) for i in range(page[0x1E8])]
     assert table == MEMORY
     assert field(page, 0x250, "Q") == 0
+
+
+KERNEL_S_VIEW = r"""
+#include <stdio.h>
+#include <asm/bootparam.h>
+int main(void)
+{
+    struct boot_params page;
+    if (sizeof page != 4096 || fread(&page, sizeof page, 1, stdin) != 1)
+        return 1;
+    printf("%llx %x %x %x %x %x %x %x %x %x\n", page.acpi_rsdp_addr, page.ext_ramdisk_image,
+           page.hdr.ramdisk_image, page.hdr.ramdisk_size, page.hdr.cmd_line_ptr, page.sentinel,
+           page.hdr.type_of_loader, page.hdr.vid_mode, page.hdr.header, page.hdr.init_size);
+    for (int i = 0; i < page.e820_entries; i++)
+        printf("%llx %llx %x\n", page.e820_table[i].addr, page.e820_table[i].size,
+               page.e820_table[i].type);
+}
+"""
+
+
+def test_zero_page_as_the_kernel_s_header_has_it(tmp_path):
+    program = tmp_path / "view"
+    command = [require("gcc"), "-x", "c", "-", "-o", program]
+    built = subprocess.run(command, input=KERNEL_S_VIEW, text=True, check=False, timeout=60)
+    if built.returncode:
+        pytest.skip("the headers of the kernel are not installed")
+    low = [(0, MIB, 1), (16 * MIB, 3 * MIB, 1), (4 * GIB, GIB, 1)]
+    boot = loader.read(bzimage()).boot(low, "quiet", initrd=b"disk", rsdp=0xF_0000)
+    page, initrd = content(boot, "zero page"), named(boot, "initrd").gpa
+    shown = subprocess.run(program, input=page, capture_output=True, check=True, timeout=60)
+    first, *ranges = [
+        [int(word, 16) for word in line.split()] for line in shown.stdout.splitlines()
+    ]
+    assert first == [
+        *(0xF_0000, initrd >> 32, initrd & 0xFFFF_FFFF, 4, named(boot, "command line").gpa),
+        *(0, 0xFF, 0xFFFF, int.from_bytes(b"HdrS", "little"), 3 * MIB),
+    ]
+    assert ranges == [list(one) for one in low]
 
 
 def test_root_pointer_from_protocol_2_14_on():

@@ -28,7 +28,6 @@ LITTLE_ENDIAN: Final = 1
 CURRENT: Final = 1
 FIXED: Final = 2  # ET_EXEC
 POSITION_INDEPENDENT: Final = 3  # ET_DYN
-IDENTIFICATION: Final = struct.Struct("<4s5B")
 PT_LOAD: Final = 1
 PT_NOTE: Final = 4
 MANY_HEADERS: Final = 0xFFFF  # PN_XNUM: the count stands elsewhere
@@ -39,6 +38,8 @@ class ElfClass(NamedTuple):
     """What differs between 32 and 64 bits."""
 
     bits: int
+    space: int
+    """Bytes that physical addresses may name."""
     machine: int
     header: struct.Struct
     program_header: struct.Struct
@@ -47,8 +48,12 @@ class ElfClass(NamedTuple):
 
 
 CLASSES: Final = {
-    1: ElfClass(32, 3, struct.Struct("<2H5I6H"), struct.Struct("<8I"), (0, 1, 2, 3, 4, 5, 7)),
-    2: ElfClass(64, 62, struct.Struct("<2HI3QI6H"), struct.Struct("<2I6Q"), (0, 2, 3, 4, 5, 6, 7)),
+    1: ElfClass(
+        32, 1 << 32, 3, struct.Struct("<2H5I6H"), struct.Struct("<8I"), (0, 1, 2, 3, 4, 5, 7)
+    ),
+    2: ElfClass(
+        64, SPACE, 62, struct.Struct("<2HI3QI6H"), struct.Struct("<2I6Q"), (0, 2, 3, 4, 5, 6, 7)
+    ),
 }
 MACHINES: Final = {3: "80386", 62: "x86-64"}
 
@@ -105,7 +110,9 @@ def parse(data: bytes) -> ElfFile:
     if kind not in {FIXED, POSITION_INDEPENDENT} or version != CURRENT:
         raise ImageFormatError(f"ELF of type {kind}, version {version}, is no program", 16)
     headers = _program_headers(form, data, first, *head[8:10])
-    segments = _segments(data, [one for one in headers if one.kind == PT_LOAD and one.memsz])
+    segments = _segments(
+        form, data, [one for one in headers if one.kind == PT_LOAD and (one.memsz or one.filesz)]
+    )
     return ElfFile(
         form.bits,
         kind == POSITION_INDEPENDENT,
@@ -146,22 +153,22 @@ def _program_headers(
     return headers
 
 
-def _segments(data: bytes, headers: list[ProgramHeader]) -> tuple[Segment, ...]:
+def _segments(form: ElfClass, data: bytes, headers: list[ProgramHeader]) -> tuple[Segment, ...]:
     if not headers:
         raise ImageFormatError("the ELF file has nothing to be loaded")
-    found = sorted((_segment(data, one) for one in headers), key=lambda segment: segment.gpa)
+    found = sorted((_segment(form, data, one) for one in headers), key=lambda segment: segment.gpa)
     for before, after in pairwise(found):
         if before.gpa + before.size > after.gpa:
             raise ImageFormatError(f"segments at {before.gpa:#x} and {after.gpa:#x} overlap")
     return tuple(found)
 
 
-def _segment(data: bytes, header: ProgramHeader) -> Segment:
+def _segment(form: ElfClass, data: bytes, header: ProgramHeader) -> Segment:
     if header.offset + header.filesz > len(data):
         raise ImageFormatError(
             f"segment of {header.filesz} bytes ends beyond the file's {len(data)}", header.offset
         )
-    if header.filesz > header.memsz or header.paddr + header.memsz > SPACE:
+    if header.filesz > header.memsz or header.paddr + header.memsz > form.space:
         raise ImageFormatError(
             f"segment at {header.paddr:#x} of {header.memsz:#x} bytes, {header.filesz:#x} in file",
             header.offset,

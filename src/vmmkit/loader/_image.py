@@ -24,6 +24,7 @@ __all__ = [
     "Module",
     "Segment",
     "checked_entry",
+    "content_of",
     "file_list",
     "place_segments",
     "unpack",
@@ -62,7 +63,8 @@ class Handover(NamedTuple):
         """Raise if something is given that this kind of image cannot be told of."""
         for name in names:
             if getattr(self, name) not in {None, b"", ()}:
-                raise ImagePlacementError(f"{kind} images take no {name}", self.at, 0, name)
+                size = 0 if name == "at" else len(getattr(self, name))
+                raise ImagePlacementError(f"{kind} images take no {name}", self.at, size, name)
 
 
 def unpack(layout: struct.Struct, data: bytes, offset: int, what: str) -> tuple[int, ...]:
@@ -78,8 +80,22 @@ def unpack(layout: struct.Struct, data: bytes, offset: int, what: str) -> tuple[
     return layout.unpack_from(data, offset)
 
 
+def content_of(data: Buffer) -> bytes:
+    """Return the bytes of a buffer.
+
+    Raises:
+        TypeError: no buffer; `bytes` would take a number for a count of zeros.
+    """
+    return data if isinstance(data, bytes) else bytes(memoryview(data))
+
+
 def _string(text: str, what: str) -> bytes:
-    encoded = text.encode()
+    """Return UTF-8; bytes of a host's command line that were none come out as they were."""
+    try:
+        encoded = text.encode(errors="surrogateescape")
+    except UnicodeEncodeError as error:
+        message = f"a character that UTF-8 does not have: {error.reason}"
+        raise ImagePlacementError(message, None, len(text), what) from error
     if 0 in encoded:
         raise ImagePlacementError("a string with a NUL in it", None, len(encoded), what)
     return encoded
@@ -116,13 +132,13 @@ class Image(ABC):
             ImagePlacementError: no room for the image or for what belongs to it; something that
                 this kind of image cannot be told of.
         """
-        files = [one if isinstance(one, Module) else Module(bytes(one)) for one in modules]
+        files = [one if isinstance(one, Module) else Module(content_of(one)) for one in modules]
         if rsdp is not None and not 0 <= rsdp < 1 << 64:
             raise ImagePlacementError("no address of a root pointer", rsdp, 0, "rsdp")
         handover = Handover(
             _string(cmdline, "command line"),
-            tuple((bytes(one.data), _string(one.cmdline, "module's string")) for one in files),
-            bytes(initrd),
+            tuple((content_of(one.data), _string(one.cmdline, "module's string")) for one in files),
+            content_of(initrd),
             rsdp or 0,
             at,
         )

@@ -59,6 +59,7 @@ MODULE: Final = struct.Struct("<4I")
 MEMORY: Final = struct.Struct("<I2QI")
 MIB: Final = 1 << 20
 LOW_LIMIT: Final = 0xA_0000
+SPACE_32: Final = 1 << 32
 
 
 class LoadAddresses(NamedTuple):
@@ -76,7 +77,8 @@ class LoadAddresses(NamedTuple):
         first = header - (self.header_addr - self.load_addr)
         size = self.load_end_addr - self.load_addr if self.load_end_addr else len(data) - first
         total = max(size, self.bss_end_addr - self.load_addr if self.bss_end_addr else 0)
-        if not 0 <= first <= header or not 0 < size <= len(data) - first:
+        fits = 0 <= first <= header and 0 < size <= len(data) - first
+        if not fits or not 0 <= self.load_addr <= SPACE_32 - total:
             raise ImageFormatError(f"{self} contradict a file of {len(data)} bytes", header)
         return Segment(self.load_addr, total, data[first : first + size])
 

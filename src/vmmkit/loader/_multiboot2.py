@@ -39,6 +39,7 @@ CONSOLE: Final = 4
 # understood, and nothing to be done for a machine without EFI.
 NOTED: Final = frozenset({5, 6, 7, 8, 9, 10})
 ADDRESS_FIELDS: Final = struct.Struct("<4I")
+FROM_THE_BEGINNING: Final = 0xFFFF_FFFF  # load_addr: the whole file is loaded
 WORD: Final = struct.Struct("<I")
 CONSOLE_REQUIRED: Final = 1
 # Tags of the information.
@@ -88,6 +89,8 @@ def read_image(data: bytes) -> Multiboot2Image:
         _check(data, tag)
     tags = {tag.kind: tag for tag in found}
     segments, entry = _loaded(data, offset, tags.get(ADDRESSES))
+    if ADDRESSES in tags and ENTRY not in tags:
+        raise ImageFormatError("a Multiboot2 address tag without an entry address tag", offset)
     if ENTRY in tags:
         (entry,) = unpack(WORD, data, tags[ENTRY].offset, "entry address tag")
     return Multiboot2Image(segments, checked_entry(entry, segments))
@@ -97,6 +100,8 @@ def _loaded(data: bytes, offset: int, tag: Tag | None) -> tuple[tuple[Segment, .
     """Return what is loaded, and the entry as far as the file format says (else -1)."""
     if tag is not None:
         where = LoadAddresses(*unpack(ADDRESS_FIELDS, data, tag.offset, "address tag"))
+        if where.load_addr == FROM_THE_BEGINNING:
+            where = where._replace(load_addr=where.header_addr - offset)
         return (where.segment(data, offset),), -1
     if is_elf(data):
         file = parse(data)

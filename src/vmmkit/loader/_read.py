@@ -11,7 +11,7 @@ from vmmkit.loader import _bzimage, _elf, _multiboot, _multiboot2
 from vmmkit.loader._bzimage import BzImage
 from vmmkit.loader._elf import ElfImage
 from vmmkit.loader._flat import FlatImage
-from vmmkit.loader._image import Image
+from vmmkit.loader._image import Image, content_of
 from vmmkit.loader._multiboot import MultibootImage
 from vmmkit.loader._multiboot2 import Multiboot2Image
 from vmmkit.loader._pvh import PvhImage, pvh_entry
@@ -40,7 +40,7 @@ def read(data: Buffer) -> Image:
     Raises:
         ImageFormatError: none of the formats, or a malformed one.
     """
-    content = bytes(data)
+    content = content_of(data)
     if _bzimage.is_bzimage(content):
         return _bzimage.read_image(content)
     file = _elf.parse(content) if _elf.is_elf(content) else None
@@ -62,7 +62,7 @@ def read_bzimage(data: Buffer) -> BzImage:
     Raises:
         ImageFormatError: no kernel, one without 64-bit entry, or a truncated one.
     """
-    return _bzimage.read_image(bytes(data))
+    return _bzimage.read_image(content_of(data))
 
 
 def read_multiboot(data: Buffer) -> MultibootImage:
@@ -71,7 +71,7 @@ def read_multiboot(data: Buffer) -> MultibootImage:
     Raises:
         ImageFormatError: no header in the first 8 KiB, or one that demands what is unknown.
     """
-    return _multiboot.read_image(bytes(data))
+    return _multiboot.read_image(content_of(data))
 
 
 def read_multiboot2(data: Buffer) -> Multiboot2Image:
@@ -80,7 +80,7 @@ def read_multiboot2(data: Buffer) -> Multiboot2Image:
     Raises:
         ImageFormatError: no header in the first 32 KiB, or one that demands what is unknown.
     """
-    return _multiboot2.read_image(bytes(data))
+    return _multiboot2.read_image(content_of(data))
 
 
 def read_elf(data: Buffer) -> ElfImage:
@@ -89,7 +89,7 @@ def read_elf(data: Buffer) -> ElfImage:
     Raises:
         ImageFormatError: no ELF program of an x86 processor, or a malformed one.
     """
-    return ElfImage.of(_elf.parse(bytes(data)))
+    return ElfImage.of(_elf.parse(content_of(data)))
 
 
 def read_pvh(data: Buffer) -> PvhImage:
@@ -98,7 +98,7 @@ def read_pvh(data: Buffer) -> PvhImage:
     Raises:
         ImageFormatError: no such note, or no ELF program of an x86 processor.
     """
-    file = _elf.parse(bytes(data))
+    file = _elf.parse(content_of(data))
     entry = pvh_entry(file)
     if entry is None:
         raise ImageFormatError("this ELF file has no note of a PVH entry point")
@@ -118,7 +118,7 @@ def flat(data: Buffer, base: int, entry: int | None = None, mode: int = 32) -> F
     Raises:
         ImageFormatError: no bytes, no such mode, or an entry outside of what the mode reaches.
     """
-    content = bytes(data)
+    content = content_of(data)
     start = base if entry is None else entry
     if not content or not 0 <= start <= REACH.get(mode, -1):
         raise ImageFormatError(f"{len(content)} bytes entered at {start:#x} in mode {mode}")
