@@ -36,8 +36,9 @@ PLAIN = {
     "cr2": 0x1234_5678_9ABC,
     "cr8": 9,
     "mxcsr": 0x1FA0,
-    "x87_control": 0x27F,
-    "x87_status": 0x2900,
+    # An exception is pending: without one AMD's processors neither save nor load the last three.
+    "x87_control": 0x27E,
+    "x87_status": 0xA981,
     "x87_tag": 0x60,
     "x87_opcode": 0x123,
     "x87_ip": 0x4567,
