@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Runs examples/monitor as a user would, and small guests for it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -16,14 +17,23 @@ MONITOR = Path(__file__).parents[2] / "examples" / "monitor"
 GUESTS = MONITOR / "guests"
 SECONDS = 20
 
-SOFT = [
-    pytest.param(("--backend", "soft", "--engine", engine), id=engine)
-    for engine in available_engines()
-]
-KVM = [
-    pytest.param(("--backend", "kvm", "--irqchip", chip), id=f"kvm-{chip}", marks=pytest.mark.kvm)
-    for chip in ("kernel", "split")
-]
+ENGINE, *OTHER_ENGINES = available_engines()
+
+
+def soft(engine, *marks):
+    """Return the options that run the guest on an engine, as a parameter of tests."""
+    return pytest.param(("--backend", "soft", "--engine", engine), id=engine, marks=marks)
+
+
+def kvm(irqchip, *marks):
+    """Return the options that run it on KVM."""
+    options = ("--backend", "kvm", "--irqchip", irqchip)
+    return pytest.param(options, id=f"kvm-{irqchip}", marks=(pytest.mark.kvm, *marks))
+
+
+# The usual run leaves out the slow ones: each test is a process or two.
+SOFT = [soft(ENGINE), *(soft(engine, pytest.mark.slow) for engine in OTHER_ENGINES)]
+KVM = [kvm("kernel"), kvm("split", pytest.mark.slow)]
 BACKENDS = [*SOFT, *KVM]
 QUICK = [SOFT[0], KVM[0]]  # where engine and interrupt controllers make no difference
 
@@ -65,3 +75,33 @@ def flat(folder, code, mode=16):
     path = folder / "guest.bin"
     path.write_bytes(bytes.fromhex(code))
     return "--flat", f"0x1000,{mode}", path
+
+
+#: Runs the monitor once for each list of arguments on standard input, one after the other.
+IN_ONE_PROCESS = """
+import contextlib, io, json, runpy, sys
+program, found = sys.argv[1], []
+for arguments in json.load(sys.stdin):
+    sys.argv = [program, *arguments]
+    output, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        try:
+            runpy.run_path(program, run_name="__main__")
+        except SystemExit as end:
+            found.append((end.code, output.getvalue(), errors.getvalue()))
+json.dump(found, sys.stdout)
+"""
+
+
+def monitors(lines):
+    """Run it with each list of arguments; return status, output and errors of each."""
+    given = [list(map(str, arguments)) for arguments in lines]
+    done = subprocess.run(
+        [sys.executable, "-c", IN_ONE_PROCESS, str(MONITOR)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        input=json.dumps(given),
+        timeout=SECONDS,
+    )
+    return json.loads(done.stdout)

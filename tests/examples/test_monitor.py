@@ -22,6 +22,7 @@ from examples.monitor_program import (
     TURN_OFF,
     flat,
     monitor,
+    monitors,
 )
 
 SOFTWARE = ("--backend", "soft")
@@ -138,55 +139,69 @@ def test_auto_says_who_runs_the_guest_and_why(tmp_path):
 # -- mistakes -----------------------------------------------------------------------------------
 
 
+MISTAKES = [
+    ((), "an image is wanted"),
+    (("nowhere.elf",), "nowhere.elf"),
+    (("--memory", "64Q", "x"), "'64Q' is no size"),
+    (("--memory", "1M", "x"), "'1M' is no size"),
+    (("--memory", "32G", "x"), "'32G' is no size"),  # the PCI window begins there
+    (("--memory", "99999999999999G", "x"), "is no size"),
+    (("--vcpus", "0", "x"), "'0' is no number from 1 to 255"),
+    (("--vcpus", "two", "x"), "'two' is no number"),
+    (("--seconds", "soon", "x"), "'soon' is no number of seconds"),
+    (("--flat", "here", "x"), "'here' is no address"),
+    (("--backend", "xen", "x"), "'xen'"),
+    (("--engine", "steam", "x"), "'steam'"),
+    (("--frobnicate", "x"), "--frobnicate"),
+    (("--device", "floppy", "x"), "'floppy' is none of edu, "),
+    (("--device", "edu,colour=red", "x"), "edu has no option colour"),
+    (("--device", "virtio-blk", "x"), "virtio-blk wants file=..."),
+    (("--device", "virtio-blk,file=nowhere.img", "x"), "nowhere.img"),
+    (("--device", "virtio-blk,file", "x"), "'file' is not NAME=VALUE"),
+    (("--device", "virtio-blk,file=a,file=b", "x"), "'file=b' is not NAME=VALUE, or is there"),
+    (("--device", "virtio-blk,file={image},readonly=yes", "x"), "on or off, not 'yes'"),
+    (("--device", "virtio-blk,file=/,readonly=on", "x"), "'/' is neither a file"),
+    (("--device", "virtio-blk,file=/dev/null", "x"), "'/dev/null' is neither a file"),
+    (("--device", "virtio-blk,file={image}", "x"), "has 2 bytes, less than a sector"),
+    ((*("--device", "edu") * 32, "x"), "no free slot on <Bus 0x00>"),
+    (("--engine", "pure", "--backend", "kvm", "x"), "--engine is of no use with KVM"),
+    (("--wait", "x"), "--wait is of use with --gdb only"),
+    (("--gdb", "nonsense", "--flat", "0x1000", "{image}"), "nonsense"),
+    (("--trace", "/nowhere/trace.json", "--flat", "0x1000", "{image}"), "/nowhere/trace.json"),
+    (("--initrd", "nowhere.img", "--flat", "0x1000", "{image}"), "nowhere.img"),
+    (("--module", "nowhere.mod", "--flat", "0x1000", "{image}"), "nowhere.mod"),
+    (("{image}",), "guest.bin"),  # no format, and --flat is missing
+    (("--flat", "0xfff00000", "{image}"), "0xfff00000"),
+    (("--flat", "0x1000", "/dev/null"), "/dev/null: there is nothing in it"),
+    (("--append", "quiet", "--flat", "0x1000", "{image}"), "flat images take no cmdline"),
+]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Make all mistakes, in one process; return status, output and errors of each."""
+    *_, image = flat(tmp_path_factory.mktemp("mistakes"), SPIN)
+    lines = [[text.format(image=image) for text in arguments] for arguments, _ in MISTAKES]
+    lines = [
+        [*(() if "--backend" in line else SOFTWARE), "--seconds", "5", *line] for line in lines
+    ]
+    return monitors(lines)
+
+
 @pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ((), "an image is wanted"),
-        (("nowhere.elf",), "nowhere.elf"),
-        (("--memory", "64Q", "x"), "'64Q' is no size"),
-        (("--memory", "1M", "x"), "'1M' is no size"),
-        (("--memory", "32G", "x"), "'32G' is no size"),  # the PCI window begins there
-        (("--memory", "99999999999999G", "x"), "is no size"),
-        (("--vcpus", "0", "x"), "'0' is no number from 1 to 255"),
-        (("--vcpus", "two", "x"), "'two' is no number"),
-        (("--seconds", "soon", "x"), "'soon' is no number of seconds"),
-        (("--flat", "here", "x"), "'here' is no address"),
-        (("--backend", "xen", "x"), "'xen'"),
-        (("--engine", "steam", "x"), "'steam'"),
-        (("--frobnicate", "x"), "--frobnicate"),
-        (("--device", "floppy", "x"), "'floppy' is none of edu, "),
-        (("--device", "edu,colour=red", "x"), "edu has no option colour"),
-        (("--device", "virtio-blk", "x"), "virtio-blk wants file=..."),
-        (("--device", "virtio-blk,file=nowhere.img", "x"), "nowhere.img"),
-        (("--device", "virtio-blk,file", "x"), "'file' is not NAME=VALUE"),
-        (("--device", "virtio-blk,file=a,file=b", "x"), "'file=b' is not NAME=VALUE, or is there"),
-        (("--device", "virtio-blk,file={image},readonly=yes", "x"), "on or off, not 'yes'"),
-        (("--device", "virtio-blk,file=/,readonly=on", "x"), "'/' is neither a file"),
-        (("--device", "virtio-blk,file=/dev/null", "x"), "'/dev/null' is neither a file"),
-        (("--device", "virtio-blk,file={image}", "x"), "has 2 bytes, less than a sector"),
-        ((*("--device", "edu") * 32, "x"), "no free slot on <Bus 0x00>"),
-        (("--engine", "pure", "--backend", "kvm", "x"), "--engine is of no use with KVM"),
-        (("--wait", "x"), "--wait is of use with --gdb only"),
-        (("--gdb", "nonsense", "--flat", "0x1000", "{image}"), "nonsense"),
-        (("--trace", "/nowhere/trace.json", "--flat", "0x1000", "{image}"), "/nowhere/trace.json"),
-        (("--initrd", "nowhere.img", "--flat", "0x1000", "{image}"), "nowhere.img"),
-        (("--module", "nowhere.mod", "--flat", "0x1000", "{image}"), "nowhere.mod"),
-        (("{image}",), "guest.bin"),  # no format, and --flat is missing
-        (("--flat", "0xfff00000", "{image}"), "0xfff00000"),
-        (("--flat", "0x1000", "/dev/null"), "/dev/null: there is nothing in it"),
-        (("--append", "quiet", "--flat", "0x1000", "{image}"), "flat images take no cmdline"),
-    ],
-    ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else None,
+    "number", range(len(MISTAKES)), ids=[" ".join(given)[:60] for given, _ in MISTAKES]
 )
-def test_a_mistake_is_one_line_and_status_2(tmp_path, arguments, said):
-    *_, image = flat(tmp_path, SPIN)
-    given = [text.format(image=image) for text in arguments]
-    backend = () if "--backend" in given else SOFTWARE
-    done = monitor(*backend, "--seconds", "5", *given)
-    lines = [line for line in done.stderr.splitlines() if "software vCPU" not in line]
-    assert (done.returncode, done.stdout, len(lines)) == (2, "", 1)
+def test_a_mistake_is_one_line_and_status_2(made, number):
+    status, output, errors = made[number]
+    lines = [line for line in errors.splitlines() if "software vCPU" not in line]
+    assert (status, output, len(lines)) == (2, "", 1)
     assert lines[0].startswith("monitor: ")
-    assert said in lines[0]
+    assert MISTAKES[number][1] in lines[0]
+
+
+def test_a_mistake_ends_the_process_with_its_status():
+    done = monitor("--frobnicate", "x")
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
 
 
 def test_help():

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from examples.monitor_program import GUESTS, KVM, SOFT, command
+from examples.monitor_program import BACKENDS, GUESTS, command
 from gdb.gdb_driver import Gdb
 from system_tools import require
-from vmmkit.insn import IMPLEMENTATION
 
 ADDRESS = re.compile(r"target remote (\S+)'")
 SECONDS = 60
@@ -73,15 +72,7 @@ class Monitored:
         return printed, self.process.returncode
 
 
-def _backends():
-    """Return all of them; `make test` takes the usual two, since each test takes seconds."""
-    for found in (*SOFT, *KVM):
-        usual = found.id in {IMPLEMENTATION, "kvm-kernel"}
-        marks = (*found.marks, *(() if usual else (pytest.mark.slow,)))
-        yield pytest.param(*found.values, id=found.id, marks=marks)
-
-
-@pytest.fixture(params=_backends())
+@pytest.fixture(params=BACKENDS)
 def debugged(request, programs, tmp_path):
     """Return what starts the monitor with a guest."""
     started = []
