@@ -4,15 +4,16 @@
 
 import pytest
 
+from engine_parameters import quick_engines
 from guests.board import Board
-from vmmkit.insn import Feature, available_engines
+from vmmkit.insn import Feature
 from vmmkit.insn.cpuid import DEFAULT_FEATURES
 
 SUBJECTS = ["code that writes code", "code across pages", "code whose pages change"]
 SUPERVISOR = Feature.SMEP | Feature.SMAP
 
 
-@pytest.mark.parametrize("engine", available_engines())
+@pytest.mark.parametrize("engine", quick_engines())
 @pytest.mark.parametrize("levels", [4, 5])
 def test_it_finds_nothing_wrong(guest_images, engine, levels):
     features = DEFAULT_FEATURES & ~Feature.LA57 | SUPERVISOR

@@ -11,13 +11,14 @@ import pytest
 from backends.debugging import Report
 from backends.smp import CODE, ENABLE, Small, apic, dword
 from backends.test_soft_breakpoints import wake
+from engine_parameters import quick_engines
 from vmmkit.backends import ThreadedMachine
 from vmmkit.backends.recording_target import RecordingTarget
 from vmmkit.errors import MachineError
 from vmmkit.gdb.target import CONTINUE, STEP, BreakpointKind, Stop, StopKind
-from vmmkit.insn import WORD, available_engines
+from vmmkit.insn import WORD
 
-ENGINES = pytest.mark.parametrize("engine", available_engines())
+ENGINES = pytest.mark.parametrize("engine", quick_engines())
 VECTOR = 0x40
 TIMER = apic(0x320, 0x2_0000 | VECTOR) + apic(0x3E0, 0x0B) + apic(0x380, 300)
 OUT, INC, LOOP, HLT, NOP = "e780", "40", "ebfe", "f4", "90"

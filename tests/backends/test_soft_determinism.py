@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import pytest
 
+from engine_parameters import quick_engines
 from guests.board import Board
-from vmmkit.insn import Feature, available_engines
+from vmmkit.insn import Feature
 from vmmkit.insn.cpuid import DEFAULT_FEATURES
 
 EVERY = 1000  # instructions between two looks at the registers
@@ -66,7 +67,7 @@ def test_the_trace_says_something(expected):
     assert found.console.endswith(b" 0 failed\n")
 
 
-@pytest.mark.parametrize("engine", available_engines())
+@pytest.mark.parametrize("engine", quick_engines())
 def test_a_second_run(expected, engine):
     images, found = expected
     assert trace(Board(images, engine), constant(100_000)) == found
@@ -78,7 +79,7 @@ def test_slices_of_random_budgets(expected, seed):
     assert trace(Board(images, None), drawn(seed, 10 ** (seed + 1))) == found
 
 
-@pytest.mark.parametrize("engine", available_engines())
+@pytest.mark.parametrize("engine", quick_engines())
 def test_step_by_step(expected, engine):
     images, found = expected
     assert trace(Board(images, engine), constant(1)) == found

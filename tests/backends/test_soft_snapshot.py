@@ -8,6 +8,7 @@ import random
 
 import pytest
 
+from engine_parameters import quick_engines
 from guests.board import Board
 from vmmkit.insn import WORD, Read, Write, available_engines
 
@@ -67,7 +68,7 @@ def test_moving_from_engine_to_engine(images, expected, seed):
         assert places.requested > 0
 
 
-@pytest.mark.parametrize("engine", available_engines())
+@pytest.mark.parametrize("engine", quick_engines())
 @pytest.mark.parametrize("seed", range(3))
 def test_going_on_from_a_copy(images, expected, engine, seed):
     """The copy goes to its end, and then the original does: neither touches the other."""
