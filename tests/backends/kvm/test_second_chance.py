@@ -12,7 +12,8 @@ import pytest
 
 from backends.kvm.small_guest import CODE, DATA, DEVICE, HANDLERS, SmallGuest
 from vmmkit.backends.kvm import unusable_reason
-from vmmkit.errors import BusError, StepError
+from vmmkit.backends.kvm._spec import EXIT_INTERNAL, RUN_UNION, InternalError
+from vmmkit.errors import BusError, KvmError, StepError
 from vmmkit.insn import DebugExit, Done, Halt, Read, Unsupported, UnsupportedReason, Write
 
 pytestmark = [
@@ -175,6 +176,30 @@ def test_an_event_that_the_kernel_cannot_deliver_comes_before_the_instruction(gu
     assert machine.run() == Halt(HANDLERS + 16 * 6 + 1)
     assert machine.frame()[1:2] == [8]
     assert machine.device.accesses == []
+
+
+def gives_up(vcpu, suberror, *data):
+    """Have the kernel seem to have ended KVM_RUN so: this one never does."""
+    words = (*data, *(0,) * (16 - len(data)))
+    EXIT_INTERNAL.pack_into(vcpu._page.octets, RUN_UNION, suberror, len(data), *words)
+    return vcpu._internal_error()
+
+
+@pytest.mark.parametrize("suberror", [InternalError.SIMUL_EX, InternalError.DELIVERY_EV])
+def test_an_event_whose_delivery_the_kernel_reports_is_delivered(guest, suberror):
+    machine = guest("90f4")
+    machine.vcpu.inject(6)
+    assert gives_up(machine.vcpu, suberror, 0x8000_0306, 49, 0, DEVICE) is None
+    assert machine.vcpu.state.rip == HANDLERS + 16 * 6
+    assert not machine.vcpu.event_pending
+    assert machine.run() == Halt(HANDLERS + 16 * 6 + 1)
+    assert machine.frame()[0] == CODE
+
+
+def test_an_error_of_the_kernels_own_is_told(guest):
+    machine = guest("90f4")
+    with pytest.raises(KvmError, match=r"at 0x1000: internal error 4 .*data \[0x4d, 0x1\]"):
+        gives_up(machine.vcpu, InternalError.UNEXPECTED_EXIT_REASON, 77, 1)
 
 
 def test_the_interrupt_shadow_lasts_for_it_and_no_longer(guest):

@@ -20,6 +20,7 @@ from vmmkit.backends.kvm._spec import (
     EMULATION_HAS_BYTES,
     EXIT_EMULATION_FAILURE,
     EXIT_FAIL_ENTRY,
+    EXIT_INTERNAL,
     EXIT_IOAPIC_EOI,
     KVM_TRANSLATE,
     RUN_CR8,
@@ -46,8 +47,6 @@ from vmmkit.insn import (
     ReadMsr,
     TprBelowThreshold,
     TripleFault,
-    Unsupported,
-    UnsupportedReason,
     WriteMsr,
 )
 
@@ -172,13 +171,31 @@ class ExitHandlers:
         words[RETIRED] = words[RETIRED] + 1 & ALL_ONES
 
     def _internal_error(self) -> Outcome | None:
-        """An instruction that the kernel does not emulate, or a state that it gives up on."""
+        """What the kernel does not emulate: an instruction, or the delivery of an event.
+
+        Of a delivery KVM reports what hardware said about it. The event is still pending, and who
+        executes instructions delivers it first.
+
+        Raises:
+            KvmError: the kernel gave up for a reason of its own.
+        """
         octets = self._page.octets
         suberror, count, flags, size, held = EXIT_EMULATION_FAILURE.unpack_from(octets, RUN_UNION)
+        if suberror in {InternalError.DELIVERY_EV, InternalError.SIMUL_EX}:
+            return self._not_emulated(b"")
         if suberror != InternalError.EMULATION:
-            return Unsupported(b"", UnsupportedReason.OPCODE, self._transfer.rip())
+            raise self._gave_up()
         given = count >= 1 and flags & EMULATION_HAS_BYTES
         return self._not_emulated(held[:size] if given else b"")
+
+    def _gave_up(self) -> KvmError:
+        suberror, count, *data = EXIT_INTERNAL.unpack_from(self._page.octets, RUN_UNION)
+        told = ", ".join(f"{word:#x}" for word in data[:count])
+        message = (
+            f"KVM_RUN of vCPU {self.index} at {self._transfer.rip():#x}: internal error "
+            f"{suberror} of the kernel, with data [{told}]"
+        )
+        return KvmError(message, "KVM_RUN", errno.EIO)
 
     def _failed_entry(self) -> Outcome:
         reason, cpu = EXIT_FAIL_ENTRY.unpack_from(self._page.octets, RUN_UNION)
