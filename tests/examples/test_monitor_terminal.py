@@ -14,9 +14,21 @@ import time
 
 import pytest
 
-from examples.monitor_program import CHATTER, ECHO, HALT, PRINT, QUICK, SECONDS, SPIN, command, flat
+from examples.monitor_program import (
+    CHATTER,
+    ECHO,
+    HALT,
+    PRINT,
+    SECONDS,
+    SOFT,
+    SPIN,
+    command,
+    flat,
+    kvm,
+)
 
 CTRL_A, CTRL_C = b"\x01", b"\x03"
+MACHINES = [SOFT[0], kvm("kernel", pytest.mark.slow)]  # who runs the guest hardly matters here
 
 
 class Terminal:
@@ -57,7 +69,7 @@ class Terminal:
         return text
 
 
-@pytest.mark.parametrize("backend", QUICK)
+@pytest.mark.parametrize("backend", MACHINES)
 def test_keys_are_the_guests(tmp_path, backend):
     with Terminal(*backend, *flat(tmp_path, ECHO)) as terminal:
         terminal.raw()
@@ -68,7 +80,7 @@ def test_keys_are_the_guests(tmp_path, backend):
         assert termios.tcgetattr(terminal.fd) == terminal.before
 
 
-@pytest.mark.parametrize("backend", QUICK)
+@pytest.mark.parametrize("backend", MACHINES)
 @pytest.mark.parametrize("code", [ECHO, SPIN], ids=["echo", "spin"])
 def test_ctrl_a_x_ends_the_monitor(tmp_path, backend, code):
     with Terminal(*backend, *flat(tmp_path, code)) as terminal:
@@ -78,7 +90,7 @@ def test_ctrl_a_x_ends_the_monitor(tmp_path, backend, code):
         assert termios.tcgetattr(terminal.fd) == terminal.before
 
 
-@pytest.mark.parametrize("backend", QUICK)
+@pytest.mark.parametrize("backend", MACHINES)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_it_in_order(tmp_path, backend, number):
     trace = tmp_path / "trace.json"
@@ -92,7 +104,7 @@ def test_signals_end_it_in_order(tmp_path, backend, number):
     assert trace.read_text().startswith("{")
 
 
-@pytest.mark.parametrize("backend", QUICK)
+@pytest.mark.parametrize("backend", MACHINES)
 def test_somebody_is_impatient(tmp_path, backend):
     trace = tmp_path / "trace.json"
     arguments = (*backend, "--vcpus", "8", "--trace", trace, *flat(tmp_path, SPIN))
@@ -134,7 +146,7 @@ def test_nobody_reads_the_console(tmp_path):
     assert b"nobody reads the console" in said
 
 
-@pytest.mark.parametrize("backend", QUICK)
+@pytest.mark.parametrize("backend", MACHINES)
 def test_a_reader_that_sleeps_does_not_keep_it(tmp_path, backend):
     with subprocess.Popen(
         command(*backend, "--seconds", "1", *flat(tmp_path, CHATTER)),

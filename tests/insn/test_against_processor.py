@@ -20,7 +20,7 @@ from vmmkit.insn import available_engines
 
 pytestmark = pytest.mark.skipif(available() is not None, reason=str(available()))
 
-CASES = int(os.environ.get("VMMKIT_ORACLE_CASES", "40"))
+CASES = int(os.environ.get("VMMKIT_ORACLE_CASES", "24"))
 SEED = os.environ.get("VMMKIT_ORACLE_SEED", "1")
 NO_ENCODING = {("MOVSXD", 16), ("MOVSXD", 32), ("AAD", 64)}  # the opcode is another row's there
 SHOWN = 3  # disagreements that a failing form tells in full

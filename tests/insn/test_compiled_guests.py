@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from engine_parameters import quick_engines
 from guests.build import PROGRAMS, Builder, Variant, run
 from guests.monitor import Finished, Guest, NotExecutedError
 from vmmkit.insn import decode
@@ -49,6 +50,11 @@ pytestmark = pytest.mark.skipif(
     platform.machine() not in {"x86_64", "AMD64"} or sys.platform != "linux",
     reason="gcc makes ELF programs for x86 on Linux on x86 only",
 )
+
+
+@pytest.fixture(scope="module", params=quick_engines())
+def engine(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
