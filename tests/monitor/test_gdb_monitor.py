@@ -16,7 +16,6 @@ from system_tools import require
 ADDRESS = re.compile(r"target remote (\S+)'")
 SECONDS = 60
 INCREMENTS = 2_000_000_000  # more than any backend counts meanwhile
-PRIVATE = "0x8000000000"
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,6 @@ NAMES = (
     *("rip", "mxcsr", "x87_control", "x87_status", "x87_tag", "es", "cs", "ss", "ds", "fs", "gs"),
 )
 VECTORS = slice(8 * WORD["vector"], 8 * (WORD["opmask"] + 8))
-VECTOR_SIZE = VECTORS.stop - VECTORS.start
 X87 = slice(8 * WORD["x87"], 8 * WORD["x87"] + 128)
 STATUS_FLAGS = 0xCD5
 IOPL = 0x3000

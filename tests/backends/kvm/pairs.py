@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 from vmmkit.backends import SoftVcpu
 from vmmkit.backends.kvm import KvmVcpu, KvmVm, allocate_ram
-from vmmkit.backends.kvm._cpuid import CpuidTable, vcpu_table
 from vmmkit.insn import BudgetSpent, CpuState, Halt, PortIn, Read, ReadMsr, TripleFault, Unsupported
 from vmmkit.memregion import RegionMap
 
@@ -76,11 +75,6 @@ def soft_vcpu(ram, cpuid, **options):
     state = CpuState()
     state.features, state.maxphyaddr = cpuid.features, cpuid.maxphyaddr
     return SoftVcpu([(0, ram)], state=state, cpuid=cpuid, deliver=True, **options)
-
-
-def table_of(vm, apic_id=0):
-    """The CPUID table that a vCPU gets."""
-    return CpuidTable(vcpu_table(vm.cpuid, apic_id, 1))
 
 
 def outcomes(vcpu, answers=0x8877665544332211, limit=400):

@@ -62,7 +62,6 @@ RETIRED: Final = WORD["retired"]
 ALL_ONES: Final = (1 << 64) - 1
 HOLD: Final = 2  # of the word `debug_control`
 DEBUG_CONTROL: Final = WORD["debug_control"]
-NO_SLOTS: Final = (0,) * 8
 CPUID_ROWS: Final = 256  # the most that kernels have
 
 
