@@ -240,3 +240,23 @@ def test_vcpus_that_step_over_a_breakpoint_at_once_wait_for_each_other():
             guest.gets_on(2)
             guest.stop()
     assert guest.ram[0x1000 : 0x1000 + len(STORE)] == STORE
+
+
+def test_a_stop_while_a_breakpoint_is_stepped_over_is_not_lost(kind, monkeypatch):
+    """The step takes the kick; what follows it must not run on."""
+    guest = Guest(kind, "pure", {0x1000: STORE})
+    with guest.debugged():
+        guest.target.insert_breakpoint(SOFTWARE, 0, 0x1003, 1)
+        assert guest.go() == [Stop(0, StopKind.SOFTWARE, 0x1003)]
+        guest.target.remove_breakpoint(SOFTWARE, 0, 0x1003, 1)
+        guest.target.insert_breakpoint(SOFTWARE, 0, 0x3000, 1)  # elsewhere
+        execute_one, second = guest.target._execute_one, Report()
+
+        def stop_meanwhile(seat):
+            monkeypatch.undo()
+            guest.target.stop(second)
+            return execute_one(seat)
+
+        monkeypatch.setattr(guest.target, "_execute_one", stop_meanwhile)
+        guest.start()
+        assert second.wait() == []

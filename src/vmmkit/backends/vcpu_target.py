@@ -231,6 +231,8 @@ class VcpuTarget(DebugTarget):
             if stop is None or stop.kind is not StopKind.STEP:
                 self._tell(seat, stop)
                 return None
+            if seat.driver.kicked:  # by a kick that the step has taken, perhaps
+                return None
         return self._sort(seat, self._go(seat.index, budget))
 
     def _go(self, index: int, budget: int) -> Outcome:
