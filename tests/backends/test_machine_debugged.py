@@ -3,7 +3,7 @@
 """`debug_target` of machines of software vCPUs, whose owner goes on calling `run` and `stop`."""
 
 import signal
-from threading import Thread
+from threading import Thread, Timer, get_ident
 
 import pytest
 
@@ -216,4 +216,18 @@ def test_a_signal_handler_may_stop(engine):
             signal.setitimer(signal.ITIMER_REAL, 0.01)
             assert isinstance(machine.run(through_halt=True), RunEnded)
     finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_signal_handler_may_stop_though_another_thread_has_got_the_signal(engine):
+    """Nothing interrupts the main thread's wait then, and Python runs handlers there only."""
+    machine = machine_of(ThreadedMachine, engine, COUNT)
+    before = signal.signal(signal.SIGALRM, lambda *_: machine.stop())
+    other = Timer(0.05, lambda: signal.pthread_kill(get_ident(), signal.SIGALRM))
+    try:
+        other.start()
+        assert isinstance(machine.run(PATIENCE, through_halt=True), RunEnded)
+        assert machine.time < PATIENCE * 1e9  # it was not the end of its time
+    finally:
+        other.join()
         signal.signal(signal.SIGALRM, before)

@@ -25,7 +25,9 @@ __all__ = ["HostTimeRuns", "OneRun"]
 GIGAHERTZ: Final = 1_000_000_000
 SHORTEST_WAIT: Final = 20e-6  # so that a timer without rest leaves the lock to the vCPUs
 KICK_AGAIN: Final = 0.1  # seconds that a vCPU may take to notice that its run is over
-LONGEST_WAIT: Final = 3600.0  # seconds; a longer one is several
+# Seconds; a longer wait is several. Python runs signal handlers between instructions of the main
+# thread only: a signal that another thread has got, or that comes just before the wait, waits too.
+LONGEST_WAIT: Final = 0.1
 
 
 class OneRun:
