@@ -446,6 +446,7 @@ def test_whatever_comes_the_table_is_what_the_target_has(sent):
     assert target.inserted == []
 
 
+@pytest.mark.slow
 def test_memory_of_conditions_is_bounded():
     """Each byte of bytecode is decoded, once; what is alike is kept once."""
     wire = Wire(SmallTarget(1))

@@ -135,6 +135,7 @@ def test_accesses_of_eight_bytes(sides):
         do(sides, lambda side, at=offset: side.read(at, 8))
 
 
+@pytest.mark.slow
 def test_dma_both_ways(sides):
     """Of the buffer, but for its last byte: a transfer that ends there ends QEMU 7.2."""
     pick = random.Random(4)
