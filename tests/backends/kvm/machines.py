@@ -26,7 +26,7 @@ from backends.smp import (
     dword,
 )
 from vmmkit.backends import RunEnded, ThreadedMachine
-from vmmkit.backends.kvm import KvmMachine, unusable_reason
+from vmmkit.backends.kvm import KvmMachine
 
 __all__ = [
     "BOTH_CHIPS",
@@ -40,12 +40,7 @@ __all__ = [
 ]
 
 LONG = 8  # seconds: nothing here takes them
-NO_KVM = unusable_reason()
-KVM_MARKS = [
-    pytest.mark.kvm,
-    pytest.mark.skipif(NO_KVM is not None, reason=str(NO_KVM)),
-]
-BOTH_CHIPS = [pytest.param(kind, marks=KVM_MARKS) for kind in ("kernel", "split")]
+BOTH_CHIPS = [pytest.param(kind, marks=pytest.mark.kvm) for kind in ("kernel", "split")]
 EVERY = ["threads", *BOTH_CHIPS]
 TRAMPOLINE, FLAT, POINTERS = 0x7000, 0x7040, 0x7080
 START_PAGE = TRAMPOLINE >> 12

@@ -14,7 +14,7 @@ from gdb.gdb_driver import Gdb, gdb_path
 from gdb.guest_machine import CONSOLE, PAGE, RAM, Registers
 from gdb.guest_machine import DEVICE as GDB_DEVICE
 from gdb.guests.build import HIGHER_HALF, LOWEST_RAM, build
-from vmmkit.backends.kvm import KvmVm, allocate_ram, unusable_reason
+from vmmkit.backends.kvm import KvmVm, allocate_ram
 from vmmkit.backends.kvm._debug import debug_registers
 from vmmkit.backends.kvm._debug_probe import has_data_breakpoints
 from vmmkit.backends.kvm._spec import EXIT_DEBUG, RUN_UNION
@@ -34,9 +34,6 @@ from vmmkit.insn import (
     Translation,
 )
 from vmmkit.memregion import RegionMap
-
-needs_kvm = pytest.mark.skipif(unusable_reason() is not None, reason=str(unusable_reason()))
-pytestmark = pytest.mark.kvm
 
 EXECUTE, WRITE, READ, ACCESS = BreakKind.EXECUTE, BreakKind.WRITE, BreakKind.READ, BreakKind.ACCESS
 NOPS = "90" * 6 + "f4"
@@ -103,7 +100,7 @@ def test_what_debug_registers_cannot_do_is_refused(wanted, message):
 # -- on a vCPU ------------------------------------------------------------------------------------
 
 
-@needs_kvm
+@pytest.mark.kvm
 def test_steps(guest):
     machine = guest(NOPS)
     retired = machine.vcpu.state.retired
@@ -114,7 +111,7 @@ def test_steps(guest):
     assert isinstance(machine.run(), Halt)
 
 
-@needs_kvm
+@pytest.mark.kvm
 @pytest.mark.parametrize(
     ("code", "lengths"),
     [
@@ -137,7 +134,7 @@ def test_a_step_over_a_device_access_goes_no_further(guest, code, lengths):
         assert machine.vcpu.state.rip == place
 
 
-@needs_kvm
+@pytest.mark.kvm
 def test_steps_in_ring_3(guest):
     machine = guest("90" + "8803" + "0fa2" + "90", cpl=3)
     machine.vcpu.state.rbx = DATA
@@ -148,7 +145,7 @@ def test_steps_in_ring_3(guest):
     assert places == [1, 3, 5, 6]
 
 
-@needs_kvm
+@pytest.mark.kvm
 @pytest.mark.parametrize("code", ["0f01d9", "0f33", "0fa2"])
 def test_a_step_in_ring_3_does_what_a_run_does(guest, code):
     """VMMCALL, RDPMC and CPUID: they are for a hypervisor to answer."""
@@ -165,7 +162,7 @@ def test_a_step_in_ring_3_does_what_a_run_does(guest, code):
     assert ends[0] == ends[1]
 
 
-@needs_kvm
+@pytest.mark.kvm
 def test_a_step_in_ring_3_into_a_fault_goes_to_its_handler(guest):
     machine = guest("9090f4", cpl=3)
     machine.pte(DATA, 0)
@@ -177,7 +174,7 @@ def test_a_step_in_ring_3_into_a_fault_goes_to_its_handler(guest):
     assert machine.vcpu.state.cr2 == DATA
 
 
-@needs_kvm
+@pytest.mark.kvm
 def test_breakpoints_on_instructions(guest):
     machine = guest(NOPS)
     machine.vcpu.set_breakpoints([at(CODE + 4), at(CODE + 2)])
@@ -192,7 +189,7 @@ def test_breakpoints_on_instructions(guest):
     assert machine.run() == Halt(CODE + 7)
 
 
-@needs_kvm
+@pytest.mark.kvm
 def test_too_many_leave_those_before(guest):
     machine = guest(NOPS)
     machine.vcpu.set_breakpoints([at(CODE + 3)])
@@ -202,7 +199,7 @@ def test_too_many_leave_those_before(guest):
     assert machine.vcpu.breakpoint_slots == 4
 
 
-@needs_kvm
+@pytest.mark.kvm
 def test_the_guests_debug_registers_are_its_own(guest):
     machine = guest(NOPS)
     state = machine.vcpu.state
@@ -215,7 +212,7 @@ def test_the_guests_debug_registers_are_its_own(guest):
     assert machine.vcpu.state.dr0 == 0x1234_5678
 
 
-@needs_kvm
+@pytest.mark.kvm
 def test_a_hit_of_the_guests_is_not_the_owners(guest):
     """While the owner's breakpoints are passed over, DR0 is the guest's."""
     machine = guest(NOPS)
@@ -230,7 +227,7 @@ def test_a_hit_of_the_guests_is_not_the_owners(guest):
     assert debug.of_guest(0xFFFF_4FF1) == 0x4001
 
 
-@needs_kvm
+@pytest.mark.kvm
 @pytest.mark.parametrize(
     ("dr6", "ends"),
     [(0xFFFF_4FF0, True), (0xFFFF_4FF1, True), (0xFFFF_0FF1, False), (0xFFFF_4FF2, True)],
@@ -250,7 +247,7 @@ def test_a_step_leaves_the_guest_its_breakpoints(guest, dr6, ends):
     assert machine.vcpu.state.rip == (HANDLERS + 16 + 1 if dr6 & 1 else CODE + 7)
 
 
-@needs_kvm
+@pytest.mark.kvm
 def test_data_breakpoints_are_hit_or_refused(guest):
     machine = guest("8803" + NOPS)
     machine.vcpu.state.rbx = DATA
@@ -264,7 +261,7 @@ def test_data_breakpoints_are_hit_or_refused(guest):
         assert machine.vcpu.breakpoints == ()
 
 
-@needs_kvm
+@pytest.mark.kvm
 def test_int3_of_the_owner(guest):
     machine = guest("90cc90f4")
     machine.vcpu.set_breakpoints(int3=True)
@@ -273,7 +270,7 @@ def test_int3_of_the_owner(guest):
     assert machine.run() == Halt(CODE + 4)
 
 
-@needs_kvm
+@pytest.mark.kvm
 def test_an_int3_that_is_skipped_is_the_guests(guest):
     machine = guest("90cc90f4")
     machine.vcpu.set_breakpoints(int3=True)
@@ -282,7 +279,7 @@ def test_an_int3_that_is_skipped_is_the_guests(guest):
     assert machine.run() == Halt(HANDLERS + 16 * 3 + 1)
 
 
-@needs_kvm
+@pytest.mark.kvm
 def test_held_interrupts_wait(guest):
     machine = guest(NOPS)
     machine.gate(0x20, HANDLERS)
@@ -297,7 +294,7 @@ def test_held_interrupts_wait(guest):
     assert machine.run() == Halt(HANDLERS + 1)
 
 
-@needs_kvm
+@pytest.mark.kvm
 @pytest.mark.parametrize("cpl", [0, 3])
 @pytest.mark.parametrize("code", [NOPS, POPCNTS], ids=["plain", "refused"])
 @pytest.mark.parametrize("nmi", [False, True])
@@ -316,7 +313,7 @@ def test_an_interrupt_comes_before_the_instruction_that_is_stepped(guest, code, 
     assert machine.vcpu.state.rip == HANDLERS + (16 * 2 if nmi else 0) + 1
 
 
-@needs_kvm
+@pytest.mark.kvm
 def test_instructions_that_are_executed_here_do_not_put_an_interrupt_off(guest):
     machine = guest(POPCNTS)
     machine.gate(0x20, HANDLERS)
@@ -333,7 +330,7 @@ def test_instructions_that_are_executed_here_do_not_put_an_interrupt_off(guest):
     assert machine.frame()[0] == CODE + 4
 
 
-@needs_kvm
+@pytest.mark.kvm
 def test_translate(guest):
     machine = guest(NOPS)
     found = machine.vcpu.translate(DEVICE + 0x123)
@@ -385,7 +382,7 @@ class Bare:
         self.vm.close()
 
 
-@needs_kvm
+@pytest.mark.kvm
 def test_a_real_gdb(require_tool, tmp_path):
     gdb_path()
     for tool in ("gcc", "ld", "nm", "objcopy"):

@@ -11,15 +11,11 @@ from contextlib import closing
 import pytest
 
 from backends.kvm.small_guest import CODE, DATA, DEVICE, HANDLERS, SmallGuest
-from vmmkit.backends.kvm import unusable_reason
 from vmmkit.backends.kvm._spec import EXIT_INTERNAL, RUN_UNION, InternalError
 from vmmkit.errors import BusError, KvmError, StepError
 from vmmkit.insn import DebugExit, Done, Halt, Read, Unsupported, UnsupportedReason, Write
 
-pytestmark = [
-    pytest.mark.kvm,
-    pytest.mark.skipif(unusable_reason() is not None, reason=str(unusable_reason())),
-]
+pytestmark = pytest.mark.kvm
 
 LOAD_YMM, STORE_YMM = "c5fe6f03", "c5fe7f03"  # vmovdqu ymm0, [rbx]; vmovdqu [rbx], ymm0
 POPCNT, CMPXCHG16B, ADDPS = "f30fb803", "480fc70b", "0f5803"  # of or with [rbx]

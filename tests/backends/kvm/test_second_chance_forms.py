@@ -8,12 +8,8 @@ import pytest
 
 from backends.kvm.kernel_differences import UNENDING, reason_of
 from backends.kvm.memory_walk import Bench, sample
-from vmmkit.backends.kvm import unusable_reason
 
-pytestmark = [
-    pytest.mark.kvm,
-    pytest.mark.skipif(unusable_reason() is not None, reason=str(unusable_reason())),
-]
+pytestmark = pytest.mark.kvm
 
 WALKS = {(64, 0): 1, (64, 3): 1, (32, 0): 6, (16, 0): 6}
 """By mode and privilege: of how many kinds of form the full walk tries one."""

@@ -233,11 +233,11 @@ class Slots:
         return shown
 
     def _note_ram(self, region: Region) -> None:
-        if region.buffer is None or not region.flags & READ or _odd(region.base, region.size):
-            self._ram.pop(region, None)
+        if _has_pages(region):
+            buffer = _buffer(region)
+            self._ram[region] = region.base, buffer if _writable(region) else buffer.toreadonly()
         else:
-            buffer = region.buffer if _writable(region) else region.buffer.toreadonly()
-            self._ram[region] = region.base, buffer
+            self._ram.pop(region, None)
         self._shown = None
 
 
@@ -251,11 +251,18 @@ def _odd(*numbers: int) -> bool:
     return any(number % PAGE_SIZE for number in numbers)
 
 
+def _has_pages(region: Region) -> bool:
+    """Tell whether a region is memory that may be read, of whole pages for the guest."""
+    return bool(region.buffer is not None and region.flags & READ) and not _odd(
+        region.base, region.size
+    )
+
+
 def _fits(region: Region) -> bool:
     """Tell whether KVM can take a region as a slot: whole pages that may be read."""
-    if region.buffer is None or not region.flags & READ or _odd(region.base, region.size):
+    if not _has_pages(region):
         return False
-    host = HostBuffer(region.buffer)
+    host = HostBuffer(_buffer(region))
     aligned = not _odd(host.address)
     host.release()
     return aligned
