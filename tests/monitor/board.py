@@ -1,14 +1,10 @@
 # SPDX-FileCopyrightText: 2026 vmmkit contributors
 # SPDX-License-Identifier: BSD-2-Clause
-"""The least PC that the guests of `examples/monitor/guests` run on, on software vCPUs.
+"""The least PC that the guests of `examples/monitor/guests` run on, on software vCPUs."""
 
-It has no loader: the pieces of the ELF file are copied where they belong, and the start info of the
-PVH boot ABI is put together by hand.
-"""
-
-import struct
 from pathlib import Path
 
+from vmmkit import loader
 from vmmkit.acpi.platform import Ecam, q35_like
 from vmmkit.backends import MachineHalted, RunEnded, SoftMachine, ThreadedMachine
 from vmmkit.devices import Uart16550
@@ -22,25 +18,9 @@ RAM_SIZE, LOW_END, ACPI, ACPI_LIMIT = 16 << 20, 0xA_0000, 0xE_0000, 0x10_0000
 ECAM = Ecam(0xE000_0000)
 WINDOWS = {"io": [(0x1000, 0xE000)], "mem": [(0xC000_0000, 0x2000_0000)]}
 ROUTING = IntxRouting.swizzled(first_gsi=16, links=8)
-START_INFO, COMMAND_LINE, MEMORY_MAP = 0x6000, 0x6100, 0x6800
-START_MAGIC, PHYS32_ENTRY, PT_LOAD, PT_NOTE = 0x336EC578, 18, 1, 4
 COM1, EXIT_PORT, PM1_CONTROL, RESET_PORT = 0x3F8, 0xF4, 0x604, 0xCF9
 SLEEP, FULL_RESET = 1 << 13, 0x06
 RAM, RESERVED = 1, 2
-
-
-def load(data, ram):
-    """Copy what an ELF64 file loads into RAM; return its PVH entry."""
-    first, size, count = (*struct.unpack_from("<Q", data, 32), *struct.unpack_from("<HH", data, 54))
-    entry = None
-    for at in range(first, first + size * count, size):
-        kind, _, offset, _, gpa, stored, _, _ = struct.unpack_from("<IIQQQQQQ", data, at)
-        if kind == PT_LOAD:
-            ram[gpa : gpa + stored] = data[offset : offset + stored]
-        if kind == PT_NOTE:
-            assert struct.unpack_from("<III4s", data, offset) == (4, 8, PHYS32_ENTRY, b"Xen\0")
-            (entry,) = struct.unpack_from("<Q", data, offset + 16)
-    return entry
 
 
 class Board:
@@ -76,7 +56,7 @@ class Board:
             windows=WINDOWS,
             routing=ROUTING,
             set_gsi=lambda gsi, level: machine.line(gsi)(level),
-            send_msi=lambda address, data, _requester: machine.bus.msi(address, data),
+            send_msi=lambda address, data, _requester: machine.msi(address, data),
         )
         self.host.config_ports.other = self
         machine.mmio.add(ECAM.base, self.host.ecam.size, self.host.ecam, name="ECAM")
@@ -95,24 +75,15 @@ class Board:
         self.rsdp = placement.rsdp
 
     def _start(self, image, command_line):
-        entry = load(image, self.ram)
         memory = [(0, LOW_END, RAM), (LOW_END, ACPI_LIMIT - LOW_END, RESERVED)]
         memory += [(ACPI_LIMIT, RAM_SIZE - ACPI_LIMIT, RAM), (ECAM.base, ECAM.size, RESERVED)]
-        for at, row in zip(range(MEMORY_MAP, ACPI, 24), memory, strict=False):
-            struct.pack_into("<QQII", self.ram, at, *row, 0)
-        text = command_line.encode() + b"\0"
-        self.ram[COMMAND_LINE : COMMAND_LINE + len(text)] = text
-        pointers = (0, COMMAND_LINE, self.rsdp, MEMORY_MAP)
-        start = (START_MAGIC, 1, 0, 0, *pointers, len(memory), 0)
-        struct.pack_into("<4I4Q2I", self.ram, START_INFO, *start)
-        state = self.machine.vcpus[0].state
-        state.enter_protected_mode(entry)
-        state.rbx = START_INFO
+        boot = loader.read(image).boot(memory=memory, cmdline=command_line, rsdp=self.rsdp)
+        boot.write([(0, self.ram)])
+        boot.start(self.machine.vcpus[0].state)
 
     def _end(self, how):
         self.ended = how
-        stop = getattr(self.machine, "stop", None) or self.machine.kick
-        stop()
+        self.machine.stop()
 
     def _read_control(self, _vcpu, offset, _size):
         return self.control >> 8 * offset
