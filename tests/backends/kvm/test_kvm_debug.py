@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from backends.kvm.small_guest import CODE, DATA, DEVICE, HANDLERS, SmallGuest
+from backends.kvm.small_guest import CODE, DATA, DEVICE, HANDLERS
 from gdb.debug_session import line_of
 from gdb.gdb_driver import Gdb, gdb_path
 from gdb.guest_machine import CONSOLE, PAGE, RAM, Registers
@@ -45,20 +45,6 @@ CR4_PCE = TF = 0x100
 def at(address, last=None, kind=EXECUTE):
     """A breakpoint."""
     return Breakpoint(kind, address, address if last is None else last)
-
-
-@pytest.fixture
-def guest():
-    """Return a maker of guests, which end with the test."""
-    made = []
-
-    def make(code, **options):
-        made.append(SmallGuest(code, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 # -- the registers --------------------------------------------------------------------------------

@@ -23,20 +23,6 @@ ABSENT, READ_ONLY = 0, 0x65
 TF, RF = 0x100, 0x10000
 
 
-@pytest.fixture
-def guest():
-    """Return a maker of guests, which end with the test."""
-    made = []
-
-    def make(code, **options):
-        made.append(SmallGuest(code, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
 @pytest.fixture(params=[0, 3], ids="ring {}".format)
 def cpl(request):
     return request.param

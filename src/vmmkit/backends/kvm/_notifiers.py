@@ -11,9 +11,8 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
+from vmmkit.backends.kvm._closing import Closing
 from vmmkit.backends.kvm._ioctl import Handle, kvm_error
 from vmmkit.backends.kvm._spec import (
     IOEVENTFD,
@@ -52,7 +51,7 @@ def _take(fd: int) -> int:
         return 0
 
 
-class Notifier:
+class Notifier(Closing):
     """Base of both: an eventfd that KVM knows until it is closed.
 
     Args:
@@ -109,19 +108,6 @@ class Notifier:
         self._forget(self)
         while self._descriptors:
             os.close(self._descriptors.pop())
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close it."""
-        self.close()
 
     def __repr__(self) -> str:
         """Show what a debugger's user wants to know."""

@@ -17,8 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
@@ -27,6 +26,7 @@ from vmmkit.backends._machine_outcomes import VcpuExit
 from vmmkit.backends._machine_run import HostTimeRuns
 from vmmkit.backends._machine_time import Agenda, Timed, TimedWindow
 from vmmkit.backends.kvm._chips import KernelChips, SplitChips
+from vmmkit.backends.kvm._closing import Closing
 from vmmkit.backends.kvm._cpuid import vcpu_table
 from vmmkit.backends.kvm._power_up import PowerUp
 from vmmkit.backends.kvm._spec import KVM_SET_BOOT_CPU_ID, Cap
@@ -54,7 +54,7 @@ DEVICE: Final = "/dev/kvm"
 Irqchip = Literal["kernel", "split"]
 
 
-class KvmMachine(HostTimeRuns):
+class KvmMachine(HostTimeRuns, Closing):
     """A PC of KVM's vCPUs.
 
     A monitor that is written for `ThreadedMachine` runs on it. `run` never returns
@@ -287,19 +287,6 @@ class KvmMachine(HostTimeRuns):
         for vcpu in self.vcpus:
             vcpu.close()
         self.vm.close()
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close it."""
-        self.close()
 
     def __repr__(self) -> str:
         """Show how many vCPUs there are, and the time."""

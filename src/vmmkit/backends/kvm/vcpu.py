@@ -17,10 +17,10 @@ PortOut(port=128, size=1, value=65) Halt(rip=5)
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal
 
 from vmmkit.backends.kvm._access import MASKS
+from vmmkit.backends.kvm._closing import Closing
 from vmmkit.backends.kvm._cpuid import vcpu_table
 from vmmkit.backends.kvm._debug import DebugSide
 from vmmkit.backends.kvm._ioctl import kernel_ioctl
@@ -51,7 +51,7 @@ GPA, DATA, LENGTH, IS_WRITE = 32 // 8, 40 // 8, 48 // 4, 52
 IS_OUT, SIZE, PORT, COUNT, PLACE = 32, 33, 34 // 2, 36 // 4, 40 // 8
 
 
-class KvmVcpu(DebugSide):
+class KvmVcpu(DebugSide, Closing):
     """One vCPU of a virtual machine.
 
     Exits are the outcomes of `vmmkit.insn`: `Read`, `Write`, `PortIn`, `PortOut`, `Halt` (not with
@@ -423,19 +423,6 @@ class KvmVcpu(DebugSide):
     def _let_go(self) -> None:
         self._second.release()
         self._page.close()
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close it."""
-        self.close()
 
     def __del__(self) -> None:
         """Close what was forgotten."""

@@ -9,11 +9,11 @@ import mmap
 import os
 import warnings
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal
 
 import attrs
 
+from vmmkit.backends.kvm._closing import Closing
 from vmmkit.backends.kvm._interrupts import InterruptHalf
 from vmmkit.backends.kvm._ioctl import Handle, open_device
 from vmmkit.backends.kvm._routing import checked
@@ -92,7 +92,7 @@ def allocate_ram(size: int) -> mmap.mmap:
     return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
-class KvmVm(InterruptHalf):
+class KvmVm(InterruptHalf, Closing):
     """A virtual machine: its memory, its interrupt controllers, and what its vCPUs may have.
 
     Use it as a context manager, or call `close`. It belongs to the process that made it; a fork
@@ -287,19 +287,6 @@ class KvmVm(InterruptHalf):
             if self._map is not None:
                 self._map.unsubscribe(self._slots)
                 self._map = None
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close it."""
-        self.close()
 
     def __del__(self) -> None:
         """Close what was forgotten, and say so."""
